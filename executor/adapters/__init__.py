@@ -1,0 +1,1 @@
+"""The outside world behind the ports: the exchange, Redis, the ledger, the clock."""

@@ -1,0 +1,1 @@
+"""The `executor` console command, one file per group of commands."""

@@ -1,0 +1,1 @@
+"""Pure betting rules: no I/O, no clock, no environment, no randomness, no float."""

@@ -1,0 +1,1 @@
+"""A test exchange that speaks Betfair's wire over HTTPS; production code never imports it."""

@@ -1,0 +1,276 @@
+"""An order: one leg's bet, its life and what the exchange says of it.
+
+Owns the statuses, the transition table and the merging of the exchange's answers into our record. Invariants: evidence
+is merged monotonically (a fill is never taken back except by a void, a finished order never becomes live again), and
+every change of the matched size comes out as exactly one `Fill` or `Void`. Money in account currency, times in
+milliseconds since the epoch, UTC.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from executor.domain.money import ZERO, Side
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands; contract section 5."""
+
+    RESERVED = "RESERVED"  # passed risk, exposure held
+    SUBMITTED = "SUBMITTED"  # intent durable, may be at the exchange
+    PENDING = "PENDING"  # live, maybe partly matched
+    MATCHED = "MATCHED"
+    CANCELLED = "CANCELLED"
+    LAPSED = "LAPSED"
+    VOIDED = "VOIDED"
+    SETTLED = "SETTLED"
+    FAILED = "FAILED"  # certainly not placed
+    EXPIRED = "EXPIRED"  # never submitted in time
+
+
+S = OrderStatus
+_AT_EXCHANGE: Final = frozenset({S.PENDING, S.MATCHED, S.CANCELLED, S.LAPSED, S.VOIDED})
+# From -> to. What is not here does not happen: `move` refuses it.
+TRANSITIONS: Final[dict[OrderStatus, frozenset[OrderStatus]]] = {
+    S.RESERVED: frozenset({S.SUBMITTED, S.FAILED, S.EXPIRED}) | _AT_EXCHANGE,
+    S.SUBMITTED: frozenset({S.RESERVED, S.FAILED, S.EXPIRED}) | _AT_EXCHANGE,
+    S.PENDING: _AT_EXCHANGE | {S.SETTLED},
+    S.MATCHED: frozenset({S.MATCHED, S.VOIDED, S.SETTLED}),
+    S.CANCELLED: frozenset({S.CANCELLED, S.VOIDED, S.SETTLED}),
+    S.LAPSED: frozenset({S.LAPSED, S.VOIDED, S.SETTLED}),
+    S.VOIDED: frozenset({S.VOIDED, S.SETTLED}),
+    S.SETTLED: frozenset({S.SETTLED, S.VOIDED}),
+    S.FAILED: frozenset({S.RESERVED}) | _AT_EXCHANGE,  # retry by hand; a bet that turned up after all
+    S.EXPIRED: frozenset({S.RESERVED}) | _AT_EXCHANGE,
+}
+ACTIVE: Final = frozenset({S.SUBMITTED, S.PENDING})  # `executor:active_orders_count`
+UNPLACED: Final = frozenset({S.FAILED, S.EXPIRED})
+ADOPTED: Final = "adopted"  # strategy of a bet found at the exchange that we do not know
+
+
+class CancelReason(StrEnum):
+    """Why we asked the exchange to take an order back; the closed label set of `orders_cancelled_total`."""
+
+    UNMATCHED_TIMEOUT = "UNMATCHED_TIMEOUT"
+    MANUAL = "MANUAL"
+    HALT = "HALT"
+    CIRCUIT_BREAKER = "CIRCUIT_BREAKER"
+    HALF_PLACED = "HALF_PLACED"
+    EXCHANGE = "EXCHANGE"  # the exchange or the account's owner did it
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The record of one order; the one truth about it is this record in Redis."""
+
+    order_id: str
+    signal_id: str
+    leg: int
+    market_id: str
+    selection_id: int
+    side: Side
+    price: Decimal
+    size: Decimal
+    strategy: str
+    created_at: int
+    received_at: int
+    timeout_s: int
+    attempt: int = 1
+    paper: bool = False
+    status: OrderStatus = S.RESERVED
+    reason: str = ""
+    detail: str = ""
+    customer_ref: str = ""
+    bet_id: str = ""
+    size_matched: Decimal = ZERO
+    average_price_matched: Decimal = ZERO
+    size_cancelled: Decimal = ZERO
+    size_lapsed: Decimal = ZERO
+    size_voided: Decimal = ZERO
+    submitted_at: int = 0  # the start of the placeOrders call
+    answered_at: int = 0  # its recorded end; 0: none recorded
+    placed_at: int = 0  # when we first knew that it is at the exchange
+    matched_at: int = 0
+    finished_at: int = 0
+    cancel_reason: str = ""
+    trade_count: int = 0
+    profit: Decimal = ZERO
+    commission: Decimal = ZERO
+    settled_at: int = 0
+
+    @property
+    def size_open(self) -> Decimal:
+        """What may still be matched: everything unmatched until the exchange says otherwise."""
+        if self.status in {S.RESERVED, S.SUBMITTED, S.PENDING}:
+            gone = self.size_matched + self.size_cancelled + self.size_lapsed + self.size_voided
+            return max(self.size - gone, ZERO)
+        return ZERO
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether it adds to exposure: live, or matched and not yet settled."""
+        return self.status is not S.SETTLED and (self.size_open > ZERO or self.size_matched > ZERO)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing more is expected of it: settled, or over without a match."""
+        return self.status is S.SETTLED or (
+            self.status not in {S.RESERVED, S.SUBMITTED, S.PENDING} and self.size_matched == ZERO
+        )
+
+    @property
+    def net_profit(self) -> Decimal:
+        """Profit after its share of the market's commission."""
+        return self.profit - self.commission
+
+
+@dataclass(frozen=True, slots=True)
+class BetState:
+    """What the exchange says of one bet (Betfair: CurrentOrderSummary, PlaceInstructionReport)."""
+
+    bet_id: str
+    order_id: str  # customerOrderRef; "" where the bet carries none
+    market_id: str
+    selection_id: int
+    side: Side
+    price: Decimal
+    size: Decimal
+    executable: bool
+    size_matched: Decimal = ZERO
+    average_price_matched: Decimal = ZERO
+    size_cancelled: Decimal = ZERO
+    size_lapsed: Decimal = ZERO
+    size_voided: Decimal = ZERO
+    placed_at: int = 0
+    matched_at: int = 0
+
+
+class TradeKind(StrEnum):
+    """What an entry of `stream:trades` says."""
+
+    FILL = "fill"
+    VOID = "void"
+    SETTLEMENT = "settlement"
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One entry of the accounting feed: what changed, and the order's totals after it."""
+
+    kind: TradeKind
+    order: Order  # as it is after the change
+    number: int  # 1, 2, ... within the order
+    size: Decimal  # matched (fill) or taken back (void) by this entry
+    price: Decimal  # average price of this entry's size
+    at: int
+
+
+def order_ids(signal_id: str, legs: int) -> tuple[str, ...]:
+    """Name a signal's orders; at most 32 characters, as Betfair's customerOrderRef allows."""
+    digest = hashlib.sha256(signal_id.encode()).hexdigest()[:28]
+    return tuple(f"{digest}-{leg}" for leg in range(1, legs + 1))
+
+
+def customer_ref(signal_id: str, attempt: int) -> str:
+    """Name one placeOrders request; the exchange de-duplicates on it for 60 s (Betfair: placeOrders)."""
+    return f"{hashlib.sha256(signal_id.encode()).hexdigest()[:28]}.{attempt}"
+
+
+def move(order: Order, status: OrderStatus, reason: str = "", detail: str = "") -> Order:
+    """Change the status, by the transition table.
+
+    Raises:
+        ValueError: the table has no such transition; a defect of ours.
+    """
+    if status not in TRANSITIONS[order.status]:
+        raise ValueError(f"order {order.order_id}: no transition {order.status} -> {status}")
+    return replace(order, status=status, reason=reason, detail=detail)
+
+
+def _status(bet: BetState) -> OrderStatus:
+    if bet.executable:
+        return S.PENDING
+    if bet.size_matched > ZERO:
+        if bet.size_cancelled > ZERO:
+            return S.CANCELLED
+        return S.LAPSED if bet.size_lapsed > ZERO else S.MATCHED
+    if bet.size_voided > ZERO:
+        return S.VOIDED
+    return S.CANCELLED if bet.size_cancelled > ZERO else S.LAPSED
+
+
+def _is_stale(order: Order, bet: BetState) -> bool:
+    if order.status is S.SETTLED:
+        return True
+    finished = order.status in TRANSITIONS[S.PENDING] - {S.PENDING}
+    backwards = bet.size_matched < order.size_matched and bet.size_voided <= order.size_voided
+    return backwards or (finished and bet.executable)
+
+
+def merge(order: Order, bet: BetState, now: int) -> tuple[Order, Trade | None]:
+    """Take in what the exchange says; returns the new record and the fill or void it means, if any.
+
+    Answers may arrive late and out of order: what is older than the record changes nothing.
+    """
+    if _is_stale(order, bet):
+        return order, None
+    status = _status(bet)
+    delta = bet.size_matched - order.size_matched
+    merged = replace(
+        order,
+        status=status,
+        reason="" if order.status in UNPLACED or status is S.PENDING else order.reason,
+        detail="" if order.status in UNPLACED else order.detail,
+        bet_id=bet.bet_id,
+        size_matched=bet.size_matched,
+        average_price_matched=bet.average_price_matched if bet.size_matched else ZERO,
+        size_cancelled=bet.size_cancelled,
+        size_lapsed=bet.size_lapsed,
+        size_voided=bet.size_voided,
+        placed_at=order.placed_at or now,
+        matched_at=(bet.matched_at or now) if delta > ZERO else order.matched_at,
+        finished_at=0 if status is S.PENDING else (order.finished_at or now),
+    )
+    if status is S.CANCELLED and not merged.cancel_reason:
+        merged = replace(merged, cancel_reason=CancelReason.EXCHANGE)
+    repriced = bet.size_matched > ZERO and merged.average_price_matched != order.average_price_matched
+    if not delta and not repriced:
+        return merged, None
+    merged = replace(merged, trade_count=order.trade_count + 1)
+    return merged, _trade(order, merged, delta, now)
+
+
+def _trade(before: Order, after: Order, delta: Decimal, now: int) -> Trade:
+    if delta < ZERO:
+        return Trade(TradeKind.VOID, after, after.trade_count, -delta, before.average_price_matched, now)
+    price = after.average_price_matched
+    if delta > ZERO and before.size_matched > ZERO:
+        paid = after.size_matched * price - before.size_matched * before.average_price_matched
+        price = (paid / delta).quantize(Decimal("0.0001"))
+    return Trade(TradeKind.FILL, after, after.trade_count, delta, price, now)
+
+
+def settle(order: Order, profit: Decimal, commission: Decimal, settled_at: int) -> tuple[Order, Trade | None]:
+    """Book the exchange's verdict on a matched order; a later, different verdict replaces it."""
+    if order.status is S.SETTLED and (order.profit, order.commission) == (profit, commission):
+        return order, None
+    settled = replace(
+        order,
+        status=S.SETTLED,
+        profit=profit,
+        commission=commission,
+        settled_at=settled_at,
+        finished_at=order.finished_at or settled_at,
+        trade_count=order.trade_count + 1,
+    )
+    trade = Trade(
+        TradeKind.SETTLEMENT,
+        settled,
+        settled.trade_count,
+        settled.size_matched,
+        settled.average_price_matched,
+        settled_at,
+    )
+    return settled, trade

@@ -1,0 +1,266 @@
+"""The decision: may this signal's orders be placed?
+
+Owns the reasons, their order, the limits and the rules of the reference. Pure: a snapshot goes in, a verdict comes out,
+and the commit compares that the snapshot still holds. Money in account currency.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Final
+
+from executor.domain.exposure import market_exposure, selection_exposure
+from executor.domain.money import ONE, ZERO, liability
+from executor.domain.order import Order
+from executor.domain.signal import Leg, Signal
+
+
+class Reason(StrEnum):
+    """Why a signal was not executed: the closed set, in the order of evaluation."""
+
+    MALFORMED_SIGNAL = "MALFORMED_SIGNAL"
+    DUPLICATE_SIGNAL = "DUPLICATE_SIGNAL"
+    SIGNAL_EXPIRED = "SIGNAL_EXPIRED"
+    NOT_RECONCILED = "NOT_RECONCILED"
+    INVALID_LIMITS = "INVALID_LIMITS"
+    ODDS_OUT_OF_RANGE = "ODDS_OUT_OF_RANGE"
+    STAKE_BELOW_MINIMUM = "STAKE_BELOW_MINIMUM"
+    MAX_STAKE_PER_ORDER = "MAX_STAKE_PER_ORDER"
+    MAX_RISK_PER_TRADE = "MAX_RISK_PER_TRADE"
+    MAX_EXPOSURE_PER_SELECTION = "MAX_EXPOSURE_PER_SELECTION"
+    MAX_EXPOSURE_PER_MARKET = "MAX_EXPOSURE_PER_MARKET"
+    MAX_DAILY_LOSS = "MAX_DAILY_LOSS"
+    CIRCUIT_BREAKER_OPEN = "CIRCUIT_BREAKER_OPEN"
+    TRADING_DISABLED = "TRADING_DISABLED"
+
+
+LIMIT_RULES: Final = (
+    Reason.MAX_STAKE_PER_ORDER,
+    Reason.MAX_RISK_PER_TRADE,
+    Reason.MAX_EXPOSURE_PER_SELECTION,
+    Reason.MAX_EXPOSURE_PER_MARKET,
+    Reason.MAX_DAILY_LOSS,
+)
+# reference: Validation Rules. The closed label set of `risk_violations_total`.
+SEVEN_RULES: Final = (*LIMIT_RULES, Reason.CIRCUIT_BREAKER_OPEN, Reason.TRADING_DISABLED)
+
+_ABSURD: Final = Decimal(10) ** 9  # no Betfair account holds as much; a slip of the keyboard does
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The six limits of `risk:limits`."""
+
+    bankroll: Decimal
+    max_exposure_per_market: Decimal
+    max_exposure_per_selection: Decimal
+    max_stake_per_order: Decimal
+    max_daily_loss: Decimal
+    max_risk_per_trade_percent: Decimal
+
+
+# Field of the Redis hash (the reference's names) -> attribute.
+LIMIT_FIELDS: Final = {
+    "Bankroll": "bankroll",
+    "MaxExposurePerMarket": "max_exposure_per_market",
+    "MaxExposurePerSelection": "max_exposure_per_selection",
+    "MaxStakePerOrder": "max_stake_per_order",
+    "MaxDailyLoss": "max_daily_loss",
+    "MaxRiskPerTradePercent": "max_risk_per_trade_percent",
+}
+
+
+class InvalidLimits(ValueError):
+    """`risk:limits` holds what no limit can be; the text names the field."""
+
+
+def parse_limit(field: str, text: str | None) -> Decimal:
+    """Read one limit; a percentage is a fraction of the bankroll (0.02 = 2 %).
+
+    Raises:
+        InvalidLimits: unknown, missing, not a number, negative or absurd.
+    """
+    if field not in LIMIT_FIELDS:
+        raise InvalidLimits(f"unknown limit {field}; known: {', '.join(LIMIT_FIELDS)}")
+    if text is None:
+        raise InvalidLimits(f"{field} is missing")
+    try:
+        value = Decimal(text.strip()) if text.isascii() and "_" not in text else Decimal("NaN")
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite():
+        raise InvalidLimits(f"{field} is not a number: {text[:40]!r}")
+    top = ONE if field == "MaxRiskPerTradePercent" else _ABSURD
+    if not ZERO <= value <= top:
+        raise InvalidLimits(f"{field} must be from 0 to {number(top)}, not {text[:40]}")
+    return value
+
+
+def parse_limits(fields: Mapping[str, str]) -> Limits:
+    """Read the hash `risk:limits`.
+
+    Raises:
+        InvalidLimits: naming the first field that is wrong.
+    """
+    return Limits(**{attribute: parse_limit(field, fields.get(field)) for field, attribute in LIMIT_FIELDS.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings say about validation."""
+
+    enabled: bool
+    breaker_enabled: bool
+    min_odds: Decimal
+    max_odds: Decimal
+    min_stake: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one atomic read of Redis found, as the rules need it."""
+
+    now: int
+    deadline: int
+    reconciled: bool
+    trading_enabled: bool
+    breaker_open: bool
+    limits: Mapping[str, str]
+    daily_pnl: str | None
+    orders: Sequence[Order]  # the market's orders that count
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The decision on a signal: accepted when there is no reason; `leg` is the failing leg, from 1."""
+
+    reason: Reason | None = None
+    detail: str = ""
+    leg: int = 0
+
+    @property
+    def accepted(self) -> bool:
+        """Tell whether every rule passed."""
+        return self.reason is None
+
+
+def number(value: Decimal) -> str:
+    """Write a number as the reference does: 200, not 200.00."""
+    return f"{value.normalize():f}" if value else "0"
+
+
+def is_true(text: str | None) -> bool:
+    """Read the kill switch: `true` or `1` in any case trades, everything else does not."""
+    return text is not None and text.strip().lower() in {"true", "1"}
+
+
+def _stake(leg: Leg, limits: Limits) -> str:
+    if leg.size <= limits.max_stake_per_order:
+        return ""
+    return f"Stake {number(leg.size)} exceeds max per order {number(limits.max_stake_per_order)}"
+
+
+def _risk(leg: Leg, limits: Limits) -> str:
+    allowed = limits.bankroll * limits.max_risk_per_trade_percent
+    risk = liability(leg.side, leg.price, leg.size)
+    if risk <= allowed:
+        return ""
+    return f"Risk {number(risk)} exceeds max per trade {number(allowed)}"
+
+
+def _selection(before: Sequence[Order], after: Sequence[Order], leg: Leg, limits: Limits) -> str:
+    held = selection_exposure(before, leg.selection_id)
+    wanted = selection_exposure(after, leg.selection_id)
+    # An order that adds nothing to the worst case closes a position: never refused for a limit already passed.
+    if wanted <= max(limits.max_exposure_per_selection, held):
+        return ""
+    return f"Selection exposure {number(wanted)} exceeds max per selection {number(limits.max_exposure_per_selection)}"
+
+
+def _market(before: Sequence[Order], after: Sequence[Order], limits: Limits) -> str:
+    held, wanted = market_exposure(before), market_exposure(after)
+    if wanted <= max(limits.max_exposure_per_market, held):
+        return ""
+    return f"Market exposure {number(wanted)} exceeds max per market {number(limits.max_exposure_per_market)}"
+
+
+def _daily_loss(pnl: Decimal, limits: Limits) -> str:
+    if pnl > -limits.max_daily_loss:
+        return ""
+    return f"Daily P&L {number(pnl)} has reached max daily loss {number(limits.max_daily_loss)}"
+
+
+def _daily_pnl(text: str | None) -> Decimal:
+    try:
+        value = Decimal(text) if text is not None else ZERO
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite():
+        raise InvalidLimits(f"today's P&L in Redis is not a number: {str(text)[:40]!r}")
+    return value
+
+
+def _before_the_legs(facts: Facts) -> Verdict | tuple[Limits, Decimal]:
+    if facts.now >= facts.deadline:
+        return Verdict(Reason.SIGNAL_EXPIRED, f"Signal expired {facts.now - facts.deadline} ms ago")
+    if not facts.reconciled:
+        return Verdict(Reason.NOT_RECONCILED, "Orders are not reconciled with the exchange")
+    try:
+        return parse_limits(facts.limits), _daily_pnl(facts.daily_pnl)
+    except InvalidLimits as error:
+        return Verdict(Reason.INVALID_LIMITS, str(error))
+
+
+def decide(
+    signal: Signal, facts: Facts, rules: Rules, reserve: Callable[[Leg, int], Order]
+) -> tuple[Verdict, tuple[Order, ...]]:
+    """Judge a signal leg by leg, the second seeing the first's reservation.
+
+    `reserve` makes the order of a leg (its number from 1). Returns the verdict and, when accepted, the reservations.
+    """
+    first = _before_the_legs(facts)
+    if isinstance(first, Verdict):
+        return first, ()
+    limits, pnl = first
+    reserved: tuple[Order, ...] = ()
+    for at, leg in enumerate(signal.legs, start=1):
+        order = reserve(leg, at)
+        before = (*facts.orders, *reserved)
+        reason, detail = _judge(leg, before, (*before, order), facts, rules, limits, pnl)
+        if reason is not None:
+            return Verdict(reason, detail, at), ()
+        reserved = (*reserved, order)
+    return Verdict(), reserved
+
+
+def _judge(
+    leg: Leg,
+    before: Sequence[Order],
+    after: Sequence[Order],
+    facts: Facts,
+    rules: Rules,
+    limits: Limits,
+    pnl: Decimal,
+) -> tuple[Reason | None, str]:
+    if not rules.min_odds <= leg.price <= rules.max_odds:
+        span = f"{number(rules.min_odds)} to {number(rules.max_odds)}"
+        return Reason.ODDS_OUT_OF_RANGE, f"Odds {number(leg.price)} outside {span}"
+    if leg.size < rules.min_stake or leg.size <= ZERO:
+        return Reason.STAKE_BELOW_MINIMUM, f"Stake {number(leg.size)} below minimum {number(rules.min_stake)}"
+    if rules.enabled:
+        checks: tuple[tuple[Reason, Callable[[], str]], ...] = (
+            (Reason.MAX_STAKE_PER_ORDER, lambda: _stake(leg, limits)),
+            (Reason.MAX_RISK_PER_TRADE, lambda: _risk(leg, limits)),
+            (Reason.MAX_EXPOSURE_PER_SELECTION, lambda: _selection(before, after, leg, limits)),
+            (Reason.MAX_EXPOSURE_PER_MARKET, lambda: _market(before, after, limits)),
+            (Reason.MAX_DAILY_LOSS, lambda: _daily_loss(pnl, limits)),
+        )
+        for reason, check in checks:
+            if problem := check():
+                return reason, problem
+    if rules.breaker_enabled and facts.breaker_open:
+        return Reason.CIRCUIT_BREAKER_OPEN, "Circuit breaker is open; after fixing the cause: SET trading:enabled true"
+    if not facts.trading_enabled:
+        return Reason.TRADING_DISABLED, "Trading is disabled; to trade: SET trading:enabled true"
+    return None, ""

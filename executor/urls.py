@@ -1,0 +1,134 @@
+"""URLs in the settings: what each may look like, what is derived from it, and how it is shown.
+
+A URL may hold a password, so no message here quotes one, and only `mask_url` makes text for people. A refused URL is
+a ValueError whose text says what is expected. A leaf: imports nothing of ours.
+"""
+
+import re
+from typing import Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+
+from pydantic import AnyUrl, UrlConstraints, ValidationError
+
+_SECRET_OPTION: Final = re.compile(r"(?i)(?<=[?&])([^=&]*(?:password|passwd|secret|token)[^=&]*=)([^&]+)")
+_SOCKET_SCHEMES: Final = ("unix", "redis+socket")
+_MASK: Final = "***"
+
+
+class _HttpsUrl(AnyUrl):
+    _constraints = UrlConstraints(allowed_schemes=["https"], host_required=True)
+
+
+def https_url(text: str) -> str:
+    """Return the base URL of an HTTPS API without a trailing slash."""
+    try:
+        url = _HttpsUrl(text)
+    except ValidationError:
+        raise ValueError("should be an https:// URL") from None
+    if url.username or url.password or url.query is not None or url.fragment is not None:
+        raise ValueError("should be an https:// URL without user, query and fragment")
+    return str(url).rstrip("/")
+
+
+def redis_url(text: str) -> str:
+    """Check a URL that redis-py reads: redis://, rediss:// or unix://."""
+    _redis_parts(text, ("redis", "rediss", "unix"))
+    return text
+
+
+def next_db_broker_url(url: str) -> str:
+    """Return the broker's URL on the server of the Redis URL `url`, in the db after its own."""
+    parts = _redis_parts(url, ("redis", "rediss", "unix"))
+    return _broker_url(parts, _db_of(parts) + 1)
+
+
+def broker_url(text: str) -> str:
+    """Return `text`, a URL as redis-py or Celery writes it, in the form that Celery's transport reads."""
+    parts = _redis_parts(text, ("redis", "rediss", *_SOCKET_SCHEMES))
+    return _broker_url(parts, _db_of(parts))
+
+
+def ledger_url(text: str) -> str:
+    """Return a SQLAlchemy URL of SQLite or PostgreSQL, the latter with the driver that the project installs."""
+    scheme, separator, rest = text.partition("://")
+    backend = scheme.lower().partition("+")[0]
+    if not separator or backend not in {"sqlite", "postgres", "postgresql"}:
+        raise ValueError("should be a sqlite:/// or postgresql:// URL")
+    if backend == "sqlite":
+        if not rest.startswith("/"):
+            raise ValueError("should be a sqlite:/// URL: three slashes, then the file's path")
+        return text
+    if not _split(text).hostname:
+        raise ValueError("should be a postgresql:// URL with a host")
+    # SQLAlchemy 2.0 means psycopg2 by a bare postgresql://, and libpq's postgres:// is unknown to it.
+    return text if "+" in scheme else f"postgresql+psycopg://{rest}"
+
+
+def mask_url(url: str) -> str:
+    """Return `url` for people: a password is shown as ***."""
+    head, separator, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    if at and ":" in user and not rest.startswith("/"):
+        rest = f"{user.partition(':')[0]}:{_MASK}@{host}"
+    return _SECRET_OPTION.sub(rf"\g<1>{_MASK}", f"{head}{separator}{rest}")
+
+
+def url_secrets(url: str) -> frozenset[str]:
+    """Return the passwords in `url`, as written and decoded."""
+    password = urlsplit(url).password
+    found = {value for _, value in _SECRET_OPTION.findall(url)} | ({password} if password else set())
+    return frozenset(found | {unquote(value) for value in found})
+
+
+def _split(text: str) -> SplitResult:
+    """Split a URL the way that every reader of it does, or refuse it.
+
+    The readers (redis-py, kombu, SQLAlchemy) disagree about a password with a bare @ / ? or #, and one that is cut
+    at the wrong place would end up in a host name, a log or an error.
+    """
+    expected = "should be a URL; the characters @ : / ? # of a password are written in percent form"
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(expected) from None
+    if text.count("@") > 1 or parts.netloc.count("@") != text.count("@") or parts.fragment or not text.isprintable():
+        raise ValueError(expected)
+    return parts
+
+
+def _redis_parts(text: str, schemes: tuple[str, ...]) -> SplitResult:
+    parts = _split(text)
+    if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        raise ValueError(f"should be a {', '.join(f'{scheme}://' for scheme in schemes)} URL")
+    if parts.scheme in _SOCKET_SCHEMES and (parts.hostname or parts.path in {"", "/"}):
+        raise ValueError(f"should be {parts.scheme}:///path/of/the/socket")
+    if parts.scheme not in _SOCKET_SCHEMES and not parts.hostname:
+        raise ValueError(f"should be a {parts.scheme}:// URL with a host")
+    if {"username", "password"} & {name for name, _ in parse_qsl(parts.query)}:
+        raise ValueError("should have user and password before the host, as in redis://user:password@host")
+    _db_of(parts)
+    return parts
+
+
+def _db_of(parts: SplitResult) -> int:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    path = "" if parts.scheme in _SOCKET_SCHEMES else unquote(parts.path).strip("/")
+    text = options.get("db", options.get("virtual_host", path))
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= len("999999")):
+        raise ValueError("should name the db by a number, as in redis://host:6379/0")
+    return int(text)
+
+
+def _broker_url(parts: SplitResult, db: int) -> str:
+    """Write the parts as kombu reads them: it refuses redis-py's options, but knows the ssl_ ones."""
+    if parts.scheme in _SOCKET_SCHEMES:
+        return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={db}"
+    options = [(name, value) for name, value in parse_qsl(parts.query) if name.startswith("ssl_")]
+    if parts.scheme == "rediss" and not options:
+        # Without any ssl_ option kombu talks plain text even to rediss://; this is redis-py's own default.
+        options = [("ssl_cert_reqs", "required")]
+    query = f"?{urlencode(options)}" if options else ""
+    return f"{parts.scheme}://{parts.netloc}/{db}{query}"

@@ -230,8 +230,8 @@ class MarketView:
     failures: int  # counted since the last success, trip and reset, within the window
     failures_since: str  # lower bound of that count, a score of `failed:orders`
     orders: Mapping[str, Order]  # the market's orders that count, and those asked for
-    signal: SignalRecord | None
-    signal_raw: str | None
+    signals: Mapping[str, SignalRecord]  # those asked for that exist
+    signals_raw: Mapping[str, str]
 
 
 class Gate(StrEnum):
@@ -242,7 +242,7 @@ class Gate(StrEnum):
     LIMITS = "LIMITS"
     PNL = "PNL"
     BREAKER = "BREAKER"
-    DEADLINE = "DEADLINE"  # Redis TIME is before the signal's deadline
+    DEADLINE = "DEADLINE"  # Redis TIME is before the deadline of the signals in the view
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +256,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one atomic step writes."""
+    """What one atomic step writes; at least an order or a signal."""
 
     orders: Sequence[Order] = ()
-    signal: SignalRecord | None = None
+    signals: Sequence[SignalRecord] = ()
     trades: Sequence[Trade] = ()
     gates: frozenset[Gate] = frozenset()
     failure: Failure | None = None
@@ -274,16 +274,13 @@ class OrderStore(Protocol):
     def now(self) -> int:
         """Return Redis TIME."""
 
-    def record(self, record: SignalRecord, *, renew_for_s: int) -> tuple[Recorded, SignalRecord]:
-        """Write a signal's record unless it exists; `renew_for_s` > 0 extends an existing one's life."""
+    def record(self, record: SignalRecord, *, dedup_id: str, dedup_s: int, renew: bool) -> tuple[Recorded, str]:
+        """Write a signal's record unless its message is known; returns the signal id under which it is known."""
 
     def signal(self, signal_id: str) -> SignalRecord | None:
         """Return a signal's record."""
 
-    def save_signal(self, before: SignalRecord, after: SignalRecord) -> bool:
-        """Replace a record that is still as it was read; False when it is not."""
-
-    def view(self, market_id: str, *, signal_id: str = "", order_ids: Sequence[str] = ()) -> MarketView:
+    def view(self, market_id: str, *, signal_ids: Sequence[str] = (), order_ids: Sequence[str] = ()) -> MarketView:
         """Read all that a step on this market may depend on, at one moment."""
 
     def commit(self, view: MarketView, change: Change) -> int:

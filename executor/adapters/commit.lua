@@ -1,0 +1,44 @@
+-- Compares what was read, then writes: the one way in which signals and orders change.
+-- KEYS[1], ARGV[1]: a key and the unique value that this commit gives it (by its last write); already there means that
+-- the client repeats a commit whose reply was lost.  ARGV[2]: JSON {before, checks: [[expected, command...]], writes: [[command...]]};
+-- the write {"=ZCARD", target, zset} sets target to the size of zset.  Returns Redis TIME in ms, or 0 when something has changed and nothing was written.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  return now
+end
+local request = cjson.decode(ARGV[2])
+if request.before and now >= request.before then
+  return 0
+end
+local function same(expected, found)
+  if expected == cjson.null then
+    expected = false
+  end
+  if type(expected) ~= 'table' then
+    return expected == found
+  end
+  if type(found) ~= 'table' or #expected ~= #found then
+    return false
+  end
+  for at = 1, #expected do
+    if not same(expected[at], found[at]) then
+      return false
+    end
+  end
+  return true
+end
+for _, check in ipairs(request.checks) do
+  if not same(check[1], redis.call(unpack(check, 2))) then
+    return 0
+  end
+end
+-- The truth is written last: a projection of the wrong type stops the commit before anything that counts is changed.
+for _, write in ipairs(request.writes) do
+  if write[1] == '=ZCARD' then
+    redis.call('SET', write[2], redis.call('ZCARD', write[3]))
+  else
+    redis.call(unpack(write))
+  end
+end
+return now

@@ -1,0 +1,160 @@
+"""What one commit compares and writes, as the commands that `commit.lua` runs.
+
+Owns the indexes and projections: which sets an order is in, what `risk:exposure`, `exposure` and `positions` hold after
+the change. The order of writes matters: projections first, the truth last.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from executor import keys
+from executor.adapters.records import encode, iso, order_fields, position_fields, trade_fields
+from executor.domain.exposure import exposures, positions
+from executor.domain.order import ACTIVE, Order
+from executor.domain.risk import LIMIT_FIELDS
+from executor.ports import TERMINAL, Change, Gate, MarketView, SignalRecord
+
+Command = list[str | int]
+
+_PROJECTION_S: Final = 24 * 3600  # contract section 4
+_REVISION_S: Final = 7 * 24 * 3600  # only a fence: no step takes that long
+_RECENT: Final = 5000  # what a person looks through; older ones are in the ledger
+_FAILURES: Final = 1000  # contract section 4
+_FAILURES_S: Final = 24 * 3600
+
+
+@dataclass
+class Request:
+    """The arguments of `commit.lua`; `key` holds `value` once it has run."""
+
+    key: str
+    value: str
+    checks: list[list[object]] = field(default_factory=list)
+    writes: list[Command] = field(default_factory=list)
+    before: int | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Return it in the script's shape."""
+        body: dict[str, object] = {"checks": self.checks, "writes": self.writes}
+        return body if self.before is None else {**body, "before": self.before}
+
+    def signal(self, record: SignalRecord, keep_s: int) -> None:
+        """Write a signal's record and its place among the open ones."""
+        key = keys.signal(record.signal_id)
+        if record.status in TERMINAL:
+            self.writes.append(["ZREM", keys.SIGNALS_OPEN, record.signal_id])
+            self.writes.append(["SET", key, encode(record), "EX", keep_s])
+        else:
+            self.writes.append(["ZADD", keys.SIGNALS_OPEN, record.updated_at, record.signal_id])
+            self.writes.append(["SET", key, encode(record)])
+
+
+def _checks(view: MarketView, change: Change, identity: str, request: Request) -> None:
+    if change.orders:
+        request.checks.append([view.revision, "GET", keys.market_revision(view.market_id)])
+    for signal in change.signals:
+        request.checks.append([view.signals_raw.get(signal.signal_id), "GET", keys.signal(signal.signal_id)])
+    gates = change.gates
+    if Gate.TRADING in gates or change.reset_breaker:
+        request.checks.append([view.trading, "GET", keys.TRADING_ENABLED])
+    if Gate.RECONCILED in gates:
+        request.checks.append([1, "EXISTS", keys.RECONCILED])
+        request.checks.append([identity, "GET", keys.IDENTITY])
+    if Gate.LIMITS in gates:
+        request.checks.append([[view.limits.get(name) for name in LIMIT_FIELDS], "HMGET", keys.LIMITS, *LIMIT_FIELDS])
+    if Gate.PNL in gates:
+        request.checks.append([view.daily_pnl, "GET", view.pnl_key])
+    if Gate.BREAKER in gates or change.trip or change.reset_breaker:
+        request.checks.append([int(bool(view.breaker)), "EXISTS", keys.BREAKER])
+    if change.failure is not None:
+        request.checks.append([view.failures, "ZCOUNT", keys.FAILED_ORDERS, view.failures_since, "+inf"])
+    if Gate.DEADLINE in gates:
+        request.before = min(signal.deadline for signal in view.signals.values())
+
+
+def _projections(view: MarketView, orders: Mapping[str, Order], identity: str, request: Request) -> None:
+    market = view.market_id
+    everything = list(orders.values())
+    counted = exposures(everything)
+    matched = exposures(everything, matched_only=True)
+    held = positions(everything)
+    sources = (
+        (keys.risk_exposure(market), {str(one): f"{amount:f}" for one, amount in counted.items()}, 0),
+        (keys.matched_exposure(market), {str(one): f"{amount:f}" for one, amount in matched.items()}, _PROJECTION_S),
+        (keys.positions(market), {str(one): position_fields(held[one]) for one in held}, _PROJECTION_S),
+    )
+    for key, values, ttl in sources:
+        request.writes.append(["DEL", key])
+        if values:
+            request.writes.append(["HSET", key, *[text for pair in values.items() for text in pair]])
+        if values and ttl:
+            request.writes.append(["EXPIRE", key, ttl])
+    request.writes.append(["SADD" if counted else "SREM", keys.MARKETS, market])
+    message = {"market_id": market, "exposure": {str(one): f"{sum_:f}" for one, sum_ in counted.items()}}
+    request.writes.append(["PUBLISH", keys.EXPOSURE_UPDATES, json.dumps({**message, "identity": identity})])
+
+
+def _order(order: Order, identity: str, keep_s: int, request: Request) -> None:
+    name = order.order_id
+    add = request.writes.append
+    member = keys.market_orders(order.market_id)
+    add(["SADD", member, name] if order.counts else ["SREM", member, name])
+    for index, belongs in (
+        (keys.ORDERS_ACTIVE, order.status in ACTIVE),
+        (keys.ORDERS_UNSETTLED, not order.is_over),
+    ):
+        add(["ZADD", index, order.created_at, name] if belongs else ["ZREM", index, name])
+    add(["ZADD", keys.ORDERS_RECENT, order.created_at, name])
+    add(["PUBLISH", keys.ORDER_UPDATES, order_fields(order, identity)])
+    record: Command = ["SET", keys.order(name), encode(order)]
+    add([*record, "EX", keep_s] if order.is_over else record)
+
+
+def _breaker(view: MarketView, change: Change, identity: str, request: Request) -> None:
+    add = request.writes.append
+    now = f"{view.now / 1000:.3f}"
+    if change.failure is not None:
+        failure = change.failure
+        member = {"OrderId": failure.order_id, "Reason": failure.reason, "Timestamp": iso(failure.at)}
+        add(["ZADD", keys.FAILED_ORDERS, f"{failure.at / 1000:.3f}", json.dumps(member, separators=(",", ":"))])
+        add(["ZREMRANGEBYSCORE", keys.FAILED_ORDERS, "-inf", f"{view.now / 1000 - _FAILURES_S:.3f}"])
+        add(["ZREMRANGEBYRANK", keys.FAILED_ORDERS, 0, -_FAILURES - 1])
+    if change.success_at:
+        add(["SET", keys.BREAKER_SINCE, f"{change.success_at / 1000:.3f}"])
+    if change.reset_breaker:
+        add(["DEL", keys.BREAKER])
+        add(["SET", keys.BREAKER_SINCE, now])
+    if change.trip:
+        add(["HSET", keys.BREAKER, "time", iso(view.now), "failures", view.failures + 1, "reason", change.trip])
+        add(["SET", keys.BREAKER_SINCE, now])
+        add(["SET", keys.TRADING_ENABLED, "false"])
+        message = {"event": "circuit_breaker_tripped", "reason": change.trip, "identity": identity, "at": iso(view.now)}
+        add(["PUBLISH", keys.KILL_SWITCH, json.dumps(message)])
+
+
+def request_for(view: MarketView, change: Change, identity: str, token: str, signal_s: int, order_s: int) -> Request:
+    """Say what a commit compares and writes; `token` is unique to it."""
+    signals = [replace(signal, token=token) for signal in change.signals]
+    if change.orders:
+        request = Request(keys.market_revision(view.market_id), token)
+    else:
+        request = Request(keys.signal(signals[0].signal_id), encode(signals[0]))
+    _checks(view, change, identity, request)
+    _breaker(view, change, identity, request)
+    if change.orders:
+        _projections(view, {**view.orders, **{one.order_id: one for one in change.orders}}, identity, request)
+        for order in change.orders:
+            _order(order, identity, order_s, request)
+        request.writes.append(["ZREMRANGEBYRANK", keys.ORDERS_RECENT, 0, -_RECENT - 1])
+        request.writes.append(["=ZCARD", keys.ACTIVE_COUNT, keys.ORDERS_ACTIVE])
+    for trade in change.trades:
+        entry = trade_fields(trade, identity)
+        request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
+        request.writes.append(["PUBLISH", keys.TRADE_UPDATES, json.dumps(entry, separators=(",", ":"))])
+    for signal in reversed(signals):
+        request.signal(signal, signal_s)
+    if change.orders:
+        request.writes.append(["SET", request.key, token, "EX", _REVISION_S])
+    return request

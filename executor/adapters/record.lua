@@ -1,0 +1,24 @@
+-- Writes a signal's record unless the message is known.
+-- KEYS: seen, record, open signals.  ARGV: value of seen (unique to this message), record JSON, seen TTL, 1 to renew,
+-- record TTL (0: none), score in the open set (empty: terminal already).
+-- Returns false when written, else what `seen` holds ('' when only the record is left).
+local seen = redis.call('GET', KEYS[1])
+if seen == ARGV[1] then
+  return false
+end
+if seen or redis.call('EXISTS', KEYS[2]) == 1 then
+  if seen and ARGV[4] == '1' then
+    redis.call('EXPIRE', KEYS[1], ARGV[3])
+  end
+  return seen or ''
+end
+if ARGV[6] ~= '' then
+  redis.call('ZADD', KEYS[3], ARGV[6], string.sub(KEYS[2], 8))
+end
+if ARGV[5] == '0' then
+  redis.call('SET', KEYS[2], ARGV[2])
+else
+  redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[5])
+end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[3])
+return false

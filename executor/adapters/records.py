@@ -1,0 +1,175 @@
+"""Records as text: orders, signals and trades to and from what Redis holds.
+
+Invariant: decoding what was encoded gives the same record; amounts are decimal text. A field that has its default is
+left out, so that a record in `redis-cli` shows what happened and not what did not.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from executor.domain.exposure import Position, SideTotal
+from executor.domain.money import Side
+from executor.domain.order import Order, OrderStatus, Trade, TradeKind
+from executor.errors import StoreUnavailable
+from executor.ports import SignalRecord, SignalStatus
+
+_ALWAYS: Final = frozenset({"status", "size_matched"})
+
+
+def iso(ms: int) -> str:
+    """Write milliseconds since the epoch as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def day(ms: int) -> str:
+    """Return the UTC day, yyyy-mm-dd."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def _default(field: Field[Any]) -> object:
+    return field.default if field.default is not MISSING else None
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _fields(record: Order | SignalRecord) -> dict[str, object]:
+    kept: dict[str, object] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if field.name in _ALWAYS or value != _default(field):
+            kept[field.name] = _plain(value)
+    return kept
+
+
+def encode(record: Order | SignalRecord) -> str:
+    """Write a record as JSON."""
+    return json.dumps(_fields(record), separators=(",", ":"))
+
+
+def _load(what: str, text: str) -> dict[str, Any]:
+    try:
+        loaded = json.loads(text)
+    except ValueError:
+        loaded = None
+    if not isinstance(loaded, dict):
+        raise StoreUnavailable(f"{what} in Redis is not readable: {text[:80]!r}")
+    return loaded
+
+
+_ORDER: Final = {field.name: field for field in fields(Order)}
+_SIGNAL: Final = {field.name: field for field in fields(SignalRecord)}
+_READ: Final[dict[object, Any]] = {Decimal: Decimal, Side: Side, OrderStatus: OrderStatus, SignalStatus: SignalStatus}
+
+
+def _read(field: Field[Any], value: Any) -> Any:  # noqa: ANN401 - JSON
+    if field.type in _READ:
+        return _READ[field.type](value)
+    if field.type is int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError("not a whole number")
+        return value
+    if field.type is bool:
+        return value is True
+    return tuple(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _build(kind: type, known: Mapping[str, Field[Any]], what: str, text: str) -> Any:  # noqa: ANN401 - either record
+    values = _load(what, text)
+    try:
+        return kind(**{name: _read(known[name], value) for name, value in values.items() if name in known})
+    except (ValueError, TypeError, InvalidOperation) as error:
+        raise StoreUnavailable(f"{what} in Redis is not readable: {error}") from None
+
+
+def decode_order(text: str) -> Order:
+    """Read an order's record.
+
+    Raises:
+        StoreUnavailable: it is not one; nothing is decided on a record that cannot be read.
+    """
+    order: Order = _build(Order, _ORDER, "an order's record", text)
+    return order
+
+
+def decode_signal(text: str) -> SignalRecord:
+    """Read a signal's record.
+
+    Raises:
+        StoreUnavailable: it is not one.
+    """
+    record: SignalRecord = _build(SignalRecord, _SIGNAL, "a signal's record", text)
+    return record
+
+
+def trade_fields(trade: Trade, identity: str) -> dict[str, str]:
+    """Write an entry of `stream:trades`."""
+    order = trade.order
+    entry = {
+        "type": trade.kind,
+        "trade_id": f"{order.order_id}:{trade.number}",
+        "order_id": order.order_id,
+        "signal_id": order.signal_id,
+        "bet_id": order.bet_id,
+        "strategy": order.strategy,
+        "market_id": order.market_id,
+        "selection_id": str(order.selection_id),
+        "side": order.side,
+        "size": f"{trade.size:f}",
+        "price": f"{trade.price:f}",
+        "size_matched": f"{order.size_matched:f}",
+        "average_price_matched": f"{order.average_price_matched:f}",
+        "at": iso(trade.at),
+        "identity": identity,
+    }
+    if order.paper:
+        entry["paper"] = "true"
+    if trade.kind is TradeKind.SETTLEMENT:
+        entry |= {
+            "profit": f"{order.profit:f}",
+            "commission": f"{order.commission:f}",
+            "net_profit": f"{order.net_profit:f}",
+        }
+    return entry
+
+
+def order_fields(order: Order, identity: str) -> str:
+    """Write the message of `channel:order-updates`."""
+    shown = {
+        "order_id": order.order_id,
+        "signal_id": order.signal_id,
+        "market_id": order.market_id,
+        "selection_id": order.selection_id,
+        "side": order.side,
+        "price": f"{order.price:f}",
+        "size": f"{order.size:f}",
+        "size_matched": f"{order.size_matched:f}",
+        "average_price_matched": f"{order.average_price_matched:f}",
+        "status": order.status,
+        "reason": order.reason,
+        "bet_id": order.bet_id,
+        "identity": identity,
+    }
+    return json.dumps(shown, separators=(",", ":"))
+
+
+def _side(total: SideTotal) -> str:
+    return f'{{"Stake":{total.size:f},"Odds":{total.price:f}}}'
+
+
+def position_fields(position: Position) -> str:
+    """Write a value of `positions:{market}`; amounts are JSON numbers, as the reference shows them."""
+    larger = position.back if position.back.size >= position.lay.size else position.lay
+    side = "Back" if larger is position.back else "Lay"
+    return (
+        f'{{"SelectionId":"{position.selection_id}","Side":"{side}","Stake":{larger.size:f},"Odds":{larger.price:f},'
+        f'"Exposure":{position.exposure:f},"Timestamp":"{iso(position.changed_at)}",'
+        f'"Back":{_side(position.back)},"Lay":{_side(position.lay)}}}'
+    )

@@ -1,0 +1,183 @@
+"""Signals and orders in Redis: the one truth, and how it changes.
+
+Invariants: an order changes only through `commit`, which compares the market's revision and everything else the
+decision depended on, and writes records, indexes, projections, accounting entries and messages in one atomic step;
+exposure and positions are computed from all orders of the market each time, never added to.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from redis import Redis
+
+from executor import keys
+from executor.adapters.commit import request_for
+from executor.adapters.records import day, decode_order, decode_signal, encode
+from executor.adapters.redis_client import guarded
+from executor.domain.order import Order
+from executor.ports import TERMINAL, Change, MarketView, Recorded, SignalRecord
+
+_HERE: Final = Path(__file__).parent
+
+
+def _script(name: str) -> str:
+    return (_HERE / f"{name}.lua").read_text()
+
+
+def _pairs(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long finished records are kept, in seconds."""
+
+    signal_s: int
+    order_s: int
+    breaker_window_s: int
+
+
+class RedisStore:
+    """`OrderStore` on one Redis db."""
+
+    def __init__(self, client: "Redis", identity: str, retention: Retention) -> None:
+        self._redis = client
+        self._identity = identity
+        self._keep = retention
+        self._view = client.register_script(_script("view"))
+        self._commit = client.register_script(_script("commit"))
+        self._record = client.register_script(_script("record"))
+
+    @guarded
+    def now(self) -> int:
+        """Return Redis TIME in ms."""
+        seconds, micros = cast("tuple[int, int]", self._redis.time())
+        return seconds * 1000 + micros // 1000
+
+    @guarded
+    def record(self, record: SignalRecord, *, dedup_id: str, dedup_s: int, renew: bool) -> tuple[Recorded, str]:
+        """Write a signal's record unless the message is known; returns the id under which it is known."""
+        terminal = record.status in TERMINAL
+        seen = f"{record.bridge} {record.token} {record.signal_id}"
+        answer = self._record(
+            keys=[keys.seen(dedup_id), keys.signal(record.signal_id), keys.SIGNALS_OPEN],
+            args=[
+                seen,
+                encode(record),
+                dedup_s,
+                int(renew),
+                self._keep.signal_s if terminal else 0,
+                "" if terminal else record.updated_at,
+            ],
+        )
+        if answer is None:
+            return Recorded.NEW, record.signal_id
+        bridge, _, rest = str(answer).partition(" ")
+        known_as = rest.partition(" ")[2] or record.signal_id
+        return (Recorded.ELSEWHERE if bridge != record.bridge else Recorded.REPEAT), known_as
+
+    @guarded
+    def signal(self, signal_id: str) -> SignalRecord | None:
+        """Return a signal's record."""
+        raw = cast("str | None", self._redis.get(keys.signal(signal_id)))
+        return None if raw is None else decode_signal(raw)
+
+    @guarded
+    def view(self, market_id: str, *, signal_ids: Sequence[str] = (), order_ids: Sequence[str] = ()) -> MarketView:
+        """Read all that a step on this market may depend on, at one moment."""
+        today = day(int(time.time() * 1000))
+        view = self._read(market_id, signal_ids, order_ids, today)
+        if day(view.now) != today:  # midnight, or this machine's clock is not Redis's
+            view = self._read(market_id, signal_ids, order_ids, day(view.now))
+        return view
+
+    def _read(self, market_id: str, signal_ids: Sequence[str], order_ids: Sequence[str], today: str) -> MarketView:
+        pnl_key = keys.pnl_daily(today)
+        answer = self._view(
+            keys=[
+                keys.IDENTITY,
+                keys.TRADING_ENABLED,
+                keys.RECONCILED,
+                keys.LIMITS,
+                pnl_key,
+                keys.BREAKER,
+                keys.BREAKER_SINCE,
+                keys.FAILED_ORDERS,
+                keys.market_revision(market_id),
+                keys.market_orders(market_id),
+                *map(keys.signal, signal_ids),
+                *map(keys.order, order_ids),
+            ],
+            args=[keys.order(""), self._keep.breaker_window_s, len(signal_ids)],
+        )
+        raw: list[Any] = cast("list[Any]", answer)
+        orders = [decode_order(text) for text in raw[12] if text]
+        signals = {one: text for one, text in zip(signal_ids, raw[11], strict=False) if text}
+        return MarketView(
+            market_id=market_id,
+            revision=raw[10],
+            now=int(raw[0]) * 1000 + int(raw[1]) // 1000,
+            identity=raw[2],
+            trading=raw[3],
+            reconciled=bool(raw[4]),
+            limits=_pairs(raw[5]),
+            pnl_key=pnl_key,
+            daily_pnl=raw[6],
+            breaker=_pairs(raw[7]),
+            failures=int(raw[9]),
+            failures_since=raw[8],
+            orders={order.order_id: order for order in orders},
+            signals={one: decode_signal(text) for one, text in signals.items()},
+            signals_raw=signals,
+        )
+
+    @guarded
+    def commit(self, view: MarketView, change: Change) -> int:
+        """Write a change if nothing that it depends on has changed since `view`; returns Redis TIME in ms, or 0."""
+        token = secrets.token_hex(8)
+        request = request_for(view, change, self._identity, token, self._keep.signal_s, self._keep.order_s)
+        answer = self._commit(keys=[request.key], args=[request.value, json.dumps(request.as_json())])
+        return int(cast("int", answer))
+
+    @guarded
+    def orders(self, order_ids: Iterable[str]) -> list[Order]:
+        """Return these orders' records, those that exist."""
+        wanted = [keys.order(order_id) for order_id in order_ids]
+        found: list[Order] = []
+        for at in range(0, len(wanted), 500):  # keeps one reply, and Redis's pause for it, small
+            texts = cast("list[str | None]", self._redis.mget(wanted[at : at + 500]))
+            found += [decode_order(text) for text in texts if text]
+        return found
+
+    def _of(self, index: str) -> list[Order]:
+        return self.orders(cast("list[str]", self._redis.zrange(index, 0, -1)))
+
+    @guarded
+    def active_orders(self) -> list[Order]:
+        """Return the SUBMITTED and PENDING orders, oldest first."""
+        return self._of(keys.ORDERS_ACTIVE)
+
+    @guarded
+    def unsettled_orders(self) -> list[Order]:
+        """Return every order that is not over."""
+        return self._of(keys.ORDERS_UNSETTLED)
+
+    @guarded
+    def recent_orders(self, limit: int) -> list[Order]:
+        """Return the newest orders, newest first."""
+        return self.orders(cast("list[str]", self._redis.zrevrange(keys.ORDERS_RECENT, 0, limit - 1)))
+
+    @guarded
+    def open_signals(self, moved_before: int, limit: int) -> list[SignalRecord]:
+        """Return signals without a terminal state that nothing moved since `moved_before`, oldest first."""
+        ids = cast("list[str]", self._redis.zrangebyscore(keys.SIGNALS_OPEN, "-inf", moved_before, start=0, num=limit))
+        texts = cast("list[str | None]", self._redis.mget([keys.signal(one) for one in ids])) if ids else []
+        for signal_id, text in zip(ids, texts, strict=True):
+            if text is None:  # its record is gone (a person's DEL): nothing is left to close
+                self._redis.zrem(keys.SIGNALS_OPEN, signal_id)
+        return [decode_signal(text) for text in texts if text]

@@ -1,0 +1,41 @@
+-- Reads, at one moment, all that a step on one market may depend on. Writes nothing.
+-- KEYS: identity, trading, reconciled, limits, pnl, breaker, breaker since, failed orders, revision, market orders,
+--       then signal records, then order records asked for beside the market's own.
+-- ARGV: order key prefix, breaker window in seconds, number of signals.
+local time = redis.call('TIME')
+local lower = string.format('%.3f', time[1] - ARGV[2])
+local since = redis.call('GET', KEYS[7])
+if since and tonumber(since) and tonumber(since) >= tonumber(lower) then
+  lower = '(' .. since
+end
+local wanted = {}
+for _, id in ipairs(redis.call('SMEMBERS', KEYS[10])) do
+  wanted[#wanted + 1] = ARGV[1] .. id
+end
+local signals = {}
+for at = 11, #KEYS do
+  if at <= 10 + ARGV[3] then
+    signals[at - 10] = redis.call('GET', KEYS[at])
+  else
+    wanted[#wanted + 1] = KEYS[at]
+  end
+end
+local orders = {}
+for at, key in ipairs(wanted) do
+  orders[at] = redis.call('GET', key)
+end
+return {
+  time[1],
+  time[2],
+  redis.call('GET', KEYS[1]),
+  redis.call('GET', KEYS[2]),
+  redis.call('EXISTS', KEYS[3]),
+  redis.call('HGETALL', KEYS[4]),
+  redis.call('GET', KEYS[5]),
+  redis.call('HGETALL', KEYS[6]),
+  lower,
+  redis.call('ZCOUNT', KEYS[8], lower, '+inf'),
+  redis.call('GET', KEYS[9]),
+  signals,
+  orders,
+}

@@ -1,0 +1,129 @@
+"""Every Redis key and channel: its type, who writes it, how long it lives. The only file with key names in it.
+
+All values are text. `{m}` is a market id, `{id}` a signal or order id. TTLs are in seconds, named where they are set.
+"""
+
+from typing import Final
+
+# --- controls: people write them too -----------------------------------------------------------------------------
+TRADING_ENABLED: Final = "trading:enabled"  # string; kill switch; engine on first start and on a breaker trip
+LIMITS: Final = "risk:limits"  # hash; engine from the settings, people
+LIMITS_APPLIED: Final = "executor:limits:applied"  # hash; the settings' limits as last applied
+IDENTITY: Final = "executor:identity"  # string; first start: whose db this is
+STARTED: Final = "executor:started"  # string, ms; the first-start decision has been made
+RECONCILED: Final = "executor:reconciled"  # string, TTL; each complete poll
+
+# --- the truth: signals and orders ---------------------------------------------------------------------------------
+SIGNALS_OPEN: Final = "executor:signals:open"  # zset id -> ms of the last move; signals without a terminal state
+ORDERS_ACTIVE: Final = "executor:orders:active"  # zset id -> created ms; SUBMITTED and PENDING
+ORDERS_UNSETTLED: Final = "executor:orders:unsettled"  # zset id -> created ms; reserved, live, or matched unsettled
+ORDERS_RECENT: Final = "executor:orders:recent"  # zset id -> created ms; the newest, for people to look at
+MARKETS: Final = "executor:markets"  # set; markets with orders that count
+ACTIVE_COUNT: Final = "executor:active_orders_count"  # string; size of ORDERS_ACTIVE
+
+
+def signal(signal_id: str) -> str:
+    """Name the string (JSON) that holds a signal's record; TTL once terminal."""
+    return f"signal:{signal_id}"
+
+
+def seen(dedup_id: str) -> str:
+    """Name the string that remembers who recorded a message; TTL, renewed for surebets."""
+    return f"executor:seen:{dedup_id}"
+
+
+def order(order_id: str) -> str:
+    """Name the string (JSON) that holds an order's record; TTL once nothing more is expected of it."""
+    return f"order:{order_id}"
+
+
+def market_orders(market_id: str) -> str:
+    """Name the set of order ids that count for a market's exposure."""
+    return f"market:{market_id}:orders"
+
+
+def market_revision(market_id: str) -> str:
+    """Name the string that changes with every write to an order of the market: the fence of every commit."""
+    return f"market:{market_id}:revision"
+
+
+# --- projections, derived from the orders --------------------------------------------------------------------------
+def risk_exposure(market_id: str) -> str:
+    """Name the hash selection -> exposure that the rules count."""
+    return f"risk:exposure:{market_id}"
+
+
+def matched_exposure(market_id: str) -> str:
+    """Name the hash selection -> exposure of matched bets; TTL 24 h renewed."""
+    return f"exposure:{market_id}"
+
+
+def positions(market_id: str) -> str:
+    """Name the hash selection -> JSON position; TTL 24 h renewed."""
+    return f"positions:{market_id}"
+
+
+# --- circuit breaker -----------------------------------------------------------------------------------------------
+FAILED_ORDERS: Final = "failed:orders"  # zset; score epoch seconds; place_order; 24 h, 1,000 entries
+BREAKER: Final = "executor:breaker"  # hash; the trip; absent when closed
+BREAKER_SINCE: Final = "executor:breaker:since"  # string, epoch seconds; last success, trip or reset
+
+# --- P&L and accounting --------------------------------------------------------------------------------------------
+PNL_TOTAL: Final = "pnl:total"  # string; settle_orders
+PNL_DAYS: Final = "executor:pnl:days"  # hash day -> net; settle_orders; what pnl:total is the sum of
+SETTLED_AT: Final = "executor:settled_at"  # string, ms; last complete settlement read
+TRADES: Final = "stream:trades"  # stream; every fill, void and settlement
+TRADES_GROUP: Final = "ledger"  # its consumer group
+
+
+def pnl_daily(day: str) -> str:
+    """Name the string with a UTC day's net settled P&L; TTL 48 h. `day` is yyyy-mm-dd."""
+    return f"pnl:daily:{day}"
+
+
+def settlements(day: str) -> str:
+    """Name the hash bet id -> net profit of a UTC day; TTL 8 days."""
+    return f"executor:settlements:{day}"
+
+
+# --- account, session, housekeeping --------------------------------------------------------------------------------
+ACCOUNT: Final = "executor:account"  # hash; refresh_account
+MARKET_TYPES: Final = "executor:market_types"  # hash market id -> type; refresh_account
+LAST_SUCCESS: Final = "executor:last_success"  # hash task -> epoch seconds
+FAILED_TASKS: Final = "executor:failed_tasks"  # hash task id -> JSON; chain tasks that failed for good
+
+
+def session(identity: str) -> str:
+    """Name the string (JSON) with the exchange session; TTL 12 h."""
+    return f"executor:session:{identity}"
+
+
+def login_lock(identity: str) -> str:
+    """Name the lock around a login."""
+    return f"executor:lock:login:{identity}"
+
+
+def login_ban(identity: str) -> str:
+    """Name the string that forbids logins until its TTL ends."""
+    return f"executor:login_ban:{identity}"
+
+
+def task_lock(task: str) -> str:
+    """Name the single-flight lock of a periodic task."""
+    return f"executor:lock:{task}"
+
+
+def heartbeat(process: str) -> str:
+    """Name the string that says that a process lives; TTL 30 s. `process` is kind:host:pid."""
+    return f"executor:heartbeat:{process}"
+
+
+HEARTBEATS: Final = "executor:heartbeat:*"
+
+# --- pub/sub -------------------------------------------------------------------------------------------------------
+SUREBET_SIGNALS: Final = "channel:trading-signals"  # in
+STRATEGY_SIGNALS: Final = "channel:strategy-signals"  # in
+TRADE_UPDATES: Final = "channel:trades"  # out, as all below: JSON with the identity
+ORDER_UPDATES: Final = "channel:order-updates"
+EXPOSURE_UPDATES: Final = "channel:exposure-updates"
+KILL_SWITCH: Final = "channel:kill-switch"

@@ -1,0 +1,74 @@
+# Everything a person or CI runs. Works from any folder (`make -C <here>`) and with no virtual environment active.
+
+# The first that is recent enough; `make PYTHON=...` names another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c '$(RECENT)' 2>/dev/null && echo $$python && break; done)
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+BIN := .venv/bin
+STAMP := .venv/.installed
+# What decides how our programs behave is removed, so that a shell set up for live trading cannot reach tests or demo.
+WITHOUT_SETTINGS := env $$(awk 'BEGIN { for (name in ENVIRON) \
+	if (toupper(name) ~ /^(EXECUTOR|CELERY|FLOWER|PROMETHEUS_MULTIPROC)_[A-Z0-9_]*$$/) print "-u", name }')
+COMPOSE = $$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+# Which tests `test-all` runs, as a pytest marker expression; empty: all of them.
+MARKERS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: install
+install: $(STAMP) ## Create .venv and install everything into it
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n '$(PYTHON)' && $(PYTHON) -c '$(RECENT)' 2>/dev/null || { \
+		echo "make: this needs Python 3.11 or later; name one: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.PHONY: lint
+lint: $(STAMP) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(STAMP) ## Put the code in form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: test
+test: lint ## Lint, then run every test that needs nothing but what pip installs
+	$(WITHOUT_SETTINGS) $(BIN)/pytest -m 'not slow and not apt'
+
+.PHONY: test-all
+test-all: lint apt-packages ## The same, plus slow tests and those that need Debian packages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres]'
+	$(WITHOUT_SETTINGS) $(BIN)/pytest -m '$(MARKERS)'
+
+.PHONY: apt-packages
+apt-packages:
+	@./.ci/apt-packages
+
+.PHONY: demo
+demo: $(STAMP) ## Watch signals become orders on a private Redis and a sandbox exchange; never bets
+	@$(WITHOUT_SETTINGS) $(BIN)/executor demo
+
+.PHONY: up
+up: ## Start everything in containers (docker compose)
+	$(COMPOSE) up --build --detach
+
+.PHONY: down
+down: ## Stop the containers; the data stay
+	$(COMPOSE) down
+
+.PHONY: logs
+logs: ## Follow the containers' logs
+	$(COMPOSE) logs --follow --tail 100
+
+.PHONY: clean
+clean: ## Remove what make and the tools made; never data
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -type d -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,18 @@
+"""What Celery beat sends and how often: name -> (task, seconds). Data, no logic; a missed tick waits for the next."""
+
+from executor.settings import Settings
+
+
+def periodic_tasks(settings: Settings) -> dict[str, tuple[str, float]]:
+    """Return the periodic tasks by name: (task, period in seconds)."""
+    return {
+        "poll orders": ("executor.poll_orders", settings.order_manager.status_check_interval_seconds),
+        "cancel unmatched orders": ("executor.cancel_unmatched", 5),  # a sixth of the shortest usual timeout, 30 s
+        "sweep signals": ("executor.sweep_signals", 5),  # half of the 10 s after which a lost chain is sent again
+        "write ledger": ("executor.write_ledger", 5),  # what accounting may lag behind
+        "settle orders": ("executor.settle_orders", 60),  # markets settle minutes after their end
+        "refresh account": ("executor.refresh_account", 60),  # feeds gauges, decides nothing
+        "watchdog": ("executor.watchdog", 30),  # alarms wait at least a minute
+        "keep session alive": ("executor.keep_alive", settings.betfair.keep_alive_interval_seconds),
+        "log in again": ("executor.reauthenticate", 300),  # looks at the token's age, in hours; rarely acts
+    }

@@ -1,0 +1,110 @@
+"""Celery's settings, each with its why. Owns how messages travel; what they mean is the engine's. Units: seconds.
+
+Celery on Redis is a doorbell, not a ledger: it may ring twice or never. Nothing here is relied upon for "never twice"
+or "never lost"; these values make both rare and quick to recover from. Celery accepts a misspelt option silently, so
+tests hold every name in this file against Celery's own list.
+"""
+
+import sys
+from typing import Any, Final
+
+from kombu.entity import Exchange, Queue
+
+from beat_schedule import periodic_tasks
+from executor.settings import SettingsError, load_settings
+
+try:
+    _settings = load_settings()
+except SettingsError as error:
+    sys.stderr.write(f"{error}\n")
+    raise SystemExit(1) from None
+
+# A placement at its slowest: a call that finds the session expired, the login, the call again.
+_SLOWEST_TASK_S: Final = 3 * _settings.betfair.api_timeout_seconds
+# What the publish policy below adds up to: 50 s of waits and 20 attempts of about a second.
+_LONGEST_PUBLISH_S: Final = 75
+
+# --- the broker ------------------------------------------------------------------------------------------------------
+broker_url = _settings.redis.broker_url
+# On a lost connection the worker ends what it runs, acknowledges it, and exits 1 for its supervisor to start it again.
+# Reconnecting in place would put running messages back into the queue (twice at once), and can crash Celery 5.7.
+broker_connection_retry = False
+broker_connection_retry_on_startup = True  # a worker started before Redis waits for it
+broker_transport_options = {
+    # A message that a killed worker held is delivered again after this; shorter than a task means running it twice.
+    "visibility_timeout": max(120, _SLOWEST_TASK_S + _LONGEST_PUBLISH_S),
+    "unacked_restore_interval": 5,  # by default the search for such messages runs only every 100 s
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 10,  # kombu has none: a stalled connection would hang a worker for ever
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,  # half-open connections are noticed
+    "health_check_interval": 10,
+    # One attempt to publish fails within about a second; how often it is repeated is the publish policy's.
+    "max_retries": 3,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 0.5,
+    "priority_steps": [0],  # no priorities: one Redis list per queue, so that LLEN is the queue's length
+}
+
+# --- messages --------------------------------------------------------------------------------------------------------
+accept_content = ["json"]  # never pickle: whoever writes to Redis must not run code here
+task_serializer = "json"
+result_serializer = "json"
+event_serializer = "json"
+enable_utc = True
+timezone = "UTC"
+task_ignore_result = True  # the order record is the result; a chain needs no result backend
+task_publish_retry = True
+# A worker whose next step cannot be published marks the finished one failed, so it outlasts a restart of Redis.
+task_publish_retry_policy = {"max_retries": 20, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 3}
+
+# --- queues ----------------------------------------------------------------------------------------------------------
+_EXCHANGE: Final = Exchange("executor", type="direct", durable=True)
+_QUEUES: Final = ("signals", "orders", "trades", "maintenance")  # apart, so that `-Q` can give each its own workers
+task_queues = tuple(Queue(name, _EXCHANGE, routing_key=name, durable=True) for name in _QUEUES)
+task_create_missing_queues = False  # a misspelt queue is an error when publishing, not a queue nobody reads
+task_default_queue = "maintenance"  # whatever has no route stays out of the way of orders
+task_default_exchange = _EXCHANGE.name
+task_default_routing_key = "maintenance"
+task_routes = {
+    "executor.validate_risk": {"queue": "signals"},
+    "executor.place_order": {"queue": "orders"},
+    "executor.log_trade": {"queue": "trades"},
+    **{task: {"queue": "maintenance"} for task, _ in periodic_tasks(_settings).values()},
+}
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+imports = ("executor.tasks",)
+# Acknowledged when done: a killed worker's message comes back, and the record says what was done already.
+task_acks_late = True
+# With `--pool prefork`: a task whose process was killed runs again, but, unlike with reject, not for ever.
+task_retry_on_worker_lost = True
+
+# --- workers ---------------------------------------------------------------------------------------------------------
+# Calls to the exchange are waiting, not computing; threads share one session, and cannot be killed in mid-call by a
+# time limit (which threads do not have: the HTTP timeout bounds every call).
+worker_pool = "threads"
+worker_concurrency = 8  # two calls hanging for the API timeout, and their chains, must not starve polls and cancels
+worker_prefetch_multiplier = 1  # an order never waits behind a busy thread while another worker is idle
+worker_disable_prefetch = True  # and is fetched only when a thread is free
+worker_eta_task_limit = 1000  # retries wait in memory; as many as 16 signals a second retried for a minute
+worker_send_task_events = True  # Flower's view of the chain
+task_send_sent_event = True  # and of how long a message queued
+worker_enable_remote_control = True  # Flower and `executor status` ask the workers; Redis must be private anyway
+worker_hijack_root_logger = False  # logging is set up once, by ours
+worker_redirect_stdouts = False
+worker_soft_shutdown_timeout = float(_settings.betfair.api_timeout_seconds)  # even SIGQUIT lets a call end
+worker_cancel_long_running_tasks_on_connection_loss = False  # never cut a call to the exchange; Celery 6 flips this
+
+# --- beat ------------------------------------------------------------------------------------------------------------
+beat_schedule_filename = str(_settings.data_dir / "celerybeat-schedule")
+beat_schedule: dict[str, dict[str, Any]] = {
+    name: {
+        "task": task,
+        "schedule": float(period_s),
+        # A tick that has not run when the next one is due is dropped: after an outage they must not pile up.
+        "options": {"queue": "maintenance", "expires": 0.9 * period_s},
+    }
+    for name, (task, period_s) in periodic_tasks(_settings).items()
+}

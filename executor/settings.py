@@ -16,6 +16,7 @@ from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from executor.appsettings import FILE_NAME, read_appsettings
+from executor.errors import ExecutorError
 from executor.sections import (
     BetfairSettings,
     DataPath,
@@ -35,7 +36,7 @@ from executor.variables import DOTENV_NAME, Given, Location, read_dotenv, read_v
 _MAX_VALUE_SHOWN: Final = 60  # characters of a wrong value in an error: enough to recognise it, still one line
 
 
-class SettingsError(Exception):
+class SettingsError(ExecutorError):
     """The settings cannot be used; one line per problem, naming the variable or file and what is expected."""
 
 

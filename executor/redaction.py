@@ -1,0 +1,98 @@
+"""Keeps secrets out of everything that is logged.
+
+Two rules, both applied to every event: a value under a name like a password's is masked whatever it is, in the event's
+fields and in text such as `password=...`; and a known secret is masked wherever it stands, also written in the ways
+that reprs, URLs and JSON write it. Masking too much is the safe side. A leaf: imports nothing of ours.
+"""
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+MASK: Final = "***"
+MAX_SECRETS: Final = 64  # a process has a dozen; session tokens come and go, the oldest expired long before
+_SHORT: Final = 6  # characters; a shorter secret may be part of ordinary words, so it is masked as a whole word only
+_MAX_DEPTH: Final = 6  # nesting of an event's fields; deeper (or endless) ones are shown as text
+
+_NAME: Final = (
+    r"(?:password|passwd|passphrase|secret|token|authorization|x[-_]?authentication|x[-_]?application|app[-_]?key"
+    r"|sso[-_]?id|cookie)s?(?:[-_](?:header|value))?"
+)
+_SECRET_NAME: Final = re.compile(rf"{_NAME}$", re.IGNORECASE)
+_NAMED_IN_TEXT: Final = re.compile(
+    rf"""([\w-]{{0,40}}{_NAME}(?:\\*["'],|\\*["']?\s{{0,4}}[:=])\s{{0,4}})"""  # password= "password": ('password',
+    r"""(?:[bru]{0,2}\\*"(?:[^"\\]|\\.)*"?|[bru]{0,2}\\*'(?:[^'\\]|\\.)*'?"""  # a quoted value, to its closing quote
+    r"""|(?:(?:Bearer|Basic)\s{1,4})?[^\s,;&"'()\[\]{}\\]+)""",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class Redactor:
+    """The secrets of this process, and what masks them."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: OrderedDict[str, None] = OrderedDict()
+        self._pattern: re.Pattern[str] | None = None
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: str) -> None:
+        """Mask `secret` from now on; the oldest is forgotten when there are too many."""
+        if not secret:
+            return
+        self._secrets[secret] = None
+        self._secrets.move_to_end(secret)
+        while len(self._secrets) > MAX_SECRETS:
+            self._secrets.popitem(last=False)
+        written = {way for known in self._secrets for way in _ways_to_write(known)}
+        # The longest first, so that a secret that begins with another one is masked to its end.
+        self._pattern = re.compile("|".join(_literal(way) for way in sorted(written, key=len, reverse=True)))
+
+    def text(self, text: str) -> str:
+        """Return `text` without the secrets in it, known ones and those that follow a secret's name."""
+        return self._known(_NAMED_IN_TEXT.sub(rf"\g<1>{MASK}", self._known(text))
+
+    def _known(self, text: str) -> str:
+        return text if self._pattern is None else self._pattern.sub(MASK, text)
+
+    def value(self, value: object, depth: int = 0) -> object:
+        """Return a field of an event without secrets, made of plain types only."""
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int | float):
+            return value if self._known(str(value)) == str(value) else MASK
+        if isinstance(value, str | Decimal | PurePath):
+            return self.text(str(value))
+        if depth < _MAX_DEPTH and isinstance(value, Mapping):
+            return {self.text(str(key)): self._member(str(key), item, depth + 1) for key, item in value.items()}
+        if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
+            return [self.value(item, depth + 1) for item in value]
+        return self.text(repr(value))
+
+    def _member(self, key: str, value: object, depth: int) -> object:
+        harmless = value is None or isinstance(value, bool) or value == ""
+        return self.value(value, depth) if harmless or not _SECRET_NAME.search(key) else MASK
+
+
+def _ways_to_write(secret: str) -> set[str]:
+    """Return the secret as it is, and as Python, JSON and URLs write it."""
+    bare = secret.encode("utf-8", "surrogateescape")
+    return {
+        secret,
+        repr(secret)[1:-1],
+        repr(bare)[2:-1],
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(bare),
+        quote(bare, safe=""),
+        quote_plus(bare),
+    }
+
+
+def _literal(text: str) -> str:
+    return re.escape(text) if len(text) >= _SHORT else rf"(?<!\w){re.escape(text)}(?!\w)"

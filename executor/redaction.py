@@ -55,7 +55,7 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return `text` without the secrets in it, known ones and those that follow a secret's name."""
-        return self._known(_NAMED_IN_TEXT.sub(rf"\g<1>{MASK}", self._known(text))
+        return self._known(_NAMED_IN_TEXT.sub(rf"\g<1>{MASK}", self._known(text)))
 
     def _known(self, text: str) -> str:
         return text if self._pattern is None else self._pattern.sub(MASK, text)

@@ -2,9 +2,10 @@
 
 Money is `Decimal` in the account's currency with two decimals; a price is decimal odds on Betfair's CLASSIC ladder
 (1.01 .. 1000). Every rounding here is against us: a size never grows, a price never gets worse than asked, a liability
-and an exposure are rounded up.
+and an exposure are rounded up. It also owns how a number may be spelt by others.
 """
 
+import re
 from bisect import bisect_left, bisect_right
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from enum import StrEnum
@@ -28,6 +29,9 @@ _STEPS: Final = (
     ("100", "10"),
 )
 _TOP: Final = Decimal(1000)
+# ASCII digits only, no NaN, Infinity or "1_000"; the bounds keep a slip like 1e-999999 from becoming a megabyte of
+# zeros in a message.
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,32}(?:\.[0-9]{0,32})?|\.[0-9]{1,32})(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
 def _ladder() -> tuple[Decimal, ...]:
@@ -51,6 +55,17 @@ class Side(StrEnum):
 
     BACK = "BACK"
     LAY = "LAY"
+
+
+def parse_number(text: str) -> Decimal:
+    """Read a number that somebody else wrote.
+
+    Raises:
+        ValueError: it is not a plain decimal number.
+    """
+    if not _NUMBER.fullmatch(stripped := text.strip()):
+        raise ValueError("a plain decimal number is expected")
+    return Decimal(stripped)
 
 
 def is_on_ladder(price: Decimal) -> bool:

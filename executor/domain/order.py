@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from executor.domain.money import ZERO, Side
+from executor.domain.money import MAX_PRICE, MIN_PRICE, ZERO, Side
 
 
 class OrderStatus(StrEnum):
@@ -201,23 +201,33 @@ def _status(bet: BetState) -> OrderStatus:
     return S.CANCELLED if bet.size_cancelled > ZERO else S.LAPSED
 
 
+def _progress(of: Order | BetState) -> tuple[Decimal, ...]:
+    """Return the sizes that only grow in a bet's life: ever matched, voided, no longer open."""
+    ever_matched = of.size_matched + of.size_voided
+    return ever_matched, of.size_voided, ever_matched + of.size_cancelled + of.size_lapsed
+
+
 def _is_stale(order: Order, bet: BetState) -> bool:
     if order.status is S.SETTLED:
         return True
     finished = order.status in TRANSITIONS[S.PENDING] - {S.PENDING}
-    backwards = bet.size_matched < order.size_matched and bet.size_voided <= order.size_voided
+    backwards = any(new < known for new, known in zip(_progress(bet), _progress(order), strict=True))
     return backwards or (finished and bet.executable)
 
 
 def merge(order: Order, bet: BetState, now: int) -> tuple[Order, Trade | None]:
     """Take in what the exchange says; returns the new record and the fill or void it means, if any.
 
-    Answers may arrive late and out of order: what is older than the record changes nothing.
+    Answers may arrive late and out of order: what is older than the record changes nothing, nor does another bet that
+    carries the same reference (Betfair does not keep it unique).
     """
-    if _is_stale(order, bet):
+    if _is_stale(order, bet) or (order.bet_id and bet.bet_id != order.bet_id):
         return order, None
     status = _status(bet)
+    # A missing average would make a matched lay look free of risk; the limit is the worst that it can be.
+    average = (bet.average_price_matched or order.price) if bet.size_matched else ZERO
     delta = bet.size_matched - order.size_matched
+    ended_at = 0 if order.status in UNPLACED else order.finished_at
     merged = replace(
         order,
         status=status,
@@ -225,13 +235,13 @@ def merge(order: Order, bet: BetState, now: int) -> tuple[Order, Trade | None]:
         detail="" if order.status in UNPLACED else order.detail,
         bet_id=bet.bet_id,
         size_matched=bet.size_matched,
-        average_price_matched=bet.average_price_matched if bet.size_matched else ZERO,
+        average_price_matched=average,
         size_cancelled=bet.size_cancelled,
         size_lapsed=bet.size_lapsed,
         size_voided=bet.size_voided,
         placed_at=order.placed_at or now,
         matched_at=(bet.matched_at or now) if delta > ZERO else order.matched_at,
-        finished_at=0 if status is S.PENDING else (order.finished_at or now),
+        finished_at=0 if status is S.PENDING else (ended_at or now),
     )
     if status is S.CANCELLED and not merged.cancel_reason:
         merged = replace(merged, cancel_reason=CancelReason.EXCHANGE)
@@ -245,15 +255,27 @@ def merge(order: Order, bet: BetState, now: int) -> tuple[Order, Trade | None]:
 def _trade(before: Order, after: Order, delta: Decimal, now: int) -> Trade:
     if delta < ZERO:
         return Trade(TradeKind.VOID, after, after.trade_count, -delta, before.average_price_matched, now)
-    price = after.average_price_matched
-    if delta > ZERO and before.size_matched > ZERO:
-        paid = after.size_matched * price - before.size_matched * before.average_price_matched
-        price = (paid / delta).quantize(Decimal("0.0001"))
-    return Trade(TradeKind.FILL, after, after.trade_count, delta, price, now)
+    return Trade(TradeKind.FILL, after, after.trade_count, delta, _fill_price(before, after, delta), now)
+
+
+def _fill_price(before: Order, after: Order, delta: Decimal) -> Decimal:
+    average = after.average_price_matched
+    if ZERO in {delta, before.size_matched} or after.size_voided != before.size_voided:
+        return average
+    paid = after.size_matched * average - before.size_matched * before.average_price_matched
+    price = (paid / delta).quantize(Decimal("0.0001"))
+    # Earlier fills were repriced in between: the increment's own price cannot be known.
+    return price if MIN_PRICE <= price <= MAX_PRICE else average
 
 
 def settle(order: Order, profit: Decimal, commission: Decimal, settled_at: int) -> tuple[Order, Trade | None]:
-    """Book the exchange's verdict on a matched order; a later, different verdict replaces it."""
+    """Book the exchange's verdict on a matched order; a later, different verdict replaces it.
+
+    Raises:
+        ValueError: the order was never seen at the exchange, its bet must be merged first; a defect of ours.
+    """
+    if S.SETTLED not in TRANSITIONS[order.status]:
+        raise ValueError(f"order {order.order_id}: no transition {order.status} -> {S.SETTLED}")
     if order.status is S.SETTLED and (order.profit, order.commission) == (profit, commission):
         return order, None
     settled = replace(

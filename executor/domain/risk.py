@@ -1,4 +1,4 @@
-"""The decision: may this signal's orders be placed?
+"""The decision whether a signal's orders may be placed.
 
 Owns the reasons, their order, the limits and the rules of the reference. Pure: a snapshot goes in, a verdict comes out,
 and the commit compares that the snapshot still holds. Money in account currency.
@@ -6,12 +6,12 @@ and the commit compares that the snapshot still holds. Money in account currency
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
 from executor.domain.exposure import market_exposure, selection_exposure
-from executor.domain.money import ONE, ZERO, liability
+from executor.domain.money import MAX_PRICE, MIN_PRICE, ONE, ZERO, liability, parse_number
 from executor.domain.order import Order
 from executor.domain.signal import Leg, Signal
 
@@ -86,11 +86,9 @@ def parse_limit(field: str, text: str | None) -> Decimal:
     if text is None:
         raise InvalidLimits(f"{field} is missing")
     try:
-        value = Decimal(text.strip()) if text.isascii() and "_" not in text else Decimal("NaN")
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite():
-        raise InvalidLimits(f"{field} is not a number: {text[:40]!r}")
+        value = parse_number(text)
+    except ValueError:
+        raise InvalidLimits(f"{field} is not a number: {text[:40]!r}") from None
     top = ONE if field == "MaxRiskPerTradePercent" else _ABSURD
     if not ZERO <= value <= top:
         raise InvalidLimits(f"{field} must be from 0 to {number(top)}, not {text[:40]}")
@@ -152,7 +150,7 @@ def number(value: Decimal) -> str:
 
 def is_true(text: str | None) -> bool:
     """Read the kill switch: `true` or `1` in any case trades, everything else does not."""
-    return text is not None and text.strip().lower() in {"true", "1"}
+    return text is not None and text.lower() in {"true", "1"}
 
 
 def _stake(leg: Leg, limits: Limits) -> str:
@@ -192,13 +190,12 @@ def _daily_loss(pnl: Decimal, limits: Limits) -> str:
 
 
 def _daily_pnl(text: str | None) -> Decimal:
+    if text is None:
+        return ZERO
     try:
-        value = Decimal(text) if text is not None else ZERO
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite():
-        raise InvalidLimits(f"today's P&L in Redis is not a number: {str(text)[:40]!r}")
-    return value
+        return parse_number(text)
+    except ValueError:
+        raise InvalidLimits(f"today's P&L in Redis is not a number: {text[:40]!r}") from None
 
 
 def _before_the_legs(facts: Facts) -> Verdict | tuple[Limits, Decimal]:
@@ -227,7 +224,7 @@ def decide(
     for at, leg in enumerate(signal.legs, start=1):
         order = reserve(leg, at)
         before = (*facts.orders, *reserved)
-        reason, detail = _judge(leg, before, (*before, order), facts, rules, limits, pnl)
+        reason, detail = _judge(leg, before, (*before, order), facts, rules, limits=limits, pnl=pnl)
         if reason is not None:
             return Verdict(reason, detail, at), ()
         reserved = (*reserved, order)
@@ -240,11 +237,13 @@ def _judge(
     after: Sequence[Order],
     facts: Facts,
     rules: Rules,
+    *,
     limits: Limits,
     pnl: Decimal,
 ) -> tuple[Reason | None, str]:
-    if not rules.min_odds <= leg.price <= rules.max_odds:
-        span = f"{number(rules.min_odds)} to {number(rules.max_odds)}"
+    lowest, highest = max(rules.min_odds, MIN_PRICE), min(rules.max_odds, MAX_PRICE)  # beyond the ladder nothing holds
+    if not lowest <= leg.price <= highest:
+        span = f"{number(lowest)} to {number(highest)}"
         return Reason.ODDS_OUT_OF_RANGE, f"Odds {number(leg.price)} outside {span}"
     if leg.size < rules.min_stake or leg.size <= ZERO:
         return Reason.STAKE_BELOW_MINIMUM, f"Stake {number(leg.size)} below minimum {number(rules.min_stake)}"

@@ -19,16 +19,15 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from executor.domain.money import ZERO, Side, to_rung, to_size
+from executor.domain.money import ZERO, Side, parse_number, to_rung, to_size
 from executor.errors import InvalidSignal
 
 MAX_BYTES: Final = 64 * 1024  # a signal is a few hundred bytes; contract section 3
 MAX_ID: Final = 128
-MAX_DEPTH: Final = 8  # a signal nests twice
+MAX_DEPTH: Final = 32  # a signal nests twice, what it carries besides is ignored; far from Python's recursion limit
 _MAX_AMOUNT: Final = Decimal(10) ** 9  # no account of Betfair's holds more; keeps every sum exact
 _MAX_SECONDS: Final = Decimal(10) ** 9  # 31 years: anything longer is capped by the settings anyway
 _MARKET_ID: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,20}", re.ASCII)
-_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,32}(\.[0-9]{1,32})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
 class SignalKind(StrEnum):
@@ -64,11 +63,8 @@ class Signal:
 
 def _number(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise ValueError("a number is expected")
-    text = str(value).strip()
-    if not _NUMBER.fullmatch(text):
-        raise ValueError("a plain decimal number is expected")
-    return Decimal(text)
+        raise ValueError("a number is expected")  # noqa: TRY004 - pydantic takes ValueError only
+    return parse_number(str(value))
 
 
 def _amount(value: object) -> Decimal:
@@ -83,7 +79,7 @@ def _seconds(value: object) -> Decimal | None:
 
 
 def _whole(value: object) -> int:
-    number = _amount(value)
+    number = _number(value)
     if number != int(number):
         raise ValueError("a whole number is expected")
     return int(number)
@@ -145,7 +141,7 @@ BetSide = Annotated[Side, BeforeValidator(_side)]
 Time = Annotated[datetime | None, BeforeValidator(_time)]
 Handicap = Annotated[Decimal, BeforeValidator(_handicap)]
 # The reference shows 30 s for unmatched orders; an hour keeps a forgotten order from living for ever.
-UnmatchedTimeout = Annotated[int | None, Field(ge=1, le=3600)]
+UnmatchedTimeout = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=3600)] | None
 
 
 class _Message(BaseModel):
@@ -165,7 +161,7 @@ class _Message(BaseModel):
             if alias is None:
                 continue
             if alias in known and known[alias] != value:
-                raise ValueError(f"{alias} is given twice with different values")
+                raise InvalidSignal(alias, "is given twice with different values")
             known[alias] = value
         return known
 
@@ -176,6 +172,7 @@ class _Common(_Message):
     validity_window: Seconds = None
     timestamp: Time = None
     unmatched_timeout_seconds: UnmatchedTimeout = None
+    handicap: Handicap = ZERO
 
 
 class _Surebet(_Common):
@@ -185,7 +182,6 @@ class _Surebet(_Common):
     lay_selection_id: Selection
     lay_odds: Amount
     stake_lay: Amount
-    handicap: Handicap = ZERO
 
     def legs(self) -> tuple[Leg, ...]:
         return (
@@ -222,7 +218,7 @@ def _pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found and found[name] != value:
-            raise InvalidSignal(name[:64], "is given twice with different values")
+            raise InvalidSignal(name[:64] if name.isprintable() else "message", "is given twice with different values")
         found[name] = value
     return found
 
@@ -239,9 +235,19 @@ def _decode(raw: bytes) -> object:
     except UnicodeDecodeError:
         raise InvalidSignal("message", "is not UTF-8 text") from None
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_pairs)
+        data = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_pairs)
     except (ValueError, ArithmeticError, RecursionError):
         raise InvalidSignal("message", "is not JSON") from None
+    if _nests_deeper(data, MAX_DEPTH):
+        raise InvalidSignal("message", f"nests deeper than {MAX_DEPTH}")
+    return data
+
+
+def _nests_deeper(value: object, than: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return than == 0 or any(_nests_deeper(item, than - 1) for item in inner)
 
 
 def _parse(model: type[MessageT], data: object) -> MessageT:
@@ -249,7 +255,8 @@ def _parse(model: type[MessageT], data: object) -> MessageT:
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        problem = first["msg"].removeprefix("Value error, ").lower()
+        ours = first["msg"].removeprefix("Value error, ")
+        problem = first["msg"].lower() if ours == first["msg"] else ours
         raise InvalidSignal(".".join(map(str, first["loc"])) or "message", problem) from None
 
 
@@ -286,7 +293,7 @@ def _rounded(leg: Leg) -> Leg:
 def content_id(signal: Signal) -> str:
     """Name a signal by its canonical content: the same bets asked for again have the same name, whenever sent."""
     content = [signal.market_id, signal.strategy]
-    content += [f"{leg.selection_id} {leg.side} {leg.price} {leg.size}" for leg in signal.legs]
+    content += [f"{leg.selection_id} {leg.side} {leg.price.normalize()} {leg.size}" for leg in signal.legs]
     return "sure-" + hashlib.sha256("\n".join(content).encode()).hexdigest()[:24]
 
 
@@ -298,5 +305,5 @@ def deadline(signal: Signal, arrived: datetime, *, max_age_s: int, max_validity_
     start = arrived if signal.sent_at is None else min(signal.sent_at, arrived)
     seconds = Decimal(max_age_s) if signal.validity_s is None else min(signal.validity_s, Decimal(max_validity_s))
     if seconds <= 0:
-        return min(start, arrived) - timedelta(milliseconds=1)
+        return min(start, arrived - timedelta(milliseconds=1))
     return start + timedelta(milliseconds=int(seconds * 1000))

@@ -25,7 +25,7 @@ _NAME: Final = (
 )
 _SECRET_NAME: Final = re.compile(rf"{_NAME}$", re.IGNORECASE)
 _NAMED_IN_TEXT: Final = re.compile(
-    rf"""([\w-]{{0,40}}{_NAME}(?:\\*["'],|\\*["']?\s{{0,4}}[:=])\s{{0,4}})"""  # password= "password": ('password',
+    rf"""({_NAME}(?:\\*["'],|\\*["']?\s{{0,4}}[:=])\s{{0,4}}[\[({{]{{0,4}})"""  # password= "password": ('password',
     r"""(?:[bru]{0,2}\\*"(?:[^"\\]|\\.)*"?|[bru]{0,2}\\*'(?:[^'\\]|\\.)*'?"""  # a quoted value, to its closing quote
     r"""|(?:(?:Bearer|Basic)\s{1,4})?[^\s,;&"'()\[\]{}\\]+)""",
     re.IGNORECASE | re.DOTALL,
@@ -80,18 +80,19 @@ class Redactor:
 
 
 def _ways_to_write(secret: str) -> set[str]:
-    """Return the secret as it is, and as Python, JSON and URLs write it."""
-    bare = secret.encode("utf-8", "surrogateescape")
-    return {
-        secret,
-        repr(secret)[1:-1],
-        repr(bare)[2:-1],
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        quote(bare),
-        quote(bare, safe=""),
-        quote_plus(bare),
-    }
+    """Return the secret as it is, and as URLs, Python and JSON write it, also text within text within text."""
+    octets = secret.encode("utf-8", "surrogateescape")
+    ways = {secret, quote(octets), quote(octets, safe=""), quote_plus(octets), *_escaped(repr(octets)[2:-1], secret)}
+    for _ in range(2):
+        ways |= {written for way in ways for written in _escaped(repr(way)[1:-1], way)}
+    return ways
+
+
+def _escaped(inside: str, text: str) -> set[str]:
+    """Return what a repr (`inside` its quotes) or JSON string of `text` holds; which quotes a repr escapes depends."""
+    bare = inside.replace("\\'", "'")
+    json_ways = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    return {bare, bare.replace("'", "\\'"), *json_ways}
 
 
 def _literal(text: str) -> str:

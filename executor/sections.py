@@ -49,6 +49,12 @@ def _lower(value: object) -> object:
     return value.lower() if type(value) is str else value
 
 
+def _utf8(value: SecretStr) -> SecretStr:
+    if any("\ud800" <= character <= "\udfff" for character in value.get_secret_value()):
+        raise ValueError("should be text in UTF-8")
+    return value
+
+
 def _nothing_is_none(value: object) -> object:
     return value or None
 
@@ -56,6 +62,7 @@ def _nothing_is_none(value: object) -> object:
 Limit = Annotated[Decimal, Field(ge=0, le=_MAX_MONEY, decimal_places=2)]
 Price = Annotated[Decimal, Field(ge=1, le=1000, decimal_places=2)]
 HttpsUrl = Annotated[str, AfterValidator(https_url)]
+Secret = Annotated[SecretStr, AfterValidator(_utf8)]
 SecretUrl = Annotated[str, Field(repr=False)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_nothing_is_none), AfterValidator(_path)]
 DataPath = Annotated[Path, AfterValidator(_path)]
@@ -72,11 +79,11 @@ class Section(BaseModel):
 class BetfairSettings(Section):
     """Account, endpoints and session of the exchange."""
 
-    app_key: SecretStr = SecretStr("")
+    app_key: Secret = SecretStr("")
     username: Annotated[str, Field(pattern=r"^\S*$")] = ""
-    password: SecretStr = SecretStr("")
+    password: Secret = SecretStr("")
     certificate_path: OptionalPath = None
-    certificate_password: SecretStr = SecretStr("")
+    certificate_password: Secret = SecretStr("")
     api_timeout_seconds: Annotated[int, Field(ge=1, le=300)] = 30
     reauthentication_interval_hours: Annotated[int, Field(ge=1, le=24)] = 6
     keep_alive_interval_seconds: Annotated[int, Field(ge=10, le=43_200)] = 900

@@ -39,6 +39,10 @@ _MAX_VALUE_SHOWN: Final = 60  # characters of a wrong value in an error: enough 
 class SettingsError(ExecutorError):
     """The settings cannot be used; one line per problem, naming the variable or file and what is expected."""
 
+    def __init__(self, *problems: str) -> None:
+        # A name in a file may hold anything, a line end or a terminal's control codes among it.
+        super().__init__("\n".join(line if line.isprintable() else ascii(line)[1:-1] for line in problems))
+
 
 class Settings(BaseSettings):
     """Every setting, checked. Made by `load_settings` only; paths are absolute."""
@@ -132,14 +136,14 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
     )
     problems += [problem for _, found in readings for problem in found]
     if problems:
-        raise SettingsError("\n".join(problems))
+        raise SettingsError(*problems)
     sources = [_prepared(found, folder) for found, _ in readings]
     data_dir = _first(sources, ("data_dir",)) or Given(str(folder / "data"), "")
     sources.append({("data_dir",): data_dir, ("ledger", "url"): Given(f"sqlite:///{data_dir.text}/ledger.db", "")})
     try:
         return Settings(_build_sources=(tuple(InitSettingsSource(Settings, _nested(each)) for each in sources), {}))
     except ValidationError as error:
-        raise SettingsError("\n".join(_lines(error, sources))) from None
+        raise SettingsError(*_lines(error, sources)) from None
 
 
 def _prepared(source: _Source, folder: Path) -> dict[Location, Given]:

@@ -89,7 +89,7 @@ def read_dotenv(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, str |
 
 
 def _suggestion(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -70,3 +70,11 @@ class IdentityMismatch(ExecutorError):
 
 class NotAllowed(ExecutorError):
     """A person asked for something that the state of things forbids; the text says why."""
+
+
+class CertificateInvalid(LoginRefused):
+    """The client certificate cannot be used: no login is possible until a person does what the text says."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("CERTIFICATE_INVALID", retryable=False)
+        self.args = (problem,)

@@ -1,0 +1,232 @@
+"""HTTPS to Betfair: one POST at a time, and the certainty whether any byte of it left this machine.
+
+Owns the connections: one `requests.Session` per process, thread and host, made when first used (so after a fork) and
+dropped after 150 s of idleness. Invariant: `NotSent` is raised only while the connection had not been handed a single
+byte of the request; everything later is `OutcomeUnknown`. No plain HTTP, no redirects, no proxies from the
+environment, no repeats. No error carries a header or a body, so none carries a secret. Units: seconds, bytes.
+"""
+
+import os
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPSConnectionPool
+from urllib3.connection import HTTPSConnection
+
+from executor.errors import NotSent, OutcomeUnknown
+
+CONNECT_TIMEOUT_S: Final = 3.05  # a bit above the first TCP retransmission after 3 s
+MAX_IDLE_S: Final = 150.0  # Betfair closes an idle connection after 180 s; a write after that has an unknown outcome
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024  # 1,000 orders are 1 MB; more is no answer of Betfair's
+_CHUNK_BYTES: Final = 256 * 1024
+# What a slow name server or a queue may use up before the first byte: order records conclude absence from their start.
+SEND_WITHIN_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer, completely read."""
+
+    status: int
+    body: bytes = field(repr=False)
+
+
+class _Flight(threading.local):
+    """The request that this thread is making: whether it has left, and until when it may."""
+
+    sent: bool = False
+    send_by: float = 0.0  # time.monotonic()
+
+
+_flight: Final = _Flight()
+
+
+class _TooLateError(Exception):
+    """The connection took so long that the request is no longer wanted; nothing was sent."""
+
+
+class _WatchedConnection(HTTPSConnection):
+    """A connection that notes the first byte of a request on its way out."""
+
+    def send(self, data: Any) -> None:  # noqa: ANN401 - http.client's signature
+        if self.sock is None:
+            self.connect()
+        if not _flight.sent and time.monotonic() > _flight.send_by:
+            raise _TooLateError
+        _flight.sent = True
+        super().send(data)
+
+
+class _WatchedPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedConnection
+
+
+class _Adapter(HTTPAdapter):
+    """HTTPS over watched connections, with the client certificate of `context` where one is given."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' signature
+        if self._context is not None:
+            kwargs["ssl_context"] = self._context
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"https": _WatchedPool}
+
+
+class TransportError(Exception):
+    """A POST without an answer; `error_type` is its metric label, `text` names no secret."""
+
+    def __init__(self, error_type: str, text: str, *, sent: bool, tls_alert: bool) -> None:
+        super().__init__(text)
+        self.error_type = error_type
+        self.sent = sent
+        self.tls_alert = tls_alert  # the server broke the TLS session off: it does not like our certificate
+
+    def named(self) -> NotSent | OutcomeUnknown:
+        """Return the error that says what the caller must do."""
+        return OutcomeUnknown(str(self)) if self.sent else NotSent(str(self))
+
+
+@dataclass(slots=True)
+class _Line:
+    session: requests.Session
+    used_at: float
+
+
+class _Lines(threading.local):
+    pid: int = 0
+    by_host: dict[str, _Line]
+
+
+class Transport:
+    """POSTs with a connection of their own for each thread and host."""
+
+    def __init__(self, read_timeout_s: float, ca_bundle: str | None, max_idle_s: float = MAX_IDLE_S) -> None:
+        self._timeout = (min(CONNECT_TIMEOUT_S, read_timeout_s), read_timeout_s)
+        self._ca_bundle = ca_bundle
+        self._max_idle_s = max_idle_s
+        self._lines = _Lines()
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """POST over this thread's connection to the host.
+
+        Raises:
+            TransportError: there was no complete answer.
+        """
+        line = self._line(urlsplit(url).netloc)
+        try:
+            return self._post(line.session, url, headers, body)
+        finally:
+            line.used_at = time.monotonic()
+
+    def post_with_certificate(
+        self, url: str, headers: Mapping[str, str], body: bytes, context: ssl.SSLContext
+    ) -> Reply:
+        """POST once over a connection that shows the client certificate loaded in `context`.
+
+        Raises:
+            TransportError: there was no complete answer.
+        """
+        with self._open(_Adapter(context)) as session:
+            return self._post(session, url, headers, body)
+
+    def is_warm(self, url: str) -> bool:
+        """Tell whether this thread has a connection to the URL's host that is still fresh."""
+        host = urlsplit(url).netloc
+        lines = self._by_host()
+        return host in lines and time.monotonic() - lines[host].used_at <= self._max_idle_s
+
+    def close(self) -> None:
+        """Close this thread's connections."""
+        lines = self._by_host()
+        while lines:
+            lines.popitem()[1].session.close()
+
+    def _by_host(self) -> dict[str, _Line]:
+        if self._lines.pid != os.getpid():  # a fork: the parent's sockets are not ours to use or to close
+            self._lines.pid, self._lines.by_host = os.getpid(), {}
+        return self._lines.by_host
+
+    def _line(self, host: str) -> _Line:
+        lines = self._by_host()
+        now = time.monotonic()
+        line = lines.get(host)
+        if line is not None and now - line.used_at > self._max_idle_s:
+            line.session.close()
+            line = None
+        if line is None:
+            line = lines[host] = _Line(self._open(_Adapter()), now)
+        return line
+
+    def _open(self, adapter: _Adapter) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = self._ca_bundle or True
+        session.adapters.clear()
+        session.mount("https://", adapter)
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.headers.update({"User-Agent": "executor", "Accept-Encoding": "gzip, deflate"})
+        return session
+
+    def _post(self, session: requests.Session, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        started = time.monotonic()
+        _flight.sent, _flight.send_by = False, started + SEND_WITHIN_S
+        failure: Exception
+        try:
+            response = session.post(
+                url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
+            )
+            with response:
+                return Reply(response.status_code, _read(response, started + 2 * self._timeout[1]))
+        except Exception as error:  # noqa: BLE001 - what is unclassified after the request left is an unknown outcome
+            failure = error
+        # Outside of the handler, so that the error has no context: requests' errors hold the headers.
+        raise _described(urlsplit(url).netloc, failure, sent=_flight.sent)
+
+
+def _read(response: requests.Response, until: float) -> bytes:
+    """Read a body of bounded size within bounded time, however slowly it drips."""
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise ValueError("the answer is too large")
+        if time.monotonic() > until:
+            raise TimeoutError("the answer takes too long")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _described(host: str, error: Exception, *, sent: bool) -> TransportError:
+    root = _root(error)
+    # Only the operating system's and TLS' own texts hold nothing of the request; requests quotes a bad header.
+    speaks = isinstance(root, OSError) and type(root).__module__ in {"builtins", "socket", "ssl"}
+    reason = f"{type(root).__name__}: {root}" if speaks else type(root).__name__
+    timed_out = isinstance(error, requests.Timeout) or isinstance(root, TimeoutError | _TooLateError)
+    what = "no complete answer" if sent else "no connection"
+    return TransportError(
+        "timeout" if timed_out else "connection",
+        f"{host}: {what} ({reason[:200]})",
+        sent=sent,
+        tls_alert=isinstance(root, ssl.SSLError) and "ALERT" in str(root.reason or ""),
+    )
+
+
+def _root(error: BaseException) -> BaseException:
+    for _ in range(20):  # libraries wrap a handful of times; a chain may in theory be circular
+        deeper = error.__cause__ or error.__context__
+        if deeper is None:
+            break
+        error = deeper
+    return error

@@ -1,0 +1,259 @@
+"""Betfair's JSON: numbers out as exact decimal text, replies in as domain values or not at all.
+
+Invariant: a row that lacks what we need, or says something we do not know, raises `WireError` naming row and field;
+nothing is guessed or dropped. Fields that we do not know are ignored. Money has two decimals; a price or an average
+price is taken as it comes; times become milliseconds since the epoch, UTC.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from executor.domain.money import ZERO, Side, to_money
+from executor.domain.order import BetState
+from executor.ports import ClearedBet, ClearedKind, Funds, Instruction, MarketInfo
+
+Row = Mapping[str, Any]
+
+_MAX_AMOUNT: Final = Decimal(10) ** 12  # more is no amount, and would not be cheap to compute with
+_PRICE_PLACES: Final = 6  # beyond this an average price only shows the binary float it travelled as
+_TEXT: Final = re.compile(r"[ -~]{1,64}")  # ids, references and names of types; they become keys and labels
+_MAX_NAME: Final = 60
+
+
+class WireError(ValueError):
+    """A reply does not have the shape that Betfair documents; the text names the field, never a value of ours."""
+
+
+def encode(value: object) -> str:
+    """Write JSON; a Decimal becomes a number with exactly its digits.
+
+    Raises:
+        TypeError: a value that has no place in a call of ours; a float above all.
+    """
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{json.dumps(str(key))}:{encode(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise TypeError("not a finite number")
+        return format(value, "f")
+    if value is None or isinstance(value, str | bool | int):
+        return json.dumps(value)
+    if isinstance(value, Sequence):
+        return "[" + ",".join(encode(item) for item in value) + "]"
+    raise TypeError(f"{type(value).__name__} does not go on the wire")
+
+
+def decode(body: bytes) -> Row:
+    """Read a JSON object; numbers with a fraction become Decimal.
+
+    Raises:
+        WireError: it is none.
+    """
+    try:
+        value = json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
+    except (ValueError, RecursionError, ArithmeticError):
+        raise WireError("no JSON") from None
+    return as_row(value, "reply")
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+# --- one field -------------------------------------------------------------------------------------------------------
+
+
+def as_row(value: object, what: str) -> Row:
+    """Take an object for what it should be."""
+    if not isinstance(value, dict):
+        raise WireError(f"{what} is no object")
+    return value
+
+
+def as_rows(value: object, what: str) -> list[Row]:
+    """Take a list of objects for what it should be."""
+    if not isinstance(value, list):
+        raise WireError(f"{what} is missing or no list")
+    return [as_row(item, what) for item in value]
+
+
+def text(row: Row, name: str) -> str:
+    """Return a text that must be there."""
+    value = row.get(name)
+    if not isinstance(value, str) or not _TEXT.fullmatch(value):
+        raise WireError(f"{name} is missing or no text")
+    return value
+
+
+def optional_text(row: Row, name: str) -> str:
+    """Return a text, "" where there is none."""
+    value = row.get(name)
+    return "" if value is None or value == "" else text(row, name)
+
+
+def number(row: Row, name: str) -> Decimal:
+    """Return a number that must be there."""
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise WireError(f"{name} is missing or no number")
+    amount = Decimal(value)
+    if abs(amount) > _MAX_AMOUNT:
+        raise WireError(f"{name} is out of range")
+    return amount
+
+
+def size(row: Row, name: str) -> Decimal:
+    """Return an amount of money that must be there and is not negative."""
+    amount = to_money(number(row, name))
+    if amount < ZERO:
+        raise WireError(f"{name} is negative")
+    return amount
+
+
+def _optional_size(row: Row, name: str) -> Decimal:
+    return ZERO if row.get(name) is None else size(row, name)
+
+
+def _price(row: Row, name: str) -> Decimal:
+    price = number(row, name)
+    if price < ZERO:
+        raise WireError(f"{name} is no price")
+    rounded = round(price, _PRICE_PLACES)
+    return price if price == rounded else rounded
+
+
+def _optional_price(row: Row, name: str) -> Decimal:
+    return ZERO if row.get(name) is None else _price(row, name)
+
+
+def _selection_id(row: Row) -> int:
+    value = row.get("selectionId")
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
+        raise WireError("selectionId is missing or no integer")
+    return value
+
+
+def _side(row: Row) -> Side:
+    value = row.get("side")
+    if value == Side.BACK:
+        return Side.BACK
+    if value == Side.LAY:
+        return Side.LAY
+    raise WireError(f"side {_shown(value)} is unknown")
+
+
+def _moment(row: Row, name: str) -> int:
+    value = row.get(name)
+    try:
+        moment = datetime.fromisoformat(value)  # type: ignore[arg-type]
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (TypeError, ValueError, OverflowError):
+        raise WireError(f"{name} is missing or no time") from None
+
+
+def _optional_moment(row: Row, name: str) -> int:
+    return 0 if row.get(name) is None else _moment(row, name)
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:_MAX_NAME]
+
+
+def moment_text(at: int) -> str:
+    """Write milliseconds since the epoch as Betfair does."""
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# --- one row ---------------------------------------------------------------------------------------------------------
+
+
+def current_order(row: Row) -> BetState:
+    """Read a bet (Betfair: CurrentOrderSummary)."""
+    status = text(row, "status")
+    if status not in {"EXECUTABLE", "EXECUTION_COMPLETE"}:
+        raise WireError(f"status {_shown(status)} is unknown")
+    if row.get("orderType") != "LIMIT":
+        raise WireError(f"orderType {_shown(row.get('orderType'))} is none that we place: who uses our strategy ref?")
+    asked = as_row(row.get("priceSize"), "priceSize")
+    return BetState(
+        bet_id=text(row, "betId"),
+        order_id=optional_text(row, "customerOrderRef"),
+        market_id=text(row, "marketId"),
+        selection_id=_selection_id(row),
+        side=_side(row),
+        price=_price(asked, "price"),
+        size=size(asked, "size"),
+        executable=status == "EXECUTABLE",
+        size_matched=size(row, "sizeMatched"),
+        average_price_matched=_optional_price(row, "averagePriceMatched"),
+        size_cancelled=_optional_size(row, "sizeCancelled"),
+        size_lapsed=_optional_size(row, "sizeLapsed"),
+        size_voided=_optional_size(row, "sizeVoided"),
+        placed_at=_moment(row, "placedDate"),
+        matched_at=_optional_moment(row, "matchedDate"),
+    )
+
+
+def placed_bet(row: Row, instruction: Instruction, market_id: str) -> BetState:
+    """Read a bet just placed (Betfair: PlaceInstructionReport); an async or old reply may lack the figures.
+
+    It counts as live until it is completely matched: the report does not say what became of a rest.
+    """
+    matched = _optional_size(row, "sizeMatched")
+    return BetState(
+        bet_id=text(row, "betId"),
+        order_id=instruction.order_id,
+        market_id=market_id,
+        selection_id=instruction.selection_id,
+        side=instruction.side,
+        price=instruction.price,
+        size=instruction.size,
+        executable=matched < instruction.size,
+        size_matched=matched,
+        average_price_matched=_optional_price(row, "averagePriceMatched"),
+        placed_at=_optional_moment(row, "placedDate"),
+    )
+
+
+def cleared_order(row: Row, kind: ClearedKind) -> ClearedBet:
+    """Read a bet that left the current list (Betfair: ClearedOrderSummary); what was settled must say its profit."""
+    settled = kind is ClearedKind.SETTLED
+    return ClearedBet(
+        kind=kind,
+        bet_id=text(row, "betId"),
+        order_id=optional_text(row, "customerOrderRef"),
+        market_id=text(row, "marketId"),
+        selection_id=_selection_id(row),
+        side=_side(row),
+        price_requested=_optional_price(row, "priceRequested"),
+        price_matched=_optional_price(row, "priceMatched"),
+        size_settled=size(row, "sizeSettled") if settled else _optional_size(row, "sizeSettled"),
+        size_cancelled=_optional_size(row, "sizeCancelled"),
+        profit=to_money(number(row, "profit")) if settled or row.get("profit") is not None else ZERO,
+        settled_at=_moment(row, "settledDate") if settled else _optional_moment(row, "settledDate"),
+        placed_at=_optional_moment(row, "placedDate"),
+    )
+
+
+def commission(row: Row) -> tuple[str, Decimal] | None:
+    """Read a market's commission (Betfair: ClearedOrderSummary by MARKET); None where it carries none."""
+    return None if row.get("commission") is None else (text(row, "marketId"), to_money(number(row, "commission")))
+
+
+def funds(row: Row) -> Funds:
+    """Read the account's money; Betfair writes exposure as zero or less."""
+    return Funds(
+        available=to_money(number(row, "availableToBetBalance")), exposure=abs(to_money(number(row, "exposure")))
+    )
+
+
+def market_info(row: Row) -> MarketInfo | None:
+    """Read a market's type (Betfair: MarketCatalogue); None where it carries none."""
+    description = row.get("description")
+    if not isinstance(description, dict) or not description.get("marketType"):
+        return None
+    return MarketInfo(text(row, "marketId"), text(description, "marketType"))

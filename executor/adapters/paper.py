@@ -1,0 +1,119 @@
+"""Paper trading: an exchange that is sent nothing and fills every order at once, at the price asked for.
+
+Invariant: no I/O but a log line; what was "placed" is known to the caller's records only, so every read is empty.
+Money in the account's currency; times are left 0, the caller's clock says when.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import structlog
+
+from executor.domain.money import ZERO
+from executor.domain.order import BetState
+from executor.ports import (
+    CancelReport,
+    ClearedBet,
+    ClearedKind,
+    Funds,
+    Instruction,
+    LegOutcome,
+    LegReport,
+    MarketInfo,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class PaperExchange:
+    """The port `Exchange` without an exchange; `bankroll` is what the account is said to hold."""
+
+    def __init__(self, bankroll: Decimal) -> None:
+        self._bankroll = bankroll
+
+    def prepare(self) -> None:
+        """Do nothing: there is no login."""
+
+    def place(self, market_id: str, instructions: Sequence[Instruction], customer_ref: str) -> list[LegReport]:
+        """Fill every order completely at its price; the same order id always gets the same bet id."""
+        if not instructions:
+            raise ValueError("nothing to place")
+        _log.info(
+            "PAPER TRADING MODE - Signal logged but not executed",
+            market_id=market_id,
+            customer_ref=customer_ref,
+            order_ids=[each.order_id for each in instructions],
+        )
+        return [LegReport(each.order_id, LegOutcome.PLACED, bet=_filled(market_id, each)) for each in instructions]
+
+    def cancel(self, market_id: str, bet_ids: Sequence[str]) -> list[CancelReport]:
+        """Report each cancel as done; nothing was left to take back."""
+        del market_id
+        if not bet_ids:
+            raise ValueError("nothing to cancel")
+        return [CancelReport(bet_id, done=True) for bet_id in bet_ids]
+
+    def executable_orders(self) -> list[BetState]:
+        """Return nothing: a paper order is never left unmatched."""
+        return []
+
+    def current_orders(self) -> list[BetState]:
+        """Return nothing: nothing is at an exchange."""
+        return []
+
+    def find_current(self, order_ids: Sequence[str]) -> list[BetState]:
+        """Return nothing: nothing is at an exchange."""
+        del order_ids
+        return []
+
+    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+        """Return nothing: nobody settles a paper bet."""
+        del order_ids, kind
+        return []
+
+    def settled_since(self, since: int, kind: ClearedKind) -> list[ClearedBet]:
+        """Return nothing: nobody settles a paper bet."""
+        del since, kind
+        return []
+
+    def commissions(self, market_ids: Sequence[str], since: int) -> dict[str, Decimal]:
+        """Return nothing: nobody charges for a paper bet."""
+        del market_ids, since
+        return {}
+
+    def funds(self) -> Funds:
+        """Return the bankroll, all of it available."""
+        return Funds(available=self._bankroll, exposure=ZERO)
+
+    def market_info(self, market_ids: Sequence[str]) -> list[MarketInfo]:
+        """Return nothing: only an exchange knows its markets."""
+        del market_ids
+        return []
+
+    def keep_alive(self) -> bool:
+        """Return True: there is no session that could end."""
+        return True
+
+    def reauthenticate(self, older_than_s: int) -> bool:
+        """Return False: there is nothing to log in to."""
+        del older_than_s
+        return False
+
+    def session_age_s(self) -> int | None:
+        """Return None: there is no session."""
+        return None
+
+
+def _filled(market_id: str, instruction: Instruction) -> BetState:
+    return BetState(
+        bet_id=f"paper-{instruction.order_id}",
+        order_id=instruction.order_id,
+        market_id=market_id,
+        selection_id=instruction.selection_id,
+        side=instruction.side,
+        price=instruction.price,
+        size=instruction.size,
+        executable=False,
+        size_matched=instruction.size,
+        average_price_matched=instruction.price,
+    )

@@ -14,7 +14,8 @@ from executor.sandbox.accounts import Account
 from executor.sandbox.codes import REPORT_CODES
 from executor.sandbox.faults import ORDER_METHODS, Fault
 from executor.sandbox.journal import Entry
-from executor.sandbox.operations import Operation, read_place_request
+from executor.sandbox.operations import Operation
+from executor.sandbox.placing import read_place_request
 from executor.sandbox.rules import MAX_INSTRUCTIONS_PER_SECOND
 from executor.sandbox.wire import (
     ApiError,

@@ -45,10 +45,10 @@ class CertificatePaths:
 
 
 def ensure_certificates(directory: Path, pfx_password: str, extra_names: tuple[str, ...] = ()) -> CertificatePaths:
-    """Make the certificates in `directory` unless all are there and the server's covers `extra_names`."""
+    """Make the certificates in `directory` unless all are there, for these names and this password."""
     paths = CertificatePaths.of(directory)
     names = tuple(dict.fromkeys((*_HOST_NAMES, *extra_names)))
-    if paths.exist() and _covers(paths.server, names):
+    if paths.exist() and _covers(paths.server, names) and _opens(paths.client_pfx, pfx_password):
         return paths
     directory.mkdir(parents=True, exist_ok=True)
     ca_key = _new_key()
@@ -73,6 +73,14 @@ def _covers(server: Path, names: tuple[str, ...]) -> bool:
     listed = set(known.get_values_for_type(x509.DNSName))
     listed |= {str(address) for address in known.get_values_for_type(x509.IPAddress)}
     return set(names) <= listed
+
+
+def _opens(pfx: Path, password: str) -> bool:
+    try:
+        pkcs12.load_key_and_certificates(pfx.read_bytes(), password.encode())
+    except ValueError:
+        return False
+    return True
 
 
 def _new_key() -> rsa.RSAPrivateKey:

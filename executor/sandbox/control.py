@@ -5,27 +5,25 @@ for no password: the sandbox serves loopback. Units: sizes in account currency, 
 """
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any, Final
 
 from tornado.web import RequestHandler
 
-from executor.domain.money import PENNY, is_on_ladder
+from executor.sandbox.control_markets import (
+    between,
+    markets_action,
+    need,
+    prices_action,
+    settle_action,
+    void_action,
+)
 from executor.sandbox.faults import ANY, KINDS, METHODS, Fault, applies
-from executor.sandbox.markets import Market, Runner
 from executor.sandbox.order_lists import order_row
-from executor.sandbox.settlement import settle, void_market, void_runner
-from executor.sandbox.wire import BadValue, Json, Params, RpcError, dump_json, parse_json, to_decimal, to_integer
+from executor.sandbox.wire import BadValue, Json, Params, RpcError, dump_json, parse_json
 from executor.sandbox.world import World
 
-_STATUSES: Final = ("INACTIVE", "OPEN", "SUSPENDED", "CLOSED")
-_MAX_BET_DELAY_S: Final = 60
 _MAX_DELAY_S: Final = 600
 _MAX_COUNT: Final = 1_000_000
-_MAX_WINNERS: Final = 100
-_WHOLE_PERCENT: Final = 100
-_PAIR: Final = 2
-_Levels = list[tuple[Decimal, Decimal]]
 
 
 class ControlHandler(RequestHandler):
@@ -77,10 +75,10 @@ def control_routes(world: World) -> list[tuple[str, type[RequestHandler], dict[s
         "journal": ("GET", _journal),
         "orders": ("GET", _orders),
         "accounts": ("GET", _accounts),
-        "markets": ("POST", _markets),
-        "prices": ("POST", _prices),
-        "settle": ("POST", _settle),
-        "void": ("POST", _void),
+        "markets": ("POST", markets_action),
+        "prices": ("POST", prices_action),
+        "settle": ("POST", settle_action),
+        "void": ("POST", void_action),
         "faults": ("POST", _faults),
         "reset": ("POST", _reset),
     }
@@ -114,113 +112,17 @@ def _accounts(world: World, _params: Params) -> Json:
     return {"accounts": accounts, "house": exchange.house.balance, "rounding": exchange.rounding}
 
 
-def _markets(world: World, params: Params) -> Json:
-    exchange = world.exchange
-    market_id = _need(params, "marketId").text("marketId")
-    status = params.choice("status", _STATUSES)
-    delay_s = _between(params, "betDelay", 0, _MAX_BET_DELAY_S)
-    winners = _between(params, "numberOfWinners", 1, _MAX_WINNERS)
-    rate = params.amount("marketBaseRate")
-    if rate is not None and not 0 <= rate <= _WHOLE_PERCENT:
-        raise BadValue("marketBaseRate is not in 0..100")
-    inplay = params.flag("inplay") if params.has("inplay") else None
-    runners = [_read_runner(item) for item in params.items("runners")]
-    texts = {name: params.text(name) for name in ("name", "marketType", "eventName")}
-    known = market_id in exchange.markets
-    market = exchange.market(market_id)
-    if market is None:
-        raise BadValue("marketId does not look like 1.234567890, or there are too many markets")
-    if market.results and (status or inplay is not None or runners):
-        raise BadValue("marketId is a settled market")
-    if runners and not known:
-        market.grows = False
-    market.name = texts["name"] or market.name
-    market.market_type = texts["marketType"] or market.market_type
-    market.event_name = texts["eventName"] or market.event_name
-    market.base_rate = market.base_rate if rate is None else rate
-    market.bet_delay_s = market.bet_delay_s if delay_s is None else delay_s
-    market.winners = market.winners if winners is None else winners
-    for selection_id, name, to_back, to_lay in runners:
-        runner = exchange.runner(market, selection_id, name)
-        if to_back is not None and to_lay is not None:
-            exchange.set_prices(market, runner, to_back, to_lay)
-    if inplay is not None and inplay != market.inplay:
-        _turn(world, market, inplay=inplay)
-    if status and status != market.status:
-        _set_status(world, market, status)
-    return _described(market)
-
-
-def _turn(world: World, market: Market, *, inplay: bool) -> None:
-    market.inplay = inplay
-    world.exchange.bump(market)
-    if inplay:
-        lapsing = [bet for bet in market.bets.values() if bet.persistence == "LAPSE"]
-        world.exchange.lapse(market, lapsing, "SP_IN_PLAY")
-
-
-def _set_status(world: World, market: Market, status: str) -> None:
-    market.status = status
-    world.exchange.bump(market)
-    if status == "CLOSED":
-        world.exchange.lapse(market, list(market.bets.values()), "MKT_INVALID")
-
-
-def _prices(world: World, params: Params) -> Json:
-    market_id = _need(params, "marketId").text("marketId")
-    selection_id = _need(params, "selectionId").integer("selectionId")
-    to_back, to_lay = _read_offers(params)
-    if to_back is None or to_lay is None:
-        raise BadValue("availableToBack or availableToLay is missing")
-    market = world.exchange.market(market_id)
-    if market is None or market.status == "CLOSED":
-        raise BadValue("marketId is not an open market")
-    if selection_id not in market.runners and not market.grows:
-        raise BadValue("selectionId is not a runner of the market")
-    runner = world.exchange.runner(market, selection_id)
-    if runner.status != "ACTIVE":
-        raise BadValue("selectionId is a removed runner")
-    world.exchange.set_prices(market, runner, to_back, to_lay)
-    return _described(market)
-
-
-def _settle(world: World, params: Params) -> Json:
-    market = _known_market(world, params)
-    if not params.has("winners"):
-        raise BadValue("winners is missing")
-    winners = {to_integer(item, "winners") for item in params.items("winners")}
-    for winner in winners:
-        if winner not in market.runners or market.runners[winner].status == "REMOVED":
-            raise BadValue(f"winners: {winner} is not a runner of the market")
-    if len(winners) > market.winners:
-        raise BadValue(f"winners: the market has {market.winners}, dead heats are not offered")
-    settle(world.exchange, market, winners)
-    return _described(market)
-
-
-def _void(world: World, params: Params) -> Json:
-    market = _known_market(world, params)
-    if not params.has("selectionId"):
-        void_market(world.exchange, market)
-        return _described(market)
-    runner = market.runners.get(params.integer("selectionId"))
-    if runner is None or runner.status == "REMOVED":
-        raise BadValue("selectionId is not a runner of the market")
-    void_runner(world.exchange, market, runner)
-    return _described(market)
-
-
 def _faults(world: World, params: Params) -> list[Json]:
     if params.values:
         method = params.choice("method", (ANY, *METHODS), ANY)
-        kind = _need(params, "kind").text("kind")
+        kind = need(params, "kind").text("kind")
         methods = METHODS if method == ANY else (method,)
         if not any(applies(kind, name) for name in methods):
             raise BadValue(f"kind is not one of {', '.join(KINDS)}, error:<code>, or cannot befall {method}")
         probability = params.amount("probability")
         if probability is not None and not 0 < probability <= 1:
             raise BadValue("probability is not in 0..1")
-        count = _between(params, "count", 1, _MAX_COUNT)
+        count = between(params, "count", 1, _MAX_COUNT)
         seconds = params.amount("seconds")
         if (seconds is None) is (kind == "delay"):
             raise BadValue("seconds belongs to a delay, and to nothing else")
@@ -248,81 +150,6 @@ def _reset(world: World, params: Params) -> Json:
     balance = params.amount("balance")
     if balance is not None and balance < 0:
         raise BadValue("balance is negative")
-    lifetime_s = _between(params, "sessionLifetime", 1, 10**9)
+    lifetime_s = between(params, "sessionLifetime", 1, 10**9)
     world.reset(seed, balance, lifetime_s)
     return {"reset": True}
-
-
-def _need(params: Params, name: str) -> Params:
-    if not params.has(name):
-        raise BadValue(f"{name} is missing")
-    return params
-
-
-def _between(params: Params, name: str, low: int, high: int) -> int | None:
-    if not params.has(name):
-        return None
-    value = params.integer(name)
-    if not low <= value <= high:
-        raise BadValue(f"{name} is not in {low}..{high}")
-    return value
-
-
-def _known_market(world: World, params: Params) -> Market:
-    market = world.exchange.markets.get(_need(params, "marketId").text("marketId"))
-    if market is None:
-        raise BadValue("marketId is unknown")
-    return market
-
-
-def _read_runner(item: object) -> tuple[int, str, _Levels | None, _Levels | None]:
-    if isinstance(item, int) and not isinstance(item, bool):
-        return _positive(item), "", None, None
-    params = Params(item, "runners")
-    selection_id = _positive(_need(params, "selectionId").integer("selectionId"))
-    return (selection_id, params.text("name"), *_read_offers(params))
-
-
-def _positive(selection_id: int) -> int:
-    if selection_id <= 0:
-        raise BadValue("selectionId is not positive")
-    return selection_id
-
-
-def _read_offers(params: Params) -> tuple[_Levels | None, _Levels | None]:
-    """Return what is available to back and to lay; (None, None) when neither is given."""
-    if not params.has("availableToBack") and not params.has("availableToLay"):
-        return None, None
-    to_back = [_read_level(item, "availableToBack") for item in params.items("availableToBack")]
-    to_lay = [_read_level(item, "availableToLay") for item in params.items("availableToLay")]
-    if to_back and to_lay and max(to_back)[0] >= min(to_lay)[0]:
-        raise BadValue("availableToBack and availableToLay cross")
-    return to_back, to_lay
-
-
-def _read_level(item: object, name: str) -> tuple[Decimal, Decimal]:
-    if isinstance(item, dict):
-        item = [item.get("price"), item.get("size")]
-    if not isinstance(item, list) or len(item) != _PAIR:
-        raise BadValue(f"{name} is not a list of [price, size]")
-    price, size = to_decimal(item[0], name), to_decimal(item[1], name)
-    if not is_on_ladder(price):
-        raise BadValue(f"{name}: {price} is not on the price ladder")
-    if size <= 0 or size != size.quantize(PENNY):
-        raise BadValue(f"{name}: {size} is not a size in pennies")
-    return price, size
-
-
-def _described(market: Market) -> Json:
-    return {
-        "marketId": market.market_id,
-        "status": market.status,
-        "inplay": market.inplay,
-        "betDelay": market.bet_delay_s,
-        "version": market.version,
-        "runners": [_described_runner(runner) for runner in market.runners.values()],
-    }
-
-
-def _described_runner(runner: Runner) -> Json:
-    return {"selectionId": runner.selection_id, "status": runner.status}

@@ -45,7 +45,7 @@ def market_catalogue(exchange: Exchange, params: Params) -> list[Json]:
     """Answer listMarketCatalogue; closed markets are not listed."""
     for name in ("filter", "maxResults"):
         if not params.has(name):
-            raise missing(name)
+            raise missing()
     limit = params.integer("maxResults")
     if not 1 <= limit <= _MAX_RESULTS:
         raise BadValue("maxResults is not in 1..1000")
@@ -67,7 +67,7 @@ def market_catalogue(exchange: Exchange, params: Params) -> list[Json]:
 def market_book(exchange: Exchange, account: Account, params: Params) -> list[Json]:
     """Answer listMarketBook."""
     if not params.has("marketIds"):
-        raise missing("marketIds")
+        raise missing()
     market_ids = list(dict.fromkeys(params.texts("marketIds")))
     prices = params.child("priceProjection")
     data = {Params({"p": item}).choice("p", tuple(_BOOK_WEIGHTS)) for item in prices.items("priceData")}
@@ -93,7 +93,7 @@ def market_book(exchange: Exchange, account: Account, params: Params) -> list[Js
 def profit_and_loss(exchange: Exchange, account: Account, params: Params) -> list[Json]:
     """Answer listMarketProfitAndLoss: matched bets of markets that are not settled."""
     if not params.has("marketIds"):
-        raise missing("marketIds")
+        raise missing()
     market_ids = list(dict.fromkeys(params.texts("marketIds")))
     _check_weight(_PROFIT_WEIGHT * len(market_ids))
     net = params.flag("netOfCommission")

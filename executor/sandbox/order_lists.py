@@ -119,7 +119,7 @@ def order_row(bet: Bet) -> Json:
 def cleared_orders(exchange: Exchange, account: Account, params: Params) -> Json:
     """Answer listClearedOrders."""
     if not params.has("betStatus"):
-        raise missing("betStatus")
+        raise missing()
     status = params.choice("betStatus", CLEARED_STATUSES)
     group = params.choice("groupBy", tuple(_GROUPS), "BET")
     if params.has("groupBy") and status != "SETTLED":
@@ -133,7 +133,7 @@ def cleared_orders(exchange: Exchange, account: Account, params: Params) -> Json
         candidates = (bet for bet in register.by_refs(refs) if bet.bet_id in cleared)
     else:
         candidates = cleared.values()
-    found = [bet for bet in candidates if _cleared_filter(bet, status, params)]
+    found = list(filter(_cleared_filter(status, params), candidates))
     found.sort(key=lambda bet: (_cleared_ms(bet, status), bet.bet_id))
     describe = params.flag("includeItemDescription")
     if group != "BET":
@@ -144,26 +144,31 @@ def cleared_orders(exchange: Exchange, account: Account, params: Params) -> Json
     return {"clearedOrders": rows, "moreAvailable": more}
 
 
-def _cleared_filter(bet: Bet, status: str, params: Params) -> bool:
+def _cleared_filter(status: str, params: Params) -> Callable[[Bet], bool]:
     earliest, latest = params.instants("settledDateRange")
     side = params.choice("side", _SIDES)
-    runners = [Params(value, "runnerIds") for value in params.items("runnerIds")]
-    for name, value in (
-        ("eventTypeIds", EVENT_TYPE_ID),
-        ("eventIds", EVENT_ID),
-        ("marketIds", bet.market_id),
-        ("customerOrderRefs", bet.customer_order_ref),
-        ("customerStrategyRefs", bet.customer_strategy_ref),
-    ):
-        allowed = params.texts(name)
-        if allowed and value not in allowed:
-            return False
-    if runners and not any(
-        runner.text("marketId") == bet.market_id and runner.integer("selectionId") == bet.selection_id
-        for runner in runners
-    ):
-        return False
-    return (not side or bet.side == side) and _within(_cleared_ms(bet, status), earliest, latest)
+    runners = {
+        (runner.text("marketId"), runner.integer("selectionId"))
+        for runner in (Params(value, "runnerIds") for value in params.items("runnerIds"))
+    }
+    wanted: list[tuple[set[str], Callable[[Bet], str]]] = [
+        (set(params.texts("eventTypeIds")), lambda _: EVENT_TYPE_ID),
+        (set(params.texts("eventIds")), lambda _: EVENT_ID),
+        (set(params.texts("marketIds")), lambda bet: bet.market_id),
+        (set(params.texts("customerOrderRefs")), lambda bet: bet.customer_order_ref),
+        (set(params.texts("customerStrategyRefs")), lambda bet: bet.customer_strategy_ref),
+    ]
+    active = [(allowed, value_of) for allowed, value_of in wanted if allowed]
+
+    def passes(bet: Bet) -> bool:
+        return (
+            all(value_of(bet) in allowed for allowed, value_of in active)
+            and (not runners or (bet.market_id, bet.selection_id) in runners)
+            and (not side or bet.side == side)
+            and _within(_cleared_ms(bet, status), earliest, latest)
+        )
+
+    return passes
 
 
 def _cleared_ms(bet: Bet, status: str) -> int:

@@ -83,7 +83,7 @@ def read_instruction(value: object) -> Instruction:
     params = Params(value, "instruction")
     for name in ("selectionId", "side", "orderType"):
         if not params.has(name):
-            raise missing(name)
+            raise missing()
     side = Side(params.choice("side", [side.value for side in Side]))
     order_type = params.choice("orderType", _ORDER_TYPES)
     selection_id = params.integer("selectionId")
@@ -105,7 +105,7 @@ def _limit_order(params: Params, selection_id: int, side: Side) -> Instruction:
         raise BadValue("betTargetType is not offered")
     price, size = order.amount("price"), order.amount("size")
     if price is None or size is None:
-        raise missing("price and size")
+        raise missing()
     persistence = order.choice("persistenceType", PERSISTENCE_TYPES, "LAPSE")
     fill_or_kill = order.choice("timeInForce", ("FILL_OR_KILL",)) != ""
     min_fill = order.amount("minFillSize")

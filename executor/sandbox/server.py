@@ -5,6 +5,7 @@ the sandbox's authority only; no request ends in HTTP 500 or a traceback. Units:
 """
 
 import asyncio
+import logging
 import signal
 import socket
 import ssl
@@ -31,6 +32,8 @@ _IDLE_S: Final = 180
 # 200 instructions have about 60 KB.
 _MAX_BODY: Final = 2 * 1024 * 1024
 _MAX_BATCH: Final = 200
+_NO_SUCH_OPERATION: Final = "DSC-0021"
+_log = logging.getLogger(__name__)
 # How often resting orders and displayed prices are looked at; finer than the half second that is the shortest wait.
 _TICK_S: Final = 0.1
 
@@ -66,10 +69,10 @@ class BetfairHandler(RequestHandler):
         self.set_status(503)
         self.finish("<html><body><h1>503 Service Unavailable</h1></body></html>")
 
-    def write_error(self, status_code: int, **_kwargs: Any) -> None:  # noqa: ANN401 - Tornado's signature
+    def write_error(self, status_code: int, **_kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Tornado's signature
         """Answer what Tornado refuses (a wrong HTTP method) in the form of Betfair's framework."""
         self.set_header("Content-Type", "application/json")
-        self.finish(dump_json({"faultcode": "Client", "faultstring": f"DSC-{status_code:04d}", "detail": {}}))
+        self.finish(dump_json({"faultcode": "Client", "faultstring": _NO_SUCH_OPERATION, "detail": {}}))
 
 
 class RpcHandler(BetfairHandler):
@@ -176,7 +179,7 @@ class UnknownHandler(BetfairHandler):
 
     def prepare(self) -> None:
         """Answer 404 in the form of Betfair's framework: no such operation."""
-        self.reply({"faultcode": "Client", "faultstring": "DSC-0021", "detail": {}}, status=404)
+        self.reply({"faultcode": "Client", "faultstring": _NO_SUCH_OPERATION, "detail": {}}, status=404)
 
 
 def serve(options: SandboxOptions) -> None:
@@ -232,7 +235,10 @@ async def _run(
 async def _tick(world: World) -> None:
     while True:
         await asyncio.sleep(_TICK_S)
-        world.exchange.tick()
+        try:
+            world.exchange.tick()
+        except Exception:  # noqa: BLE001 - the market's next move must not depend on this one
+            _log.exception("the house stumbled")
 
 
 def _applications(world: World) -> tuple[Application, Application]:

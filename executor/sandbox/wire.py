@@ -23,6 +23,8 @@ _SMALLEST: Final = Decimal(10) ** -15
 _LARGEST_INTEGER: Final = 2**63 - 1
 # No list of a request is longer than this at Betfair (200 instructions, 250 ids, 1,000 results); a fence for memory.
 _LONGEST_LIST: Final = 10_000
+# Nothing of Betfair's nests deeper than ten; far from where recursion ends.
+_DEEPEST: Final = 100
 
 
 class ApiError(Exception):
@@ -47,9 +49,8 @@ class BadValue(ValueError):
     """A parameter that cannot be read; the text names it."""
 
 
-def missing(name: str) -> RpcError:
+def missing() -> RpcError:
     """Return the error for a mandatory parameter that is absent."""
-    del name  # the framework's fault carries a number only
     return RpcError(-32602, "DSC-0018")
 
 
@@ -61,9 +62,12 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
     """
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_float=_bounded, parse_constant=_refuse_constant)
+        if body.count(b"[") + body.count(b"{") > _DEEPEST:
+            _check_depth(value)
     except (ValueError, RecursionError, InvalidOperation):
         raise RpcError(-32700, "DSC-0008") from None
+    return value
 
 
 def dump_json(value: object) -> bytes:
@@ -75,6 +79,27 @@ def _as_number(value: object) -> float:
     if isinstance(value, Decimal):
         return float(value)
     raise TypeError(f"{type(value).__name__} does not travel as JSON")
+
+
+def _check_depth(value: object) -> None:
+    """Refuse what could be read but not be written again: the echo of an instruction, a line of the journal."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+        ]
+        if not level:
+            return
+    raise ValueError("too deep")
+
+
+def _bounded(text: str) -> Decimal:
+    number = Decimal(text)
+    if abs(number) > _LARGEST:
+        raise ValueError(text)  # would leave as Infinity, which is not JSON
+    return number
 
 
 def _refuse_constant(name: str) -> None:
@@ -186,11 +211,11 @@ class Params:
             raise BadValue(f"{name} is not a string")
         return str(value)
 
-    def flag(self, name: str, *, default: bool = False) -> bool:
-        """Return a boolean."""
-        value = self.values.get(name, default)
+    def flag(self, name: str) -> bool:
+        """Return a boolean, False when absent."""
+        value = self.values.get(name)
         if value is None:
-            return default
+            return False
         if isinstance(value, str) and value.lower() in {"true", "false"}:
             return value.lower() == "true"
         if not isinstance(value, bool):

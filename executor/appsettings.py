@@ -23,9 +23,9 @@ _LONGEST_PLAIN_NUMBER: Final = 30  # digits; beyond it no setting is valid and t
 
 def read_appsettings(path: Path, known: Collection[Location]) -> tuple[dict[Location, Given], list[str]]:
     """Return the settings in the file, of those `known`, and the problems with it; nothing if there is no file."""
-    if not path.exists():
-        return {}, []
     try:
+        if not path.exists():
+            return {}, []
         if not path.is_file():
             return {}, [f"{FILE_NAME}: should be a file"]
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -88,7 +88,7 @@ class _Reader:
         self._known = {tuple(_fold(part) for part in location): location for location in known}
         self._sections = {_fold(location[0]): location[0] for location in known if len(location) > 1}
         self._sections["riskmanagement"] = "risk"
-        self._levels: dict[int, tuple[object, str]] = {}
+        self._levels: dict[str, tuple[object, str]] = {}
 
     def read_document(self, document: object) -> None:
         if not isinstance(document, dict):
@@ -96,11 +96,12 @@ class _Reader:
             return
         for name, logging in _members(document, "logging"):
             for inner, levels in _members(logging, "loglevel"):
-                self._read_levels(levels, f"{name}:{inner}", rank=0)
+                self._read_levels(levels, f"{name}:{inner}")
         for name, executor in _members(document, "executor"):
             self._read_executor(executor, name)
-        if self._levels and ("logging", "level") not in self.found:
-            self._take(("logging", "level"), *self._levels[max(self._levels)])
+        level = self._levels.get(_CATEGORY) or self._levels.get("default")
+        if level and ("logging", "level") not in self.found:
+            self._take(("logging", "level"), *level)
 
     def _read_executor(self, executor: object, path: str) -> None:
         if not isinstance(executor, dict):
@@ -122,18 +123,18 @@ class _Reader:
             if location:
                 self._take(location, value, f"{path}:{name}")
             elif (section, _fold(name)) == ("logging", "loglevel"):
-                self._read_levels(value, f"{path}:{name}", rank=1)
+                self._read_levels(value, f"{path}:{name}")
             else:
                 self.problems.append(f"{FILE_NAME} {path}:{name}: is no setting")
 
-    def _read_levels(self, levels: object, path: str, *, rank: int) -> None:
-        """Note the levels that concern us: our own category before the default, ours before everybody's."""
+    def _read_levels(self, levels: object, path: str) -> None:
+        """Note the levels that concern us; the ones under `Executor` are read last and replace everybody's."""
         if levels is not None and not isinstance(levels, dict):
             self.problems.append(f"{FILE_NAME} {path}: should be an object")
-        for category, bonus in (("default", 0), (_CATEGORY, 2)):
+        for category in ("default", _CATEGORY):
             for name, level in _members(levels, category):
                 if level is not None:
-                    self._levels[rank + bonus] = (level, f"{path}:{name}")
+                    self._levels[category] = (level, f"{path}:{name}")
 
     def _take(self, location: Location, value: object, path: str) -> None:
         if value is None:

@@ -41,7 +41,7 @@ def configure_logging(settings: Settings, *, process: str) -> None:
     console = settings.logging.format == "console" or (settings.logging.format == "auto" and terminal)
     common = _common_processors(process)
     handlers: list[logging.Handler] = [_StderrHandler(sys.stderr)]
-    handlers[0].setFormatter(_formatter(common, _console_renderer(colors=terminal) if console else _JSON))
+    handlers[0].setFormatter(_formatter(common, structlog.dev.ConsoleRenderer(colors=terminal) if console else _JSON))
     if settings.logging.file:
         handlers.append(_daily_file(settings))
         handlers[1].setFormatter(_formatter(common, _JSON))
@@ -86,6 +86,7 @@ def _common_processors(process: str) -> list[Processor]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         name_process,
         structlog.processors.StackInfoRenderer(),
+        # Before the console sees the exception: its own formatter shows local variables, passwords among them.
         structlog.processors.format_exc_info,
     ]
 
@@ -96,11 +97,6 @@ def _redact_event(_: object, __: str, event: MutableMapping[str, Any]) -> Mutabl
 
 
 _JSON: Final = structlog.processors.JSONRenderer()
-
-
-def _console_renderer(*, colors: bool) -> Processor:
-    # The default formatter shows the local variables of a traceback: passwords among them.
-    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
 
 
 def _formatter(common: list[Processor], renderer: Processor) -> logging.Formatter:

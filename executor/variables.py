@@ -71,8 +71,11 @@ def read_dotenv(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, str |
 
     A folder of that name is somebody's virtual environment, and no file is no problem.
     """
-    if not path.is_file():
-        return {}, []
+    try:
+        if not path.is_file():
+            return {}, []
+    except OSError as error:
+        return {}, [f"{DOTENV_NAME}: cannot be looked for: {error.strerror}"]
     text, problem = _read(path)
     if problem:
         return {}, [f"{DOTENV_NAME}: {problem}"]

@@ -225,7 +225,7 @@ def test_names_of_secrets_in_text(text: str, masked: str) -> None:
 
 def test_what_says_nothing_is_not_masked() -> None:
     fields = {"password": None, "token": True, "app_key": "", "token_age_s": 5}
-    assert Redactor(["5x"]).value(fields) == fields
+    assert Redactor(["5x", ""]).value(fields) == fields
 
 
 def test_a_short_secret_is_masked_as_a_word_and_never_breaks_the_line(configure: Configure) -> None:
@@ -240,6 +240,10 @@ def test_a_short_secret_is_masked_as_a_word_and_never_breaks_the_line(configure:
         "text": "*** of 11",
     }
     add_secret("2")
+
+
+def test_a_secret_that_begins_with_another_one_is_masked_to_its_end() -> None:
+    assert Redactor(["session", "session-token"]).text("a session-token") == "a ***"
 
 
 def test_the_oldest_secret_is_forgotten_when_there_are_too_many() -> None:

@@ -9,6 +9,8 @@ from executor.appsettings import MAX_FILE_BYTES
 from executor.settings import Settings, SettingsError, load_settings
 from executor.variables import MAX_FILE_BYTES as MAX_SECRET_BYTES
 
+UNREADABLE = Path("/proc/self/mem")  # for root, too: there is nothing at address 0
+
 # reference: Configuration, word for word
 REFERENCE_EXAMPLE = """\
 {
@@ -268,6 +270,19 @@ def test_a_secrets_file_that_cannot_be_used(tmp_path: Path) -> None:
             load_settings({name: path}, tmp_path)
         assert str(caught.value).startswith(f"{name}: {expected}")
         assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.skipif(not UNREADABLE.exists(), reason="needs Linux's /proc")
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^EXECUTOR_BETFAIR__PASSWORD_FILE: the file cannot be read: "):
+        load_settings({"EXECUTOR_BETFAIR__PASSWORD_FILE": str(UNREADABLE)}, tmp_path)
+    (tmp_path / ".env").symlink_to(UNREADABLE)
+    (tmp_path / "appsettings.json").symlink_to(UNREADABLE)
+    with pytest.raises(SettingsError) as caught:
+        load_settings({}, tmp_path)
+    first, second = str(caught.value).splitlines()
+    assert first.startswith(".env: the file cannot be read: ")
+    assert second.startswith("appsettings.json: cannot be read: ")
 
 
 def test_a_variable_and_its_file_are_not_given_together(tmp_path: Path) -> None:

@@ -60,10 +60,8 @@ WRONG = {
 @pytest.mark.parametrize(("name", "text"), WRONG.items())
 def test_no_error_shows_a_secret(tmp_path: Path, name: str, text: str, source: str) -> None:
     environ = {name: text}
-    if source != "environment":
-        text = text.replace("\udcff", "\0") if source == "file" else text
     if source == "file":
-        (tmp_path / "secret").write_bytes(text.encode() + b"\xff")
+        (tmp_path / "secret").write_bytes(text.encode("utf-8", "surrogateescape"))
         environ = {f"{name}_FILE": "secret"}
     elif source == ".env":
         (tmp_path / ".env").write_bytes(f"{name}='{text}'\n".encode("utf-8", "surrogateescape"))

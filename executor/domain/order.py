@@ -47,6 +47,7 @@ TRANSITIONS: Final[dict[OrderStatus, frozenset[OrderStatus]]] = {
 }
 ACTIVE: Final = frozenset({S.SUBMITTED, S.PENDING})  # `executor:active_orders_count`
 UNPLACED: Final = frozenset({S.FAILED, S.EXPIRED})
+MAX_LEGS: Final = 2  # a surebet's back and lay; primary and secondary selection
 ADOPTED: Final = "adopted"  # strategy of a bet found at the exchange that we do not know
 
 
@@ -201,18 +202,17 @@ def _status(bet: BetState) -> OrderStatus:
     return S.CANCELLED if bet.size_cancelled > ZERO else S.LAPSED
 
 
-def _progress(of: Order | BetState) -> tuple[Decimal, ...]:
-    """Return the sizes that only grow in a bet's life: ever matched, voided, no longer open."""
-    ever_matched = of.size_matched + of.size_voided
-    return ever_matched, of.size_voided, ever_matched + of.size_cancelled + of.size_lapsed
-
-
 def _is_stale(order: Order, bet: BetState) -> bool:
     if order.status is S.SETTLED:
         return True
     finished = order.status in TRANSITIONS[S.PENDING] - {S.PENDING}
-    backwards = any(new < known for new, known in zip(_progress(bet), _progress(order), strict=True))
-    return backwards or (finished and bet.executable)
+    if finished and bet.executable:
+        return True
+    # What a bet had matched stays matched or voided, a void stays, and what is not open any more never opens again; the
+    # last is not asked of the first state that says it is over: the cleared lists leave out what was cancelled before.
+    known, new = order.size_matched + order.size_voided, bet.size_matched + bet.size_voided
+    closed = order.size_cancelled + order.size_lapsed > bet.size_cancelled + bet.size_lapsed
+    return new < known or bet.size_voided < order.size_voided or (closed and (finished or bet.executable))
 
 
 def merge(order: Order, bet: BetState, now: int) -> tuple[Order, Trade | None]:

@@ -1,0 +1,13 @@
+"""Moments as milliseconds since the epoch, and how they are written: UTC, ISO 8601."""
+
+from datetime import UTC, datetime
+
+
+def iso(ms: int) -> str:
+    """Write a moment as 2026-01-31T12:00:00.000Z."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def day(ms: int) -> str:
+    """Return the UTC day, yyyy-mm-dd."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")

@@ -9,12 +9,13 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 HOST: Final = "127.0.0.1"
 _OLDEST: Final = (6, 2)  # what the engine's scripts need
@@ -156,7 +157,12 @@ class PrivateRedis:
         raise RedisServerError(f"the private Redis did not answer within {_START_S:.0f} s: {self._log_tail()}")
 
     def _answers(self) -> bool:
-        with _client(self.port) as client, suppress(redis.RedisError):
+        # One try per call: the caller's loop is the retry.
+        once = Retry(NoBackoff(), 0)
+        with (
+            redis.Redis(host=HOST, port=self.port, socket_timeout=1, decode_responses=True, retry=once) as client,
+            suppress(redis.RedisError),
+        ):
             # The process id tells our server from one that took the port between the check and the start.
             return bool(client.info("server")["process_id"] == self.pid)
         return False
@@ -177,15 +183,6 @@ class PrivateRedis:
             process.kill()
             process.wait(_STOP_S)
         self._process = None
-
-
-@contextmanager
-def _client(port: int) -> Iterator[redis.Redis]:
-    client = redis.Redis(host=HOST, port=port, socket_timeout=1, socket_connect_timeout=1, decode_responses=True)
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 def _version(program: str) -> tuple[int, ...]:

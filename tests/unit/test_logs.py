@@ -14,11 +14,9 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import given
-from hypothesis import strategies as st
 
 from executor.logs import KEEP_DAYS, DailyFileHandler, add_secret, configure_logging
-from executor.redaction import MASK, MAX_SECRETS, Redactor
+from executor.redaction import MASK
 from executor.settings import SettingsError, load_settings
 
 Configure = Callable[..., None]
@@ -206,68 +204,13 @@ def test_a_value_under_a_secrets_name_is_masked(configure: Configure, fields: di
     assert "4711" not in stream.getvalue()
 
 
-IN_TEXT = {
-    "POST /login?username=ann&password=hush&x=1": "POST /login?username=ann&password=***&x=1",
-    "password: 'hush hush', next": "password: ***, next",
-    "X-Authentication: hush": "X-Authentication: ***",
-    "Authorization: Basic aHVzaA==": "Authorization: ***",
-    "token=hush": "token=***",
-    "b'X-Application': b'hush'": "b'X-Application': ***",
-    "the token is older than 6 h": "the token is older than 6 h",
-    "token_age_s=5 password_file=/run/x": "token_age_s=5 password_file=/run/x",
-}
-
-
-@pytest.mark.parametrize(("text", "masked"), IN_TEXT.items())
-def test_names_of_secrets_in_text(text: str, masked: str) -> None:
-    assert Redactor().text(text) == masked
-
-
-def test_what_says_nothing_is_not_masked() -> None:
-    fields = {"password": None, "token": True, "app_key": "", "token_age_s": 5}
-    assert Redactor(["5x", ""]).value(fields) == fields
-
-
-def test_a_short_secret_is_masked_as_a_word_and_never_breaks_the_line(configure: Configure) -> None:
-    assert Redactor(["abc"]).text("abc abcd (abc)") == "*** abcd (***)"
+def test_a_numbers_digits_as_a_secret_never_break_the_line(configure: Configure) -> None:
     stream = io.StringIO()
     configure(stream)
-    add_secret("1")
-    structlog.get_logger("x").info("n", one=1, eleven=11, text="1 of 11")
-    assert {name: events(stream)[0][name] for name in ("one", "eleven", "text")} == {
-        "one": MASK,
-        "eleven": 11,
-        "text": "*** of 11",
-    }
-    add_secret("2")
-
-
-def test_a_secret_that_begins_with_another_one_is_masked_to_its_end() -> None:
-    assert Redactor(["session", "session-token"]).text("a session-token") == "a ***"
-
-
-def test_the_oldest_secret_is_forgotten_when_there_are_too_many() -> None:
-    redactor = Redactor(["configured"])
-    for number in range(MAX_SECRETS):
-        redactor.add(f"session-{number}-token")
-    assert redactor.text("configured session-0-token") == "configured ***"
-
-
-@given(st.text(min_size=6), st.text(), st.text())
-def test_no_text_around_a_secret_saves_it(secret: str, before: str, after: str) -> None:
-    masked = Redactor([secret]).text(f"{before}{secret}{after}")
-    assert secret not in masked or secret in f"{before}{MASK}{after}" or secret in MASK * 2
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
-)
-
-
-@given(VALUES)
-def test_any_field_becomes_json(value: object) -> None:
-    json.dumps(Redactor(["secret"]).value(value))
+    add_secret("987654321")
+    structlog.get_logger("x").info("n", pin=987654321, other=11, inner=[987654321.0])
+    (event,) = events(stream)
+    assert (event["pin"], event["other"], event["inner"]) == (MASK, 11, [MASK])
 
 
 def test_a_field_that_contains_itself_is_logged(configure: Configure) -> None:

@@ -53,8 +53,8 @@ DOMAIN_STDLIB = {"bisect", "collections", "dataclasses", "datetime", "decimal", 
 DOMAIN_PACKAGES = {"executor", "pydantic"}
 CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 
-# `settings` reads the environment for everybody else.
-READS_ENVIRONMENT = {"executor.settings"}
+# `settings` reads the environment for everybody else; prometheus_client takes its folder from nowhere but there.
+READS_ENVIRONMENT = {"executor.settings", "executor.exporter"}
 
 # How keys and channels start (executor/keys.py); a task is named executor.something, which none of these matches.
 KEY = re.compile(

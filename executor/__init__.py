@@ -1,1 +1,1 @@
-"""Execution engine for the Betfair Exchange: trading signals on Redis become orders, and orders become logged trades."""
+"""Execution engine for the Betfair Exchange: signals on Redis become orders, orders become logged trades."""

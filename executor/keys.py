@@ -13,6 +13,9 @@ IDENTITY: Final = "executor:identity"  # string; first start: whose db this is
 STARTED: Final = "executor:started"  # string, ms; the first-start decision has been made
 RECONCILED: Final = "executor:reconciled"  # string, TTL; each complete poll
 
+FULL_READ: Final = "executor:full_read"  # string, TTL; the poll last read every order, not only the live ones
+FULL_READ_S: Final = 3600
+
 # --- the truth: signals and orders ---------------------------------------------------------------------------------
 SIGNALS_OPEN: Final = "executor:signals:open"  # zset id -> ms of the last move; signals without a terminal state
 ORDERS_ACTIVE: Final = "executor:orders:active"  # zset id -> created ms; SUBMITTED and PENDING

@@ -5,7 +5,8 @@ Money is Decimal, times are milliseconds since the epoch in UTC. Every method of
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
@@ -302,6 +303,67 @@ class OrderStore(Protocol):
         """Return signals without a terminal state that nothing moved since, oldest first."""
 
 
+class Desk(Protocol):
+    """Everything else in Redis: controls, limits, P&L, the accounting feed. May raise StoreUnavailable."""
+
+    def claim_identity(self) -> str:
+        """Make this db ours if it is nobody's; returns whose it is."""
+
+    def is_started(self) -> bool:
+        """Tell whether the first-start decision has been made."""
+
+    def first_start(self, *, anything_of_ours: bool) -> bool:
+        """Decide once whether this is a first start; on one, enable trading. Returns True when it did."""
+
+    def confirm_reconciled(self, ttl_s: int) -> None:
+        """Say that a complete poll has just ended."""
+
+    def apply_limits(self, limits: Mapping[str, Decimal]) -> dict[str, tuple[str | None, str]]:
+        """Write limits that differ from the settings last applied, and missing ones; returns field -> (old, new)."""
+
+    def full_read_due(self, every_s: int) -> bool:
+        """Tell whether the last complete read of all orders is older, or none is known."""
+
+    def full_read_done(self) -> None:
+        """Remember that all orders have just been read."""
+
+    def settled_at(self) -> int | None:
+        """Return when settlements were last read completely, or None when that is not known."""
+
+    def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int) -> None:
+        """Put each day's bet id -> net profit; recompute the days' and the total P&L from all of them."""
+
+    def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
+        """Put back what the ledger knows of days that Redis has lost; never overwrites."""
+
+    def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+        """Return entries of the feed that the ledger has not acknowledged, oldest first."""
+
+    def acknowledge_trades(self, ids: Sequence[str]) -> None:
+        """Say that the ledger has them; old acknowledged ones are trimmed."""
+
+    def save_account(self, funds: Funds) -> None:
+        """Remember the account's money for status and metrics."""
+
+    def unknown_markets(self) -> list[str]:
+        """Return markets with orders whose type is not known yet."""
+
+    def save_market_types(self, types: Mapping[str, str]) -> None:
+        """Remember markets' types for metric labels."""
+
+    def trip_breaker(self, threshold: int, window_s: int) -> str:
+        """Trip the breaker if its condition holds and it is closed; returns why, or nothing."""
+
+    def alert(self, event: str, fields: Mapping[str, str]) -> None:
+        """Publish an alert on `channel:kill-switch`."""
+
+    def single_flight(self, task: str) -> AbstractContextManager[bool]:
+        """Hold a task's lock while it runs; yields False when somebody else holds it."""
+
+    def queue_length(self, queue: str) -> int:
+        """Return how many messages wait in a queue."""
+
+
 # --- the rest --------------------------------------------------------------------------------------------------------
 
 
@@ -318,6 +380,9 @@ class Ledger(Protocol):
     def is_empty(self, identity: str) -> bool:
         """Tell whether nothing was ever booked for this identity."""
 
+    def profits(self, identity: str) -> dict[str, dict[str, Decimal]]:
+        """Return UTC day -> bet id -> net profit of every settlement booked for this identity."""
+
 
 class Clock(Protocol):
     """Time, for what is measured or waited for within one process."""
@@ -329,26 +394,35 @@ class Clock(Protocol):
         """Wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """Metric labels of one order."""
-
-    side: str
-    market_type: str = field(default="unknown")
-
-
 class Telemetry(Protocol):
-    """What is counted, by the winner of the state change."""
+    """What is counted, where it happens, by the winner of the state change."""
 
-    def signal_received(self, strategy: str) -> None: ...
-    def signal_rejected(self, reason: Reason | str) -> None: ...
-    def order_placed(self, order: Order) -> None: ...
-    def order_matched(self, order: Order) -> None: ...
-    def order_cancelled(self, reason: str) -> None: ...
-    def order_failed(self, reason: str) -> None: ...
-    def execution_latency(self, seconds: float) -> None: ...
-    def match_latency(self, seconds: float) -> None: ...
-    def risk_validated(self, seconds: float) -> None: ...
-    def signal_age(self, seconds: float) -> None: ...
-    def api_call(self, method: str, seconds: float, error_type: str) -> None: ...
-    def task_succeeded(self, task: str) -> None: ...
+    def signal_received(self, strategy: str) -> None:
+        """Count a signal that this process recorded."""
+
+    def signal_rejected(self, reason: Reason) -> None:
+        """Count a rejection, and a violation when one of the seven rules made it."""
+
+    def order_placed(self, order: Order) -> None:
+        """Count an order that the exchange took."""
+
+    def order_matched(self, order: Order) -> None:
+        """Count an order that is now fully matched, with its match latency."""
+
+    def order_cancelled(self, reason: str) -> None:
+        """Count an order that is now cancelled or lapsed."""
+
+    def order_failed(self, reason: str) -> None:
+        """Count an order that will not be placed."""
+
+    def execution_latency(self, seconds: float) -> None:
+        """Observe arrival of the signal to the last moment before sending."""
+
+    def risk_validated(self, seconds: float) -> None:
+        """Observe one decision step."""
+
+    def signal_age(self, seconds: float) -> None:
+        """Observe a signal's age at its decision."""
+
+    def api_call(self, method: str, seconds: float, error_type: str) -> None:
+        """Observe one exchange call; `error_type` is empty on success."""

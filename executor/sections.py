@@ -182,6 +182,7 @@ class RedisSettings(Section):
 class MetricsSettings(Section):
     """Ports of /metrics and /health; 0 is off."""
 
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\-]+$")] = "127.0.0.1"
     port: Port = 5003
     bridge_port: Port = 5004
 

@@ -46,12 +46,21 @@ T = TypeVar("T")
 
 
 class BetfairExchange:
-    """The port `Exchange` on Betfair's API, or on whatever speaks it at the URLs of the settings."""
+    """The port `Exchange` on Betfair's API, or on whatever speaks it at the URLs of the settings.
 
-    def __init__(self, settings: BetfairSettings, tokens: TokenStore, telemetry: Telemetry) -> None:
+    `on_token` is told of each new session token before it is used, so that logs can mask it.
+    """
+
+    def __init__(
+        self,
+        settings: BetfairSettings,
+        tokens: TokenStore,
+        telemetry: Telemetry,
+        on_token: Callable[[str], None] = lambda _token: None,
+    ) -> None:
         bundle = str(settings.ca_bundle) if settings.ca_bundle else None
         self._transport = Transport(settings.api_timeout_seconds, bundle)
-        self._session = BetfairSession(settings, self._transport, tokens, telemetry)
+        self._session = BetfairSession(settings, self._transport, tokens, telemetry, on_token)
         self._rpc = Rpc(settings, self._transport, telemetry)
         self._strategy_ref = settings.strategy_ref
         self._read_wait_s = settings.api_timeout_seconds

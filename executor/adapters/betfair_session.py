@@ -81,12 +81,19 @@ class BetfairSession:
     """Gives out the token, and logs in where there is none (Betfair: Non-Interactive login, Keep Alive)."""
 
     def __init__(
-        self, settings: BetfairSettings, transport: Transport, tokens: TokenStore, telemetry: Telemetry
+        self,
+        settings: BetfairSettings,
+        transport: Transport,
+        tokens: TokenStore,
+        telemetry: Telemetry,
+        on_token: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._transport = transport
         self._tokens = tokens
         self._telemetry = telemetry
+        self._on_token = on_token
+        self._seen: str | None = None
         secrets = (settings.username, settings.password.get_secret_value(), settings.app_key.get_secret_value())
         # Eight digits tell changed credentials from the same ones, and are too few to find a password by.
         self._credentials = hashlib.sha256("\0".join(secrets).encode()).hexdigest()[:8]
@@ -94,7 +101,12 @@ class BetfairSession:
     def current(self) -> str | None:
         """Return the token in use, or None."""
         held = self._tokens.get()
-        return held[0] if held else None
+        if held is None:
+            return None
+        if held[0] != self._seen:
+            self._on_token(held[0])
+            self._seen = held[0]
+        return held[0]
 
     def age_s(self) -> int | None:
         """Return the token's age, or None where there is no token."""
@@ -186,6 +198,7 @@ class BetfairSession:
                 self._telemetry.api_call("certlogin", time.monotonic() - started, "parse")
                 raise OutcomeUnknown("certlogin: SUCCESS without a token")
             self._telemetry.api_call("certlogin", time.monotonic() - started, "")
+            self._on_token(token)
             self._tokens.put(token, self._tokens.now())
             _log.info("logged_in")
             return token

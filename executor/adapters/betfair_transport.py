@@ -53,6 +53,10 @@ class _TooLateError(Exception):
     """The connection took so long that the request is no longer wanted; nothing was sent."""
 
 
+class _TooLargeError(Exception):
+    """The answer is larger than any of Betfair's."""
+
+
 class _WatchedConnection(HTTPSConnection):
     """A connection that notes the first byte of a request on its way out."""
 
@@ -111,10 +115,20 @@ class _Lines(threading.local):
 class Transport:
     """POSTs with a connection of their own for each thread and host."""
 
-    def __init__(self, read_timeout_s: float, ca_bundle: str | None, max_idle_s: float = MAX_IDLE_S) -> None:
+    def __init__(
+        self,
+        read_timeout_s: float,
+        ca_bundle: str | None,
+        *,
+        max_idle_s: float = MAX_IDLE_S,
+        send_within_s: float = SEND_WITHIN_S,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
         self._timeout = (min(CONNECT_TIMEOUT_S, read_timeout_s), read_timeout_s)
         self._ca_bundle = ca_bundle
         self._max_idle_s = max_idle_s
+        self._send_within_s = send_within_s
+        self._max_body_bytes = max_body_bytes
         self._lines = _Lines()
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -180,32 +194,31 @@ class Transport:
 
     def _post(self, session: requests.Session, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         started = time.monotonic()
-        _flight.sent, _flight.send_by = False, started + SEND_WITHIN_S
+        _flight.sent, _flight.send_by = False, started + self._send_within_s
         failure: Exception
         try:
             response = session.post(
                 url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
             )
             with response:
-                return Reply(response.status_code, _read(response, started + 2 * self._timeout[1]))
+                return Reply(response.status_code, self._read(response, started + 2 * self._timeout[1]))
         except Exception as error:  # noqa: BLE001 - what is unclassified after the request left is an unknown outcome
             failure = error
         # Outside of the handler, so that the error has no context: requests' errors hold the headers.
         raise _described(urlsplit(url).netloc, failure, sent=_flight.sent)
 
-
-def _read(response: requests.Response, until: float) -> bytes:
-    """Read a body of bounded size within bounded time, however slowly it drips."""
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise ValueError("the answer is too large")
-        if time.monotonic() > until:
-            raise TimeoutError("the answer takes too long")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    def _read(self, response: requests.Response, until: float) -> bytes:
+        """Read a body of bounded size within bounded time, however slowly it drips."""
+        chunks: list[bytes] = []
+        size = 0
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+            size += len(chunk)
+            if size > self._max_body_bytes:
+                raise _TooLargeError
+            if time.monotonic() > until:
+                raise TimeoutError("the answer takes too long")
+            chunks.append(chunk)
+        return b"".join(chunks)
 
 
 def _described(host: str, error: Exception, *, sent: bool) -> TransportError:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from executor import keys
-from executor.adapters.records import encode, iso, order_fields, position_fields, trade_fields
+from executor.adapters.records import encode, order_fields, position_fields, trade_fields
 from executor.domain.exposure import exposures, positions
 from executor.domain.order import ACTIVE, Order
 from executor.domain.risk import LIMIT_FIELDS
+from executor.domain.times import iso
 from executor.ports import TERMINAL, Change, Gate, MarketView, SignalRecord
 
 Command = list[str | int]
@@ -122,7 +123,7 @@ def _breaker(view: MarketView, change: Change, identity: str, request: Request) 
         add(["ZREMRANGEBYSCORE", keys.FAILED_ORDERS, "-inf", f"{view.now / 1000 - _FAILURES_S:.3f}"])
         add(["ZREMRANGEBYRANK", keys.FAILED_ORDERS, 0, -_FAILURES - 1])
     if change.success_at:
-        add(["SET", keys.BREAKER_SINCE, f"{change.success_at / 1000:.3f}"])
+        add(["=MAX", keys.BREAKER_SINCE, f"{change.success_at / 1000:.3f}"])
     if change.reset_breaker:
         add(["DEL", keys.BREAKER])
         add(["SET", keys.BREAKER_SINCE, now])

@@ -7,27 +7,17 @@ left out, so that a record in `redis-cli` shows what happened and not what did n
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from executor.domain.exposure import Position, SideTotal
 from executor.domain.money import Side
 from executor.domain.order import Order, OrderStatus, Trade, TradeKind
+from executor.domain.times import iso
 from executor.errors import StoreUnavailable
 from executor.ports import SignalRecord, SignalStatus
 
 _ALWAYS: Final = frozenset({"status", "size_matched"})
-
-
-def iso(ms: int) -> str:
-    """Write milliseconds since the epoch as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def day(ms: int) -> str:
-    """Return the UTC day, yyyy-mm-dd."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
 def _default(field: Field[Any]) -> object:

@@ -17,9 +17,10 @@ from redis import Redis
 
 from executor import keys
 from executor.adapters.commit import request_for
-from executor.adapters.records import day, decode_order, decode_signal, encode
+from executor.adapters.records import decode_order, decode_signal, encode
 from executor.adapters.redis_client import guarded
 from executor.domain.order import Order
+from executor.domain.times import day
 from executor.ports import TERMINAL, Change, MarketView, Recorded, SignalRecord
 
 _HERE: Final = Path(__file__).parent
@@ -56,7 +57,7 @@ class RedisStore:
     @guarded
     def now(self) -> int:
         """Return Redis TIME in ms."""
-        seconds, micros = cast("tuple[int, int]", self._redis.time())
+        seconds, micros = self._redis.time()
         return seconds * 1000 + micros // 1000
 
     @guarded

@@ -1,0 +1,306 @@
+"""Everything in Redis that is neither a signal nor an order: controls, limits, P&L, the accounting feed, locks.
+
+Invariants: what people may write is read with suspicion and never overwritten but by the rules of contract section 4;
+P&L is a sum over per-bet records each time it is written; a lock here saves work and guarantees nothing.
+"""
+
+import json
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from typing import Any, Final, cast
+
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from executor import keys
+from executor.adapters.redis_client import guarded, store_errors
+from executor.domain.money import ZERO
+from executor.domain.risk import LIMIT_FIELDS
+from executor.domain.times import iso
+from executor.ports import Funds
+
+_DAILY_S: Final = 48 * 3600  # contract section 4
+_SETTLEMENTS_S: Final = 8 * 24 * 3600  # longer than any overlap of settlement reads
+_KEEP_TRADES_MS: Final = 7 * 24 * 3600 * 1000  # contract section 4
+_LOCK_S: Final = 15  # a killed holder must not stop the poll for as long as `executor:reconciled` lasts, 20 s
+_CONSUMER: Final = "ledger"  # one name: entries that a killed writer had read are read again first
+
+# Compare-and-delete: only the holder of a lock may free it.
+_UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_RENEW: Final = (
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('EXPIRE', KEYS[1], ARGV[2]) end return 0"
+)
+# KEYS: started, trading, kill-switch channel. ARGV: 1 where there is something of ours, message.
+_FIRST_START: Final = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('SET', KEYS[1], redis.call('TIME')[1])
+if ARGV[1] == '1' or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+redis.call('SET', KEYS[2], 'true')
+redis.call('PUBLISH', KEYS[3], ARGV[2])
+return 1
+"""
+# KEYS: breaker, since, trading, failed orders, channel. ARGV: threshold, window s, message, ISO time.
+_TRIP: Final = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local lower = redis.call('TIME')[1] - ARGV[2]
+local since = tonumber(redis.call('GET', KEYS[2]) or '')
+local low = string.format('%.3f', lower)
+if since and since > lower then low = string.format('(%.3f', since) end
+local count = redis.call('ZCOUNT', KEYS[4], low, '+inf')
+if count < tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'time', ARGV[4], 'failures', count, 'reason', 'found by the watchdog')
+redis.call('SET', KEYS[2], redis.call('TIME')[1])
+redis.call('SET', KEYS[3], 'false')
+redis.call('PUBLISH', KEYS[5], ARGV[3])
+return count
+"""
+
+
+class RedisDesk:
+    """`Desk` on one Redis db; `broker` is the db of the queues."""
+
+    def __init__(self, client: "Redis", broker: "Redis", identity: str) -> None:
+        self._redis = client
+        self._broker = broker
+        self._identity = identity
+
+    def _get(self, key: str) -> str | None:
+        return cast("str | None", self._redis.get(key))
+
+    def _now(self) -> int:
+        seconds, micros = self._redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    @guarded
+    def claim_identity(self) -> str:
+        """Make this db ours if it is nobody's; returns whose it is."""
+        self._redis.set(keys.IDENTITY, self._identity, nx=True)
+        return self._get(keys.IDENTITY) or ""
+
+    @guarded
+    def is_started(self) -> bool:
+        """Tell whether the first-start decision has been made."""
+        return bool(self._redis.exists(keys.STARTED))
+
+    @guarded
+    def first_start(self, *, anything_of_ours: bool) -> bool:
+        """Decide once whether this is a first start; on one, enable trading."""
+        message = json.dumps({"event": "trading_enabled", "reason": "first start", "identity": self._identity})
+        keys_ = [keys.STARTED, keys.TRADING_ENABLED, keys.KILL_SWITCH]
+        return bool(self._redis.eval(_FIRST_START, 3, *keys_, "1" if anything_of_ours else "0", message))
+
+    @guarded
+    def confirm_reconciled(self, ttl_s: int) -> None:
+        """Say that a complete poll has just ended."""
+        self._redis.set(keys.RECONCILED, iso(self._now()), ex=ttl_s)
+
+    @guarded
+    def set_trading(self, *, enabled: bool, reason: str) -> None:
+        """Throw the kill switch, or release it; releasing it also closes the breaker."""
+        message = {"event": "trading_enabled" if enabled else "trading_disabled", "reason": reason}
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.set(keys.TRADING_ENABLED, "true" if enabled else "false")
+        if enabled:
+            pipe.delete(keys.BREAKER)
+            pipe.set(keys.BREAKER_SINCE, f"{self._now() / 1000:.3f}")
+        pipe.publish(keys.KILL_SWITCH, json.dumps({**message, "identity": self._identity, "at": iso(self._now())}))
+        pipe.execute()
+
+    @guarded
+    def apply_limits(self, limits: Mapping[str, Decimal]) -> dict[str, tuple[str | None, str]]:
+        """Write limits that differ from the settings last applied, and missing ones; returns field -> (old, new)."""
+        wanted = {field: f"{limits[attribute]:f}" for field, attribute in LIMIT_FIELDS.items()}
+        applied, held = cast("list[dict[str, str]]", self._hashes(keys.LIMITS_APPLIED, keys.LIMITS))
+        changed = {
+            field: (held.get(field), value)
+            for field, value in wanted.items()
+            if applied.get(field) != value or field not in held
+        }
+        if changed:
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.hset(keys.LIMITS, mapping=_mapping({field: new for field, (_, new) in changed.items()}))
+            pipe.hset(keys.LIMITS_APPLIED, mapping=_mapping(wanted))
+            pipe.execute()
+        return {field: values for field, values in changed.items() if values[0] != values[1]}
+
+    def _hashes(self, *names: str) -> list[Any]:
+        pipe = self._redis.pipeline(transaction=True)
+        for name in names:
+            pipe.hgetall(name)
+        return pipe.execute()
+
+    @guarded
+    def full_read_due(self, every_s: int) -> bool:
+        """Tell whether the last complete read of all orders is older, or none is known."""
+        return not self._redis.exists(keys.FULL_READ) or self._redis.ttl(keys.FULL_READ) < keys.FULL_READ_S - every_s
+
+    @guarded
+    def full_read_done(self) -> None:
+        """Remember that all orders have just been read."""
+        self._redis.set(keys.FULL_READ, iso(self._now()), ex=keys.FULL_READ_S)
+
+    @guarded
+    def settled_at(self) -> int | None:
+        """Return when settlements were last read completely, or None when that is not known."""
+        text = self._get(keys.SETTLED_AT)
+        return int(text) if text is not None and text.isdecimal() else None
+
+    @guarded
+    def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int) -> None:
+        """Put each day's bet id -> net profit; recompute the days' and the total P&L from all of them."""
+        for day, bets in days.items():
+            self._redis.hset(keys.settlements(day), mapping=_mapping({bet: f"{net:f}" for bet, net in bets.items()}))
+            self._redis.expire(keys.settlements(day), _SETTLEMENTS_S)
+            held = cast("list[str]", self._redis.hvals(keys.settlements(day)))
+            self._put_day(day, sum(map(Decimal, held), ZERO))
+        self._put_total()
+        self._redis.set(keys.SETTLED_AT, settled_at)
+
+    def _put_day(self, day: str, net: Decimal) -> None:
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hset(keys.PNL_DAYS, day, f"{net:f}")
+        pipe.set(keys.pnl_daily(day), f"{net:f}", ex=_DAILY_S)
+        pipe.execute()
+
+    def _put_total(self) -> None:
+        days = cast("list[str]", self._redis.hvals(keys.PNL_DAYS))
+        self._redis.set(keys.PNL_TOTAL, f"{sum(map(Decimal, days), ZERO):f}")
+
+    @guarded
+    def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
+        """Put back what the ledger knows of days that Redis has lost; never overwrites."""
+        for day, bets in days.items():
+            if bets and not self._redis.exists(keys.settlements(day)):
+                self._redis.hset(
+                    keys.settlements(day), mapping=_mapping({bet: f"{net:f}" for bet, net in bets.items()})
+                )
+                self._redis.expire(keys.settlements(day), _SETTLEMENTS_S)
+                self._put_day(day, sum(bets.values(), ZERO))
+        self._put_total()
+
+    @guarded
+    def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+        """Return entries of the feed that the ledger has not acknowledged, oldest first."""
+        try:
+            self._redis.xgroup_create(keys.TRADES, keys.TRADES_GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+        for start in ("0", ">"):  # first what was read before and never acknowledged
+            answer = self._redis.xreadgroup(keys.TRADES_GROUP, _CONSUMER, {keys.TRADES: start}, count=count)
+            entries = [entry for entry in _entries(answer) if entry[1]]
+            if entries:
+                return entries
+        return []
+
+    @guarded
+    def acknowledge_trades(self, ids: Sequence[str]) -> None:
+        """Say that the ledger has them; old acknowledged ones are trimmed."""
+        self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *ids)
+        pending = self._redis.xpending(keys.TRADES, keys.TRADES_GROUP)
+        old = self._now() - _KEEP_TRADES_MS
+        oldest = pending.get("min") or ids[-1]
+        self._redis.xtrim(keys.TRADES, minid=min(old, int(str(oldest).partition("-")[0])), approximate=True)
+
+    @guarded
+    def save_account(self, funds: Funds) -> None:
+        """Remember the account's money for status and metrics."""
+        balance = funds.available + funds.exposure
+        amounts = {"available": funds.available, "exposure": funds.exposure, "balance": balance}
+        fields = {name: f"{amount:f}" for name, amount in amounts.items()}
+        self._redis.hset(keys.ACCOUNT, mapping=_mapping({**fields, "at": iso(self._now())}))
+
+    @guarded
+    def unknown_markets(self) -> list[str]:
+        """Return markets with orders whose type is not known yet."""
+        markets = sorted(cast("set[str]", self._redis.smembers(keys.MARKETS)))
+        if not markets:
+            return []
+        types = cast("list[str | None]", self._redis.hmget(keys.MARKET_TYPES, markets))
+        return [market for market, known in zip(markets, types, strict=True) if known is None]
+
+    @guarded
+    def save_market_types(self, types: Mapping[str, str]) -> None:
+        """Remember markets' types for metric labels."""
+        if types:
+            self._redis.hset(keys.MARKET_TYPES, mapping=_mapping(types))
+
+    @guarded
+    def trip_breaker(self, threshold: int, window_s: int) -> str:
+        """Trip the breaker if its condition holds and it is closed; returns why, or nothing."""
+        at = iso(self._now())
+        message = {"event": "circuit_breaker_tripped", "reason": "found by the watchdog", "at": at}
+        names = [keys.BREAKER, keys.BREAKER_SINCE, keys.TRADING_ENABLED, keys.FAILED_ORDERS, keys.KILL_SWITCH]
+        body = json.dumps({**message, "identity": self._identity})
+        count = self._redis.eval(_TRIP, 5, *names, str(threshold), str(window_s), body, at)
+        return f"{count} failed order calls within {window_s} s" if count else ""
+
+    @guarded
+    def alert(self, event: str, fields: Mapping[str, str]) -> None:
+        """Publish an alert on the kill-switch channel."""
+        message = {"event": event, **fields, "identity": self._identity, "at": iso(self._now())}
+        self._redis.publish(keys.KILL_SWITCH, json.dumps(message))
+
+    @contextmanager
+    def single_flight(self, task: str) -> Iterator[bool]:
+        """Hold a task's lock, renewed while the task runs; yields False when somebody else holds it."""
+        token = secrets.token_hex(8)
+        key = keys.task_lock(task)
+        with store_errors():
+            ours = bool(self._redis.set(key, token, nx=True, ex=_LOCK_S))
+        if not ours:
+            yield False
+            return
+        done = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(key, token, done), daemon=True)
+        renewing.start()
+        try:
+            yield True
+        finally:
+            done.set()
+            with store_errors():
+                self._redis.eval(_UNLOCK, 1, key, token)
+
+    def _renew(self, key: str, token: str, done: threading.Event) -> None:
+        while not done.wait(_LOCK_S / 3):
+            with suppress(RedisError):
+                self._redis.eval(_RENEW, 1, key, token, str(_LOCK_S))
+
+    @guarded
+    def queue_length(self, queue: str) -> int:
+        """Return how many messages wait in a queue."""
+        return int(self._broker.llen(queue))
+
+    @guarded
+    def succeeded(self, task: str) -> None:
+        """Remember when a periodic task last did its job."""
+        self._redis.hset(keys.LAST_SUCCESS, task, f"{self._now() / 1000:.3f}")
+
+    @guarded
+    def beat_heart(self, process: str, ttl_s: int) -> None:
+        """Say that a process lives."""
+        self._redis.set(keys.heartbeat(process), iso(self._now()), ex=ttl_s)
+
+    @guarded
+    def market_type(self, market_id: str) -> str:
+        """Return a market's type, `unknown` until it has been looked up."""
+        return cast("str | None", self._redis.hget(keys.MARKET_TYPES, market_id)) or "unknown"
+
+
+def _mapping(values: Mapping[str, str]) -> dict[Any, Any]:
+    """Widen the type: redis-py's own is invariant."""
+    return dict(values)
+
+
+def _entries(answer: Any) -> list[tuple[str, Mapping[str, str]]]:  # noqa: ANN401 - RESP2 list or RESP3 dict
+    if not answer:
+        return []
+    streams = answer.values() if isinstance(answer, dict) else [batch for _, batch in answer]
+    found: list[tuple[str, Mapping[str, str]]] = []
+    for batch in streams:
+        rows = batch[0] if batch and isinstance(batch[0], list) else batch
+        found += [(row[0], row[1] or {}) for row in rows]
+    return found

@@ -1,0 +1,121 @@
+"""The Celery application and what a worker does around its tasks: check that it may start, warm up, serve metrics.
+
+`celery -A executor.app worker | beat | flower`.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+import structlog
+from celery import Celery, signals
+
+from executor import exporter, wiring
+from executor.errors import ExecutorError, StoreUnavailable
+from executor.logs import configure_logging
+
+app: Final = Celery("executor")
+app.config_from_object("celeryconfig")
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_S: Final = 10
+HEARTBEAT_TTL_S: Final = 30
+_stopping = threading.Event()
+_stop_serving: list[Callable[[], None]] = []
+
+
+def _refuse(error: ExecutorError) -> NoReturn:
+    sys.stderr.write(f"{error}\n")
+    sys.stderr.flush()
+    os._exit(1)  # Celery turns SystemExit in a signal handler into a log line
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _logging(**_: object) -> None:
+    process = "beat" if "beat" in sys.argv else "flower" if "flower" in sys.argv else "worker"
+    configure_logging(wiring.settings(), process=process)
+
+
+@signals.celeryd_init.connect  # type: ignore[untyped-decorator]
+def _choose_where_to_count(**_: object) -> None:
+    given = wiring.settings()
+    exporter.prepare(given.data_dir, given.metrics.port)
+
+
+def wait_for_redis(stopping: threading.Event) -> None:
+    """Claim the db for our identity, waiting while Redis is away.
+
+    Raises:
+        IdentityMismatch: it is another's.
+    """
+    given = wiring.settings()
+    while not stopping.is_set():
+        try:
+            wiring.claim(given)
+        except StoreUnavailable as error:
+            log.warning("waiting_for_redis", error=str(error))
+            stopping.wait(2)
+        else:
+            return
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _check(**_: object) -> None:
+    given = wiring.settings()
+    try:
+        wait_for_redis(_stopping)
+        if given.metrics.port:
+            stop = exporter.serve(
+                given.metrics.host, given.metrics.port, [wiring.collector(given)], lambda: health("worker")
+            )
+            _stop_serving.append(stop)
+    except ExecutorError as error:
+        _refuse(error)
+
+
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]
+def _warm_up(**_: object) -> None:
+    threading.Thread(target=beat_heart, args=("worker", _stopping), daemon=True).start()
+    with contextlib.suppress(ExecutorError):
+        wiring.engine().exchange.prepare()
+    app.send_task("executor.poll_orders", expires=60)  # starting up is one poll
+
+
+@signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _stop(**_: object) -> None:
+    _stopping.set()
+    for stop in _stop_serving:
+        stop()
+
+
+def beat_heart(kind: str, stopping: threading.Event) -> None:
+    """Say every few seconds that this process lives, until it stops."""
+    desk = wiring.desk(wiring.settings())
+    name = f"{kind}:{socket.gethostname()}:{os.getpid()}"
+    while not stopping.is_set():
+        with contextlib.suppress(StoreUnavailable):
+            desk.beat_heart(name, HEARTBEAT_TTL_S)
+        stopping.wait(HEARTBEAT_S)
+
+
+def health(kind: str) -> tuple[bool, dict[str, Any]]:
+    """Answer `/health`: this process serves, Redis answers, orders are reconciled."""
+    try:
+        state = wiring.state(wiring.settings()).read()
+    except StoreUnavailable as error:
+        return False, {"status": "unhealthy", "process": kind, "redis": str(error)}
+    body = {
+        "status": "ok" if state.reconciled else "degraded",
+        "process": kind,
+        "redis": "ok",
+        "reconciled": state.reconciled,
+        "trading_enabled": state.trading_enabled,
+        "circuit_breaker": "open" if state.breaker else "closed",
+        "processes": list(state.processes),
+    }
+    return True, body

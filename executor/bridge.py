@@ -1,0 +1,166 @@
+"""The signal bridge: from Redis pub/sub to a recorded signal and its Celery chain. Thin: no risk, no exchange.
+
+Invariants: record first, then the chain; nothing that anyone publishes stops it; a dropped connection is noticed,
+counted and made anew. Pub/sub loses what is published while nobody listens, so run two.
+"""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import redis
+import structlog
+from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from executor import exporter, keys, wiring
+from executor.app import app, beat_heart, health, wait_for_redis
+from executor.domain.signal import SignalKind
+from executor.engine.intake import Intake, receive
+from executor.errors import StoreUnavailable
+from executor.ports import SignalRecord
+from executor.settings import Settings
+from executor.tasks import dispatch
+
+log = structlog.get_logger(__name__)
+
+_CHANNELS: Final = {
+    keys.SUREBET_SIGNALS.encode(): SignalKind.SUREBET,
+    keys.STRATEGY_SIGNALS.encode(): SignalKind.STRATEGY,
+}
+_WAIT_S: Final = 0.2  # how long a stop may go unnoticed
+_PING_S: Final = 5
+_SILENT_S: Final = 15  # three pings without an answer: the connection is dead, whatever the socket says
+_RECONNECT_S: Final = 0.5
+# A message is short-lived: what cannot be queued quickly is left to the sweep, which has the record.
+_PUBLISH_POLICY: Final = {"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
+
+
+@dataclass
+class _Clock:
+    """Redis time without asking Redis each time."""
+
+    now: Callable[[], int]
+    _offset_ms: int = 0
+    _asked: float = field(default=-60.0)
+
+    def ms(self) -> int:
+        """Return Redis time; asks anew every few seconds."""
+        if time.monotonic() - self._asked > _PING_S:
+            self._offset_ms = self.now() - int(time.time() * 1000)
+            self._asked = time.monotonic()
+        return int(time.time() * 1000) + self._offset_ms
+
+
+class Bridge:
+    """One bridge process; `run` returns when `stop` was called."""
+
+    def __init__(self, given: Settings, intake: Intake, count_reconnect: Callable[[], None]) -> None:
+        self._intake = intake
+        self._count_reconnect = count_reconnect
+        self._name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
+        self._clock = _Clock(intake.store.now)
+        self._stopping = threading.Event()
+        self._client = redis.Redis.from_url(
+            given.redis.url,
+            socket_timeout=_PING_S,
+            socket_connect_timeout=_PING_S,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),  # redis-py would reconnect without a word; a gap must be noticed
+        )
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Tell those who work beside the bridge that it stops."""
+        return self._stopping
+
+    def stop(self, *_: object) -> None:
+        """Stop after the message in hand."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Listen until stopped; reconnect for ever."""
+        connections = 0
+        while not self._stopping.is_set():
+            try:
+                self._listen(connections)
+            except RedisError as error:
+                connections += 1
+                self._count_reconnect()
+                log.warning("bridge_disconnected", error=str(error), gap_possible=True, reconnects=connections)
+                self._stopping.wait(_RECONNECT_S)
+        log.info("bridge_stopped")
+
+    def _listen(self, connections: int) -> None:
+        with self._client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
+            pubsub.subscribe(*_CHANNELS)
+            log.info("bridge_listening", channels=[name.decode() for name in _CHANNELS], reconnects=connections)
+            heard = pinged = time.monotonic()
+            while not self._stopping.is_set():
+                message = pubsub.get_message(timeout=_WAIT_S)
+                now = time.monotonic()
+                if message is not None:
+                    heard = now
+                    self._take(message)
+                if now - pinged > _PING_S:
+                    pubsub.ping()
+                    pinged = now
+                if now - heard > _SILENT_S:
+                    raise redis.ConnectionError("no answer to pings")
+
+    def _take(self, message: dict[str, Any]) -> None:
+        kind = _CHANNELS.get(message["channel"]) if message["type"] == "message" else None
+        if kind is None:
+            return
+        try:
+            record = self._record(kind, message["data"])
+            if record is not None:
+                dispatch(record)
+        except OperationalError as error:
+            log.warning("chain_not_queued", signal_id=record.signal_id if record else "", error=str(error))
+        except Exception:  # whatever it is, the next message must be heard
+            log.exception("message_not_handled", channel=kind)
+
+    def _record(self, kind: SignalKind, data: bytes) -> SignalRecord | None:
+        while True:
+            try:
+                return receive(self._intake, kind, data, self._clock.ms(), self._name)
+            except StoreUnavailable as error:
+                log.warning("waiting_for_redis", error=str(error))
+                if self._stopping.wait(_RECONNECT_S):
+                    log.exception("signal_lost", why="stopped before Redis came back", data=data[:200])
+                    return None
+
+
+def main() -> int:
+    """Run a bridge until SIGTERM or Ctrl-C.
+
+    Raises:
+        IdentityMismatch, PortInUse: it must not start.
+    """
+    given = wiring.settings()
+    exporter.prepare(given.data_dir, given.metrics.bridge_port)
+    app.conf.task_publish_retry_policy = _PUBLISH_POLICY
+    from executor.metrics import RECONNECTS  # noqa: PLC0415 - after `prepare`
+
+    bridge = Bridge(given, wiring.intake(given), RECONNECTS.inc)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, bridge.stop)
+    wait_for_redis(bridge.stopping)
+    stop_serving = None
+    if given.metrics.bridge_port:
+        port = given.metrics.bridge_port
+        stop_serving = exporter.serve(given.metrics.host, port, [wiring.collector(given)], lambda: health("bridge"))
+    heart = threading.Thread(target=beat_heart, args=("bridge", bridge.stopping), daemon=True)
+    heart.start()
+    bridge.run()
+    if stop_serving is not None:
+        stop_serving()
+    return 0

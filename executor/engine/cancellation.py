@@ -1,0 +1,75 @@
+"""cancel_unmatched, and every other cancel: ask, then look at what the exchange says became of the bet.
+
+Invariants: a cancel is blocked by no control; an order ends only by the exchange's word, so that a cancel without an
+answer, or one that came too late, changes nothing until the next look; the list of bets is never empty (an empty one
+would cancel the whole market).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from executor.domain.order import CancelReason, Order, OrderStatus
+from executor.engine.context import Engine
+from executor.engine.evidence import Rewritten, rewrite
+from executor.engine.reconciliation import LOOKUP, look_up
+from executor.errors import ExecutorError, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+CANCELS: Final = 60  # bets per call; Betfair: cancelOrders
+
+
+def cancel_unmatched(engine: Engine) -> int:
+    """Cancel what has been live for its time-out, and again what was not confirmed; returns how many were asked."""
+    now = engine.store.now()
+    due = [
+        order
+        for order in engine.store.active_orders()
+        if order.status is OrderStatus.PENDING
+        and (order.cancel_reason or now - order.placed_at >= order.timeout_s * 1000)
+    ]
+    cancel_orders(engine, due, CancelReason.UNMATCHED_TIMEOUT)
+    return len(due)
+
+
+def cancel_orders(engine: Engine, orders: Sequence[Order], reason: CancelReason) -> None:
+    """Ask the exchange to take back the unmatched part of live orders, market by market, then look at them.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    live = [order for order in orders if order.status is OrderStatus.PENDING and order.bet_id]
+    for market_id in dict.fromkeys(order.market_id for order in live):
+        own = [order for order in live if order.market_id == market_id]
+        for at in range(0, len(own), CANCELS):
+            _cancel(engine, market_id, own[at : at + CANCELS], reason)
+
+
+def _cancel(engine: Engine, market_id: str, orders: Sequence[Order], reason: CancelReason) -> None:
+    try:
+        _mark(engine, market_id, orders, reason)
+        for report in engine.exchange.cancel(market_id, [order.bet_id for order in orders]):
+            if not report.done:
+                log.warning("cancel_refused", market_id=market_id, bet_id=report.bet_id, code=report.code)
+        marked = engine.store.orders([order.order_id for order in orders])
+        now = engine.store.now()
+        for at in range(0, len(marked), LOOKUP):
+            look_up(engine, marked[at : at + LOOKUP], now)
+    except StoreUnavailable:
+        raise
+    except ExecutorError as error:
+        log.warning("cancel_unanswered", market_id=market_id, orders=len(orders), error=str(error))
+
+
+def _mark(engine: Engine, market_id: str, orders: Sequence[Order], reason: CancelReason) -> None:
+    def mark(order: Order, _now: int) -> Rewritten:
+        if order.cancel_reason or order.status is not OrderStatus.PENDING:
+            return order, []
+        return replace(order, cancel_reason=reason), []
+
+    unmarked = [order.order_id for order in orders if not order.cancel_reason]
+    if unmarked:
+        rewrite(engine, market_id, unmarked, (), mark)

@@ -1,0 +1,92 @@
+"""What every use-case works with: the ports, and the settings in the engine's words.
+
+`Engine` is made once per process by `wiring`; it holds no state of its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from executor.domain.risk import Rules
+from executor.ports import Clock, Desk, Exchange, Ledger, OrderStore, SignalRecord, SignalStatus, Telemetry
+
+TRIES: Final = 8  # optimistic commits before the task steps back; eight workers racing need fewer
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Settings as the engine needs them; intervals end in their unit."""
+
+    identity: str
+    paper: bool
+    rules: Rules
+    limits: Mapping[str, Decimal]
+    max_age_s: int
+    max_validity_s: int
+    dedup_s: int
+    unmatched_timeout_s: int
+    api_timeout_s: int
+    poll_interval_s: int
+    max_lookups: int
+    commission_rate: Decimal
+    breaker_enabled: bool
+    breaker_failures: int
+    breaker_window_s: int
+    breaker_counts_rejections: bool
+    breaker_ignored: frozenset[str]
+    reauthenticate_after_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The ports and the policy."""
+
+    store: OrderStore
+    desk: Desk
+    exchange: Exchange
+    ledger: Ledger
+    clock: Clock
+    telemetry: Telemetry
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a chain's step found or did, for the next step's log and for a person's eyes in Flower."""
+
+    signal_id: str
+    market_id: str
+    verdict: str
+    reason: str = ""
+    detail: str = ""
+    orders: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as a task's result, without what is empty."""
+        shown = {
+            "signal_id": self.signal_id,
+            "market_id": self.market_id,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "detail": self.detail,
+            "orders": list(self.orders),
+        }
+        return {name: value for name, value in shown.items() if value}
+
+
+def step(record: SignalRecord, note: str = "") -> Step:
+    """Describe where a signal stands."""
+    return Step(
+        record.signal_id, record.market_id, record.status, record.reason, note or record.detail, record.order_ids
+    )
+
+
+def unknown_signal(signal_id: str, market_id: str) -> Step:
+    """Describe a task for a signal that has no record: nothing is done for it."""
+    return Step(signal_id, market_id, "UNKNOWN_SIGNAL", detail="no record of this signal; nothing done")
+
+
+def finish(record: SignalRecord, status: SignalStatus, now: int, reason: str = "", detail: str = "") -> SignalRecord:
+    """Give a signal its terminal state."""
+    return replace(record, status=status, reason=reason, detail=detail, updated_at=now, finished_at=now)

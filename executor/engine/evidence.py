@@ -1,0 +1,176 @@
+"""Taking in what the exchange says about orders: the one way an order learns of its fills, its end, its existence.
+
+Invariant: evidence changes records only through `domain.order.merge`, which never goes backwards; every change is
+counted, published and booked by the commit that makes it, so that two observers of one fill book it once.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
+
+import structlog
+
+from executor.domain.money import ZERO
+from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, BetState, Order, OrderStatus, Trade
+from executor.domain.order import order_ids as leg_ids
+from executor.engine.context import TRIES, Engine, finish
+from executor.errors import Contended
+from executor.ports import Change, ClearedBet, ClearedKind, MarketView, SignalRecord, SignalStatus
+
+log = structlog.get_logger(__name__)
+
+Rewritten = tuple[Order, Sequence[Trade]]  # what an order becomes, and the accounting entries that means
+Rewrite = Callable[[Order, int], Rewritten]  # of the order as stored and the time
+_DECIDED = frozenset({SignalStatus.ACCEPTED, SignalStatus.COMPLETED, SignalStatus.FAILED})
+
+
+def conclude(record: SignalRecord, orders: Sequence[Order], now: int) -> SignalRecord:
+    """Give an accepted signal its terminal state once nothing about its orders is open or unknown any more."""
+    own = [order for order in orders if order.order_id in record.order_ids]
+    undecided = any(order.status in {OrderStatus.RESERVED, OrderStatus.SUBMITTED} for order in own)
+    if record.status not in _DECIDED or undecided or not own:
+        return record
+    if any(order.placed_at for order in own):
+        return record if record.status is SignalStatus.COMPLETED else finish(record, SignalStatus.COMPLETED, now)
+    if record.status is SignalStatus.FAILED:
+        return record
+    return finish(record, SignalStatus.FAILED, now, own[0].reason, own[0].detail)
+
+
+def rewrite(
+    engine: Engine,
+    market_id: str,
+    order_ids: Collection[str],
+    signal_ids: Collection[str],
+    change_order: Rewrite,
+    fresh: Mapping[str, Order] = MappingProxyType({}),
+) -> list[Order]:
+    """Change orders of one market by what is now known of them; returns those that changed, as they are now.
+
+    `fresh` holds the record to start from for orders that have none.
+
+    Raises:
+        Contended: others kept changing the market's orders.
+    """
+    known = sorted(filter(None, signal_ids))
+    legs = [leg for signal_id in known for leg in leg_ids(signal_id, MAX_LEGS)]
+    wanted = sorted({*order_ids, *legs})  # a signal is concluded from all its legs
+    for attempt in range(TRIES):
+        view = engine.store.view(market_id, signal_ids=known, order_ids=wanted)
+        changed: list[Order] = []
+        trades: list[Trade] = []
+        for order_id in order_ids:
+            before = view.orders.get(order_id)
+            start = before or fresh.get(order_id)
+            if start is None:
+                continue
+            after, entries = change_order(start, view.now)
+            if after != before:
+                changed.append(after)
+            trades += entries
+        if not changed:
+            return []
+        change = Change(orders=changed, trades=trades, signals=_concluded(view, changed))
+        if engine.store.commit(view, change):
+            tell(engine, view, change)
+            return changed
+        engine.clock.sleep(0.002 * attempt)
+    raise Contended(f"market {market_id} kept changing")
+
+
+def _concluded(view: MarketView, changed: Sequence[Order]) -> list[SignalRecord]:
+    now_orders = {**view.orders, **{order.order_id: order for order in changed}}
+    records = [conclude(record, list(now_orders.values()), view.now) for record in view.signals.values()]
+    return [record for record in records if record is not view.signals[record.signal_id]]
+
+
+def tell(engine: Engine, view: MarketView, change: Change) -> None:
+    """Count and log what a commit changed."""
+    for order in change.orders:
+        before = view.orders.get(order.order_id)
+        bound = log.bind(order_id=order.order_id, signal_id=order.signal_id, market_id=order.market_id)
+        newly_placed = order.placed_at and not (before and before.placed_at)
+        if newly_placed:
+            engine.telemetry.order_placed(order)
+            bound.info("order_placed", bet_id=order.bet_id, side=order.side, price=order.price, size=order.size)
+        if before is not None and before.status in UNPLACED and newly_placed:
+            bound.error("order_taken_back", was=before.status, why="the bet is at the exchange after all")
+        if before is not None and order.status is before.status:
+            continue
+        _tell_status(engine, order, bound)
+    for trade in change.trades:
+        log.info(
+            "trade",
+            kind=trade.kind,
+            order_id=trade.order.order_id,
+            signal_id=trade.order.signal_id,
+            bet_id=trade.order.bet_id,
+            size=trade.size,
+            price=trade.price,
+            size_matched=trade.order.size_matched,
+        )
+
+
+def _tell_status(engine: Engine, order: Order, bound: "structlog.stdlib.BoundLogger") -> None:
+    if order.status is OrderStatus.MATCHED:
+        engine.telemetry.order_matched(order)
+        bound.info("order_matched", price=order.average_price_matched, size=order.size_matched)
+    elif order.status in {OrderStatus.CANCELLED, OrderStatus.LAPSED, OrderStatus.VOIDED}:
+        reason = order.cancel_reason if order.status is OrderStatus.CANCELLED else order.status
+        engine.telemetry.order_cancelled(reason)
+        bound.info("order_ended", status=order.status, reason=reason, size_matched=order.size_matched)
+    elif order.status in UNPLACED:
+        engine.telemetry.order_failed(order.reason)
+        bound.error("order_failed", status=order.status, reason=order.reason, detail=order.detail)
+
+
+def reference(bet: BetState | ClearedBet) -> str:
+    """Name the order that a bet belongs to; a bet without a reference of ours is watched under its own id."""
+    return bet.order_id or f"bet-{bet.bet_id}"
+
+
+def adopt(engine: Engine, bet: BetState) -> Order:
+    """Make the record from which a bet that we do not know is watched."""
+    now = engine.store.now()
+    return Order(
+        order_id=reference(bet),
+        signal_id="",
+        leg=1,
+        market_id=bet.market_id,
+        selection_id=bet.selection_id,
+        side=bet.side,
+        price=bet.price,
+        size=bet.size,
+        strategy=ADOPTED,
+        created_at=bet.placed_at or now,
+        received_at=bet.placed_at or now,
+        timeout_s=engine.policy.unmatched_timeout_s,
+        status=OrderStatus.SUBMITTED,
+        submitted_at=bet.placed_at or now,
+        answered_at=now,
+    )
+
+
+def cleared_state(rows: Sequence[ClearedBet]) -> BetState:
+    """Put together one bet's state from its rows in the cleared lists."""
+    sizes = dict.fromkeys(ClearedKind, ZERO)
+    for row in rows:
+        has_size = row.kind in {ClearedKind.SETTLED, ClearedKind.VOIDED}
+        sizes[row.kind] += row.size_settled if has_size else row.size_cancelled
+    first = rows[0]
+    prices = [row.price_matched for row in rows if row.kind is ClearedKind.SETTLED]
+    return BetState(
+        bet_id=first.bet_id,
+        order_id=first.order_id,
+        market_id=first.market_id,
+        selection_id=first.selection_id,
+        side=first.side,
+        price=first.price_requested,
+        size=sum(sizes.values(), ZERO),
+        executable=False,
+        size_matched=sizes[ClearedKind.SETTLED],
+        average_price_matched=prices[0] if prices else ZERO,
+        size_cancelled=sizes[ClearedKind.CANCELLED],
+        size_lapsed=sizes[ClearedKind.LAPSED],
+        size_voided=sizes[ClearedKind.VOIDED],
+        placed_at=first.placed_at,
+    )

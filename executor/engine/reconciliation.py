@@ -1,0 +1,202 @@
+"""poll_orders: compare our orders with the exchange's, correct, adopt; the reconciliation *is* the poll.
+
+Invariants: an order that dropped out of the list is asked for by reference and never assumed matched; the absence of an
+order whose call had no answer is concluded only after the exchange can no longer bring it to light; only a complete
+cycle sets `executor:reconciled`, without which nothing is placed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from executor.domain.order import BetState, Order, OrderStatus, merge, move
+from executor.engine.context import Engine
+from executor.engine.evidence import Rewritten, adopt, cleared_state, reference, rewrite
+from executor.engine.settlement import rebuild_pnl
+from executor.errors import IdentityMismatch
+from executor.ports import ClearedBet, ClearedKind
+
+log = structlog.get_logger(__name__)
+
+LOOKUP: Final = 250  # references per call; Betfair: listCurrentOrders
+_BATCH: Final = 100  # orders changed by one commit
+_FULL_READ_S: Final = 60  # contract section 6: voids and price changes
+_APPEARS_MS: Final = 15_000  # Betfair: a timed-out bet may take this long to appear
+_PAUSE_MS: Final = 1000  # the submit step may be this much before the call's real start
+_RECONCILED_INTERVALS: Final = 4
+_RECONCILED_MIN_S: Final = 20
+
+NOT_PLACED: Final = "NOT_PLACED"
+
+
+@dataclass(frozen=True, slots=True)
+class PollReport:
+    """What a cycle saw: orders watched, bets listed, orders changed, bets adopted."""
+
+    active: int
+    listed: int
+    changed: int
+    adopted: int
+
+
+def poll(engine: Engine) -> PollReport:
+    """Run one complete cycle and say so.
+
+    Raises:
+        IdentityMismatch: this Redis db became another account's.
+        ExecutorError: the exchange or Redis did not answer; the next cycle tries again.
+    """
+    owner = engine.desk.claim_identity()
+    if owner != engine.policy.identity:
+        raise IdentityMismatch(f"this Redis db belongs to {owner!r}, not to {engine.policy.identity!r}")
+    for field, (old, new) in engine.desk.apply_limits(engine.policy.limits).items():
+        log.warning("limit_changed", limit=field, old=old, new=new, why="the setting differs from the one applied last")
+    active = engine.store.active_orders()
+    now = engine.store.now()
+    full = engine.desk.full_read_due(_FULL_READ_S)
+    listed = engine.exchange.current_orders() if full else engine.exchange.executable_orders()
+    changed, adopted = _take_in(engine, active, listed)
+    dropped = _dropped(active, listed)
+    changed += _look_up(engine, dropped, now)
+    if full:
+        rebuild_pnl(engine)
+        engine.desk.full_read_done()
+    _first_start(engine, listed)
+    ttl_s = max(_RECONCILED_MIN_S, _RECONCILED_INTERVALS * engine.policy.poll_interval_s)
+    engine.desk.confirm_reconciled(ttl_s)
+    return PollReport(len(active), len(listed), changed, adopted)
+
+
+def _first_start(engine: Engine, listed: Sequence[BetState]) -> None:
+    if engine.desk.is_started():
+        return
+    ours = bool(listed) or bool(engine.store.recent_orders(1)) or not engine.ledger.is_empty(engine.policy.identity)
+    if engine.desk.first_start(anything_of_ours=ours):
+        log.warning("trading_enabled", why="first start: no order of ours in Redis, the ledger or at the exchange")
+
+
+def _dropped(active: Sequence[Order], listed: Sequence[BetState]) -> list[Order]:
+    seen = {bet.bet_id for bet in listed} | {bet.order_id for bet in listed}
+    return [order for order in active if order.order_id not in seen and order.bet_id not in seen]
+
+
+def _take_in(engine: Engine, active: Sequence[Order], listed: Sequence[BetState]) -> tuple[int, int]:
+    """Merge what the exchange lists; returns how many orders changed and how many were adopted."""
+    known = {order.order_id: order for order in active}
+    missing = [reference(bet) for bet in listed if reference(bet) not in known]
+    known |= {order.order_id: order for order in engine.store.orders(missing)}
+    by_market: dict[str, list[BetState]] = {}
+    adopted = 0
+    for bet in listed:
+        order = known.get(reference(bet))
+        if order is not None and order.bet_id not in {"", bet.bet_id}:
+            log.critical("second_bet_for_order", order_id=order.order_id, bet_id=bet.bet_id, first=order.bet_id)
+            bet = replace(bet, order_id="")  # noqa: PLW2901 - watched and counted as a bet of its own
+            order = next(iter(engine.store.orders([reference(bet)])), None)
+        if order is None:
+            adopted += 1
+            log.error("bet_adopted", order_id=reference(bet), bet_id=bet.bet_id, market_id=bet.market_id)
+        if order is None or _differs(order, bet):
+            by_market.setdefault(bet.market_id, []).append(bet)
+    changed = 0
+    for market_id, bets in by_market.items():
+        changed += absorb(engine, market_id, bets, known)
+    return changed, adopted
+
+
+def _differs(order: Order, bet: BetState) -> bool:
+    return merge(order, bet, 0)[0] != order
+
+
+def absorb(engine: Engine, market_id: str, bets: Iterable[BetState], known: Mapping[str, Order]) -> int:
+    """Merge bets of one market into their orders, adopting those without one; returns how many orders changed."""
+    states = {reference(bet): bet for bet in bets}
+
+    def take(order: Order, now: int) -> Rewritten:
+        merged, trade = merge(order, states[order.order_id], now)
+        return merged, [trade] if trade else []
+
+    names = list(states)
+    changed = 0
+    for at in range(0, len(names), _BATCH):
+        batch = names[at : at + _BATCH]
+        signals = {known[one].signal_id for one in batch if one in known}
+        fresh = {one: adopt(engine, states[one]) for one in batch if one not in known}
+        changed += len(rewrite(engine, market_id, batch, signals, take, fresh))
+    return changed
+
+
+def _look_up(engine: Engine, dropped: Sequence[Order], now: int) -> int:
+    changed = 0
+    budget = engine.policy.max_lookups
+    for at in range(0, len(dropped), LOOKUP):
+        if budget <= 0:
+            log.warning("lookups_postponed", orders=len(dropped) - at, why="MaxOrdersPerCheck calls were made")
+            break
+        budget -= 1
+        changed += look_up(engine, dropped[at : at + LOOKUP], now)
+    return changed
+
+
+def look_up(engine: Engine, orders: Sequence[Order], asked_at: int) -> int:
+    """Ask the exchange for orders by reference, in the current and the cleared lists; returns how many changed.
+
+    `asked_at` is a Redis time before the question. At most 250 orders.
+    """
+    known = {order.order_id: order for order in orders}
+    found = {bet.order_id: bet for bet in engine.exchange.find_current(list(known))}
+    missing = [order for order in orders if order.order_id not in found]
+    ripe = [order for order in missing if order.status is OrderStatus.PENDING or is_ripe(engine, order, asked_at)]
+    if ripe:
+        found |= _cleared(engine, ripe)
+    changed = 0
+    for market_id in dict.fromkeys(order.market_id for order in orders):
+        bets = [bet for bet in found.values() if bet.market_id == market_id]
+        changed += absorb(engine, market_id, bets, known) if bets else 0
+        lost = {order.order_id: order for order in ripe if order.market_id == market_id and order.order_id not in found}
+        changed += _absent(engine, market_id, lost)
+    return changed
+
+
+def is_ripe(engine: Engine, order: Order, now: int) -> bool:
+    """Tell whether the exchange's silence on a submitted order means that it is not there; contract section 5."""
+    if order.status is not OrderStatus.SUBMITTED:
+        return False
+    if order.answered_at:
+        return now >= order.answered_at + _APPEARS_MS
+    return now >= order.submitted_at + engine.policy.api_timeout_s * 1000 + _APPEARS_MS + _PAUSE_MS
+
+
+def _cleared(engine: Engine, orders: Sequence[Order]) -> dict[str, BetState]:
+    names = [order.order_id for order in orders]
+    rows: dict[str, list[ClearedBet]] = {}
+    for kind in ClearedKind:
+        for row in engine.exchange.find_cleared(names, kind):
+            rows.setdefault(row.order_id, []).append(row)
+    submitted = {order.order_id: order.created_at for order in orders}
+    found = {}
+    for order_id, own in rows.items():
+        recent = [row for row in own if not row.placed_at or row.placed_at >= submitted.get(order_id, 0) - 60_000]
+        if recent:
+            found[order_id] = cleared_state(recent)
+    return found
+
+
+def _absent(engine: Engine, market_id: str, lost: Mapping[str, Order]) -> int:
+    """Conclude that unanswered orders are not at the exchange; a live one that vanished is only reported."""
+    for order in lost.values():
+        if order.status is OrderStatus.PENDING:
+            log.error("order_not_found", order_id=order.order_id, bet_id=order.bet_id, market_id=market_id)
+
+    def conclude(order: Order, now: int) -> Rewritten:
+        if order != lost[order.order_id]:  # something moved since the exchange was asked
+            return order, []
+        failed = move(order, OrderStatus.FAILED, NOT_PLACED, order.detail or "the exchange does not have it")
+        return replace(failed, finished_at=now), []
+
+    names = [order.order_id for order in lost.values() if order.status is OrderStatus.SUBMITTED]
+    if not names:
+        return 0
+    return len(rewrite(engine, market_id, names, {lost[one].signal_id for one in names}, conclude))

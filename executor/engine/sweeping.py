@@ -1,0 +1,85 @@
+"""sweep_signals: what the message queue lost is found again here.
+
+Invariant: every recorded signal ends. A signal that nothing moved for ten seconds has its chain started again, at most
+twice and not into a crowded queue; past its deadline it is closed and what it reserved is given back.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from executor.domain.order import MAX_LEGS, OrderStatus, order_ids
+from executor.domain.risk import Reason
+from executor.engine.context import Engine, finish
+from executor.engine.evidence import conclude
+from executor.engine.placement import release
+from executor.ports import Change, SignalRecord, SignalStatus
+
+log = structlog.get_logger(__name__)
+
+_STILL_MS: Final = 10_000
+_DISPATCHES: Final = 2
+_CROWDED: Final = 100
+_AT_ONCE: Final = 1000  # signals looked at per run; the next run takes the rest
+
+Dispatch = Callable[[SignalRecord], None]
+
+
+def sweep(engine: Engine, dispatch: Dispatch, queue: str) -> int:
+    """Look at the signals that stand still; returns how many were moved."""
+    now = engine.store.now()
+    still = engine.store.open_signals(now - _STILL_MS, _AT_ONCE)
+    crowded = bool(still) and engine.desk.queue_length(queue) > _CROWDED
+    return sum(_move(engine, record, now, dispatch, crowded=crowded) for record in still)
+
+
+def _move(engine: Engine, record: SignalRecord, now: int, dispatch: Dispatch, *, crowded: bool) -> bool:
+    if now >= record.deadline:
+        return _close(engine, record)
+    if crowded or record.dispatches >= _DISPATCHES:
+        return False
+    return _dispatch(engine, record, dispatch)
+
+
+def _dispatch(engine: Engine, seen: SignalRecord, dispatch: Dispatch) -> bool:
+    view = engine.store.view(seen.market_id, signal_ids=(seen.signal_id,))
+    record = view.signals.get(seen.signal_id)
+    if record is None or record.updated_at != seen.updated_at:
+        return False
+    if any(
+        order.status is not OrderStatus.RESERVED for order in view.orders.values() if order.order_id in record.order_ids
+    ):
+        return False  # at the exchange: the poll's matter
+    record = replace(record, dispatches=record.dispatches + 1, updated_at=view.now)
+    if not engine.store.commit(view, Change(signals=(record,))):
+        return False
+    dispatch(record)
+    log.warning("signal_dispatched_again", signal_id=record.signal_id, status=record.status, times=record.dispatches)
+    return True
+
+
+def _close(engine: Engine, seen: SignalRecord) -> bool:
+    view = engine.store.view(
+        seen.market_id, signal_ids=(seen.signal_id,), order_ids=order_ids(seen.signal_id, MAX_LEGS)
+    )
+    record = view.signals.get(seen.signal_id)
+    if record is None:
+        return False
+    detail = f"Signal expired {view.now - record.deadline} ms ago, before it was {_next_step(record)}"
+    if record.status is SignalStatus.RECEIVED:
+        closed = finish(record, SignalStatus.EXPIRED, view.now, Reason.SIGNAL_EXPIRED, detail)
+        if not engine.store.commit(view, Change(signals=(closed,))):
+            return False
+        engine.telemetry.signal_rejected(Reason.SIGNAL_EXPIRED)
+        log.warning("signal_rejected", signal_id=record.signal_id, reason=Reason.SIGNAL_EXPIRED, detail=detail)
+        return True
+    if release(engine, record.signal_id, record.market_id, Reason.SIGNAL_EXPIRED, detail) is not None:
+        return True
+    concluded = conclude(record, list(view.orders.values()), view.now)
+    return concluded is not record and bool(engine.store.commit(view, Change(signals=(concluded,))))
+
+
+def _next_step(record: SignalRecord) -> str:
+    return "validated" if record.status is SignalStatus.RECEIVED else "sent"

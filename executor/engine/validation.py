@@ -1,0 +1,118 @@
+"""validate_risk: read a snapshot, decide, commit the reservations or the rejection.
+
+Invariant: reservations are written only if everything the decision read is still so; losing a race is never a
+rejection, the step reads again.
+"""
+
+from dataclasses import replace
+
+import structlog
+
+from executor.domain.order import MAX_LEGS, UNPLACED, Order, customer_ref, order_ids
+from executor.domain.risk import Facts, Reason, Verdict, decide, is_true
+from executor.domain.signal import Leg, SignalKind, parse_signal
+from executor.engine.breaker import is_reset, with_rejection
+from executor.engine.context import TRIES, Engine, Policy, Step, finish, step, unknown_signal
+from executor.errors import Contended
+from executor.ports import Change, Gate, MarketView, SignalRecord, SignalStatus
+
+log = structlog.get_logger(__name__)
+
+_GATES = frozenset({Gate.TRADING, Gate.RECONCILED, Gate.LIMITS, Gate.PNL, Gate.BREAKER, Gate.DEADLINE})
+
+
+def validate(engine: Engine, signal_id: str, market_id: str) -> Step:
+    """Decide on a signal; a signal decided before keeps its decision.
+
+    Raises:
+        Contended: others kept changing what was read.
+        StoreUnavailable: nothing was decided.
+    """
+    started = engine.clock.monotonic()
+    for attempt in range(TRIES):
+        view = engine.store.view(market_id, signal_ids=(signal_id,), order_ids=order_ids(signal_id, MAX_LEGS))
+        record = view.signals.get(signal_id)
+        if record is None:
+            log.warning("task_for_unknown_signal", signal_id=signal_id)
+            return unknown_signal(signal_id, market_id)
+        if record.market_id != market_id:
+            market_id = record.market_id
+            continue
+        if record.status is not SignalStatus.RECEIVED:
+            return step(record)
+        verdict, orders = _decide(engine.policy, view, record)
+        after, change = _change(engine.policy, view, record, verdict, orders)
+        if engine.store.commit(view, change):
+            _tell(engine, view, after, verdict, change, engine.clock.monotonic() - started)
+            return step(after)
+        engine.clock.sleep(0.002 * attempt)
+    raise Contended(f"signal {signal_id}: market {market_id} kept changing")
+
+
+def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Verdict, tuple[Order, ...]]:
+    signal = parse_signal(SignalKind(record.kind), record.payload.encode())
+    ids = order_ids(record.signal_id, len(signal.legs))
+    if any(one in view.orders and view.orders[one].status not in UNPLACED for one in ids):
+        return Verdict(Reason.DUPLICATE_SIGNAL, "Orders of a signal with this id exist already"), ()
+
+    def reserve(leg: Leg, number: int) -> Order:
+        return Order(
+            order_id=ids[number - 1],
+            signal_id=record.signal_id,
+            leg=number,
+            market_id=record.market_id,
+            selection_id=leg.selection_id,
+            side=leg.side,
+            price=leg.price,
+            size=leg.size,
+            strategy=record.strategy,
+            created_at=view.now,
+            received_at=record.received_at,
+            timeout_s=signal.unmatched_timeout_s or policy.unmatched_timeout_s,
+            attempt=record.attempt,
+            paper=policy.paper,
+            customer_ref=customer_ref(record.signal_id, record.attempt),
+        )
+
+    facts = Facts(
+        now=view.now,
+        deadline=record.deadline,
+        reconciled=view.reconciled and view.identity == policy.identity,
+        trading_enabled=is_true(view.trading),
+        breaker_open=bool(view.breaker) and not is_true(view.trading),
+        limits=view.limits,
+        daily_pnl=view.daily_pnl,
+        orders=[order for order in view.orders.values() if order.counts],
+    )
+    return decide(signal, facts, policy.rules, reserve)
+
+
+def _change(
+    policy: Policy, view: MarketView, record: SignalRecord, verdict: Verdict, orders: tuple[Order, ...]
+) -> tuple[SignalRecord, Change]:
+    if verdict.reason is None:
+        ids = tuple(order.order_id for order in orders)
+        after = replace(record, status=SignalStatus.ACCEPTED, updated_at=view.now, order_ids=ids)
+        return after, Change(orders=orders, signals=(after,), gates=_GATES, reset_breaker=is_reset(view))
+    status = SignalStatus.EXPIRED if verdict.reason is Reason.SIGNAL_EXPIRED else SignalStatus.REJECTED
+    detail = f"{verdict.detail} (leg {verdict.leg})" if verdict.leg > 1 else verdict.detail
+    after = finish(record, status, view.now, verdict.reason, detail)
+    change = Change(signals=(after,), reset_breaker=is_reset(view))
+    return after, with_rejection(policy, view, change, record.signal_id, verdict.reason)
+
+
+def _tell(
+    engine: Engine, view: MarketView, after: SignalRecord, verdict: Verdict, change: Change, seconds: float
+) -> None:
+    engine.telemetry.risk_validated(seconds)
+    engine.telemetry.signal_age((view.now - after.received_at) / 1000)
+    bound = log.bind(signal_id=after.signal_id, market_id=after.market_id, elapsed_ms=round(seconds * 1000, 1))
+    if change.reset_breaker:
+        bound.warning("circuit_breaker_reset", tripped=view.breaker.get("time"))
+    if change.trip:
+        bound.critical("circuit_breaker_tripped", why=change.trip)
+    if verdict.reason is None:
+        bound.info("signal_accepted", orders=after.order_ids)
+        return
+    engine.telemetry.signal_rejected(verdict.reason)
+    bound.warning("signal_rejected", reason=verdict.reason, detail=after.detail)

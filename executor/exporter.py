@@ -1,0 +1,127 @@
+"""`/metrics` and `/health` over HTTP, for workers and bridges.
+
+Owns the directory of Prometheus' multiprocess files: one per instance (host and port), kept across restarts so that
+counters go on where they were, and folded at each start so that dead processes do not pile up.
+"""
+
+import json
+import os
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from executor.errors import ExecutorError
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"  # the library reads it when it is first imported
+_FOLDED: Final = "0"  # no process has this id
+
+Health = Callable[[], tuple[bool, dict[str, Any]]]
+
+
+class PortInUse(ExecutorError):
+    """The metrics port is taken; two processes cannot share it."""
+
+
+def prepare(data_dir: Path, port: int) -> None:
+    """Say where this instance's processes count; before anything imports `prometheus_client`."""
+    if DIRECTORY not in os.environ:
+        os.environ[DIRECTORY] = str(data_dir / "metrics" / f"{socket.gethostname()}-{port}")
+    folder = Path(os.environ[DIRECTORY])
+    folder.mkdir(parents=True, exist_ok=True)
+    fold(folder)
+
+
+def fold(folder: Path) -> None:
+    """Add the counts of processes that are gone into one file per kind."""
+    from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415 - reads the environment when imported
+
+    for kind in ("counter", "histogram"):
+        dead = [path for path in folder.glob(f"{kind}_*.db") if not _alive(path.stem.rpartition("_")[2])]
+        if len(dead) < 2:  # noqa: PLR2004 - one file is folded already
+            continue
+        sums: dict[str, float] = {}
+        for path in dead:
+            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(path)):
+                sums[key] = sums.get(key, 0.0) + value
+        target = folder / f"{kind}_{_FOLDED}.db"
+        fresh = folder / f"{kind}.folding"
+        fresh.unlink(missing_ok=True)
+        merged = MmapedDict(str(fresh))
+        for key, value in sums.items():
+            merged.write_value(key, value, 0.0)
+        merged.close()
+        for path in dead:
+            path.unlink(missing_ok=True)
+        fresh.rename(target)
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return pid != _FOLDED
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing: a scrape every few seconds is no event."""
+
+
+def serve(host: str, port: int, collectors: Iterable[Any], health: Health) -> Callable[[], None]:
+    """Serve `/metrics` and `/health` from a thread; returns what stops it.
+
+    Raises:
+        PortInUse: somebody else has the port.
+    """
+    from prometheus_client import CollectorRegistry, multiprocess  # noqa: PLC0415 - see `prepare`
+    from prometheus_client.exposition import make_wsgi_app  # noqa: PLC0415
+
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)
+    for collector in collectors:
+        registry.register(collector)
+    metrics = make_wsgi_app(registry)
+
+    def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "/")
+        if path == "/metrics":
+            page: Iterable[bytes] = metrics(environ, start_response)
+            return page
+        if path == "/health":
+            return _healthy(health, start_response)
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"/metrics or /health\n"]
+
+    try:
+        server = _Server((host, port), _Quiet)
+    except OSError as error:
+        raise PortInUse(f"port {port} on {host} cannot be used for metrics: {error.strerror}") from None
+    server.set_app(app)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+
+    return stop
+
+
+def _healthy(health: Health, start_response: "StartResponse") -> Iterator[bytes]:
+    good, body = health()
+    start_response("200 OK" if good else "503 Service Unavailable", [("Content-Type", "application/json")])
+    return iter([json.dumps(body).encode() + b"\n"])

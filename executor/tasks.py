@@ -1,0 +1,105 @@
+"""Celery's tasks: decode, call the engine, say errors in Celery's words. Only ids travel.
+
+A rejection is a result, not an error: the chain goes on, each later step reads the record and returns what it found.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from celery import Task, chain
+
+from executor.app import app
+from executor.engine import (
+    accounting,
+    cancellation,
+    placement,
+    reconciliation,
+    settlement,
+    sweeping,
+    upkeep,
+    validation,
+)
+from executor.engine.context import Engine, Step
+from executor.errors import Contended, ExecutorError, StoreUnavailable
+from executor.ports import SignalRecord
+from executor.wiring import desk, engine, settings
+
+log = structlog.get_logger(__name__)
+
+RETRY_S: Final = 1  # others were faster, or Redis is away: the price is still there in a second
+RETRIES: Final = 300  # the longest validity; the deadline in the record ends it sooner
+
+_CHAIN: Final[dict[str, Any]] = {"bind": True, "max_retries": RETRIES, "throws": (Contended, StoreUnavailable)}
+
+
+def _step(task: Task, work: Callable[[Engine, str, str], Step], signal_id: str, market_id: str) -> dict[str, object]:
+    try:
+        return work(engine(), signal_id, market_id).as_json()
+    except (Contended, StoreUnavailable) as error:
+        log.warning("step_postponed", task=task.name, signal_id=signal_id, error=str(error))
+        raise task.retry(exc=error, countdown=RETRY_S) from error
+
+
+@app.task(name="executor.validate_risk", **_CHAIN)  # type: ignore[untyped-decorator]
+def validate_risk(self: Task, signal_id: str, market_id: str) -> dict[str, object]:
+    """Decide whether a signal's orders may be placed, and reserve their exposure."""
+    return _step(self, validation.validate, signal_id, market_id)
+
+
+@app.task(name="executor.place_order", **_CHAIN)  # type: ignore[untyped-decorator]
+def place_order(self: Task, signal_id: str, market_id: str) -> dict[str, object]:
+    """Send an accepted signal's orders to the exchange, at most once."""
+    return _step(self, placement.place, signal_id, market_id)
+
+
+@app.task(name="executor.log_trade", **_CHAIN)  # type: ignore[untyped-decorator]
+def log_trade(self: Task, signal_id: str, market_id: str) -> dict[str, object]:
+    """Put what the exchange matched into the ledger."""
+    del self, market_id
+    return {"signal_id": signal_id, "ledger": accounting.write_ledger(engine())}
+
+
+def dispatch(record: SignalRecord) -> None:
+    """Start a signal's chain; task ids come from the signal id, so that a repeat is recognised."""
+    args = (record.signal_id, record.market_id)
+    suffix = record.signal_id if record.attempt == 1 else f"{record.signal_id}-r{record.attempt}"
+    chain(
+        validate_risk.si(*args).set(task_id=f"risk-{suffix}"),
+        place_order.si(*args).set(task_id=f"place-{suffix}"),
+        log_trade.si(*args).set(task_id=f"log-{suffix}"),
+    ).apply_async()
+
+
+def _periodic(task: str, work: Callable[[Engine], object]) -> str:
+    """Run a periodic task unless another process does; its next tick is its retry."""
+    housekeeping = desk(settings())
+    with housekeeping.single_flight(task) as ours:
+        if not ours:
+            return "another process is at it"
+        result = work(engine())
+        housekeeping.succeeded(task)
+        return str(result)
+
+
+_PERIODIC: Final[dict[str, Callable[[Engine], object]]] = {
+    "poll_orders": reconciliation.poll,
+    "cancel_unmatched": cancellation.cancel_unmatched,
+    "sweep_signals": lambda mine: sweeping.sweep(mine, dispatch, "signals"),
+    "write_ledger": accounting.write_ledger,
+    "settle_orders": settlement.settle,
+    "refresh_account": upkeep.refresh_account,
+    "watchdog": upkeep.watchdog,
+    "keep_alive": upkeep.keep_alive,
+    "reauthenticate": upkeep.reauthenticate,
+}
+
+
+def _register(task: str, work: Callable[[Engine], object]) -> None:
+    @app.task(name=f"executor.{task}", throws=(ExecutorError,))  # type: ignore[untyped-decorator]
+    def run() -> str:
+        return _periodic(task, work)
+
+
+for _name, _work in _PERIODIC.items():
+    _register(_name, _work)

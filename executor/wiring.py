@@ -1,0 +1,180 @@
+"""Settings -> Engine: which adapter stands behind which port. Once per process, lazily, so after a fork."""
+
+import os
+import time
+from functools import cache
+from typing import Any
+
+from executor.adapters.betfair import BetfairExchange
+from executor.adapters.betfair_certificate import certificate_expiry
+from executor.adapters.ledger import SqlLedger
+from executor.adapters.paper import PaperExchange
+from executor.adapters.redis_client import connect
+from executor.adapters.redis_desk import RedisDesk
+from executor.adapters.redis_session import RedisTokenStore
+from executor.adapters.redis_state import RedisState
+from executor.adapters.redis_store import RedisStore, Retention
+from executor.domain.risk import LIMIT_FIELDS, Rules
+from executor.engine.context import Engine, Policy
+from executor.engine.intake import Intake
+from executor.errors import ExecutorError, IdentityMismatch
+from executor.ports import Exchange, Telemetry
+from executor.settings import Settings, load_settings
+
+_ORDER_KEEP_S = 7 * 24 * 3600  # finished orders stay readable for a week; the ledger has them for good
+
+
+class SystemClock:
+    """`Clock` of this machine."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings, read once."""
+    return load_settings()
+
+
+def policy(given: Settings) -> Policy:
+    """Say the settings in the engine's words."""
+    risk, orders, signals = given.risk, given.order_manager, given.signals
+    return Policy(
+        identity=given.identity,
+        paper=given.trading.enable_paper_trading,
+        rules=Rules(
+            enabled=risk.enabled,
+            breaker_enabled=risk.circuit_breaker_enabled,
+            min_odds=given.trading.min_odds,
+            max_odds=given.trading.max_odds,
+            min_stake=given.trading.min_stake,
+        ),
+        limits={attribute: getattr(risk, attribute) for attribute in LIMIT_FIELDS.values()},
+        max_age_s=signals.max_age_seconds,
+        max_validity_s=signals.max_validity_seconds,
+        dedup_s=signals.dedup_seconds,
+        unmatched_timeout_s=orders.unmatched_order_timeout_seconds,
+        api_timeout_s=given.betfair.api_timeout_seconds,
+        poll_interval_s=orders.status_check_interval_seconds,
+        max_lookups=orders.max_orders_per_check,
+        commission_rate=given.trading.commission_rate,
+        breaker_enabled=risk.circuit_breaker_enabled,
+        breaker_failures=risk.circuit_breaker_failures,
+        breaker_window_s=risk.circuit_breaker_window_seconds,
+        breaker_counts_rejections=risk.circuit_breaker_counts_rejections,
+        breaker_ignored=risk.circuit_breaker_ignored_codes,
+        reauthenticate_after_s=given.betfair.reauthentication_interval_hours * 3600,
+    )
+
+
+def desk(given: Settings) -> RedisDesk:
+    """Return the controls and housekeeping in Redis."""
+    return RedisDesk(connect(given.redis.url), connect(given.redis.broker_url), given.identity)
+
+
+def store(given: Settings) -> RedisStore:
+    """Return the signals and orders in Redis."""
+    retention = Retention(
+        signal_s=given.signals.dedup_seconds,
+        order_s=_ORDER_KEEP_S,
+        breaker_window_s=given.risk.circuit_breaker_window_seconds,
+    )
+    return RedisStore(connect(given.redis.url), given.identity, retention)
+
+
+def state(given: Settings) -> RedisState:
+    """Return what looks at the whole system."""
+    return RedisState(
+        connect(given.redis.url),
+        connect(given.redis.broker_url),
+        breaker_window_s=given.risk.circuit_breaker_window_seconds,
+    )
+
+
+def ledger(given: Settings) -> SqlLedger:
+    """Return the accounts."""
+    return SqlLedger(given.ledger.url)
+
+
+def telemetry(given: Settings) -> Telemetry:
+    """Return what counts, in this process."""
+    from executor.metrics import PrometheusTelemetry  # noqa: PLC0415 - after `exporter.prepare` chose where to count
+
+    return PrometheusTelemetry(desk(given).market_type)
+
+
+def exchange(given: Settings, counting: Telemetry) -> Exchange:
+    """Return the exchange: Betfair or the sandbox by URL, or paper."""
+    if given.trading.enable_paper_trading:
+        return PaperExchange(given.risk.bankroll)
+    tokens = RedisTokenStore(connect(given.redis.url), given.identity)
+    return BetfairExchange(given.betfair, tokens, counting)
+
+
+def build(given: Settings) -> Engine:
+    """Put an engine together."""
+    counting = telemetry(given)
+    return Engine(
+        store=store(given),
+        desk=desk(given),
+        exchange=exchange(given, counting),
+        ledger=ledger(given),
+        clock=SystemClock(),
+        telemetry=counting,
+        policy=policy(given),
+    )
+
+
+def intake(given: Settings) -> Intake:
+    """Put together what a bridge needs."""
+    return Intake(store(given), telemetry(given), policy(given))
+
+
+def claim(given: Settings) -> None:
+    """Make the Redis db ours, or see that it is.
+
+    Raises:
+        IdentityMismatch: it belongs to another account or mode.
+        StoreUnavailable: Redis is away.
+    """
+    owner = desk(given).claim_identity()
+    if owner != given.identity:
+        raise IdentityMismatch(
+            f"this Redis db belongs to {owner!r} and the settings say {given.identity!r}: "
+            "use another db (EXECUTOR_REDIS__URL), one per account and mode"
+        )
+
+
+_engines: dict[int, Engine] = {}
+
+
+def engine() -> Engine:
+    """Return this process's engine; a forked child makes its own connections."""
+    mine = _engines.get(os.getpid())
+    if mine is None:
+        mine = _engines[os.getpid()] = build(settings())
+    return mine
+
+
+def expiry(given: Settings) -> float | None:
+    """Return when the client certificate expires, epoch seconds; None without one that can be read."""
+    if given.trading.enable_paper_trading or given.betfair.certificate_path is None:
+        return None
+    try:
+        return certificate_expiry(given.betfair).timestamp()
+    except ExecutorError:
+        return None
+
+
+def collector(given: Settings) -> Any:  # noqa: ANN401 - a prometheus collector; its module is imported late
+    """Return the gauges of the whole system."""
+    from executor.metrics import StateCollector  # noqa: PLC0415 - see `telemetry`
+
+    paper = given.trading.enable_paper_trading
+    return StateCollector(state(given).read, paper=paper, certificate_expiry=lambda: expiry(given))

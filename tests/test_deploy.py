@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from executor.sandbox.options import sandbox_env
+from executor.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -19,6 +20,16 @@ def test_the_compose_files_settings_are_those_of_its_sandbox() -> None:
     lines = (ROOT / "deploy" / "sandbox.env").read_text(encoding="utf-8").splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     assert given == sandbox_env(Path("/sandbox"), host="sandbox", port=8443, cert_port=8444)
+
+
+def test_the_compose_files_settings_are_settings(tmp_path: Path) -> None:
+    lines = (ROOT / "deploy" / "sandbox.env").read_text(encoding="utf-8").splitlines()
+    given = dict(line.split("=", 1) for line in lines if line.startswith("EXECUTOR_"))
+    given |= dict(re.findall(r"^ +(EXECUTOR_\w+): (\S+)", COMPOSE, re.MULTILINE))
+    settings = load_settings(given, tmp_path)
+    assert not settings.trading.enable_paper_trading
+    assert settings.metrics.host == "0.0.0.0"
+    assert settings.redis.url == "redis://redis:6379/0"
 
 
 def test_every_port_is_published_on_loopback_only() -> None:

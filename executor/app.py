@@ -37,6 +37,7 @@ def _refuse(error: ExecutorError) -> NoReturn:
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
 def _logging(**_: object) -> None:
+    wiring.settings().data_dir.mkdir(parents=True, exist_ok=True)  # beat keeps its schedule there
     process = "beat" if "beat" in sys.argv else "flower" if "flower" in sys.argv else "worker"
     configure_logging(wiring.settings(), process=process)
 
@@ -84,6 +85,11 @@ def _warm_up(**_: object) -> None:
     with contextlib.suppress(ExecutorError):
         wiring.engine().exchange.prepare()
     app.send_task("executor.poll_orders", expires=60)  # starting up is one poll
+
+
+@signals.beat_init.connect  # type: ignore[untyped-decorator]
+def _beat_lives(**_: object) -> None:
+    threading.Thread(target=beat_heart, args=("beat", _stopping), daemon=True).start()
 
 
 @signals.worker_shutdown.connect  # type: ignore[untyped-decorator]

@@ -30,11 +30,15 @@ class PortInUse(ExecutorError):
 
 
 def prepare(data_dir: Path, port: int) -> None:
-    """Say where this instance's processes count; before anything imports `prometheus_client`."""
+    """Say where this instance's processes count; before anything imports `executor.metrics`."""
     if DIRECTORY not in os.environ:
         os.environ[DIRECTORY] = str(data_dir / "metrics" / f"{socket.gethostname()}-{port}")
     folder = Path(os.environ[DIRECTORY])
     folder.mkdir(parents=True, exist_ok=True)
+    from prometheus_client import values  # noqa: PLC0415 - as above
+
+    # Celery's command line imports Flower's plug-in, and with it the library, before any code of ours runs.
+    values.ValueClass = values.get_value_class()
     fold(folder)
 
 

@@ -23,7 +23,7 @@ MAX_FUNCTION_LINES = 60
 # Part -> the parts of the project that it may import; a part that is not listed is bound by FORBIDDEN only.
 ALLOWED = {
     "domain": {"domain", "errors"},
-    "ports": {"domain", "errors"},
+    "ports": {"ports", "domain", "errors"},
     "engine": {"engine", "ports", "domain", "errors"},
     "sandbox": {"sandbox", "domain.money"},
     "errors": set[str](),

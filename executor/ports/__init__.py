@@ -1,0 +1,51 @@
+"""What the engine needs of the outside, in domain words. Adapters implement these; tests have one fake for each."""
+
+from executor.ports.around import Clock, Ledger, Telemetry
+from executor.ports.desk import Desk
+from executor.ports.exchange import (
+    CancelReport,
+    ClearedBet,
+    ClearedKind,
+    Exchange,
+    Funds,
+    Instruction,
+    LegOutcome,
+    LegReport,
+    MarketInfo,
+)
+from executor.ports.store import (
+    TERMINAL,
+    Change,
+    Failure,
+    Gate,
+    MarketView,
+    OrderStore,
+    Recorded,
+    SignalRecord,
+    SignalStatus,
+)
+
+__all__ = [
+    "TERMINAL",
+    "CancelReport",
+    "Change",
+    "ClearedBet",
+    "ClearedKind",
+    "Clock",
+    "Desk",
+    "Exchange",
+    "Failure",
+    "Funds",
+    "Gate",
+    "Instruction",
+    "Ledger",
+    "LegOutcome",
+    "LegReport",
+    "MarketInfo",
+    "MarketView",
+    "OrderStore",
+    "Recorded",
+    "SignalRecord",
+    "SignalStatus",
+    "Telemetry",
+]

@@ -1,0 +1,162 @@
+"""The exchange as the engine sees it: Betfair, the sandbox, or paper.
+
+Money is Decimal, times are milliseconds since the epoch in UTC. Every method of `Exchange` may raise the errors of
+`executor.errors` that its docstring names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+from executor.domain.money import ZERO, Side
+from executor.domain.order import BetState
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One bet to place: LIMIT, persistence LAPSE (Betfair: PlaceInstruction)."""
+
+    order_id: str
+    selection_id: int
+    side: Side
+    price: Decimal
+    size: Decimal
+
+
+class LegOutcome(StrEnum):
+    """What became of one instruction."""
+
+    PLACED = "PLACED"
+    REFUSED = "REFUSED"
+    NOT_SENT = "NOT_SENT"  # the exchange did not act on it and says so: it may be sent again
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class LegReport:
+    """The exchange's answer for one instruction; `bet` when PLACED, `code` (Betfair's) otherwise."""
+
+    order_id: str
+    outcome: LegOutcome
+    code: str = ""
+    detail: str = ""
+    bet: BetState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReport:
+    """The answer to one cancel: done, or Betfair's code; `size_cancelled` is what it took back."""
+
+    bet_id: str
+    done: bool
+    code: str = ""
+    size_cancelled: Decimal = ZERO
+
+
+class ClearedKind(StrEnum):
+    """Betfair: BetStatus."""
+
+    SETTLED = "SETTLED"
+    VOIDED = "VOIDED"
+    LAPSED = "LAPSED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class ClearedBet:
+    """A bet that left the current list (Betfair: ClearedOrderSummary); `profit` is before commission."""
+
+    kind: ClearedKind
+    bet_id: str
+    order_id: str
+    market_id: str
+    selection_id: int
+    side: Side
+    price_requested: Decimal
+    price_matched: Decimal
+    size_settled: Decimal
+    size_cancelled: Decimal
+    profit: Decimal
+    settled_at: int
+    placed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """The account's money (Betfair: getAccountFunds); `exposure` is positive here."""
+
+    available: Decimal
+    exposure: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class MarketInfo:
+    """What a market is (Betfair: MarketCatalogue.description)."""
+
+    market_id: str
+    market_type: str
+
+
+class Exchange(Protocol):
+    """Betfair, the sandbox, or paper. Safe to use from several threads at once.
+
+    Reads may raise NotSent, Throttled, SessionExpired, Refused or OutcomeUnknown alike: the caller's next tick retries.
+    """
+
+    def prepare(self) -> None:
+        """Do what the first order should not pay for: log in, open the connection.
+
+        Raises:
+            LoginRefused, NotSent, Throttled, OutcomeUnknown: there is no session.
+        """
+
+    def place(self, market_id: str, instructions: Sequence[Instruction], customer_ref: str) -> list[LegReport]:
+        """Send one placeOrders call and nothing else; one report per instruction, in any order.
+
+        Raises:
+            NotSent, Throttled, SessionExpired: certainly not acted on.
+            Refused: the whole call was refused.
+            OutcomeUnknown: it may have been acted on.
+        """
+
+    def cancel(self, market_id: str, bet_ids: Sequence[str]) -> list[CancelReport]:
+        """Take bets back, at most 60 of one market; an empty list is refused, it would cancel the whole market."""
+
+    def executable_orders(self) -> list[BetState]:
+        """Return every bet of our strategy ref that is not completely matched, all pages."""
+
+    def current_orders(self) -> list[BetState]:
+        """Return every bet of our strategy ref in markets that are not settled, all pages."""
+
+    def find_current(self, order_ids: Sequence[str]) -> list[BetState]:
+        """Return the bets with these references (at most 250) in markets that are not settled."""
+
+    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+        """Return the cleared bets of one kind with these references (at most 250)."""
+
+    def settled_since(self, since: int, kind: ClearedKind) -> list[ClearedBet]:
+        """Return our SETTLED or VOIDED bets that were settled at or after `since`, all pages."""
+
+    def commissions(self, market_ids: Sequence[str], since: int) -> dict[str, Decimal]:
+        """Return market id -> commission charged on our bets there; markets that the exchange omits are left out."""
+
+    def funds(self) -> Funds:
+        """Return the account's money."""
+
+    def market_info(self, market_ids: Sequence[str]) -> list[MarketInfo]:
+        """Return what is known of these markets; unknown or closed ones are left out."""
+
+    def keep_alive(self) -> bool:
+        """Extend the session; returns False when the exchange no longer knows it."""
+
+    def reauthenticate(self, older_than_s: int) -> bool:
+        """Log in anew when the token is older; on failure the old token stays. Returns True when a new one is in use.
+
+        Raises:
+            LoginRefused, NotSent, Throttled, OutcomeUnknown: the new login failed.
+        """
+
+    def session_age_s(self) -> int | None:
+        """Return the age of the session token, or None where there is none."""

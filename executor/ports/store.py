@@ -1,0 +1,145 @@
+"""Signals and orders as the engine stores them: records, one atomic view, one atomic change.
+
+Times are milliseconds since the epoch in UTC. Every method of `OrderStore` may raise `StoreUnavailable`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from executor.domain.order import Order, Trade
+
+
+class SignalStatus(StrEnum):
+    """Where a signal stands; contract section 5."""
+
+    RECEIVED = "RECEIVED"
+    ACCEPTED = "ACCEPTED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+TERMINAL = frozenset({SignalStatus.REJECTED, SignalStatus.EXPIRED, SignalStatus.COMPLETED, SignalStatus.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRecord:
+    """The record of one signal; written before anything else happens to it."""
+
+    signal_id: str
+    kind: str
+    status: SignalStatus
+    payload: str
+    market_id: str
+    strategy: str
+    received_at: int
+    deadline: int
+    updated_at: int
+    bridge: str
+    token: str
+    attempt: int = 1
+    dispatches: int = 0
+    reason: str = ""
+    detail: str = ""
+    order_ids: tuple[str, ...] = ()
+    finished_at: int = 0
+
+
+class Recorded(StrEnum):
+    """What became of an attempt to record a signal."""
+
+    NEW = "NEW"
+    REPEAT = "REPEAT"  # this bridge has had it before
+    ELSEWHERE = "ELSEWHERE"  # another bridge recorded it
+
+
+@dataclass(frozen=True, slots=True)
+class MarketView:
+    """One atomic read: everything a step on one market may depend on. `revision` fences the market's orders."""
+
+    market_id: str
+    revision: str | None
+    now: int
+    identity: str | None
+    trading: str | None
+    reconciled: bool
+    limits: Mapping[str, str]
+    pnl_key: str
+    daily_pnl: str | None
+    breaker: Mapping[str, str]
+    failures: int  # counted since the last success, trip and reset, within the window
+    failures_since: str  # lower bound of that count, a score of `failed:orders`
+    orders: Mapping[str, Order]  # the market's orders that count, and those asked for
+    signals: Mapping[str, SignalRecord]  # those asked for that exist
+    signals_raw: Mapping[str, str]
+
+
+class Gate(StrEnum):
+    """What a commit compares with the view beside the orders themselves."""
+
+    TRADING = "TRADING"
+    RECONCILED = "RECONCILED"
+    LIMITS = "LIMITS"
+    PNL = "PNL"
+    BREAKER = "BREAKER"
+    DEADLINE = "DEADLINE"  # Redis TIME is before the deadline of the signals in the view
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One placeOrders call (or, by setting, a rejection) that counts for the breaker, dated by its start."""
+
+    order_id: str
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one atomic step writes; at least an order or a signal."""
+
+    orders: Sequence[Order] = ()
+    signals: Sequence[SignalRecord] = ()
+    trades: Sequence[Trade] = ()
+    gates: frozenset[Gate] = frozenset()
+    failure: Failure | None = None
+    trip: str = ""  # why the breaker trips in this step
+    reset_breaker: bool = False
+    success_at: int = 0  # start of a call that placed something: failures before it no longer count
+
+
+class OrderStore(Protocol):
+    """The one truth about signals and orders, in Redis."""
+
+    def now(self) -> int:
+        """Return Redis TIME."""
+
+    def record(self, record: SignalRecord, *, dedup_id: str, dedup_s: int, renew: bool) -> tuple[Recorded, str]:
+        """Write a signal's record unless its message is known; returns the signal id under which it is known."""
+
+    def signal(self, signal_id: str) -> SignalRecord | None:
+        """Return a signal's record."""
+
+    def view(self, market_id: str, *, signal_ids: Sequence[str] = (), order_ids: Sequence[str] = ()) -> MarketView:
+        """Read all that a step on this market may depend on, at one moment."""
+
+    def commit(self, view: MarketView, change: Change) -> int:
+        """Write a change if nothing that it depends on has changed since `view`; returns Redis TIME, or 0 if not."""
+
+    def orders(self, order_ids: Iterable[str]) -> list[Order]:
+        """Return these orders' records, those that exist."""
+
+    def active_orders(self) -> list[Order]:
+        """Return the SUBMITTED and PENDING orders, oldest first."""
+
+    def unsettled_orders(self) -> list[Order]:
+        """Return every order that is not over: reserved, live, or matched and not settled."""
+
+    def recent_orders(self, limit: int) -> list[Order]:
+        """Return the newest orders, newest first."""
+
+    def open_signals(self, moved_before: int, limit: int) -> list[SignalRecord]:
+        """Return signals without a terminal state that nothing moved since, oldest first."""

@@ -124,7 +124,7 @@ def test_a_price_correction_is_a_fill_of_nothing_at_the_new_average() -> None:
     ("first", "then", "price"),
     [
         (("5", "3", "0"), ("10", "3.1", "0"), "3.2000"),  # 5 at 3 and 5 at 3.2
-        (("5", "3", "0"), ("6", "2.5", "3"), "2.5"),  # a void and a fill in one answer: only the average is known
+        (("5", "3", "0"), ("6", "3.2", "3"), "3.2"),  # a void and a fill in one answer: only the average is known
         (("9", "3", "0"), ("10", "2.5", "0"), "2.5"),  # repriced and filled: the increment alone would be below 1.01
         (("9.99", "3", "0"), ("10", "6", "0"), "6"),  # ... or above 1000
     ],

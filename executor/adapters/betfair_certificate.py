@@ -93,10 +93,10 @@ def _load_pfx(settings: BetfairSettings, data: bytes, password: bytes | None) ->
         raise _invalid(
             settings, "is no .pfx file, or the password is wrong", f"set {_PASSWORD} to the password of the file"
         ) from None
+    if key is None:  # asked first: without a key no certificate counts as the main one
+        raise _no_key(settings)
     if certificate is None:
         raise _invalid(settings, "holds no certificate", "export it again, together with its key")
-    if key is None:
-        raise _no_key(settings)
     key_pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -1,0 +1,254 @@
+"""The adapter's calls and what it makes of the answers: a server of our own, and the sandbox."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from exchange_rig import (
+    TOKEN,
+    Answer,
+    Request,
+    ScriptedServer,
+    caught,
+    live,
+    make_instruction,
+    rpc,
+    run_together,
+)
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sandbox_client import RunningSandbox
+
+from executor.adapters.betfair import BetfairExchange
+from executor.errors import (
+    ExecutorError,
+    OutcomeUnknown,
+    Refused,
+    SessionExpired,
+    Throttled,
+)
+from executor.ports import ClearedKind, LegOutcome
+
+pytest_plugins = ["exchange_fixtures", "sandbox_fixtures"]
+MARKET = "1.200000001"
+
+
+def place(exchange: BetfairExchange) -> Any:
+    return exchange.place(MARKET, [make_instruction()], "ref-1")
+
+
+# --- what is sent ----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_placement_looks_like(server: ScriptedServer, exchange: BetfairExchange) -> None:
+    server.script = lambda request: rpc(request, result={"status": "FAILURE", "errorCode": "MARKET_SUSPENDED"})
+    [answer] = exchange.place(MARKET, [make_instruction(price=Decimal("1.10"), size=Decimal("2.07"))], "ref-1")
+    assert (answer.outcome, answer.code) == (LegOutcome.REFUSED, "MARKET_SUSPENDED")
+    [request] = server.requests
+    assert request.path == "/exchange/betting/json-rpc/v1"
+    assert request.headers["x-authentication"] == TOKEN
+    assert request.headers["x-application"] == "the-app-key"
+    assert request.headers["accept-encoding"] == "gzip, deflate"
+    assert b'"limitOrder":{"size":2.07,"price":1.10,"persistenceType":"LAPSE"}' in request.body
+    params = request.call["params"]
+    assert request.call["method"] == "SportsAPING/v1.0/placeOrders"
+    assert (params["marketId"], params["customerRef"], params["customerStrategyRef"]) == (MARKET, "ref-1", "tests")
+    assert params["instructions"][0]["customerOrderRef"] == "order-1"
+
+
+def test_calls_that_must_not_be_made(server: ScriptedServer, exchange: BetfairExchange) -> None:
+    for instructions in ([], [make_instruction(str(n)) for n in range(201)], [make_instruction()] * 2):
+        with pytest.raises(ValueError, match="1 to 200"):
+            exchange.place(MARKET, instructions, "ref-1")
+    for market_id, bets in ((MARKET, []), (MARKET, [str(n) for n in range(61)]), (MARKET, [""]), ("", ["1"])):
+        with pytest.raises(ValueError, match="1 to 60"):
+            exchange.cancel(market_id, bets)
+    with pytest.raises(ValueError, match="250"):
+        exchange.find_current([str(n) for n in range(251)])
+    assert server.requests == []
+
+
+# --- lists -----------------------------------------------------------------------------------------------------------
+
+
+def current(bet_id: str, **more: Any) -> dict[str, Any]:
+    row = {"betId": bet_id, "marketId": MARKET, "selectionId": 1, "side": "LAY", "status": "EXECUTABLE"}
+    row |= {"orderType": "LIMIT", "placedDate": "2016-07-30T16:21:49.000Z", "sizeMatched": 0.0}
+    return row | {"priceSize": {"price": 1.22, "size": 2.0}, "field": "of tomorrow"} | more
+
+
+def test_pages_are_joined_and_a_bet_seen_twice_counts_once(server: ScriptedServer, exchange: BetfairExchange) -> None:
+    pages = [[current("1"), current("2")], [current("2", sizeMatched=1.0), current("3")]]
+
+    def script(request: Request) -> Answer:
+        at = len(server.requests) - 1
+        return rpc(request, result={"currentOrders": pages[at], "moreAvailable": at == 0})
+
+    server.script = script
+    bets = exchange.executable_orders()
+    assert [(bet.bet_id, bet.size_matched) for bet in bets] == [("1", Decimal(0)), ("2", Decimal(1)), ("3", Decimal(0))]
+    windows = [request.call["params"] for request in server.requests]
+    assert [(each["fromRecord"], each["recordCount"]) for each in windows] == [(0, 1000), (2, 1000)]
+    assert all(each["customerStrategyRefs"] == ["tests"] for each in windows)
+    assert all((each["orderBy"], each["sortDir"]) == ("BY_PLACE_TIME", "EARLIEST_TO_LATEST") for each in windows)
+
+
+def test_list_without_end_is_no_list(server: ScriptedServer, exchange: BetfairExchange) -> None:
+    server.script = lambda request: rpc(request, result={"currentOrders": [current("1")], "moreAvailable": True})
+    assert "more than 50000" in str(caught(exchange.current_orders))
+    assert len(server.requests) == 50
+    server.script = lambda request: rpc(request, result={"currentOrders": [], "moreAvailable": True})
+    assert "empty page" in str(caught(exchange.current_orders))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"status": "STATUS_OF_TOMORROW"}, "status 'STATUS_OF_TOMORROW'"),
+        ({"side": "MIDDLE"}, "side 'MIDDLE'"),
+        ({"orderType": "MARKET_ON_CLOSE"}, "orderType 'MARKET_ON_CLOSE'"),
+        ({"sizeMatched": None}, "sizeMatched"),
+        ({"sizeMatched": -1}, "sizeMatched"),
+        ({"sizeMatched": 1e300}, "sizeMatched"),
+        ({"priceSize": None}, "priceSize"),
+        ({"betId": 7}, "betId"),
+        ({"betId": "\ud800"}, "betId"),
+        ({"selectionId": "1"}, "selectionId"),
+        ({"placedDate": "yesterday"}, "placedDate"),
+    ],
+)
+def test_row_that_cannot_be_read_fails_the_read(
+    change: dict[str, Any], named: str, server: ScriptedServer, exchange: BetfairExchange
+) -> None:
+    rows = [current("1"), current("2", **change)]
+    server.script = lambda request: rpc(request, result={"currentOrders": rows, "moreAvailable": False})
+    error = caught(exchange.current_orders)
+    assert type(error) is OutcomeUnknown
+    assert named in str(error)
+
+
+def test_no_more_than_two_order_reads_at_a_time(server: ScriptedServer, exchange: BetfairExchange) -> None:
+    busy, most, guard = 0, 0, threading.Lock()
+
+    def script(request: Request) -> Answer:
+        nonlocal busy, most
+        with guard:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.05)
+        with guard:
+            busy -= 1
+        return rpc(request, result={"currentOrders": [], "moreAvailable": False})
+
+    def read() -> None:
+        exchange.current_orders()
+        exchange.close()
+
+    server.script = script
+    run_together(*[read] * 6)
+    assert most == 2
+
+
+# --- whatever comes --------------------------------------------------------------------------------------------------
+
+FIELDS = """result error code message data APINGException errorCode status instructionReports instruction betId
+    customerOrderRef sizeMatched currentOrders moreAvailable clearedOrders marketId priceSize side profit exposure
+    availableToBetBalance description requestUUID"""
+NAMES = st.sampled_from(FIELDS.split())
+WORDS = st.sampled_from(["SUCCESS", "FAILURE", "TIMEOUT", "EXECUTABLE", "order-1", MARKET, "LAY", "1", "", "\ud800"])
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(max_size=5)
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6), max_leaves=20
+)
+
+
+@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(result=JSON, envelope=st.dictionaries(NAMES, JSON, max_size=3))
+def test_no_answer_makes_the_adapter_raise_anything_but_our_errors(
+    server: ScriptedServer, exchange: BetfairExchange, result: object, envelope: dict[str, object]
+) -> None:
+    server.script = lambda request: rpc(request, **{"result": result} | envelope)
+    # Only Betfair's own errors say that nothing was done.
+    expected = ExecutorError if "error" in envelope else OutcomeUnknown
+    with suppress(expected):
+        assert [answer.order_id for answer in place(exchange)] == ["order-1"]
+    reads: list[Callable[[], object]] = [
+        exchange.current_orders,
+        exchange.funds,
+        lambda: exchange.cancel(MARKET, ["1"]),
+        lambda: exchange.find_cleared(["order-1"], ClearedKind.SETTLED),
+        lambda: exchange.commissions([MARKET], 0),
+        lambda: exchange.market_info([MARKET]),
+    ]
+    for read in reads:
+        with suppress(ExecutorError):
+            read()
+
+
+# --- the sandbox -----------------------------------------------------------------------------------------------------
+
+
+def test_a_life_at_the_sandbox(sandbox: RunningSandbox) -> None:
+    started = time.time_ns() // 1_000_000 - 5_000
+    with closing(live(sandbox)) as exchange:
+        exchange.prepare()
+        sandbox.market(MARKET, to_back=[[3.0, 50]], to_lay=[[3.1, 50]])
+        matched = make_instruction("matched", selection_id=1)
+        resting = make_instruction("resting", selection_id=1, price=Decimal("50.00"), size=Decimal("2.00"))
+        wrong = make_instruction("wrong", selection_id=1, price=Decimal("3.01"))
+        placed = exchange.place(MARKET, [matched, resting], "ref-1")
+        assert [answer.outcome for answer in placed] == [LegOutcome.PLACED] * 2
+        assert [answer.outcome for answer in exchange.place(MARKET, [wrong], "ref-2")] == [LegOutcome.REFUSED]
+        [again] = exchange.place(MARKET, [make_instruction("again", selection_id=1)], "ref-1")
+        assert (again.outcome, again.code) == (LegOutcome.UNKNOWN, "DUPLICATE_TRANSACTION")
+        assert [bet.order_id for bet in exchange.executable_orders()] == ["resting"]
+        sizes = {bet.order_id: bet.size_matched for bet in exchange.current_orders()}
+        assert sizes == {"matched": Decimal(10), "resting": Decimal(0)}
+        [found] = exchange.find_current(["resting", "nobody's"])
+        [cancelled] = exchange.cancel(MARKET, [found.bet_id])
+        assert (cancelled.done, cancelled.size_cancelled) == (True, Decimal(2))
+        assert exchange.executable_orders() == []
+        assert [each.market_id for each in exchange.market_info([MARKET])] == [MARKET]
+        sandbox.control("settle", marketId=MARKET, winners=[1])
+        [settled] = exchange.settled_since(started, ClearedKind.SETTLED)
+        assert (settled.order_id, settled.profit) == ("matched", Decimal(20))
+        assert exchange.find_cleared(["matched"], ClearedKind.SETTLED) == [settled]
+        assert set(exchange.commissions([MARKET], started)) == {MARKET}
+        assert exchange.funds().exposure == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "placed"),
+    [
+        ("refuse_connection", OutcomeUnknown, False),
+        ("http_503", OutcomeUnknown, False),
+        ("drop_response", OutcomeUnknown, True),
+        ("expire_session", SessionExpired, False),
+        ("error:SERVICE_BUSY", Throttled, False),
+        ("error:TOO_MANY_REQUESTS", Throttled, False),
+        ("error:TIMEOUT_ERROR", OutcomeUnknown, None),
+        ("error:INVALID_APP_KEY", Refused, False),
+    ],
+)
+def test_faults_of_the_sandbox(kind: str, error: type[Exception], placed: bool | None, sandbox: RunningSandbox) -> None:
+    with closing(live(sandbox)) as exchange:
+        exchange.prepare()
+        sandbox.control("faults", method="placeOrders", kind=kind, count=1)
+        assert type(caught(lambda: place(exchange))) is error
+        found = exchange.find_current(["order-1"])
+        if placed is not None:
+            assert bool(found) == placed
+
+
+def test_report_that_timed_out_is_unknown_and_the_bet_is_found(sandbox: RunningSandbox) -> None:
+    with closing(live(sandbox)) as exchange:
+        exchange.prepare()
+        sandbox.control("faults", method="placeOrders", kind="report_timeout", count=1)
+        [answer] = place(exchange)
+        assert (answer.outcome, answer.code) == (LegOutcome.UNKNOWN, "TIMEOUT")
+        assert [bet.order_id for bet in exchange.find_current(["order-1"])] == ["order-1"]

@@ -1,0 +1,184 @@
+"""What a call is worth when the transport fails: nothing sent, or nobody knows. Real sockets, real TLS."""
+
+import gzip
+import socket
+import threading
+from contextlib import closing
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from exchange_rig import (
+    HOST,
+    TOKEN,
+    Answer,
+    MemoryTelemetry,
+    MemoryTokenStore,
+    ScriptedServer,
+    caught,
+    http,
+    make_instruction,
+    rpc,
+    run_together,
+)
+
+from executor.adapters.betfair import BetfairExchange
+from executor.adapters.betfair_transport import Transport, TransportError
+from executor.cli.redis_server import free_port
+from executor.errors import (
+    NotSent,
+    OutcomeUnknown,
+)
+from executor.sandbox.certificates import CertificatePaths
+
+pytest_plugins = ["exchange_fixtures"]
+MARKET = "1.200000001"
+
+
+def place(exchange: BetfairExchange) -> Any:
+    return exchange.place(MARKET, [make_instruction()], "ref-1")
+
+
+# --- before the first byte: NotSent ----------------------------------------------------------------------------------
+
+
+def test_refused_connection(certificates: CertificatePaths, telemetry: MemoryTelemetry) -> None:
+    with ScriptedServer(certificates) as gone:
+        settings = gone.settings(api_url=f"https://localhost:{free_port()}")
+    with closing(BetfairExchange(settings, MemoryTokenStore(TOKEN), telemetry)) as exchange:
+        error = caught(lambda: place(exchange))
+    assert type(error) is NotSent
+    assert "refused" in str(error)
+    assert telemetry.calls == [("placeOrders", "connection")]
+
+
+def test_server_that_is_not_who_it_says(server: ScriptedServer) -> None:
+    with closing(
+        BetfairExchange(server.settings(ca_bundle=None), MemoryTokenStore(TOKEN), MemoryTelemetry())
+    ) as exchange:
+        error = caught(lambda: place(exchange))
+    assert type(error) is NotSent
+    assert "certificate verify failed" in str(error)
+    assert server.requests == []
+
+
+def test_handshake_that_does_not_end(
+    server: ScriptedServer, exchange: BetfairExchange, telemetry: MemoryTelemetry
+) -> None:
+    server.shakes_hands = False
+    assert type(caught(lambda: place(exchange))) is NotSent
+    assert telemetry.calls == [("placeOrders", "timeout")]
+
+
+def test_server_that_hangs_up_before_the_handshake(server: ScriptedServer) -> None:
+    with socket.create_server((HOST, 0)) as listener:
+
+        def hang_up() -> None:
+            listener.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        url = f"https://localhost:{listener.getsockname()[1]}"
+        with closing(
+            BetfairExchange(server.settings(api_url=url), MemoryTokenStore(TOKEN), MemoryTelemetry())
+        ) as exchange:
+            assert type(caught(lambda: place(exchange))) is NotSent
+        thread.join()
+
+
+def test_connection_that_took_too_long_carries_no_order(server: ScriptedServer, certificates: CertificatePaths) -> None:
+    transport = Transport(1, str(certificates.ca), send_within_s=-1)
+    with closing(transport), pytest.raises(TransportError) as caught_error:
+        transport.post(server.url, {}, b"{}")
+    assert type(caught_error.value.named()) is NotSent
+    assert server.requests == []
+
+
+def test_plain_http_is_not_spoken(server: ScriptedServer) -> None:
+    plain = server.settings().model_copy(update={"api_url": server.url.replace("https", "http")})
+    with closing(BetfairExchange(plain, MemoryTokenStore(TOKEN), MemoryTelemetry())) as exchange:
+        assert type(caught(lambda: place(exchange))) is NotSent
+
+
+def test_broken_token_does_not_show(server: ScriptedServer) -> None:
+    with closing(BetfairExchange(server.settings(), MemoryTokenStore(f"{TOKEN}\n"), MemoryTelemetry())) as exchange:
+        assert type(caught(lambda: place(exchange))) is NotSent
+
+
+# --- after it: OutcomeUnknown ----------------------------------------------------------------------------------------
+
+CUT = http(b'{"jsonrpc":"2.0","result":{"status":"SUCCESS"').raw
+UNKNOWN: dict[str, tuple[Answer, str]] = {
+    "reset": (Answer(then="reset"), "connection"),
+    "closed": (Answer(then="close"), "connection"),
+    "hang": (Answer(then="hang"), "timeout"),
+    "hang in the body": (Answer(CUT.replace(b"Length: ", b"Length: 9"), "hang"), "timeout"),
+    "closed in the body": (Answer(CUT.replace(b"Length: ", b"Length: 9"), "close"), "connection"),
+    "no http": (Answer(b"SSH-2.0-OpenSSH_9.6\r\n", "close"), "connection"),
+    "html 503": (http(b"<html>503</html>", 503), "http_5xx"),
+    "json 503": (http(b'{"error":{"code":-32099,"message":"DSC-0018"}}', 503), "http_5xx"),
+    "html 403": (http(b"<html>403</html>", 403), "http_4xx"),
+    "redirect": (http(b"", 302, Location="https://localhost/elsewhere"), "parse"),
+    "html": (http(b"<html>hello</html>"), "parse"),
+    "empty": (http(b""), "parse"),
+    "truncated": (http(b'{"jsonrpc":"2.0","result":{"status":"SUCC'), "parse"),
+    "bad gzip": (http(b"no gzip", Content_Encoding="gzip"), "connection"),
+    "null": (http(b"null"), "parse"),
+    "no result": (http(b'{"jsonrpc":"2.0","id":1}'), "parse"),
+    "another id": (http(b'{"jsonrpc":"2.0","id":77,"result":{"status":"FAILURE"}}'), "parse"),
+    "error without sense": (http(b'{"error":"no"}'), "OTHER"),
+    "result and error": (http(b'{"id":1,"result":{},"error":{"code":-32602}}'), "parse"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_whatever_happens_after_the_request_left_is_unknown(
+    name: str, server: ScriptedServer, exchange: BetfairExchange, telemetry: MemoryTelemetry
+) -> None:
+    answer, error_type = UNKNOWN[name]
+    server.script = lambda _request: answer
+    assert type(caught(lambda: place(exchange))) is OutcomeUnknown
+    assert telemetry.calls == [("placeOrders", error_type)]
+    assert len(server.requests) == 1
+
+
+def test_answer_without_end_is_cut_off(server: ScriptedServer, certificates: CertificatePaths) -> None:
+    server.script = lambda _request: http(gzip.compress(b" " * 1_000_000), Content_Encoding="gzip")
+    transport = Transport(1, str(certificates.ca), max_body_bytes=999_999)
+    with closing(transport), pytest.raises(TransportError) as caught_error:
+        transport.post(server.url, {}, b"{}")
+    assert type(caught_error.value.named()) is OutcomeUnknown
+    with closing(Transport(1, str(certificates.ca), max_body_bytes=1_000_000)) as transport:
+        assert len(transport.post(server.url, {}, b"{}").body) == 1_000_000
+
+
+def test_stale_connection_is_dropped_before_the_exchange_drops_it(
+    server: ScriptedServer, certificates: CertificatePaths
+) -> None:
+    for max_idle_s, connections in ((150, 1), (-1, 3)):
+        before = server.connections
+        with closing(Transport(1, str(certificates.ca), max_idle_s=max_idle_s)) as transport:
+            for _ in range(3):
+                transport.post(server.url, {}, b"{}")
+        assert server.connections - before == connections
+
+
+def test_every_thread_has_its_own_connection(server: ScriptedServer, exchange: BetfairExchange) -> None:
+    server.script = lambda request: rpc(request, result={"availableToBetBalance": 1, "exposure": 0})
+
+    def read_twice() -> None:
+        exchange.funds()
+        exchange.funds()
+        exchange.close()
+
+    run_together(*[read_twice] * 3)
+    assert (server.connections, len(server.requests)) == (3, 6)
+
+
+def test_no_proxy_and_no_netrc_of_the_environment(
+    server: ScriptedServer, exchange: BetfairExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://localhost:{free_port()}")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+    server.script = lambda request: rpc(request, result={"availableToBetBalance": 1.5, "exposure": -2.25})
+    assert (exchange.funds().available, exchange.funds().exposure) == (Decimal("1.50"), Decimal("2.25"))

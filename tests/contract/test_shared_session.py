@@ -1,0 +1,165 @@
+"""One session for all processes: the login under a race, after a fork, and its store, in memory and in Redis."""
+
+import json
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import redis
+from exchange_rig import (
+    MemoryTelemetry,
+    MemoryTokenStore,
+    ScriptedServer,
+    caught,
+    live,
+    make_instruction,
+    run_together,
+    sandbox_settings,
+)
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from sandbox_client import RunningSandbox, wait_for
+
+from executor.adapters.betfair import BetfairExchange
+from executor.adapters.betfair_session import LoginBan, TokenStore
+from executor.adapters.redis_session import RedisTokenStore
+from executor.cli.redis_server import PrivateRedis, free_port
+from executor.errors import NotSent, StoreUnavailable
+from executor.sandbox.options import sandbox_env
+
+pytest_plugins = ["exchange_fixtures", "sandbox_fixtures"]
+ROOT = Path(__file__).parents[2]
+READER = """
+import sys
+from pathlib import Path
+import redis
+from executor.adapters.betfair import BetfairExchange
+from executor.adapters.redis_session import RedisTokenStore
+from executor.settings import load_settings
+class Telemetry:
+    def api_call(self, method, seconds, error_type):
+        pass
+settings = load_settings(folder=Path("/nonexistent"))
+tokens = RedisTokenStore(redis.Redis.from_url(sys.argv[1], decode_responses=True), settings.identity)
+exchange = BetfairExchange(settings.betfair, tokens, Telemetry())
+exchange.funds()
+if sys.argv[2] == "fork":
+    import os
+    child = os.fork()
+    exchange.funds()
+    if child:
+        assert os.waitpid(child, 0)[1] == 0
+        exchange.funds()
+exchange.close()
+"""
+
+
+def reader(sandbox: RunningSandbox, server: PrivateRedis, what: str = "") -> "subprocess.Popen[bytes]":
+    env = sandbox_env(sandbox.directory) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin"}
+    return subprocess.Popen([sys.executable, "-W", "error", "-c", READER, server.url(), what], env=env)
+
+
+def test_everybody_logs_in_once(
+    sandbox: RunningSandbox, session_redis: PrivateRedis, session_client: redis.Redis
+) -> None:
+    before = len(sandbox.journal("certlogin"))
+    processes = [reader(sandbox, session_redis) for _ in range(2)]
+    exchange = live(sandbox, RedisTokenStore(session_client, sandbox_settings(sandbox).identity))
+
+    def read() -> None:
+        exchange.funds()
+        exchange.close()
+
+    run_together(*[read] * 6)
+    assert [process.wait(20) for process in processes] == [0, 0]
+    assert len(sandbox.journal("certlogin")) == before + 1
+    # All of them find the session dead at once: one login more.
+    sandbox.control("faults", method="getAccountFunds", kind="expire_session", count=1)
+    run_together(*[read] * 6)
+    assert len(sandbox.journal("certlogin")) == before + 2
+
+
+def test_a_fork_gets_connections_of_its_own(
+    sandbox: RunningSandbox, session_redis: PrivateRedis, session_client: redis.Redis
+) -> None:
+    assert session_client.dbsize() == 0
+    assert reader(sandbox, session_redis, "fork").wait(20) == 0
+    assert [entry["status"] for entry in sandbox.journal("getAccountFunds")] == ["SUCCESS"] * 4
+
+
+# --- the token store: the fake and the real one ----------------------------------------------------------------------
+
+
+@pytest.fixture(params=["memory", "redis"])
+def tokens(request: pytest.FixtureRequest, session_client: redis.Redis) -> TokenStore:
+    return MemoryTokenStore() if request.param == "memory" else RedisTokenStore(session_client, "live someone")
+
+
+def test_token_is_kept_and_forgotten_by_name(tokens: TokenStore) -> None:
+    assert tokens.get() is None
+    tokens.put("first", 7)
+    tokens.put("second", 8)
+    tokens.touch()
+    tokens.forget("first")
+    assert tokens.get() == ("second", 8)
+    tokens.forget("second")
+    tokens.forget("second")
+    assert tokens.get() is None
+
+
+def test_one_login_at_a_time(tokens: TokenStore) -> None:
+    held, go_on = threading.Event(), threading.Event()
+
+    def log_in() -> None:
+        with tokens.login_lock(5) as mine:
+            assert mine
+            held.set()
+            go_on.wait(5)
+
+    thread = threading.Thread(target=log_in)
+    thread.start()
+    assert held.wait(5)
+    with tokens.login_lock(0.1) as mine:
+        assert not mine
+    go_on.set()
+    with tokens.login_lock(5) as mine:
+        assert mine
+    thread.join()
+
+
+def test_ban_ends_by_itself(tokens: TokenStore) -> None:
+    assert tokens.ban() is None
+    ban = LoginBan("CODE", tokens.now() + 60_000, "abc")
+    tokens.put_ban(ban)
+    assert tokens.ban() == ban
+    tokens.put_ban(LoginBan("CODE", tokens.now() - 1))
+    wait_for(lambda: tokens.ban() is None)
+
+
+def test_keys_of_the_session(session_client: redis.Redis) -> None:
+    tokens = RedisTokenStore(session_client, "live someone")
+    tokens.put("first", 7)
+    key = "executor:session:live someone"
+    assert json.loads(str(session_client.get(key))) == {"token": "first", "created_at": 7}
+    session_client.expire(key, 100)
+    tokens.touch()
+    assert 43_000 < int(str(session_client.ttl(key))) <= 43_200
+    for broken in ("no json", "[]", '{"token": 1}', ""):
+        session_client.set(key, broken)
+        assert tokens.get() is None
+        tokens.forget("first")
+
+
+def test_store_that_is_gone_means_not_sent(server: ScriptedServer) -> None:
+    gone = redis.Redis(port=free_port(), decode_responses=True, retry=Retry(NoBackoff(), 0))
+    tokens = RedisTokenStore(gone, "live someone")
+    with pytest.raises(StoreUnavailable):
+        tokens.get()
+    with closing(BetfairExchange(server.settings(), tokens, MemoryTelemetry())) as exchange:
+        assert type(caught(lambda: exchange.place("1.2", [make_instruction()], "ref-1"))) is NotSent
+        assert type(caught(exchange.funds)) is NotSent
+    gone.close()
+    assert server.requests == []

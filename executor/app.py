@@ -84,7 +84,8 @@ def _warm_up(**_: object) -> None:
     threading.Thread(target=beat_heart, args=("worker", _stopping), daemon=True).start()
     with contextlib.suppress(ExecutorError):
         wiring.engine().exchange.prepare()
-    app.send_task("executor.poll_orders", expires=60)  # starting up is one poll
+    for task in ("executor.poll_orders", "executor.refresh_account"):  # starting up is one poll
+        app.send_task(task, expires=60)
 
 
 @signals.beat_init.connect  # type: ignore[untyped-decorator]

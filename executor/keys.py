@@ -11,9 +11,9 @@ LIMITS: Final = "risk:limits"  # hash; engine from the settings, people
 LIMITS_APPLIED: Final = "executor:limits:applied"  # hash; the settings' limits as last applied
 IDENTITY: Final = "executor:identity"  # string; first start: whose db this is
 STARTED: Final = "executor:started"  # string, ms; the first-start decision has been made
-RECONCILED: Final = "executor:reconciled"  # string, TTL; each complete poll
+RECONCILED: Final = "executor:reconciled"  # string "run id, time", TTL; each complete poll
 
-FULL_READ: Final = "executor:full_read"  # string, TTL; the poll last read every order, not only the live ones
+FULL_READ: Final = "executor:full_read"  # string "run id, time", TTL; the poll last read every order, not only the live ones
 FULL_READ_S: Final = 3600
 
 # --- the truth: signals and orders ---------------------------------------------------------------------------------

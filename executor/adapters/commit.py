@@ -34,12 +34,14 @@ class Request:
     value: str
     checks: list[list[object]] = field(default_factory=list)
     writes: list[Command] = field(default_factory=list)
-    before: int | None = None
+    before: int | None = None  # Redis TIME in ms
+    marked: str | None = None  # key that must hold a mark of this run of the server
 
     def as_json(self) -> dict[str, object]:
         """Return it in the script's shape."""
         body: dict[str, object] = {"checks": self.checks, "writes": self.writes}
-        return body if self.before is None else {**body, "before": self.before}
+        limits = {"before": self.before, "marked": self.marked}
+        return {**body, **{name: value for name, value in limits.items() if value is not None}}
 
     def signal(self, record: SignalRecord, keep_s: int) -> None:
         """Write a signal's record and its place among the open ones."""
@@ -61,7 +63,7 @@ def _checks(view: MarketView, change: Change, identity: str, request: Request) -
     if Gate.TRADING in gates or change.reset_breaker:
         request.checks.append([view.trading, "GET", keys.TRADING_ENABLED])
     if Gate.RECONCILED in gates:
-        request.checks.append([1, "EXISTS", keys.RECONCILED])
+        request.marked = keys.RECONCILED
         request.checks.append([identity, "GET", keys.IDENTITY])
     if Gate.LIMITS in gates:
         request.checks.append([[view.limits.get(name) for name in LIMIT_FIELDS], "HMGET", keys.LIMITS, *LIMIT_FIELDS])

@@ -92,10 +92,14 @@ class RedisDesk:
         keys_ = [keys.STARTED, keys.TRADING_ENABLED, keys.KILL_SWITCH]
         return bool(self._redis.eval(_FIRST_START, 3, *keys_, "1" if anything_of_ours else "0", message))
 
+    def _mark(self) -> str:
+        """Make a mark of this run of the server: after a restart, which may have lost a second, it counts no more."""
+        return f"{self._redis.info('server')['run_id']} {iso(self._now())}"
+
     @guarded
     def confirm_reconciled(self, ttl_s: int) -> None:
         """Say that a complete poll has just ended."""
-        self._redis.set(keys.RECONCILED, iso(self._now()), ex=ttl_s)
+        self._redis.set(keys.RECONCILED, self._mark(), ex=ttl_s)
 
     @guarded
     def set_trading(self, *, enabled: bool, reason: str) -> None:
@@ -134,13 +138,16 @@ class RedisDesk:
 
     @guarded
     def full_read_due(self, every_s: int) -> bool:
-        """Tell whether the last complete read of all orders is older, or none is known."""
-        return not self._redis.exists(keys.FULL_READ) or self._redis.ttl(keys.FULL_READ) < keys.FULL_READ_S - every_s
+        """Tell whether the last complete read of all orders is older, of an earlier run of the server, or unknown."""
+        mark = self._get(keys.FULL_READ)
+        if mark is None or mark.partition(" ")[0] != self._mark().partition(" ")[0]:
+            return True
+        return int(self._redis.ttl(keys.FULL_READ)) < keys.FULL_READ_S - every_s
 
     @guarded
     def full_read_done(self) -> None:
         """Remember that all orders have just been read."""
-        self._redis.set(keys.FULL_READ, iso(self._now()), ex=keys.FULL_READ_S)
+        self._redis.set(keys.FULL_READ, self._mark(), ex=keys.FULL_READ_S)
 
     @guarded
     def settled_at(self) -> int | None:

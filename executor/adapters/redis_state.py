@@ -122,7 +122,7 @@ class RedisState:
             identity=identity,
             trading=trading,
             started=started is not None,
-            reconciled=reconciled is not None,
+            reconciled=(reconciled or "").partition(" ")[0] == self._redis.info("server")["run_id"],
             breaker=breaker,
             recent_failures=self._failures(now, since),
             limits=good,

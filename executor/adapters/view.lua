@@ -3,6 +3,8 @@
 --       then signal records, then order records asked for beside the market's own.
 -- ARGV: order key prefix, breaker window in seconds, number of signals.
 local time = redis.call('TIME')
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local reconciled = redis.call('GET', KEYS[3])
 local lower = string.format('%.3f', time[1] - ARGV[2])
 local since = redis.call('GET', KEYS[7])
 if since and tonumber(since) and tonumber(since) >= tonumber(lower) then
@@ -29,7 +31,7 @@ return {
   time[2],
   redis.call('GET', KEYS[1]),
   redis.call('GET', KEYS[2]),
-  redis.call('EXISTS', KEYS[3]),
+  reconciled and string.sub(reconciled, 1, #run) == run and 1 or 0,
   redis.call('HGETALL', KEYS[4]),
   redis.call('GET', KEYS[5]),
   redis.call('HGETALL', KEYS[6]),

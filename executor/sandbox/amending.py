@@ -184,14 +184,14 @@ def _replace_one(exchange: Exchange, account: Account, market_id: str, item: Par
 
 
 def _place_again(exchange: Exchange, account: Account, bet: Bet, size: Decimal, price: Decimal) -> Json:
-    raw = {
+    echo: Json = {
         "selectionId": bet.selection_id,
         "limitOrder": {"size": size, "price": price, "persistenceType": bet.persistence},
         "orderType": "LIMIT",
         "side": bet.side.value,
     }
     instruction = Instruction(
-        raw, bet.selection_id, bet.side, price, size, bet.persistence, None, bet.customer_order_ref, ""
+        echo, bet.selection_id, bet.side, price, size, bet.persistence, None, bet.customer_order_ref, ""
     )
     if not profit_ratio_ok(price, size):
         instruction = replace(instruction, error="INVALID_PROFIT_RATIO")

@@ -176,7 +176,7 @@ def _timed_out(report: Json) -> Json:
 def refused_report(method: str, params: Params, code: str) -> Json:
     """Return the execution report of an order call of which nothing was done."""
     if method == "placeOrders":
-        items: list[Json] = [instruction.raw for instruction in read_place_request(params).instructions]
+        items: list[Json] = [instruction.echo for instruction in read_place_request(params).instructions]
     else:
         items = [Params(item, "instruction").values for item in params.items("instructions")]
     head = {key: params.text(key) for key in ("customerRef", "marketId") if params.has(key)}

@@ -122,9 +122,10 @@ class Exchange:
         now_ms = self._clock_ms()
         for bet, size in self.liquidity.due(now_ms):
             market = self.markets.get(bet.market_id)
-            if market is None or market.status != "OPEN":
+            if market is None or market.status != "OPEN" or market.runners[bet.selection_id].fixed:
                 continue
             runner = market.runners[bet.selection_id]
+            self.liquidity.withdraw(runner)  # the house comes for the customer's order, not for its own
             taker = self.liquidity.order(opposite(bet.side), bet.price, size)
             self._trade(market, runner, taker)
             runner.book.cancel(taker)

@@ -38,7 +38,6 @@ _PROFIT_WEIGHT: Final = 4
 _BEST_OFFERS: Final = 3
 _FILTERS: Final = ("marketIds", "eventTypeIds", "eventIds", "marketTypeCodes", "inPlayOnly", "marketBettingTypes")
 _ORDER_PROJECTIONS: Final = ("ALL", "EXECUTABLE", "EXECUTION_COMPLETE")
-_MATCH_PROJECTIONS: Final = ("NO_ROLLUP", "ROLLED_UP_BY_PRICE", "ROLLED_UP_BY_AVG_PRICE")
 
 
 def market_catalogue(exchange: Exchange, params: Params) -> list[Json]:
@@ -72,7 +71,8 @@ def market_book(exchange: Exchange, account: Account, params: Params) -> list[Js
     prices = params.child("priceProjection")
     data = {Params({"p": item}).choice("p", tuple(_BOOK_WEIGHTS)) for item in prices.items("priceData")}
     orders = params.choice("orderProjection", _ORDER_PROJECTIONS)
-    params.choice("matchProjection", _MATCH_PROJECTIONS)
+    if params.has("matchProjection"):
+        raise BadValue("matchProjection is not offered")
     weight = sum(_BOOK_WEIGHTS[name] for name in data) or _BOOK_BASE_WEIGHT
     _check_weight(weight * len(market_ids))
     depth = prices.child("exBestOffersOverrides").integer("bestPricesDepth", _BEST_OFFERS)

@@ -113,7 +113,7 @@ def place(exchange: Exchange, account: Account, request: PlaceRequest) -> Json:
 def pending(request: PlaceRequest) -> Json:
     """Return the report of an asynchronous request: taken, no bet ids yet."""
     reports = [
-        {"status": "SUCCESS", "instruction": instruction.raw, "orderStatus": "PENDING"}
+        {"status": "SUCCESS", "instruction": instruction.echo, "orderStatus": "PENDING"}
         for instruction in request.instructions
     ]
     return {**_head(request), "status": "SUCCESS", "instructionReports": reports}
@@ -125,7 +125,7 @@ def refusal(request: PlaceRequest, code: str, codes: list[str] | None = None) ->
         {
             "status": "FAILURE",
             "errorCode": (codes[at] if codes else "") or "ERROR_IN_ORDER",
-            "instruction": instruction.raw,
+            "instruction": instruction.echo,
         }
         for at, instruction in enumerate(request.instructions)
     ]
@@ -191,7 +191,7 @@ def _place_one(
     killed = instruction.kill_below is not None and not bet.size_matched
     return {
         "status": "SUCCESS",
-        "instruction": instruction.raw,
+        "instruction": instruction.echo,
         "betId": str(bet.bet_id),
         "placedDate": format_date(bet.placed_ms),
         "averagePriceMatched": bet.average_price_matched,

@@ -77,7 +77,8 @@ class Liquidity:
         runner.mid = best
         away = -1 if side is Side.BACK else 1
         near = [(best + away * step, depth if step == 0 else _amount(runner.rng)) for step in range(_LEVELS)]
-        far = [(best - away * (_SPREAD_RUNGS + step), _amount(runner.rng)) for step in range(_LEVELS)]
+        spread = max(_SPREAD_RUNGS, _DISTANCE[fate] + 1)  # the other side starts behind the order that arrives
+        far = [(best - away * (spread + step), _amount(runner.rng)) for step in range(_LEVELS)]
         self.withdraw(runner)
         self._offer(runner, opposite(side), near)
         self._offer(runner, side, far)

@@ -35,7 +35,7 @@ PERSISTENCE_TYPES: Final = ("LAPSE", "PERSIST", "MARKET_ON_CLOSE")
 class Instruction:
     """A placeOrders instruction as understood; `error` is set when it cannot be placed."""
 
-    raw: Json
+    echo: Json  # as reports repeat it: numbers as numbers
     selection_id: int
     side: Side
     price: Decimal
@@ -96,7 +96,15 @@ def read_instruction(value: object) -> Instruction:
 
 
 def _refused(params: Params, selection_id: int, side: Side, error: str) -> Instruction:
-    return Instruction(params.values, selection_id, side, ZERO, ZERO, "LAPSE", None, "", error)
+    echo = {**_echo(params, selection_id, side), "orderType": params.text("orderType")}
+    return Instruction(echo, selection_id, side, ZERO, ZERO, "LAPSE", None, "", error)
+
+
+def _echo(params: Params, selection_id: int, side: Side) -> Json:
+    echo: Json = {"selectionId": selection_id, "handicap": params.amount("handicap") or ZERO}
+    if params.has("customerOrderRef"):
+        echo["customerOrderRef"] = params.text("customerOrderRef")
+    return {**echo, "side": side.value}
 
 
 def _limit_order(params: Params, selection_id: int, side: Side) -> Instruction:
@@ -121,7 +129,14 @@ def _limit_order(params: Params, selection_id: int, side: Side) -> Instruction:
     if not error and min_fill is not None:
         error = _min_fill_error(min_fill, size, fill_or_kill=fill_or_kill)
     kill_below = (min_fill or size) if fill_or_kill else None
-    return Instruction(params.values, selection_id, side, price, size, persistence, kill_below, ref, error)
+    limit: Json = {"size": size, "price": price}
+    if min_fill is not None:
+        limit["minFillSize"] = min_fill
+    for name in ("persistenceType", "timeInForce"):
+        if order.has(name):
+            limit[name] = order.text(name)
+    echo = {**_echo(params, selection_id, side), "limitOrder": limit, "orderType": "LIMIT"}
+    return Instruction(echo, selection_id, side, price, size, persistence, kill_below, ref, error)
 
 
 def _price_and_size_error(price: Decimal, size: Decimal) -> str:

@@ -27,14 +27,16 @@ class Sessions:
 
     def __init__(self, accounts: Iterable[Account], lifetime_ms: int, clock_ms: Callable[[], int]) -> None:
         self.lifetime_ms = lifetime_ms
-        self.adopt(accounts)
         self._clock_ms = clock_ms
         self._sessions: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._logins: deque[int] = deque()
         self._banned_until_ms = 0
+        self.adopt(accounts)
 
     def adopt(self, accounts: Iterable[Account]) -> None:
-        """Take over the accounts of an exchange that starts anew; sessions and their clocks go on."""
+        """Take over the accounts of an exchange that starts anew; sessions go on, a ban on logins ends."""
+        self._logins.clear()
+        self._banned_until_ms = 0
         self._accounts = {account.name: account for account in accounts}
 
     def log_in(self, username: str, password: str) -> tuple[str, str]:

@@ -1,0 +1,325 @@
+"""What Betfair refuses: the code of each refusal, the envelope it comes in, and that nothing ever ends in HTTP 500."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from betfairlightweight import APIClient as Client
+from betfairlightweight.exceptions import APIError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sandbox_client import Json, RunningSandbox, limit
+
+pytest_plugins = ["sandbox_fixtures"]
+MARKET = "1.100000001"
+GOOD = limit(1, "BACK", 3, 2)
+
+
+def on_close(order_type: str) -> Json:
+    name = {"LIMIT_ON_CLOSE": "limitOnCloseOrder", "MARKET_ON_CLOSE": "marketOnCloseOrder"}[order_type]
+    return {"selectionId": 1, "side": "BACK", "orderType": order_type, name: {"liability": 10, "price": 3}}
+
+
+@pytest.mark.parametrize(
+    ("instruction", "code"),
+    [
+        pytest.param(limit(1, "BACK", 3, "0.99"), "INVALID_BET_SIZE", id="below the minimum"),
+        pytest.param(limit(1, "BACK", 100, "0.09"), "INVALID_BET_SIZE", id="payout below the minimum"),
+        pytest.param(limit(1, "BACK", 3, "2.001"), "INVALID_BET_SIZE", id="a fraction of a penny"),
+        pytest.param(limit(1, "BACK", 3, -2), "INVALID_BET_SIZE", id="negative size"),
+        pytest.param(limit(1, "BACK", "3.01", 2), "INVALID_ODDS", id="off the ladder"),
+        pytest.param(limit(1, "BACK", 1, 2), "INVALID_ODDS", id="below the ladder"),
+        pytest.param(limit(1, "BACK", 1010, 2), "INVALID_ODDS", id="above the ladder"),
+        pytest.param(limit(1, "BACK", "1.01", "1.30"), "INVALID_PROFIT_RATIO", id="profit rounds away"),
+        pytest.param(limit(3, "BACK", 3, 2), "INVALID_RUNNER", id="no such runner"),
+        pytest.param({**GOOD, "handicap": 1.5}, "INVALID_RUNNER", id="a handicap line"),
+        pytest.param(limit(1, "BACK", 3, 2, "x" * 33), "INVALID_CUSTOMER_ORDER_REF", id="long reference"),
+        pytest.param(limit(1, "BACK", 3, 2, "a b"), "INVALID_CUSTOMER_ORDER_REF", id="reference with a space"),
+        pytest.param(
+            limit(1, "BACK", 3, 2, persistenceType="MARKET_ON_CLOSE"), "INVALID_PERSISTENCE_TYPE", id="no BSP"
+        ),
+        pytest.param(limit(1, "BACK", 3, 2, minFillSize=2), "UNEXPECTED_MIN_FILL_SIZE", id="minimum without FOK"),
+        pytest.param(
+            limit(1, "BACK", 3, 2, timeInForce="FILL_OR_KILL", minFillSize=3), "INVALID_MIN_FILL_SIZE", id="minimum"
+        ),
+        pytest.param(on_close("LIMIT_ON_CLOSE"), "MARKET_NOT_OPEN_FOR_BSP_BETTING", id="limit on close"),
+        pytest.param(on_close("MARKET_ON_CLOSE"), "MARKET_NOT_OPEN_FOR_BSP_BETTING", id="market on close"),
+        pytest.param(
+            {"selectionId": 1, "side": "BACK", "orderType": "LIMIT"}, "INVALID_ORDER_TYPE", id="no limitOrder"
+        ),
+    ],
+)
+def test_one_bad_instruction_refuses_the_whole_request(sandbox: RunningSandbox, instruction: Json, code: str) -> None:
+    sandbox.market(MARKET)
+    report = sandbox.place(MARKET, GOOD, instruction)
+    assert (report["status"], report["errorCode"]) == ("FAILURE", "BET_ACTION_ERROR")
+    good, bad = report["instructionReports"]
+    assert (good["errorCode"], bad["errorCode"]) == ("ERROR_IN_ORDER", code)
+    assert "betId" not in good
+    assert sandbox.get("orders") == []
+
+
+@pytest.mark.parametrize(
+    ("setup", "params", "code"),
+    [
+        ({"status": "SUSPENDED"}, {}, "MARKET_SUSPENDED"),
+        ({"status": "INACTIVE"}, {}, "MARKET_NOT_OPEN_FOR_BETTING"),
+        ({"status": "CLOSED"}, {}, "MARKET_NOT_OPEN_FOR_BETTING"),
+        ({}, {"marketId": "one"}, "INVALID_MARKET_ID"),
+        ({}, {"instructions": [GOOD] * 201}, "TOO_MANY_INSTRUCTIONS"),
+        ({}, {"instructions": [limit(1, "BACK", 3, 10_001)]}, "INSUFFICIENT_FUNDS"),
+        ({}, {"instructions": [limit(1, "LAY", 3, 5_001)]}, "INSUFFICIENT_FUNDS"),
+    ],
+)
+def test_a_whole_request_is_refused(sandbox: RunningSandbox, setup: Json, params: Json, code: str) -> None:
+    sandbox.market(MARKET)
+    sandbox.control("markets", marketId=MARKET, **setup)
+    report = sandbox.call("placeOrders", **{"marketId": MARKET, "instructions": [GOOD], **params})
+    assert (report["status"], report["errorCode"]) == ("FAILURE", code)
+    assert {item["errorCode"] for item in report["instructionReports"]} == {"ERROR_IN_ORDER"}
+    assert sandbox.get("orders") == []
+
+
+def test_funds_count_the_worst_result_not_the_sum(sandbox: RunningSandbox) -> None:
+    sandbox.market(MARKET)
+    both = [limit(1, "LAY", 2, 9_000), limit(2, "LAY", 2, 9_000)]
+    assert sandbox.place(MARKET, *both)["status"] == "SUCCESS"  # unmatched lays help nothing, yet only one can lose
+    assert sandbox.call("getAccountFunds")["exposure"] == -9_000
+
+
+def test_betfairlightweight_reads_a_refusal(sandbox: RunningSandbox, betfair: Client) -> None:
+    sandbox.market(MARKET)
+    report = betfair.betting.place_orders(market_id=MARKET, instructions=[limit(1, "BACK", 3, 0)])
+    assert (report.status, report.error_code) == ("FAILURE", "BET_ACTION_ERROR")
+    assert report.place_instruction_reports[0].error_code == "INVALID_BET_SIZE"
+
+
+def test_backing_and_laying_a_runner_at_crossing_prices(sandbox: RunningSandbox) -> None:
+    sandbox.market(MARKET)
+    report = sandbox.place(MARKET, limit(1, "BACK", 3, 2), limit(1, "LAY", 3, 2), limit(2, "BACK", 3, 2))
+    codes = [item["errorCode"] for item in report["instructionReports"]]
+    assert codes == ["INVALID_BACK_LAY_COMBINATION", "INVALID_BACK_LAY_COMBINATION", "ERROR_IN_ORDER"]
+    assert sandbox.place(MARKET, limit(1, "BACK", 3.05, 2), limit(1, "LAY", 3, 2))["status"] == "SUCCESS"
+
+
+def test_an_older_market_version_is_refused(sandbox: RunningSandbox) -> None:
+    version = sandbox.market(MARKET)["version"]
+    assert sandbox.place(MARKET, GOOD, marketVersion={"version": version})["status"] == "SUCCESS"
+    sandbox.control("markets", marketId=MARKET, inplay=True)
+    report = sandbox.place(MARKET, GOOD, marketVersion={"version": version})
+    assert report["instructionReports"][0]["errorCode"] == "BET_TAKEN_OR_LAPSED"
+
+
+def test_a_customer_ref_is_taken_once_in_a_minute(sandbox: RunningSandbox) -> None:
+    sandbox.market(MARKET)
+    refused = sandbox.place(MARKET, limit(1, "BACK", 3, 0), customerRef="same")
+    assert refused["errorCode"] == "BET_ACTION_ERROR"
+    assert sandbox.place(MARKET, GOOD, customerRef="same")["status"] == "SUCCESS"
+    again = sandbox.place(MARKET, GOOD, customerRef="same")
+    assert (again["status"], again["errorCode"], again["customerRef"]) == ("FAILURE", "DUPLICATE_TRANSACTION", "same")
+    assert len(sandbox.get("orders")) == 1
+    assert sandbox.place(MARKET, GOOD, customerRef="another")["status"] == "SUCCESS"
+
+
+def test_a_strategy_ref_has_at_most_15_characters(sandbox: RunningSandbox) -> None:
+    sandbox.market(MARKET)
+    assert sandbox.place(MARKET, GOOD, customerStrategyRef="x" * 15)["status"] == "SUCCESS"
+    report = sandbox.place(MARKET, GOOD, customerStrategyRef="x" * 16)
+    assert report["instructionReports"][0]["errorCode"] == "INVALID_CUSTOMER_STRATEGY_REF"
+
+
+@pytest.mark.parametrize(
+    ("params", "outer", "inner"),
+    [
+        ({"instructions": [{"betId": "1"}]}, "BET_ACTION_ERROR", "INVALID_BET_ID"),
+        ({"instructions": [{"betId": "x"}]}, "BET_ACTION_ERROR", "INVALID_BET_ID"),
+        ({"instructions": [{"betId": "1"}, {"betId": "1"}]}, "DUPLICATE_BETIDS", "ERROR_IN_ORDER"),
+        ({"instructions": [{"betId": str(n)} for n in range(61)]}, "TOO_MANY_INSTRUCTIONS", "ERROR_IN_ORDER"),
+        ({"instructions": [{"betId": "1"}], "marketId": None}, "INVALID_MARKET_ID", "ERROR_IN_ORDER"),
+    ],
+)
+def test_cancels_are_refused(sandbox: RunningSandbox, params: Json, outer: str, inner: str) -> None:
+    report = sandbox.call("cancelOrders", **{"marketId": MARKET, **params})
+    assert (report["status"], report["errorCode"]) == ("FAILURE", outer)
+    assert report["instructionReports"][0]["errorCode"] == inner
+
+
+def test_some_cancels_may_fail(sandbox: RunningSandbox) -> None:
+    sandbox.market(MARKET)
+    bet_id = sandbox.place_one(MARKET, GOOD)
+    for reduction, code in (("1.50", "INVALID_BET_SIZE"), (0, "INVALID_BET_SIZE")):
+        item = {"betId": bet_id, "sizeReduction": reduction}
+        report = sandbox.call("cancelOrders", marketId=MARKET, instructions=[item])
+        assert report["instructionReports"][0]["errorCode"] == code
+    report = sandbox.call("cancelOrders", marketId=MARKET, instructions=[{"betId": "7"}, {"betId": bet_id}])
+    assert (report["status"], report["errorCode"]) == ("PROCESSED_WITH_ERRORS", "PROCESSED_WITH_ERRORS")
+    assert [item["status"] for item in report["instructionReports"]] == ["FAILURE", "SUCCESS"]
+
+
+def test_a_replacement_that_cannot_be_placed_leaves_the_bet_cancelled(sandbox: RunningSandbox) -> None:
+    sandbox.market(MARKET)
+    bet_id = sandbox.place_one(MARKET, limit(1, "LAY", 3, 5_000))
+    change = [{"betId": bet_id, "newPrice": 4}]
+    report = sandbox.call("replaceOrders", marketId=MARKET, instructions=change)
+    assert report["instructionReports"][0]["errorCode"] == "CANCELLED_NOT_PLACED"
+    assert sandbox.order(bet_id)["sizeCancelled"] == 5_000
+    report = sandbox.call("replaceOrders", marketId=MARKET, instructions=change)
+    assert report["instructionReports"][0]["errorCode"] == "BET_TAKEN_OR_LAPSED"
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "code"),
+    [
+        ("placeOrders", {"marketId": MARKET, "instructions": []}, "INVALID_INPUT_DATA"),
+        ("placeOrders", {"marketId": MARKET, "instructions": "x"}, "INVALID_INPUT_DATA"),
+        ("placeOrders", {"marketId": MARKET, "instructions": [7]}, "INVALID_INPUT_DATA"),
+        ("placeOrders", {"marketId": MARKET, "instructions": [{**GOOD, "side": "UP"}]}, "INVALID_INPUT_DATA"),
+        ("placeOrders", {"marketId": MARKET, "instructions": [limit(1, "BACK", "x", 2)]}, "INVALID_INPUT_DATA"),
+        ("placeOrders", {"marketId": MARKET, "instructions": [limit(1, "BACK", "NaN", 2)]}, "INVALID_INPUT_DATA"),
+        ("placeOrders", {"marketId": MARKET, "instructions": [limit(1, "BACK", 3, "1e99")]}, "INVALID_INPUT_DATA"),
+        ("placeOrders", {"marketId": MARKET, "instructions": [GOOD], "customerRef": "x" * 33}, "INVALID_INPUT_DATA"),
+        ("placeOrders", {"marketId": MARKET, "instructions": [GOOD], "customerRef": "ü"}, "INVALID_INPUT_DATA"),
+        ("listCurrentOrders", {"betIds": ["1"] * 251}, "REQUEST_SIZE_EXCEEDS_LIMIT"),
+        ("listCurrentOrders", {"orderBy": "BY_LUCK"}, "INVALID_INPUT_DATA"),
+        ("listCurrentOrders", {"dateRange": {"from": "soon"}}, "INVALID_INPUT_DATA"),
+        ("listCurrentOrders", {"fromRecord": -1}, "INVALID_INPUT_DATA"),
+        ("listClearedOrders", {"betStatus": "LOST"}, "INVALID_INPUT_DATA"),
+        ("listClearedOrders", {"betStatus": "VOIDED", "groupBy": "MARKET"}, "INVALID_INPUT_DATA"),
+        ("listMarketBook", {"marketIds": [f"1.{n}" for n in range(101)]}, "TOO_MUCH_DATA"),
+        ("listMarketCatalogue", {"filter": {}, "maxResults": 1_001}, "INVALID_INPUT_DATA"),
+        ("listMarketCatalogue", {"filter": {"textQuery": "x"}, "maxResults": 1}, "INVALID_INPUT_DATA"),
+        ("getAccountFunds", [], "INVALID_INPUT_DATA"),
+    ],
+)
+def test_the_exception_of_a_bad_call(sandbox: RunningSandbox, method: str, params: object, code: str) -> None:
+    assert sandbox.error_code(method, params) == code
+
+
+def test_an_exception_has_betfairs_envelope(sandbox: RunningSandbox, betfair: Client) -> None:
+    with pytest.raises(APIError) as caught:
+        betfair.betting.list_current_orders(bet_ids=["1"] * 251)
+    assert "REQUEST_SIZE_EXCEEDS_LIMIT" in str(caught.value)
+    reply = sandbox.envelope("listCurrentOrders", {"betIds": ["1"] * 251})
+    assert (reply["jsonrpc"], reply["id"]) == ("2.0", 1)
+    assert (reply["error"]["code"], reply["error"]["message"]) == (-32099, "ANGX-0014")
+    assert reply["error"]["data"]["exceptionname"] == "APINGException"
+    account = sandbox.envelope("getAccountFunds", [])["error"]
+    assert (account["message"], account["data"]["exceptionname"]) == ("AANGX-0001", "AccountAPINGException")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ("", 400, -32700),
+        ("{", 400, -32700),
+        ("[]", 400, -32600),
+        ("7", 200, -32600),
+        ('{"method": 7}', 200, -32600),
+        ('{"method": "SportsAPING/v1.0/listEverything"}', 200, -32601),
+        ('{"method": "AccountAPING/v1.0/getAccountFunds"}', 200, -32601),
+        ('{"method": "SportsAPING/v1.0/placeOrders", "params": {}}', 200, -32602),
+        ('{"method": "SportsAPING/v1.0/listClearedOrders"}', 200, -32602),
+        ('{"method": "x", "id": NaN}', 400, -32700),
+        ('{"method": "x", "id": 1e999}', 400, -32700),
+        ('{"method": "x", "id": ' + "[" * 500 + "]" * 500 + "}", 400, -32700),
+        ("[" * 100_000, 400, -32700),
+    ],
+)
+def test_what_is_no_call_gets_a_json_rpc_error(sandbox: RunningSandbox, body: str, status: int, code: int) -> None:
+    reply = sandbox.session.post(sandbox.url("placeOrders"), data=body, headers=sandbox.headers)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
+
+
+def test_a_batch_is_answered_by_a_batch(sandbox: RunningSandbox) -> None:
+    calls = [
+        {"jsonrpc": "2.0", "method": "SportsAPING/v1.0/listCurrentOrders", "params": {}, "id": "a"},
+        {"jsonrpc": "2.0", "method": "SportsAPING/v1.0/nothing", "id": "b"},
+    ]
+    reply = sandbox.session.post(sandbox.url(""), data=json.dumps(calls), headers=sandbox.headers).json()
+    assert [("result" in one, one["id"]) for one in reply] == [(True, "a"), (False, "b")]
+
+
+def test_http_is_as_betfairs(sandbox: RunningSandbox) -> None:
+    session = sandbox.session
+    assert session.post(f"{sandbox.api}/exchange/betting/rest/v1.0/listEvents/").status_code == 404
+    assert session.get(sandbox.url("placeOrders")).status_code == 405
+    expecting = session.post(sandbox.url("placeOrders"), data="{}", headers={"Expect": "100-continue"})
+    assert expecting.status_code == 417
+    for ref in range(20):
+        sandbox.place("1.5", limit(1, "BACK", 3, 2, f"{ref}"))
+    assert sandbox.post("listCurrentOrders", {}).headers["Content-Encoding"] == "gzip"
+
+
+_scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.sampled_from([MARKET, "BACK", "LIMIT", "ALL", "3"])
+)
+_names = st.sampled_from(
+    [
+        "marketId",
+        "instructions",
+        "selectionId",
+        "side",
+        "orderType",
+        "limitOrder",
+        "price",
+        "size",
+        "customerRef",
+        "betIds",
+        "marketIds",
+        "dateRange",
+        "from",
+        "orderBy",
+        "fromRecord",
+        "betStatus",
+        "filter",
+        "maxResults",
+        "priceProjection",
+        "marketVersion",
+        "version",
+        "betId",
+        "sizeReduction",
+        "newPrice",
+        "newPersistenceType",
+        "groupBy",
+        "runnerIds",
+        "async",
+        "customerOrderRef",
+        "timeInForce",
+        "minFillSize",
+    ]
+)
+_values = st.recursive(
+    _scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_names, inner, max_size=6)),
+    max_leaves=20,
+)
+_methods = st.sampled_from(
+    [
+        "placeOrders",
+        "cancelOrders",
+        "replaceOrders",
+        "updateOrders",
+        "listCurrentOrders",
+        "listClearedOrders",
+        "listMarketCatalogue",
+        "listMarketBook",
+        "listMarketProfitAndLoss",
+        "getAccountFunds",
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(method=_methods, params=st.dictionaries(_names, _values, max_size=8))
+def test_whatever_is_sent_gets_an_answer_of_betfairs(sandbox: RunningSandbox, method: str, params: Any) -> None:
+    reply = sandbox.envelope(method, params)
+    assert ("result" in reply) is not ("error" in reply)
+    if "error" in reply and "data" in reply["error"]:
+        data = reply["error"]["data"]
+        assert data[data["exceptionname"]]["errorCode"] != "UNEXPECTED_ERROR"
+
+
+def test_money_leaves_as_numbers(sandbox: RunningSandbox) -> None:
+    funds = sandbox.call("getAccountFunds")
+    assert funds["availableToBetBalance"] == Decimal(10_000)

@@ -135,7 +135,7 @@ class Answer:
     """Bytes to write, and what becomes of the connection then."""
 
     raw: bytes = b""
-    then: Literal["keep", "close", "reset", "hang"] = "keep"
+    then: Literal["keep", "close", "reset", "hang", "drip"] = "keep"
 
 
 @dataclass
@@ -253,6 +253,8 @@ class ScriptedServer:
         connection.settimeout(0.1)
         if answer.then == "hang":
             self._closed.wait(5)
+        while answer.then == "drip" and not self._closed.wait(0.02):
+            connection.sendall(b" ")
         if answer.then == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return answer.then == "keep"

@@ -6,6 +6,7 @@ list is never returned as a complete one. Units: money as Decimal in the account
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -15,7 +16,7 @@ from executor.adapters import betfair_wire as wire
 from executor.adapters.betfair_reports import read_cancelled, read_placed
 from executor.adapters.betfair_rpc import ACCOUNT, BETTING, Api, Rpc
 from executor.adapters.betfair_session import BetfairSession, TokenStore
-from executor.adapters.betfair_transport import Transport
+from executor.adapters.betfair_transport import SEND_WITHIN_S, Transport
 from executor.domain.money import ZERO
 from executor.domain.order import BetState
 from executor.errors import LoginRefused, NotSent, OutcomeUnknown, SessionExpired, StoreUnavailable, Throttled
@@ -63,7 +64,7 @@ class BetfairExchange:
         self._session = BetfairSession(settings, self._transport, tokens, telemetry, on_token)
         self._rpc = Rpc(settings, self._transport, telemetry)
         self._strategy_ref = settings.strategy_ref
-        self._read_wait_s = settings.api_timeout_seconds
+        self._timeout_s = settings.api_timeout_seconds
         self._reads = threading.BoundedSemaphore(MAX_READS)
 
     def prepare(self) -> None:
@@ -87,6 +88,8 @@ class BetfairExchange:
         """
         if not 1 <= len(instructions) <= MAX_PLACE or len({each.order_id for each in instructions}) < len(instructions):
             raise ValueError(f"one call places 1 to {MAX_PLACE} instructions with different references")
+        # Whoever concludes from the start of this call that no bet came of it counts on the API timeout.
+        send_by = time.monotonic() + min(SEND_WITHIN_S, self._timeout_s)
         with _store_needed():
             token = self._session.current()
         if token is None:
@@ -99,7 +102,11 @@ class BetfairExchange:
         }
         try:
             return self._rpc.call(
-                (BETTING, "placeOrders"), params, token, lambda result: read_placed(result, market_id, instructions)
+                (BETTING, "placeOrders"),
+                params,
+                token,
+                lambda result: read_placed(result, market_id, instructions),
+                send_by=send_by,
             )
         except SessionExpired:
             self._renew_before_place(token)
@@ -223,7 +230,7 @@ class BetfairExchange:
     ) -> T:
         if method not in _ORDER_READS:
             return self._rpc.call((api, method), params, token, parse)
-        if not self._reads.acquire(timeout=self._read_wait_s):
+        if not self._reads.acquire(timeout=self._timeout_s):
             raise NotSent(f"{method}: {MAX_READS} order reads are under way and do not end")
         try:
             return self._rpc.call((api, method), params, token, parse)

@@ -64,8 +64,10 @@ class Rpc:
         params: Mapping[str, object],
         token: str,
         parse: Callable[[object], T],
+        *,
+        send_by: float | None = None,
     ) -> T:
-        """Call an operation and return what `parse` makes of its result.
+        """Call an operation and return what `parse` makes of its result; after `send_by` (monotonic) it is not sent.
 
         Raises:
             NotSent, Throttled, SessionExpired: certainly not carried out.
@@ -79,7 +81,7 @@ class Rpc:
         started = time.monotonic()
         error_type = ""
         try:
-            reply = self._transport.post(self._url + api.path, self._headers(token), body)
+            reply = self._transport.post(self._url + api.path, self._headers(token), body, send_by=send_by)
             return parse(self._result(method, reply, call_id, token))
         except TransportError as error:
             error_type = error.error_type

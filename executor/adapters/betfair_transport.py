@@ -27,7 +27,8 @@ CONNECT_TIMEOUT_S: Final = 3.05  # a bit above the first TCP retransmission afte
 MAX_IDLE_S: Final = 150.0  # Betfair closes an idle connection after 180 s; a write after that has an unknown outcome
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024  # 1,000 orders are 1 MB; more is no answer of Betfair's
 _CHUNK_BYTES: Final = 256 * 1024
-# What a slow name server or a queue may use up before the first byte: order records conclude absence from their start.
+# What a slow name server or store may use up before the first byte; a later request might arrive when it is not
+# expected any more.
 SEND_WITHIN_S: Final = 10.0
 
 
@@ -61,8 +62,6 @@ class _WatchedConnection(HTTPSConnection):
     """A connection that notes the first byte of a request on its way out."""
 
     def send(self, data: Any) -> None:  # noqa: ANN401 - http.client's signature
-        if self.sock is None:
-            self.connect()
         if not _flight.sent and time.monotonic() > _flight.send_by:
             raise _TooLateError
         _flight.sent = True
@@ -121,25 +120,23 @@ class Transport:
         ca_bundle: str | None,
         *,
         max_idle_s: float = MAX_IDLE_S,
-        send_within_s: float = SEND_WITHIN_S,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self._timeout = (min(CONNECT_TIMEOUT_S, read_timeout_s), read_timeout_s)
         self._ca_bundle = ca_bundle
         self._max_idle_s = max_idle_s
-        self._send_within_s = send_within_s
         self._max_body_bytes = max_body_bytes
         self._lines = _Lines()
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """POST over this thread's connection to the host.
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, *, send_by: float | None = None) -> Reply:
+        """POST over this thread's connection to the host; `send_by` (time.monotonic) is when it must have left.
 
         Raises:
             TransportError: there was no complete answer.
         """
         line = self._line(urlsplit(url).netloc)
         try:
-            return self._post(line.session, url, headers, body)
+            return self._post(line.session, url, headers, body, send_by)
         finally:
             line.used_at = time.monotonic()
 
@@ -152,7 +149,7 @@ class Transport:
             TransportError: there was no complete answer.
         """
         with self._open(_Adapter(context)) as session:
-            return self._post(session, url, headers, body)
+            return self._post(session, url, headers, body, None)
 
     def is_warm(self, url: str) -> bool:
         """Tell whether this thread has a connection to the URL's host that is still fresh."""
@@ -192,9 +189,11 @@ class Transport:
         session.headers.update({"User-Agent": "executor", "Accept-Encoding": "gzip, deflate"})
         return session
 
-    def _post(self, session: requests.Session, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    def _post(
+        self, session: requests.Session, url: str, headers: Mapping[str, str], body: bytes, send_by: float | None
+    ) -> Reply:
         started = time.monotonic()
-        _flight.sent, _flight.send_by = False, started + self._send_within_s
+        _flight.sent, _flight.send_by = False, started + SEND_WITHIN_S if send_by is None else send_by
         failure: Exception
         try:
             response = session.post(
@@ -238,7 +237,8 @@ def _described(host: str, error: Exception, *, sent: bool) -> TransportError:
 
 def _root(error: BaseException) -> BaseException:
     for _ in range(20):  # libraries wrap a handful of times; a chain may in theory be circular
-        deeper = error.__cause__ or error.__context__
+        wrapped = (arg for arg in error.args if isinstance(arg, BaseException))
+        deeper = error.__cause__ or error.__context__ or next(wrapped, None)
         if deeper is None:
             break
         error = deeper

@@ -1,7 +1,8 @@
 """The session: logged in for when needed, renewed, and never hammered; against a server of our own."""
 
 import json
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,21 @@ from exchange_rig import (
     http,
     make_instruction,
     rpc,
+    sandbox_settings,
 )
+from sandbox_client import RunningSandbox
 
 from executor.adapters.betfair import BetfairExchange
 from executor.adapters.betfair_session import LoginBan
 from executor.errors import (
+    CertificateInvalid,
     LoginRefused,
     NotSent,
     OutcomeUnknown,
     SessionExpired,
     Throttled,
 )
+from executor.sandbox.certificates import CertificatePaths
 
 pytest_plugins = ["exchange_fixtures", "sandbox_fixtures"]
 MARKET = "1.200000001"
@@ -148,6 +153,40 @@ def test_lost_login_says_nothing_of_a_bet(server: ScriptedServer) -> None:
     with closing(BetfairExchange(server.settings(), MemoryTokenStore(), MemoryTelemetry())) as exchange:
         assert type(caught(exchange.prepare)) is OutcomeUnknown
         assert type(caught(lambda: place(exchange))) is NotSent
+
+
+@pytest.mark.parametrize("token", ['""', "7", '"two\\nlines"', '"' + "x" * 600 + '"'])
+def test_login_without_a_usable_token_is_none(token: str, server: ScriptedServer) -> None:
+    server.script = lambda _request: http(f'{{"loginStatus":"SUCCESS","sessionToken":{token}}}'.encode())
+    with closing(BetfairExchange(server.settings(), MemoryTokenStore(), MemoryTelemetry())) as exchange:
+        assert type(caught(exchange.prepare)) is OutcomeUnknown
+        assert exchange.session_age_s() is None
+
+
+class BusyTokenStore(MemoryTokenStore):
+    """Somebody else holds the login lock, and does not come to an end."""
+
+    @contextmanager
+    def login_lock(self, timeout_s: float) -> Iterator[bool]:
+        assert timeout_s > 1
+        yield False
+
+
+def test_login_of_somebody_else_is_waited_for_but_not_for_ever(server: ScriptedServer) -> None:
+    with closing(BetfairExchange(server.settings(), BusyTokenStore(), MemoryTelemetry())) as exchange:
+        assert type(caught(exchange.prepare)) is NotSent
+        assert exchange.reauthenticate(0) is False
+    assert server.requests == []
+
+
+def test_certificate_that_the_server_does_not_know(sandbox: RunningSandbox, certificates: CertificatePaths) -> None:
+    theirs = sandbox_settings(sandbox).betfair
+    stranger = theirs.model_copy(update={"certificate_path": certificates.client_pem})
+    with closing(BetfairExchange(stranger, MemoryTokenStore(), MemoryTelemetry())) as exchange:
+        error = caught(exchange.prepare)
+        assert type(error) is CertificateInvalid
+        assert "upload it" in str(error)
+        assert type(caught(lambda: place(exchange))) is CertificateInvalid
 
 
 KEEP_ALIVE: list[tuple[Answer, type[Exception] | bool, bool]] = [

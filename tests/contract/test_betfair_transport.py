@@ -3,6 +3,7 @@
 import gzip
 import socket
 import threading
+import time
 from contextlib import closing
 from decimal import Decimal
 from typing import Any
@@ -87,9 +88,9 @@ def test_server_that_hangs_up_before_the_handshake(server: ScriptedServer) -> No
 
 
 def test_connection_that_took_too_long_carries_no_order(server: ScriptedServer, certificates: CertificatePaths) -> None:
-    transport = Transport(1, str(certificates.ca), send_within_s=-1)
+    transport = Transport(1, str(certificates.ca))
     with closing(transport), pytest.raises(TransportError) as caught_error:
-        transport.post(server.url, {}, b"{}")
+        transport.post(server.url, {}, b"{}", send_by=time.monotonic() - 1)
     assert type(caught_error.value.named()) is NotSent
     assert server.requests == []
 
@@ -150,6 +151,15 @@ def test_answer_without_end_is_cut_off(server: ScriptedServer, certificates: Cer
     assert type(caught_error.value.named()) is OutcomeUnknown
     with closing(Transport(1, str(certificates.ca), max_body_bytes=1_000_000)) as transport:
         assert len(transport.post(server.url, {}, b"{}").body) == 1_000_000
+
+
+def test_answer_that_drips_for_ever_is_given_up(server: ScriptedServer, certificates: CertificatePaths) -> None:
+    server.script = lambda _request: Answer(b"HTTP/1.1 200 X\r\nContent-Length: 1000\r\n\r\n", then="drip")
+    transport = Transport(0.2, str(certificates.ca))
+    with closing(transport), pytest.raises(TransportError) as caught_error:
+        transport.post(server.url, {}, b"{}")
+    assert type(caught_error.value.named()) is OutcomeUnknown
+    assert caught_error.value.error_type == "timeout"
 
 
 def test_stale_connection_is_dropped_before_the_exchange_drops_it(

@@ -108,3 +108,17 @@ def test_what_cannot(key: ec.EllipticCurvePrivateKey, settings: Callable[..., Be
         assert problem in str(raised.value)
         assert "\n" not in str(raised.value)
         assert (raised.value.code, raised.value.retryable) == ("CERTIFICATE_INVALID", False)
+
+
+def test_without_memory_files(
+    key: ec.EllipticCurvePrivateKey,
+    settings: Callable[..., BetfairSettings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("os.memfd_create", raising=False)  # macOS has none
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    given = settings(pfx(key), "right")
+    before = set(tmp_path.iterdir())
+    client_context(given)
+    assert set(tmp_path.iterdir()) == before

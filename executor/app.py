@@ -82,8 +82,10 @@ def _check(**_: object) -> None:
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _warm_up(**_: object) -> None:
     threading.Thread(target=beat_heart, args=("worker", _stopping), daemon=True).start()
-    with contextlib.suppress(ExecutorError):
+    try:
         wiring.engine().exchange.prepare()
+    except ExecutorError as error:  # polls go on trying, and nothing is placed until one succeeds
+        log.error("exchange_not_ready", error=str(error), hint="executor check")  # noqa: TRY400 - no traceback
     for task in ("executor.poll_orders", "executor.refresh_account"):  # starting up is one poll
         app.send_task(task, expires=60)
 

@@ -48,6 +48,7 @@ class State:
     failed_tasks: int
     ledger_lag: int
     open_signals: int
+    unreadable: Sequence[str] = ()  # ids of unsettled orders whose record is missing or no order
 
     @property
     def trading_enabled(self) -> bool:
@@ -98,6 +99,11 @@ class RedisState:
         self._window_s = breaker_window_s
 
     @guarded
+    def owner(self) -> str | None:
+        """Return the identity whose db this is, or None while it is nobody's."""
+        return _text(self._redis.get(keys.IDENTITY))
+
+    @guarded
     def read(self) -> State:
         """Take one look."""
         seconds, micros = self._redis.time()
@@ -117,6 +123,8 @@ class RedisState:
         identity, trading, started, reconciled, total, daily, since = (_text(one) for one in raw[:7])
         breaker, limits, account, success = (_hash(one) for one in raw[7:11])
         good, bad = _limits(limits)
+        unsettled = list(raw[12] or ())
+        orders = self._orders(unsettled)
         return State(
             now=now,
             identity=identity,
@@ -130,7 +138,7 @@ class RedisState:
             daily_pnl=ZERO if daily is None else amount(daily),
             total_pnl=ZERO if total is None else amount(total),
             exposure=self._exposure(sorted(raw[11] or ())),
-            orders=self._orders(list(raw[12] or ())),
+            orders=orders,
             account=account,
             session=identity is not None and bool(self._redis.exists(keys.session(identity))),
             queues={name: int(self._length(name)) for name in QUEUES},
@@ -139,6 +147,7 @@ class RedisState:
             failed_tasks=int(raw[13] or 0),
             ledger_lag=self._ledger_lag(),
             open_signals=int(raw[14] or 0),
+            unreadable=sorted(set(unsettled) - {order.order_id for order in orders}),
         )
 
     def _failures(self, now: float, since: str | None) -> int:

@@ -1,0 +1,111 @@
+"""How commands speak: tables and lines for people, JSON for programs, stderr for what went wrong.
+
+Invariants: nothing that came from outside is read as markup; colours only on a terminal; tables fit 80 columns by
+folding, never by cutting; amounts are decimal text, times UTC.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Final, Literal, NoReturn
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from executor.domain.times import iso
+
+DONE: Final = 0
+REFUSED: Final = 1  # refused or unhealthy; the reason is on stderr
+INTERRUPTED: Final = 130  # as shells say it: 128 + SIGINT
+
+_out: Final = Console(highlight=False)
+_err: Final = Console(stderr=True, highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table; numbers and money stand to the right."""
+
+    name: str
+    justify: Literal["left", "right"] = "left"
+
+
+def say(text: str, style: str = "") -> None:
+    """Print a line."""
+    _out.print(Text(text, style), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print a line that a person should not miss, on stderr."""
+    _err.print(Text(text, "yellow"), soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """Print why something was not done, on stderr."""
+    _err.print(Text(text, "red"), soft_wrap=True)
+
+
+def refuse(text: str) -> NoReturn:
+    """End the command: not done, and why."""
+    complain(text)
+    raise typer.Exit(REFUSED)
+
+
+def show_json(value: object) -> None:
+    """Print a value for programs."""
+    sys.stdout.write(json.dumps(value, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def show_table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Print a table; a cell may have several lines."""
+    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column.name, justify=column.justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    _out.print(table)
+
+
+def show_facts(facts: Iterable[tuple[str, str | Text]]) -> None:
+    """Print names and values, one a line."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(Text(name), value if isinstance(value, Text) else Text(value))
+    _out.print(table)
+
+
+def money(amount: Decimal | None) -> str:
+    """Write an amount for a person, to the penny at least."""
+    if amount is None:
+        return "unreadable"
+    exponent = amount.normalize().as_tuple().exponent
+    return f"{amount:.2f}" if isinstance(exponent, int) and exponent >= -2 else f"{amount:f}"  # noqa: PLR2004 - pennies
+
+
+def moment(ms: int) -> str | None:
+    """Write a moment for programs; None where there is none."""
+    return iso(ms) if ms else None
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time for a person."""
+    whole = round(seconds)
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if whole >= 2 * size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"

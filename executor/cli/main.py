@@ -1,0 +1,64 @@
+"""`executor`: the console program; which commands there are, and what every one of them does when things go wrong.
+
+Invariants: exit codes 0 done, 1 refused or unhealthy with the reason on stderr, 2 wrong usage, 130 interrupted; nobody
+sees a traceback for a mistake of theirs, or for a Redis that is away.
+"""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated, Final
+
+import typer
+
+from executor import wiring
+from executor.cli import processes, status
+from executor.cli.console import DONE, INTERRUPTED, REFUSED, complain, say
+from executor.errors import ExecutorError, StoreUnavailable
+from executor.urls import mask_url
+
+_DISTRIBUTION: Final = "aibetting-executor"
+
+app: Final = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's signature of an option's callback
+    if wanted:
+        say(f"executor {version(_DISTRIBUTION)}")
+        raise typer.Exit(DONE)
+
+
+@app.callback(
+    epilog="Is everything all right?  executor check\n\n"
+    "Stop now, take back what is unmatched:  executor halt --cancel\n\n"
+    "Settings come from EXECUTOR_* variables, .env and appsettings.json in the current folder."
+)
+def main(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Watch, stop and start the execution engine for the Betfair Exchange."""
+    del version
+
+
+app.command()(processes.bridge)
+app.add_typer(processes.sandbox, name="sandbox")
+status.register(app)
+
+
+def run() -> None:
+    """Run the program; ends the process."""
+    try:
+        app()
+    except StoreUnavailable as error:
+        complain(f"{error} (EXECUTOR_REDIS__URL is {mask_url(wiring.settings().redis.url)})")
+    except ExecutorError as error:
+        complain(str(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    sys.exit(REFUSED)

@@ -1,0 +1,117 @@
+"""The processes that are started by name: the signal bridge and the sandbox exchange.
+
+Both run in the foreground until SIGTERM or Ctrl-C. Amounts in account currency.
+"""
+
+import shlex
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from executor import wiring
+from executor.cli.console import AsJson, refuse, say, show_json
+from executor.logs import configure_logging
+from executor.sandbox.certificates import CertificatePaths
+from executor.sandbox.options import DEFAULT_CERT_PORT, DEFAULT_PORT, SandboxOptions, sandbox_env
+
+_DEFAULTS: Final = SandboxOptions(directory=Path())
+_DIRECTORY_HELP: Final = "Folder of its certificates; by default `sandbox` in the data folder."
+
+Directory = Annotated[Path | None, typer.Option("--dir", help=_DIRECTORY_HELP, file_okay=False)]
+PortNumber = Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one.")]
+
+
+def bridge() -> None:
+    """Listen for signals and start their chains; run two of these. Metrics on port 5004."""
+    given = wiring.settings()
+    configure_logging(given, process="bridge")
+    from executor import bridge as process  # noqa: PLC0415 - brings Celery, which reads the settings for itself
+
+    raise typer.Exit(process.main())
+
+
+sandbox = typer.Typer(invoke_without_command=True, help="Run a test exchange that speaks Betfair's wire.")
+
+
+@sandbox.callback(
+    epilog="Example: executor sandbox --port 0 --cert-port 0 --balance 500\n\n"
+    'Point the executor at it: set -a; eval "$(executor sandbox env)"; set +a'
+)
+def run_sandbox(
+    context: typer.Context,
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = _DEFAULTS.host,
+    port: PortNumber = DEFAULT_PORT,
+    cert_port: PortNumber = DEFAULT_CERT_PORT,
+    directory: Directory = None,
+    seed: Annotated[int, typer.Option(help="Of the prices it makes up.")] = _DEFAULTS.seed,
+    balance: Annotated[
+        str, typer.Option(metavar="AMOUNT", help="Money in the test account.")
+    ] = f"{_DEFAULTS.balance:f}",
+    session_lifetime: Annotated[
+        int, typer.Option(min=1, metavar="SECONDS", help="Life of a session without a keep-alive.")
+    ] = _DEFAULTS.session_lifetime_s,
+    server_name: Annotated[
+        list[str] | None, typer.Option(help="Further name for the server's certificate; may be repeated.")
+    ] = None,
+) -> None:
+    """Run a test exchange that speaks Betfair's wire, until Ctrl-C. `sandbox env` prints the settings for it."""
+    context.obj = directory
+    if context.invoked_subcommand is not None:
+        return
+    from executor.sandbox.server import serve  # noqa: PLC0415 - brings Tornado
+
+    serve(
+        SandboxOptions(
+            directory=_chosen(directory),
+            host=host,
+            port=port,
+            cert_port=cert_port,
+            seed=seed,
+            balance=_amount(balance),
+            session_lifetime_s=session_lifetime,
+            server_names=tuple(server_name or ()),
+        )
+    )
+
+
+@sandbox.command(
+    "env",
+    epilog='Example: set -a; eval "$(executor sandbox env)"; set +a\n\nExample: executor sandbox env > .env',
+)
+def print_environment(
+    context: typer.Context,
+    *,
+    directory: Directory = None,
+    host: Annotated[str, typer.Option(help="Name under which the executor reaches it.")] = "localhost",
+    as_json: AsJson = False,
+) -> None:
+    """Print the EXECUTOR_* variables that point the executor at the sandbox, one KEY=value a line."""
+    folder = _chosen(directory or context.obj)
+    if not CertificatePaths.of(folder).exist():
+        refuse(
+            f"no sandbox was ever started in {folder}: "
+            f"start one with `executor sandbox --dir {shlex.quote(str(folder))}`"
+        )
+    variables = sandbox_env(folder, host=host)
+    if as_json:
+        show_json(variables)
+        return
+    for name, value in variables.items():
+        say(f"{name}={shlex.quote(value)}")
+
+
+def _chosen(directory: Path | None) -> Path:
+    return (directory or wiring.settings().data_dir / "sandbox").absolute()
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except ArithmeticError:
+        amount = Decimal(-1)
+    if not (amount.is_finite() and 0 <= amount <= 10**9):
+        raise typer.BadParameter("an amount such as 10000 is expected", param_hint="--balance")
+    return amount

@@ -1,0 +1,193 @@
+"""`executor status`: the whole system at one glance, and in words why it does not trade.
+
+Reads only, and shows what it can when something is wrong. Amounts in account currency.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import typer
+from rich.text import Text
+
+from executor import keys
+from executor.adapters.redis_state import State
+from executor.cli.access import look, mismatch
+from executor.cli.console import AsJson, Column, duration, money, say, show_facts, show_json, show_table
+from executor.domain.money import ZERO
+from executor.domain.order import OrderStatus
+from executor.domain.times import iso
+from executor.settings import Settings
+
+KINDS: Final = ("worker", "bridge")  # processes that say that they live; beat is known by what it causes
+_POLL: Final = "poll_orders"
+
+
+def why_not_trading(state: State) -> str:
+    """Say why no order is let through; empty while trading is enabled."""
+    if state.trading_enabled:
+        return ""
+    if state.breaker:
+        return (
+            f"circuit breaker tripped at {state.breaker.get('time', '?')}: "
+            f"{state.breaker.get('reason') or state.breaker.get('failures', '?') + ' failures'}; "
+            "after fixing the cause: executor resume"
+        )
+    if state.trading is None and not state.started:
+        return "not started yet: the first complete poll decides, start workers and beat"
+    if state.trading is None:
+        return "never enabled, or state was lost: executor check, then executor resume"
+    return f"switched off by a person ({keys.TRADING_ENABLED} is {state.trading!r}); executor resume"
+
+
+def processes(state: State) -> dict[str, list[str]]:
+    """Return the living processes by kind, as host:pid."""
+    found: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for name in state.processes:
+        kind, _, where = name.partition(":")
+        found.setdefault(kind, []).append(where)
+    return found
+
+
+def poll_age(state: State) -> float | None:
+    """Return seconds since the last complete poll, or None where none is known: beat's sign of life."""
+    at = state.last_success.get(_POLL)
+    return None if at is None else max(0.0, state.now - at)
+
+
+def beat_lives(given: Settings, state: State) -> bool:
+    """Tell whether what beat asks for is being done: a poll within four intervals, and the 20 s that a lock lasts."""
+    age = poll_age(state)
+    return age is not None and age <= max(20, 4 * given.order_manager.status_check_interval_seconds)
+
+
+def status(*, as_json: AsJson = False) -> None:
+    """Show at one glance whether and what the system trades."""
+    given, state = look()
+    if as_json:
+        show_json(_as_json(given, state))
+        return
+    show_facts(_facts(given, state))
+    if state.exposure:
+        limit = state.limits.get("MaxExposurePerMarket")
+        say("")
+        show_table(
+            "Exposure by market",
+            [Column("market"), Column("exposure", "right"), Column("limit", "right"), Column("used", "right")],
+            ([market, money(held), money(limit), _share(held, limit)] for market, held in _exposure(state).items()),
+        )
+
+
+def _exposure(state: State) -> dict[str, Decimal]:
+    return {market: sum(selections.values(), ZERO) for market, selections in state.exposure.items()}
+
+
+def _share(held: Decimal, limit: Decimal | None) -> str:
+    return f"{held / limit:.0%}" if limit else ""
+
+
+def _facts(given: Settings, state: State) -> Iterator[tuple[str, str | Text]]:
+    why = why_not_trading(state)
+    yield "trading", Text(f"OFF: {why}", "bold red") if why else Text("on", "bold green")
+    yield "breaker", _breaker(given, state)
+    yield "mode", "paper: nothing is sent" if given.trading.enable_paper_trading else "live"
+    yield "identity", _identity(given, state)
+    yield "reconciled", "yes" if state.reconciled else Text("NO: nothing is placed until a poll completes", "red")
+    if not given.trading.enable_paper_trading:
+        yield "session", "yes" if state.session else Text("none", "yellow")
+        yield "balance", _balance(state.account)
+    yield "orders", _orders(state)
+    if state.unreadable:
+        yield "unreadable", Text(f"records of {', '.join(state.unreadable)}", "red")
+    yield "signals open", str(state.open_signals)
+    yield "exposure", f"{money(state.total_exposure)} in {len(state.exposure)} markets"
+    yield "P&L today", money(state.daily_pnl)
+    yield "P&L total", money(state.total_pnl)
+    yield "limits", ", ".join(f"{name} {value:f}" for name, value in state.limits.items()) or "none yet"
+    for problem in state.limit_problems.values() if state.started or state.limits else ():
+        yield "limit wrong", Text(f"{problem}: every signal is rejected", "red")
+    yield "queues", ", ".join(f"{name} {length}" for name, length in state.queues.items())
+    for kind, where in processes(state).items():
+        yield f"{kind}s" if kind in KINDS else kind, ", ".join(where) or Text("none", "red")
+    age = poll_age(state)
+    seen = "never" if age is None else f"{duration(age)} ago"
+    yield "last poll", seen if beat_lives(given, state) else Text(f"{seen}: are beat and a worker running?", "red")
+    yield "ledger", "up to date" if not state.ledger_lag else f"{state.ledger_lag} entries behind"
+    if state.failed_tasks:
+        yield "failed tasks", Text(str(state.failed_tasks), "yellow")
+    yield "as of", datetime.fromtimestamp(state.now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _breaker(given: Settings, state: State) -> str | Text:
+    if not given.risk.circuit_breaker_enabled:
+        return "disabled by the settings"
+    count = f"{state.recent_failures} of {given.risk.circuit_breaker_failures} failures"
+    if not state.breaker:
+        return f"closed, {count}"
+    if state.trading_enabled:  # the next signal's step removes the trip
+        return f"closed again, {count}"
+    return Text(f"OPEN since {state.breaker.get('time', '?')}", "bold red")
+
+
+def _identity(given: Settings, state: State) -> str | Text:
+    if mismatch(given, state.identity):
+        return Text(f"{state.identity} (the settings say {given.identity})", "red")
+    return state.identity or f"nobody's yet (the settings say {given.identity})"
+
+
+def _balance(account: Mapping[str, str]) -> str:
+    if not account:
+        return "not read yet"
+    return f"{account.get('balance', '?')} ({account.get('available', '?')} available) at {account.get('at', '?')}"
+
+
+def _orders(state: State) -> str:
+    pending, submitted = state.count(OrderStatus.PENDING), state.count(OrderStatus.SUBMITTED)
+    text = f"{pending + submitted} active: {pending} live, {submitted} submitted"
+    reserved = state.count(OrderStatus.RESERVED)
+    return f"{text}; {reserved} reserved, {len(state.orders)} unsettled"
+
+
+def _as_json(given: Settings, state: State) -> dict[str, Any]:
+    limit = state.limits.get("MaxExposurePerMarket")
+    return {
+        "at": iso(int(state.now * 1000)),
+        "mode": "paper" if given.trading.enable_paper_trading else "live",
+        "identity": state.identity,
+        "settings_identity": given.identity,
+        "trading": {"enabled": state.trading_enabled, "value": state.trading, "why_not": why_not_trading(state)},
+        "breaker": {
+            "open": bool(state.breaker) and not state.trading_enabled,
+            "trip": dict(state.breaker),
+            "failures": state.recent_failures,
+            "threshold": given.risk.circuit_breaker_failures,
+        },
+        "reconciled": state.reconciled,
+        "session": None if given.trading.enable_paper_trading else state.session,
+        "account": dict(state.account),
+        "orders": {
+            "active": state.count(OrderStatus.PENDING, OrderStatus.SUBMITTED),
+            "pending": state.count(OrderStatus.PENDING),
+            "submitted": state.count(OrderStatus.SUBMITTED),
+            "reserved": state.count(OrderStatus.RESERVED),
+            "unsettled": len(state.orders),
+            "unreadable": list(state.unreadable),
+        },
+        "open_signals": state.open_signals,
+        "exposure": {"total": state.total_exposure, "limit_per_market": limit, "markets": _exposure(state)},
+        "pnl": {"daily": state.daily_pnl, "total": state.total_pnl},
+        "limits": dict(state.limits),
+        "limit_problems": dict(state.limit_problems),
+        "queues": dict(state.queues),
+        "processes": processes(state),
+        "last_success": {task: iso(int(at * 1000)) for task, at in state.last_success.items()},
+        "beat_alive": beat_lives(given, state),
+        "failed_tasks": state.failed_tasks,
+        "ledger_lag": state.ledger_lag,
+    }
+
+
+def register(app: typer.Typer) -> None:
+    """Give the command to the program."""
+    app.command(epilog="Example: executor status --json | jq .trading")(status)

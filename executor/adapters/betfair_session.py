@@ -242,15 +242,16 @@ class BetfairSession:
             return post()
         except TransportError as error:
             self._telemetry.api_call(method, time.monotonic() - started, error.error_type)
-            if error.tls_alert and method == "certlogin":
-                raise CertificateInvalid(
-                    f"{error}: the server does not accept the client certificate: upload it to the account"
-                ) from None
             raise self._named(method, error) from None
 
     def _named(self, method: str, error: TransportError) -> ExecutorError:
+        hint = "the server may not accept the client certificate: is it uploaded to the account?"
+        if method == "certlogin" and error.tls_alert:
+            return CertificateInvalid(f"{method}: {error}: {hint}")
         named = error.named()
-        return type(named)(f"{method}: {named}")
+        # TLS 1.3 refuses a certificate after the handshake; its alert may be lost in the reset that follows.
+        text = f"{named}: {hint}" if method == "certlogin" and error.was_cut else str(named)
+        return type(named)(f"{method}: {text}")
 
     def _answer(self, method: str, reply: Reply, started: float) -> dict[str, object]:
         """Read what the identity service says; it refuses with status 200, anything else is no answer of its own."""

@@ -95,6 +95,11 @@ class TransportError(Exception):
         self.sent = sent
         self.tls_alert = tls_alert  # the server broke the TLS session off: it does not like our certificate
 
+    @property
+    def was_cut(self) -> bool:
+        """Tell whether the connection ended after the request left."""
+        return self.sent and self.error_type == "connection"
+
     def named(self) -> NotSent | OutcomeUnknown:
         """Return the error that says what the caller must do."""
         return OutcomeUnknown(str(self)) if self.sent else NotSent(str(self))

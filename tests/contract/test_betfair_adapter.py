@@ -13,6 +13,7 @@ from exchange_rig import (
     Answer,
     Request,
     ScriptedServer,
+    aping,
     caught,
     live,
     make_instruction,
@@ -23,6 +24,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sandbox_client import RunningSandbox
+from structlog.testing import capture_logs
 
 from executor.adapters.betfair import BetfairExchange
 from executor.errors import (
@@ -71,6 +73,24 @@ def test_calls_that_must_not_be_made(server: ScriptedServer, exchange: BetfairEx
     with pytest.raises(ValueError, match="250"):
         exchange.find_current([str(n) for n in range(251)])
     assert server.requests == []
+
+
+def test_what_is_logged_of_an_error(server: ScriptedServer, exchange: BetfairExchange) -> None:
+    details = f"no\nmarket for {TOKEN} and the-app-key"
+    server.script = lambda request: aping(request, "INVALID_INPUT_DATA", errorDetails=details)
+    with capture_logs() as logs:
+        error = caught(lambda: place(exchange))
+    assert str(error) == "INVALID_INPUT_DATA (placeOrders) prdang-1 no market for *** and ***"
+    assert [(each["event"], each["log_level"], each["code"]) for each in logs] == [
+        ("exchange_error", "warning", "INVALID_INPUT_DATA")
+    ]
+    server.script = lambda request: rpc(request, result={"status": "FAILURE", "errorCode": "OF_TOMORROW", "x": 1.5})
+    with capture_logs() as logs:
+        [answer] = place(exchange)
+    assert (answer.outcome, answer.code) == (LegOutcome.REFUSED, "OF_TOMORROW")
+    assert [(each["log_level"], each["reply"]) for each in logs] == [
+        ("error", '{"status":"FAILURE","errorCode":"OF_TOMORROW","x":1.5}')
+    ]
 
 
 # --- lists -----------------------------------------------------------------------------------------------------------

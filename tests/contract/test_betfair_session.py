@@ -184,9 +184,10 @@ def test_certificate_that_the_server_does_not_know(sandbox: RunningSandbox, cert
     stranger = theirs.model_copy(update={"certificate_path": certificates.client_pem})
     with closing(BetfairExchange(stranger, MemoryTokenStore(), MemoryTelemetry())) as exchange:
         error = caught(exchange.prepare)
-        assert type(error) is CertificateInvalid
-        assert "upload it" in str(error)
-        assert type(caught(lambda: place(exchange))) is CertificateInvalid
+        # TLS 1.3: which of the two depends on whether the server's alert is overtaken by its reset.
+        assert type(error) in {CertificateInvalid, OutcomeUnknown}
+        assert "is it uploaded to the account?" in str(error)
+        assert type(caught(lambda: place(exchange))) in {CertificateInvalid, NotSent}
 
 
 KEEP_ALIVE: list[tuple[Answer, type[Exception] | bool, bool]] = [

@@ -8,6 +8,7 @@ milliseconds, rungs of the ladder.
 """
 
 from bisect import bisect_left
+from collections import OrderedDict
 from decimal import Decimal
 from enum import StrEnum
 from heapq import heappop, heappush
@@ -46,6 +47,7 @@ _PART_PERCENT: Final = (30, 70)
 _WANDER_RUNGS: Final = 2
 _WANDER_EVERY_MS: Final = 1_000
 _WANDER_FOR_MS: Final = 30_000
+_WANDERING: Final = 50  # the last ones used; requoting thousands of a storm every second would stall the server
 
 
 class Liquidity:
@@ -57,7 +59,7 @@ class Liquidity:
         self._deck: list[Fate] = []
         self._due: list[tuple[int, int, Bet, Decimal]] = []
         self._sequence = count(1)
-        self._used: dict[Runner, int] = {}
+        self._used: OrderedDict[Runner, int] = OrderedDict()
         self._wandered_ms = 0
 
     def deal(self, runner: Runner, side: Side, price: Decimal, size: Decimal, now_ms: int) -> Fate | None:
@@ -83,6 +85,9 @@ class Liquidity:
         self._offer(runner, opposite(side), near)
         self._offer(runner, side, far)
         self._used[runner] = now_ms
+        self._used.move_to_end(runner)
+        if len(self._used) > _WANDERING:
+            self._used.popitem(last=False)
         return fate
 
     def follow(self, runner: Runner, bet: Bet, fate: Fate, now_ms: int) -> None:

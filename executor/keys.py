@@ -13,7 +13,9 @@ IDENTITY: Final = "executor:identity"  # string; first start: whose db this is
 STARTED: Final = "executor:started"  # string, ms; the first-start decision has been made
 RECONCILED: Final = "executor:reconciled"  # string "run id, time", TTL; each complete poll
 
-FULL_READ: Final = "executor:full_read"  # string "run id, time", TTL; the poll last read every order, not only the live ones
+FULL_READ: Final = (
+    "executor:full_read"  # string "run id, time", TTL; the poll last read every order, not only the live ones
+)
 FULL_READ_S: Final = 3600
 
 # --- the truth: signals and orders ---------------------------------------------------------------------------------
@@ -70,6 +72,12 @@ def positions(market_id: str) -> str:
 FAILED_ORDERS: Final = "failed:orders"  # zset; score epoch seconds; place_order; 24 h, 1,000 entries
 BREAKER: Final = "executor:breaker"  # hash; the trip; absent when closed
 BREAKER_SINCE: Final = "executor:breaker:since"  # string, epoch seconds; last success, trip or reset
+
+
+def transactions(hour: str) -> str:
+    """Name the string that counts the instructions sent in a clock hour, yyyy-mm-ddThh; TTL 2 h."""
+    return f"executor:transactions:{hour}"
+
 
 # --- P&L and accounting --------------------------------------------------------------------------------------------
 PNL_TOTAL: Final = "pnl:total"  # string; settle_orders

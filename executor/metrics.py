@@ -42,6 +42,7 @@ RECEIVED: Final = _counter("signals_received", "Messages received on the signal 
 REJECTED: Final = _counter("signals_rejected", "Signals that were not executed", "reason")
 VIOLATIONS: Final = _counter("risk_violations", "Rejections by one of the seven risk rules", "violation_type")
 API_ERRORS: Final = _counter("betfair_api_errors", "Exchange calls that failed", "error_type")
+HALF_PLACED: Final = _counter("half_placed_signals", "Signals of which one leg was placed and another was not")
 RECONNECTS: Final = _counter("bridge_reconnects", "Connections that a bridge lost: signals may have been missed")
 EXECUTION: Final = _histogram("order_execution_latency_seconds", "Arrival of a signal to the moment before sending")
 MATCHING: Final = _histogram("order_match_latency_seconds", "Placement of an order to its full match", _SLOW)
@@ -108,6 +109,10 @@ class PrometheusTelemetry:
     def order_failed(self, reason: str) -> None:
         """Count an order that will not be placed."""
         FAILED.labels(self._code(reason)).inc()
+
+    def half_placed(self) -> None:
+        """Count a signal of which one leg was placed and another was not."""
+        HALF_PLACED.inc()
 
     def execution_latency(self, seconds: float) -> None:
         """Observe arrival of the signal to the last moment before sending."""

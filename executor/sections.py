@@ -137,6 +137,8 @@ class TradingSettings(Section):
     min_odds: Price = Decimal("1.01")
     max_odds: Price = Decimal(1000)
     min_stake: Annotated[Limit, Field(gt=0)] = Decimal("2.0")
+    half_placed: Annotated[Literal["cancel_rest", "keep"], BeforeValidator(_lower)] = "cancel_rest"
+    max_transactions_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] = 5000  # Betfair charges for more
 
     @model_validator(mode="after")
     def _odds_are_a_range(self) -> Self:

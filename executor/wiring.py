@@ -18,6 +18,7 @@ from executor.domain.risk import LIMIT_FIELDS, Rules
 from executor.engine.context import Engine, Policy
 from executor.engine.intake import Intake
 from executor.errors import ExecutorError, IdentityMismatch
+from executor.logs import add_secret
 from executor.ports import Exchange, Telemetry
 from executor.settings import Settings, load_settings
 
@@ -69,6 +70,8 @@ def policy(given: Settings) -> Policy:
         breaker_window_s=risk.circuit_breaker_window_seconds,
         breaker_counts_rejections=risk.circuit_breaker_counts_rejections,
         breaker_ignored=risk.circuit_breaker_ignored_codes,
+        cancel_half_placed=given.trading.half_placed == "cancel_rest",
+        max_transactions_per_hour=given.trading.max_transactions_per_hour,
         reauthenticate_after_s=given.betfair.reauthentication_interval_hours * 3600,
     )
 
@@ -114,7 +117,7 @@ def exchange(given: Settings, counting: Telemetry) -> Exchange:
     if given.trading.enable_paper_trading:
         return PaperExchange(given.risk.bankroll)
     tokens = RedisTokenStore(connect(given.redis.url), given.identity)
-    return BetfairExchange(given.betfair, tokens, counting)
+    return BetfairExchange(given.betfair, tokens, counting, on_token=add_secret)
 
 
 def build(given: Settings) -> Engine:

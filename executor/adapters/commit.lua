@@ -1,6 +1,6 @@
 -- Compares what was read, then writes: the one way in which signals and orders change.
 -- KEYS[1], ARGV[1]: a key and the unique value that this commit gives it (by its last write); already there means that
--- the client repeats a commit whose reply was lost.  ARGV[2]: JSON {before, marked, checks: [[expected, command...]], writes: [[command...]]};
+-- the client repeats a commit whose reply was lost.  ARGV[2]: JSON {before, marked, cap, checks: [[expected, command...]], writes: [[command...]]};
 -- the write {"=ZCARD", target, zset} sets target to the size of zset, {"=MAX", target, number} never lowers target.  Returns Redis TIME in ms, or 0 when something has changed and nothing was written.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -32,6 +32,9 @@ for _, check in ipairs(request.checks) do
   if not same(check[1], redis.call(unpack(check, 2))) then
     return 0
   end
+end
+if request.cap and tonumber(redis.call('GET', request.cap[1]) or '0') > request.cap[2] then
+  return 0
 end
 -- A mark of an earlier run of this server says nothing: its last second may not have reached the disk.
 if request.marked then

@@ -21,6 +21,7 @@ Command = list[str | int]
 
 _PROJECTION_S: Final = 24 * 3600  # contract section 4
 _REVISION_S: Final = 7 * 24 * 3600  # only a fence: no step takes that long
+_HOURS_S: Final = 2 * 3600  # of a clock hour's count: it is over by then
 _RECENT: Final = 5000  # what a person looks through; older ones are in the ledger
 _FAILURES: Final = 1000  # contract section 4
 _FAILURES_S: Final = 24 * 3600
@@ -35,12 +36,13 @@ class Request:
     checks: list[list[object]] = field(default_factory=list)
     writes: list[Command] = field(default_factory=list)
     before: int | None = None  # Redis TIME in ms
+    cap: tuple[str, int] | None = None  # key of a number, and the most it may be
     marked: str | None = None  # key that must hold a mark of this run of the server
 
     def as_json(self) -> dict[str, object]:
         """Return it in the script's shape."""
         body: dict[str, object] = {"checks": self.checks, "writes": self.writes}
-        limits = {"before": self.before, "marked": self.marked}
+        limits = {"before": self.before, "marked": self.marked, "cap": self.cap}
         return {**body, **{name: value for name, value in limits.items() if value is not None}}
 
     def signal(self, record: SignalRecord, keep_s: int) -> None:
@@ -62,9 +64,6 @@ def _checks(view: MarketView, change: Change, identity: str, request: Request) -
     gates = change.gates
     if Gate.TRADING in gates or change.reset_breaker:
         request.checks.append([view.trading, "GET", keys.TRADING_ENABLED])
-    if Gate.RECONCILED in gates:
-        request.marked = keys.RECONCILED
-        request.checks.append([identity, "GET", keys.IDENTITY])
     if Gate.LIMITS in gates:
         request.checks.append([[view.limits.get(name) for name in LIMIT_FIELDS], "HMGET", keys.LIMITS, *LIMIT_FIELDS])
     if Gate.PNL in gates:
@@ -73,8 +72,17 @@ def _checks(view: MarketView, change: Change, identity: str, request: Request) -
         request.checks.append([int(bool(view.breaker)), "EXISTS", keys.BREAKER])
     if change.failure is not None:
         request.checks.append([view.failures, "ZCOUNT", keys.FAILED_ORDERS, view.failures_since, "+inf"])
-    if Gate.DEADLINE in gates:
+    _bounds(view, change, identity, request)
+
+
+def _bounds(view: MarketView, change: Change, identity: str, request: Request) -> None:
+    if Gate.RECONCILED in change.gates:
+        request.marked = keys.RECONCILED
+        request.checks.append([identity, "GET", keys.IDENTITY])
+    if Gate.DEADLINE in change.gates:
         request.before = min(signal.deadline for signal in view.signals.values())
+    if change.transactions_max is not None:
+        request.cap = (view.transactions_key, change.transactions_max - change.transactions)
 
 
 def _projections(view: MarketView, orders: Mapping[str, Order], identity: str, request: Request) -> None:
@@ -152,6 +160,9 @@ def request_for(view: MarketView, change: Change, identity: str, token: str, sig
             _order(order, identity, order_s, request)
         request.writes.append(["ZREMRANGEBYRANK", keys.ORDERS_RECENT, 0, -_RECENT - 1])
         request.writes.append(["=ZCARD", keys.ACTIVE_COUNT, keys.ORDERS_ACTIVE])
+    if change.transactions:
+        request.writes.append(["INCRBY", view.transactions_key, change.transactions])
+        request.writes.append(["EXPIRE", view.transactions_key, _HOURS_S])
     for trade in change.trades:
         entry = trade_fields(trade, identity)
         request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])

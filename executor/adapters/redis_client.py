@@ -6,6 +6,7 @@ redis-py repeats a command whose reply was lost; every script of ours is idempot
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import redis
@@ -20,6 +21,11 @@ R = TypeVar("R")
 
 _TIMEOUT_S = 5  # a healthy Redis answers in a millisecond; longer means that it is not
 _RETRIES = 2  # covers a dropped idle connection; a real outage is the caller's to wait out
+
+
+def script(name: str) -> str:
+    """Return the text of a Lua script of ours."""
+    return (Path(__file__).parent / f"{name}.lua").read_text(encoding="utf-8")
 
 
 def connect(url: str, *, timeout_s: float = _TIMEOUT_S) -> "redis.Redis":

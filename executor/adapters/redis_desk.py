@@ -16,7 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from executor import keys
-from executor.adapters.redis_client import guarded, store_errors
+from executor.adapters.redis_client import guarded, script, store_errors
 from executor.domain.money import ZERO
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import iso
@@ -33,30 +33,6 @@ _UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.cal
 _RENEW: Final = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('EXPIRE', KEYS[1], ARGV[2]) end return 0"
 )
-# KEYS: started, trading, kill-switch channel. ARGV: 1 where there is something of ours, message.
-_FIRST_START: Final = """
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('SET', KEYS[1], redis.call('TIME')[1])
-if ARGV[1] == '1' or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
-redis.call('SET', KEYS[2], 'true')
-redis.call('PUBLISH', KEYS[3], ARGV[2])
-return 1
-"""
-# KEYS: breaker, since, trading, failed orders, channel. ARGV: threshold, window s, message, ISO time.
-_TRIP: Final = """
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-local lower = redis.call('TIME')[1] - ARGV[2]
-local since = tonumber(redis.call('GET', KEYS[2]) or '')
-local low = string.format('%.3f', lower)
-if since and since > lower then low = string.format('(%.3f', since) end
-local count = redis.call('ZCOUNT', KEYS[4], low, '+inf')
-if count < tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], 'time', ARGV[4], 'failures', count, 'reason', 'found by the watchdog')
-redis.call('SET', KEYS[2], redis.call('TIME')[1])
-redis.call('SET', KEYS[3], 'false')
-redis.call('PUBLISH', KEYS[5], ARGV[3])
-return count
-"""
 
 
 class RedisDesk:
@@ -66,6 +42,8 @@ class RedisDesk:
         self._redis = client
         self._broker = broker
         self._identity = identity
+        self._first_start = client.register_script(script("first_start"))
+        self._trip = client.register_script(script("trip"))
 
     def _get(self, key: str) -> str | None:
         return cast("str | None", self._redis.get(key))
@@ -90,7 +68,7 @@ class RedisDesk:
         """Decide once whether this is a first start; on one, enable trading."""
         message = json.dumps({"event": "trading_enabled", "reason": "first start", "identity": self._identity})
         keys_ = [keys.STARTED, keys.TRADING_ENABLED, keys.KILL_SWITCH]
-        return bool(self._redis.eval(_FIRST_START, 3, *keys_, "1" if anything_of_ours else "0", message))
+        return bool(self._first_start(keys=keys_, args=["1" if anything_of_ours else "0", message]))
 
     def _mark(self) -> str:
         """Make a mark of this run of the server: after a restart, which may have lost a second, it counts no more."""
@@ -242,7 +220,7 @@ class RedisDesk:
         message = {"event": "circuit_breaker_tripped", "reason": "found by the watchdog", "at": at}
         names = [keys.BREAKER, keys.BREAKER_SINCE, keys.TRADING_ENABLED, keys.FAILED_ORDERS, keys.KILL_SWITCH]
         body = json.dumps({**message, "identity": self._identity})
-        count = self._redis.eval(_TRIP, 5, *names, str(threshold), str(window_s), body, at)
+        count = self._trip(keys=names, args=[str(threshold), str(window_s), body, at])
         return f"{count} failed order calls within {window_s} s" if count else ""
 
     @guarded

@@ -10,24 +10,17 @@ import secrets
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from redis import Redis
 
 from executor import keys
 from executor.adapters.commit import request_for
 from executor.adapters.records import decode_order, decode_signal, encode
-from executor.adapters.redis_client import guarded
+from executor.adapters.redis_client import guarded, script
 from executor.domain.order import Order
-from executor.domain.times import day
+from executor.domain.times import hour
 from executor.ports import TERMINAL, Change, MarketView, Recorded, SignalRecord
-
-_HERE: Final = Path(__file__).parent
-
-
-def _script(name: str) -> str:
-    return (_HERE / f"{name}.lua").read_text()
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:
@@ -50,9 +43,9 @@ class RedisStore:
         self._redis = client
         self._identity = identity
         self._keep = retention
-        self._view = client.register_script(_script("view"))
-        self._commit = client.register_script(_script("commit"))
-        self._record = client.register_script(_script("record"))
+        self._view = client.register_script(script("view"))
+        self._commit = client.register_script(script("commit"))
+        self._record = client.register_script(script("record"))
 
     @guarded
     def now(self) -> int:
@@ -91,14 +84,14 @@ class RedisStore:
     @guarded
     def view(self, market_id: str, *, signal_ids: Sequence[str] = (), order_ids: Sequence[str] = ()) -> MarketView:
         """Read all that a step on this market may depend on, at one moment."""
-        today = day(int(time.time() * 1000))
-        view = self._read(market_id, signal_ids, order_ids, today)
-        if day(view.now) != today:  # midnight, or this machine's clock is not Redis's
-            view = self._read(market_id, signal_ids, order_ids, day(view.now))
+        now = hour(int(time.time() * 1000))
+        view = self._read(market_id, signal_ids, order_ids, now)
+        if hour(view.now) != now:  # the hour has just ended, or this machine's clock is not Redis's
+            view = self._read(market_id, signal_ids, order_ids, hour(view.now))
         return view
 
-    def _read(self, market_id: str, signal_ids: Sequence[str], order_ids: Sequence[str], today: str) -> MarketView:
-        pnl_key = keys.pnl_daily(today)
+    def _read(self, market_id: str, signal_ids: Sequence[str], order_ids: Sequence[str], now: str) -> MarketView:
+        pnl_key, transactions_key = keys.pnl_daily(now[:10]), keys.transactions(now)
         answer = self._view(
             keys=[
                 keys.IDENTITY,
@@ -111,6 +104,7 @@ class RedisStore:
                 keys.FAILED_ORDERS,
                 keys.market_revision(market_id),
                 keys.market_orders(market_id),
+                transactions_key,
                 *map(keys.signal, signal_ids),
                 *map(keys.order, order_ids),
             ],
@@ -129,6 +123,8 @@ class RedisStore:
             limits=_pairs(raw[5]),
             pnl_key=pnl_key,
             daily_pnl=raw[6],
+            transactions=int(raw[13] or 0),
+            transactions_key=transactions_key,
             breaker=_pairs(raw[7]),
             failures=int(raw[9]),
             failures_since=raw[8],

@@ -1,6 +1,6 @@
 -- Reads, at one moment, all that a step on one market may depend on. Writes nothing.
 -- KEYS: identity, trading, reconciled, limits, pnl, breaker, breaker since, failed orders, revision, market orders,
---       then signal records, then order records asked for beside the market's own.
+--       transactions of the hour, then signal records, then order records asked for beside the market's own.
 -- ARGV: order key prefix, breaker window in seconds, number of signals.
 local time = redis.call('TIME')
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
@@ -15,9 +15,9 @@ for _, id in ipairs(redis.call('SMEMBERS', KEYS[10])) do
   wanted[#wanted + 1] = ARGV[1] .. id
 end
 local signals = {}
-for at = 11, #KEYS do
-  if at <= 10 + ARGV[3] then
-    signals[at - 10] = redis.call('GET', KEYS[at])
+for at = 12, #KEYS do
+  if at <= 11 + ARGV[3] then
+    signals[at - 11] = redis.call('GET', KEYS[at])
   else
     wanted[#wanted + 1] = KEYS[at]
   end
@@ -40,4 +40,5 @@ return {
   redis.call('GET', KEYS[9]),
   signals,
   orders,
+  redis.call('GET', KEYS[11]),
 }

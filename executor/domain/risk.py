@@ -33,6 +33,7 @@ class Reason(StrEnum):
     MAX_DAILY_LOSS = "MAX_DAILY_LOSS"
     CIRCUIT_BREAKER_OPEN = "CIRCUIT_BREAKER_OPEN"
     TRADING_DISABLED = "TRADING_DISABLED"
+    TRANSACTION_LIMIT = "TRANSACTION_LIMIT"  # looked at before sending only: placing would cost a charge per bet
 
 
 LIMIT_RULES: Final = (

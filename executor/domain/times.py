@@ -8,6 +8,11 @@ def iso(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def hour(ms: int) -> str:
+    """Return the UTC clock hour, yyyy-mm-ddThh."""
+    return iso(ms)[:13]
+
+
 def day(ms: int) -> str:
     """Return the UTC day, yyyy-mm-dd."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")

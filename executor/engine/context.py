@@ -36,6 +36,8 @@ class Policy:
     breaker_counts_rejections: bool
     breaker_ignored: frozenset[str]
     reauthenticate_after_s: int
+    cancel_half_placed: bool
+    max_transactions_per_hour: int
 
 
 @dataclass(frozen=True, slots=True)

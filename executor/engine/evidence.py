@@ -5,14 +5,15 @@ counted, published and booked by the commit that makes it, so that two observers
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import structlog
 
 from executor.domain.money import ZERO
-from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, BetState, Order, OrderStatus, Trade
+from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, BetState, CancelReason, Order, OrderStatus, Trade
 from executor.domain.order import order_ids as leg_ids
-from executor.engine.context import TRIES, Engine, finish
+from executor.engine.context import TRIES, Engine, Policy, finish
 from executor.errors import Contended
 from executor.ports import Change, ClearedBet, ClearedKind, MarketView, SignalRecord, SignalStatus
 
@@ -69,7 +70,8 @@ def rewrite(
             trades += entries
         if not changed:
             return []
-        change = Change(orders=changed, trades=trades, signals=_concluded(view, changed))
+        changed, signals = conclude_all(engine.policy, view, changed)
+        change = Change(orders=changed, trades=trades, signals=signals)
         if engine.store.commit(view, change):
             tell(engine, view, change)
             return changed
@@ -77,10 +79,31 @@ def rewrite(
     raise Contended(f"market {market_id} kept changing")
 
 
-def _concluded(view: MarketView, changed: Sequence[Order]) -> list[SignalRecord]:
-    now_orders = {**view.orders, **{order.order_id: order for order in changed}}
-    records = [conclude(record, list(now_orders.values()), view.now) for record in view.signals.values()]
-    return [record for record in records if record is not view.signals[record.signal_id]]
+def conclude_all(policy: Policy, view: MarketView, changed: Sequence[Order]) -> tuple[list[Order], list[SignalRecord]]:
+    """Conclude the view's signals from its orders as changed; marks a half-placed one's live legs."""
+    orders = {**view.orders, **{order.order_id: order for order in changed}}
+    written = {order.order_id: order for order in changed}
+    signals: list[SignalRecord] = []
+    for record in view.signals.values():
+        after = conclude(record, list(orders.values()), view.now)
+        if after is record:
+            continue
+        signals.append(after)
+        if policy.cancel_half_placed and is_half_placed(after, orders):
+            for order in _live(after, orders):
+                written[order.order_id] = replace(order, cancel_reason=CancelReason.HALF_PLACED)
+    return list(written.values()), signals
+
+
+def is_half_placed(record: SignalRecord, orders: Mapping[str, Order]) -> bool:
+    """Tell whether one leg of a signal is at the exchange and another one is not and will not be."""
+    own = [orders[one] for one in record.order_ids if one in orders]
+    return record.status is SignalStatus.COMPLETED and any(order.status in UNPLACED for order in own)
+
+
+def _live(record: SignalRecord, orders: Mapping[str, Order]) -> list[Order]:
+    own = [orders[one] for one in record.order_ids if one in orders]
+    return [order for order in own if order.status is OrderStatus.PENDING and not order.cancel_reason]
 
 
 def tell(engine: Engine, view: MarketView, change: Change) -> None:
@@ -97,6 +120,12 @@ def tell(engine: Engine, view: MarketView, change: Change) -> None:
         if before is not None and order.status is before.status:
             continue
         _tell_status(engine, order, bound)
+    orders = {**view.orders, **{order.order_id: order for order in change.orders}}
+    for record in change.signals:
+        if is_half_placed(record, orders):
+            engine.telemetry.half_placed()
+            cancelling = engine.policy.cancel_half_placed
+            log.critical("signal_half_placed", signal_id=record.signal_id, cancelling_the_rest=cancelling)
     for trade in change.trades:
         log.info(
             "trade",

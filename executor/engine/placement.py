@@ -11,11 +11,12 @@ from typing import Final
 
 import structlog
 
-from executor.domain.order import Order, OrderStatus, Trade, merge, move
+from executor.domain.order import CancelReason, Order, OrderStatus, Trade, merge, move
 from executor.domain.risk import Reason, is_true
 from executor.engine.breaker import is_reset, with_failure
+from executor.engine.cancellation import cancel_orders
 from executor.engine.context import TRIES, Engine, Step, finish, step, unknown_signal
-from executor.engine.evidence import conclude, tell
+from executor.engine.evidence import conclude_all, tell
 from executor.errors import (
     Contended,
     ExecutorError,
@@ -82,9 +83,18 @@ def place(engine: Engine, signal_id: str, market_id: str) -> Step:
         last = answer.retry_after_s is None or attempt == _SENDS
         outcome = _record(engine, claim, _given_up(answer) if last else answer)
         if last:
+            _cancel_rest(engine, claim)
             return outcome
         engine.clock.sleep((answer.retry_after_s or 0) * attempt)
     raise AssertionError("unreachable: the last attempt returns")
+
+
+def _cancel_rest(engine: Engine, claim: _Claim) -> None:
+    """Take back at once what the outcome marked: the healthy leg of a half-placed signal."""
+    if len(claim.orders) > 1 and engine.policy.cancel_half_placed:
+        orders = engine.store.orders([order.order_id for order in claim.orders])
+        marked = [order for order in orders if order.cancel_reason == CancelReason.HALF_PLACED]
+        cancel_orders(engine, marked, CancelReason.HALF_PLACED)
 
 
 def _submit(engine: Engine, signal_id: str, market_id: str) -> _Claim | Step:
@@ -123,6 +133,9 @@ def _obstacle(engine: Engine, view: MarketView, record: SignalRecord) -> tuple[R
     if not is_true(view.trading):
         reason = Reason.CIRCUIT_BREAKER_OPEN if view.breaker else Reason.TRADING_DISABLED
         return reason, "Trading was disabled before sending"
+    most = engine.policy.max_transactions_per_hour
+    if view.transactions + len(record.order_ids) > most:
+        return Reason.TRANSACTION_LIMIT, f"{view.transactions} of {most} transactions of this hour are used"
     return None
 
 
@@ -131,7 +144,14 @@ def _mark(
 ) -> _Claim | None:
     sent = tuple(replace(move(order, OrderStatus.SUBMITTED), submitted_at=view.now, answered_at=0) for order in orders)
     record = replace(record, updated_at=view.now)
-    change = Change(orders=sent, signals=(record,), gates=_GATES, reset_breaker=is_reset(view))
+    change = Change(
+        orders=sent,
+        signals=(record,),
+        gates=_GATES,
+        reset_breaker=is_reset(view),
+        transactions=len(sent),
+        transactions_max=engine.policy.max_transactions_per_hour,
+    )
     committed_at = engine.store.commit(view, change)
     return _Claim(record, sent, committed_at, since) if committed_at else None
 
@@ -258,10 +278,12 @@ def _try_record(engine: Engine, claim: _Claim, answer: _Answer) -> Step | None:
         after, trade = _apply(sent, stored, answer.reports[sent.order_id], view.now)
         orders.append(after)
         trades += [trade] if trade else []
-    current = view.signals.get(record.signal_id, record)
+    if record.signal_id not in view.signals:  # a record that is lost is written again
+        view = replace(view, signals={record.signal_id: record})
+    signals: list[SignalRecord] = []
     if answer.retry_after_s is None:
-        current = conclude(current, orders, view.now)
-    change = Change(orders=orders, trades=trades, signals=(current,))
+        orders, signals = conclude_all(engine.policy, view, orders)
+    change = Change(orders=orders, trades=trades, signals=signals)
     if answer.placed:
         change = replace(change, success_at=claim.submitted_at)
     elif answer.failure and answer.retry_after_s is None:
@@ -271,7 +293,7 @@ def _try_record(engine: Engine, claim: _Claim, answer: _Answer) -> Step | None:
     tell(engine, view, change)
     if change.trip:
         log.critical("circuit_breaker_tripped", why=change.trip, hint="after fixing the cause: executor resume")
-    return step(current)
+    return step(signals[0] if signals else view.signals[record.signal_id])
 
 
 def _apply(sent: Order, order: Order, report: LegReport, now: int) -> tuple[Order, Trade | None]:

@@ -56,6 +56,9 @@ class Telemetry(Protocol):
     def order_failed(self, reason: str) -> None:
         """Count an order that will not be placed."""
 
+    def half_placed(self) -> None:
+        """Count a signal of which one leg was placed and another was not."""
+
     def execution_latency(self, seconds: float) -> None:
         """Observe arrival of the signal to the last moment before sending."""
 

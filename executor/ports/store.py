@@ -69,6 +69,8 @@ class MarketView:
     limits: Mapping[str, str]
     pnl_key: str
     daily_pnl: str | None
+    transactions: int  # instructions sent in this clock hour
+    transactions_key: str
     breaker: Mapping[str, str]
     failures: int  # counted since the last success, trip and reset, within the window
     failures_since: str  # lower bound of that count, a score of `failed:orders`
@@ -108,6 +110,8 @@ class Change:
     failure: Failure | None = None
     trip: str = ""  # why the breaker trips in this step
     reset_breaker: bool = False
+    transactions: int = 0  # instructions that are about to be sent
+    transactions_max: int | None = None  # most of a clock hour, these included
     success_at: int = 0  # start of a call that placed something: failures before it no longer count
 
 

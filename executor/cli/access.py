@@ -4,7 +4,9 @@ Invariants: who looks is told when the db belongs to another identity, who acts 
 and die with it; its log lines go to stderr, and what it did also to the log file where that is on.
 """
 
+import getpass
 import logging
+import socket
 from typing import Final
 
 from executor import wiring
@@ -87,6 +89,14 @@ def mismatch(given: Settings, owner: str | None) -> str:
         f"this Redis db belongs to {owner!r} and the settings say {given.identity!r}: "
         "use the settings that its workers run with, or another db (EXECUTOR_REDIS__URL)"
     )
+
+
+def person() -> str:
+    """Name who runs this command, for the log."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # a container's user without a name
+        return f"somebody@{socket.gethostname()}"
 
 
 def _only(level: int) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from executor import wiring
-from executor.cli import processes, status
+from executor.cli import control, orders, processes, sending, status
 from executor.cli.console import DONE, INTERRUPTED, REFUSED, complain, say
 from executor.errors import ExecutorError, StoreUnavailable
 from executor.urls import mask_url
@@ -46,9 +46,8 @@ def main(
     del version
 
 
-app.command()(processes.bridge)
-app.add_typer(processes.sandbox, name="sandbox")
-status.register(app)
+for group in (status, control, orders, sending, processes):
+    group.register(app)
 
 
 def run() -> None:

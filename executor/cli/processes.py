@@ -115,3 +115,9 @@ def _amount(text: str) -> Decimal:
     if not (amount.is_finite() and 0 <= amount <= 10**9):
         raise typer.BadParameter("an amount such as 10000 is expected", param_hint="--balance")
     return amount
+
+
+def register(app: typer.Typer) -> None:
+    """Give the commands to the program."""
+    app.command(epilog="Metrics and health: EXECUTOR_METRICS__BRIDGE_PORT, 0 for none.")(bridge)
+    app.add_typer(sandbox, name="sandbox")

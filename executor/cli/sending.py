@@ -1,0 +1,125 @@
+"""`executor send`: publish signals from a file, after reading them as the bridge will.
+
+Invariant: nothing is published unless every signal of the file is well formed; each is sent as it is written.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final
+
+import typer
+
+from executor import keys
+from executor.adapters.redis_client import connect
+from executor.adapters.redis_console import publish
+from executor.cli.access import settings_to_act
+from executor.cli.console import complain, refuse, say
+from executor.domain.signal import MAX_BYTES, Signal, SignalKind, parse_signal
+from executor.errors import InvalidSignal
+
+_CHANNELS: Final = {SignalKind.SUREBET: keys.SUREBET_SIGNALS, SignalKind.STRATEGY: keys.STRATEGY_SIGNALS}
+_NAMES: Final = {
+    name: kind for kind, channel in _CHANNELS.items() for name in (kind.value, channel.partition(":")[2], channel)
+}
+_TELLING: Final = "backselectionid"  # only a surebet has it
+_MAX_FILE: Final = 100 * MAX_BYTES  # thousands of usual signals; more is some other file
+_SPACE: Final = " \t\r\n"
+
+
+def _kind(text: str) -> SignalKind:
+    kind = _NAMES.get(text.strip().lower())
+    if kind is None:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(_NAMES)}")
+    return kind
+
+
+def send(
+    file: Annotated[
+        typer.FileBinaryRead,
+        typer.Argument(metavar="FILE", help="One JSON object, an array, or one object after another; - is stdin."),
+    ],
+    *,
+    channel: Annotated[
+        SignalKind | None,
+        typer.Option(parser=_kind, metavar="surebet|strategy", help="By default told from the content."),
+    ] = None,
+) -> None:
+    """Publish trading signals, after validating all of them."""
+    try:
+        found = list(_split(file.read(_MAX_FILE + 1)))
+    except OSError as error:
+        refuse(f"{file.name} cannot be read: {error.strerror}")
+    except (ValueError, RecursionError) as error:
+        refuse(f"{file.name} holds no JSON that can be read: {error}")
+    signals = _validated(found, channel)
+    client = connect(settings_to_act().redis.url)
+    unheard = 0
+    for signal, text in signals:
+        receivers = publish(client, _CHANNELS[signal.kind], text)
+        say(f"{signal.signal_id}: {receivers} receivers on {_CHANNELS[signal.kind]}")
+        unheard += not receivers
+    if unheard:
+        refuse(
+            f"{unheard} of {len(signals)} signals were heard by nobody: start `executor bridge`, then send them again"
+        )
+
+
+def _split(raw: bytes) -> Iterator[tuple[Any, str]]:
+    """Yield every value of the file, decoded and as it is written.
+
+    Raises:
+        ValueError, RecursionError: there is none, or it is no JSON.
+    """
+    if len(raw) > _MAX_FILE:
+        raise ValueError(f"more than {_MAX_FILE} bytes")
+    text = raw.decode("utf-8-sig")
+    decoder = json.JSONDecoder()
+    at = _skip(text, 0)
+    if at == len(text):
+        raise ValueError("it is empty")
+    in_array = text[at] == "["
+    at = _skip(text, at + in_array)
+    while at < len(text) and not (in_array and text[at] == "]"):
+        value, end = decoder.raw_decode(text, at)
+        yield value, text[at:end]
+        at = _skip(text, end)
+        if in_array:
+            if text[at : at + 1] not in {",", "]"}:
+                raise ValueError(f"a comma or ] is expected at character {at}")
+            at = _skip(text, at + 1) if text[at] == "," else at
+    if in_array and text[at : at + 1] != "]":
+        raise ValueError("the array has no end")
+    if text[at + in_array :].strip(_SPACE):
+        raise ValueError("there is something after the array")
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _SPACE:
+        at += 1
+    return at
+
+
+def _validated(found: list[tuple[Any, str]], channel: SignalKind | None) -> list[tuple[Signal, str]]:
+    signals: list[tuple[Signal, str]] = []
+    wrong = 0
+    for number, (value, text) in enumerate(found, 1):
+        try:
+            signals.append((parse_signal(channel or _guess(value), text.encode()), text))
+        except InvalidSignal as error:
+            wrong += 1
+            complain(f"signal {number}: {error}")
+    if wrong:
+        refuse(f"{wrong} of {len(found)} signals are malformed; nothing was published")
+    if not signals:
+        refuse("there is no signal in it")
+    return signals
+
+
+def _guess(value: object) -> SignalKind:
+    names = {str(name).replace("_", "").lower() for name in value} if isinstance(value, Mapping) else set()
+    return SignalKind.SUREBET if _TELLING in names else SignalKind.STRATEGY
+
+
+def register(app: typer.Typer) -> None:
+    """Give the command to the program."""
+    app.command(epilog="Example: executor send signal.json\n\nExample: my-strategy | executor send -")(send)

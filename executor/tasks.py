@@ -23,14 +23,41 @@ from executor.engine import (
 from executor.engine.context import Engine, Step
 from executor.errors import Contended, ExecutorError, StoreUnavailable
 from executor.ports import SignalRecord
-from executor.wiring import desk, engine, settings
+from executor.wiring import desk, engine, failed_tasks, settings
 
 log = structlog.get_logger(__name__)
 
 RETRY_S: Final = 1  # others were faster, or Redis is away: the price is still there in a second
+_TRACEBACK: Final = 8000  # characters; its end says what went wrong
 RETRIES: Final = 300  # the longest validity; the deadline in the record ends it sooner
 
-_CHAIN: Final[dict[str, Any]] = {"bind": True, "max_retries": RETRIES, "throws": (Contended, StoreUnavailable)}
+
+class ChainTask(Task):  # type: ignore[misc]
+    """A chain's step: a failure for good is kept for a person."""
+
+    def on_failure(self, exc: Exception, task_id: str, args: tuple[Any, ...], kwargs: object, einfo: object) -> None:
+        """Keep what a person needs to understand it and to run it again."""
+        del kwargs
+        signal_id, market_id = (str(one) for one in (*args, "", "")[:2])  # whoever sent it may have sent anything
+        fields = {
+            "task": self.name,
+            "signal_id": signal_id,
+            "market_id": market_id,
+            "error": f"{type(exc).__name__}: {exc}",
+            "traceback": str(einfo)[-_TRACEBACK:],
+        }
+        try:
+            failed_tasks(settings()).keep(task_id, fields)
+        except StoreUnavailable as error:
+            log.error("failed_task_not_kept", task_id=task_id, error=str(error))  # noqa: TRY400
+
+
+_CHAIN: Final[dict[str, Any]] = {
+    "base": ChainTask,
+    "bind": True,
+    "max_retries": RETRIES,
+    "throws": (Contended, StoreUnavailable),
+}
 
 
 def _step(task: Task, work: Callable[[Engine, str, str], Step], signal_id: str, market_id: str) -> dict[str, object]:

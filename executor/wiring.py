@@ -11,6 +11,7 @@ from executor.adapters.ledger import SqlLedger
 from executor.adapters.paper import PaperExchange
 from executor.adapters.redis_client import connect
 from executor.adapters.redis_desk import RedisDesk
+from executor.adapters.redis_failed import FailedTasks
 from executor.adapters.redis_session import RedisTokenStore
 from executor.adapters.redis_state import RedisState
 from executor.adapters.redis_store import RedisStore, Retention
@@ -98,6 +99,11 @@ def state(given: Settings) -> RedisState:
         connect(given.redis.broker_url),
         breaker_window_s=given.risk.circuit_breaker_window_seconds,
     )
+
+
+def failed_tasks(given: Settings) -> FailedTasks:
+    """Return the chain tasks that failed for good."""
+    return FailedTasks(connect(given.redis.url))
 
 
 def ledger(given: Settings) -> SqlLedger:

@@ -1,1 +1,34 @@
-"""Fixtures shared by every test."""
+"""Fixtures shared by every test: one private Redis for the whole run, and the sandbox's."""
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from engine_rig import Rig
+
+from executor.cli.redis_server import PrivateRedis
+
+pytest_plugins = ["sandbox_fixtures"]
+
+
+@pytest.fixture(scope="session")
+def private_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """Return our own server; nobody else's is ever touched."""
+    with PrivateRedis(tmp_path_factory.mktemp("private-redis"), append_only=False) as running:
+        yield running
+
+
+@pytest.fixture
+def redis_client(private_redis: PrivateRedis) -> Iterator["redis.Redis"]:
+    """Return a client of an empty db 0 (state); db 1 (queues) is empty too."""
+    with redis.Redis.from_url(private_redis.url(1)) as broker:
+        broker.flushdb()
+    with redis.Redis.from_url(private_redis.url(0), decode_responses=True) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture
+def rig() -> Rig:
+    """Return an engine on fakes that may trade."""
+    return Rig()

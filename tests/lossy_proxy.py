@@ -1,0 +1,61 @@
+"""A TCP proxy before Redis that can lose a reply: the command is carried out, and the client never hears of it."""
+
+import contextlib
+import select
+import socket
+import threading
+from typing import Final, Self
+
+HOST: Final = "127.0.0.1"
+
+
+class LossyProxy:
+    """Passes bytes on both ways; `lose(marker)` swallows the reply to the next request that contains the marker."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server((HOST, 0))
+        self._marker = b""
+        self.lost = 0
+
+    @property
+    def url(self) -> str:
+        return f"redis://{HOST}:{self._listener.getsockname()[1]}/0"
+
+    def lose(self, marker: bytes) -> None:
+        self._marker = marker
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        losing = False
+        with client, socket.create_connection((HOST, self._target)) as server, contextlib.suppress(OSError):
+            while True:
+                for source in select.select([client, server], [], [])[0]:
+                    data = source.recv(1 << 20)
+                    if not data:
+                        return
+                    if source is server:
+                        if losing:
+                            self.lost += 1
+                            return
+                        client.sendall(data)
+                    else:
+                        if self._marker and self._marker in data:
+                            self._marker, losing = b"", True
+                        server.sendall(data)

@@ -129,6 +129,11 @@ class SqlLedger:
         except (SQLAlchemyError, OSError) as error:
             raise LedgerUnavailable(f"ledger: {str(error).splitlines()[0]}") from error
 
+    def exists(self) -> bool:
+        """Tell whether there is something to read: a file that the first write makes may not be there yet."""
+        url = make_url(self._url)
+        return url.get_backend_name() != "sqlite" or (url.database is not None and Path(url.database).exists())
+
     def write(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
         """Book entries of the feed; one booked before changes nothing."""
 

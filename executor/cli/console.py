@@ -37,9 +37,9 @@ class Column:
     justify: Literal["left", "right"] = "left"
 
 
-def say(text: str, style: str = "") -> None:
+def say(text: str | Text, style: str = "") -> None:
     """Print a line."""
-    _out.print(Text(text, style), soft_wrap=True)
+    _out.print(Text(text, style) if isinstance(text, str) else text, soft_wrap=True)
 
 
 def warn(text: str) -> None:
@@ -71,9 +71,11 @@ def _plain(value: object) -> str:
 
 def show_table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
     """Print a table; a cell may have several lines."""
-    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    say(title, "bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
-        table.add_column(column.name, justify=column.justify, overflow="fold")
+        right = column.justify == "right"
+        table.add_column(column.name, justify=column.justify, overflow="fold", no_wrap=right)  # a number stays whole
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     _out.print(table)

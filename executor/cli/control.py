@@ -38,7 +38,7 @@ def halt(
     why = reason or "halted by a person"
     wiring.desk(given).set_trading(enabled=False, reason=why)
     say("trading is off; executor resume switches it on again")
-    log.warning("trading_halted", reason=why, by=person())
+    log.info("trading_halted", reason=why, by=person())
     if cancel:
         _cancel_all(given)
         return
@@ -66,7 +66,7 @@ def resume() -> None:
     given = settings_to_act()
     before = wiring.state(given).read()
     wiring.desk(given).set_trading(enabled=True, reason="resumed by a person")
-    log.warning("trading_resumed", was=why_not_trading(before) or "on", by=person())
+    log.info("trading_resumed", was=why_not_trading(before) or "on", by=person())
     say("trading is on")
     for problem in obstacles(wiring.state(given).read()):
         warn(f"but {problem}")
@@ -112,7 +112,7 @@ def show_limits(context: typer.Context, *, as_json: AsJson = False) -> None:
 )
 def set_limits(
     assignments: Annotated[
-        list[str], typer.Argument(metavar="NAME=VALUE...", help="Names as in `executor limits`, in any case.")
+        list[str], typer.Argument(metavar="NAME=VALUE", help="Names as in `executor limits`, in any case.")
     ],
 ) -> None:
     """Change limits, all of these or none; in force with the next signal."""
@@ -124,7 +124,7 @@ def set_limits(
     old = write_limits(connect(given.redis.url), wanted)
     for field, value in wanted.items():
         say(f"{field}: {old[field] or 'missing'} -> {value:f}")
-        log.warning("limit_changed", limit=field, old=old[field], new=f"{value:f}", by=person())
+        log.info("limit_changed", limit=field, old=old[field], new=f"{value:f}", by=person())
     for field, problem in wiring.state(given).read().limit_problems.items():
         if field not in wanted:
             warn(f"{problem}: every signal is rejected until it is set, too")

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from executor import wiring
-from executor.cli import control, orders, processes, sending, status
+from executor.cli import check, control, orders, processes, sending, status
 from executor.cli.console import DONE, INTERRUPTED, REFUSED, complain, say
 from executor.errors import ExecutorError, StoreUnavailable
 from executor.urls import mask_url
@@ -46,7 +46,7 @@ def main(
     del version
 
 
-for group in (status, control, orders, sending, processes):
+for group in (status, check, control, orders, sending, processes):
     group.register(app)
 
 

@@ -127,7 +127,7 @@ def _row(order: Order) -> Sequence[str | Text]:
 
 
 def cancel(
-    order_ids: Annotated[list[str] | None, typer.Argument(metavar="[ORDER_ID]...")] = None,
+    order_ids: Annotated[list[str] | None, typer.Argument(metavar="ORDER_ID")] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Every live order.")] = False,
 ) -> None:
@@ -142,7 +142,7 @@ def cancel(
     bad = [f"{one}: no such order" for one in asked if one not in {order.order_id for order in found}]
     bad += [f"{order.order_id}: {_no_cancel(order)}" for order in found if order.status is not OrderStatus.PENDING]
     if live:
-        log.warning("cancel_by_hand", order_ids=live, by=person())
+        log.info("cancel_by_hand", order_ids=live, by=person())
         take_back(mine, wiring.state(given), CancelReason.MANUAL, patience_s=_PATIENCE_S, only=live)
     for order in mine.store.orders(live):
         text = f"{order.order_id}: {order.status}, {money(order.size_matched)} of {money(order.size)} matched"
@@ -169,7 +169,8 @@ def _no_cancel(order: Order) -> str:
 def trades(*, limit: Limit = 50, as_json_: AsJson = False) -> None:
     """List what was matched and voided, newest first, from the ledger."""
     given = settings_to_read()
-    rows = wiring.ledger(given).entries(limit)
+    ledger = wiring.ledger(given)
+    rows = ledger.entries(limit) if ledger.exists() else []
     if as_json_:
         show_json([_trade_json(row) for row in rows])
         return
@@ -208,13 +209,13 @@ def _paper() -> None:
 
 
 @paper.command(epilog="Example: executor paper clear 1.200000000")
-def clear(market: Annotated[str | None, typer.Argument(metavar="[MARKET]")] = None) -> None:
+def clear(market: Annotated[str | None, typer.Argument(metavar="MARKET")] = None) -> None:
     """End paper positions now, with profit 0; by themselves they end after a day."""
     given = settings_to_act()
     if not given.trading.enable_paper_trading:
         refuse("the settings say live trading: there are no paper positions here")
     ended = end_paper_positions(engine(given), older_than_ms=0, market_id=market)
-    log.warning("paper_cleared", market_id=market or "all", orders=ended, by=person())
+    log.info("paper_cleared", market_id=market or "all", orders=ended, by=person())
     say(f"{ended} paper positions ended")
 
 

@@ -156,7 +156,11 @@ def _as_json(given: Settings, state: State) -> dict[str, Any]:
         "mode": "paper" if given.trading.enable_paper_trading else "live",
         "identity": state.identity,
         "settings_identity": given.identity,
-        "trading": {"enabled": state.trading_enabled, "value": state.trading, "why_not": why_not_trading(state)},
+        "trading": {
+            "enabled": state.trading_enabled,
+            "value": state.trading,
+            "why_not": why_not_trading(state) or None,
+        },
         "breaker": {
             "open": bool(state.breaker) and not state.trading_enabled,
             "trip": dict(state.breaker),

@@ -1,0 +1,79 @@
+"""The part of `executor check` that concerns the account: certificate, login, money.
+
+Invariant: one real login at most, and none when the db is another account's; the old session stays when it fails.
+Amounts in account currency.
+"""
+
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from executor.adapters.betfair_certificate import certificate_expiry, client_context
+from executor.adapters.redis_state import State
+from executor.cli.access import engine, mismatch
+from executor.cli.console import money
+from executor.cli.findings import FAIL, OK, SKIP, WARN, Finding
+from executor.errors import CertificateInvalid, ExecutorError, LoginRefused
+from executor.ports import Funds
+from executor.settings import Settings
+
+_SOON_DAYS: Final = 30  # time to make a new one and upload it
+_PAPER: Final = "paper trading needs none"
+
+
+def examine_certificate(given: Settings) -> Finding:
+    """Look at the client certificate: can it be used, by whom, and for how long."""
+    path = given.betfair.certificate_path
+    if given.trading.enable_paper_trading or path is None:
+        return Finding("certificate", SKIP, _PAPER)
+    try:
+        client_context(given.betfair)
+        left = certificate_expiry(given.betfair) - datetime.now(UTC)
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except (CertificateInvalid, OSError) as error:
+        return Finding("certificate", FAIL, str(error))
+    if left.days < _SOON_DAYS:
+        return Finding("certificate", WARN, f"{path} expires in {left.days} days", "make a new one and upload it")
+    if mode & 0o077:
+        what = f"{path} can be read by others (mode {mode:o})"
+        return Finding("certificate", WARN, what, "chmod 600: it holds the private key")
+    return Finding("certificate", OK, f"{path}, good for {left.days} days")
+
+
+def examine_exchange(given: Settings, state: State) -> Iterator[Finding]:
+    """Log in, read the account's money, compare the bankroll with it."""
+    if given.trading.enable_paper_trading:
+        yield Finding("login", SKIP, _PAPER)
+        return
+    if mismatch(given, state.identity):
+        yield Finding("login", SKIP, "not tried with another identity's settings")
+        return
+    exchange = engine(given).exchange
+    try:
+        exchange.reauthenticate(0)
+        funds = exchange.funds()
+    except ExecutorError as error:
+        yield Finding("login", FAIL, str(error), _login_advice(given, error))
+        return
+    yield Finding(
+        "login", OK, f"{given.betfair.username} at {given.betfair.api_url}, {money(funds.available)} available"
+    )
+    yield _bankroll(state, funds)
+
+
+def _login_advice(given: Settings, error: ExecutorError) -> str:
+    if isinstance(error, CertificateInvalid):
+        return ""
+    if isinstance(error, LoginRefused):
+        return "check user name, password and app key, and that the certificate is uploaded to this account"
+    return f"is {given.betfair.identity_cert_url} the right address, and can it be reached from here?"
+
+
+def _bankroll(state: State, funds: Funds) -> Finding:
+    balance = funds.available + funds.exposure
+    bankroll = state.limits.get("Bankroll")
+    if bankroll is not None and bankroll > balance:
+        what = f"Bankroll {money(bankroll)} exceeds the account's balance {money(balance)}"
+        return Finding("bankroll", WARN, what, "executor limits set Bankroll=...: risk per trade is a share of it")
+    return Finding("bankroll", OK, f"balance {money(balance)}")

@@ -15,6 +15,7 @@ import structlog
 from celery import Celery, signals
 
 from executor import exporter, wiring
+from executor.engine import reconciliation
 from executor.errors import ExecutorError, StoreUnavailable
 from executor.logs import configure_logging
 
@@ -77,17 +78,25 @@ def _check(**_: object) -> None:
             _stop_serving.append(stop)
     except ExecutorError as error:
         _refuse(error)
+    _start_up()
+
+
+def _start_up() -> None:
+    """Log in and poll once before the first message is taken: what waited meanwhile is to meet reconciled orders."""
+    try:
+        engine = wiring.engine()
+        engine.exchange.prepare()
+        with engine.desk.single_flight("poll_orders") as ours:
+            if ours:
+                reconciliation.poll(engine)
+    except ExecutorError as error:  # polls go on trying, and nothing is placed until one succeeds
+        log.error("exchange_not_ready", error=str(error), hint="executor check")  # noqa: TRY400 - no traceback
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _warm_up(**_: object) -> None:
     threading.Thread(target=beat_heart, args=("worker", _stopping), daemon=True).start()
-    try:
-        wiring.engine().exchange.prepare()
-    except ExecutorError as error:  # polls go on trying, and nothing is placed until one succeeds
-        log.error("exchange_not_ready", error=str(error), hint="executor check")  # noqa: TRY400 - no traceback
-    for task in ("executor.poll_orders", "executor.refresh_account"):  # starting up is one poll
-        app.send_task(task, expires=60)
+    app.send_task("executor.refresh_account", expires=60)  # status and metrics need not wait a minute for it
 
 
 @signals.beat_init.connect  # type: ignore[untyped-decorator]

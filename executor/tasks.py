@@ -20,7 +20,7 @@ from executor.engine import (
     upkeep,
     validation,
 )
-from executor.engine.context import Engine, Step
+from executor.engine.context import Engine
 from executor.errors import Contended, ExecutorError, StoreUnavailable
 from executor.ports import SignalRecord
 from executor.wiring import desk, engine, failed_tasks, settings
@@ -60,31 +60,36 @@ _CHAIN: Final[dict[str, Any]] = {
 }
 
 
-def _step(task: Task, work: Callable[[Engine, str, str], Step], signal_id: str, market_id: str) -> dict[str, object]:
+def _step(task: Task, work: Callable[[Engine, str, str], object], signal_id: str, market_id: str) -> str:
     try:
-        return work(engine(), signal_id, market_id).as_json()
+        return str(work(engine(), signal_id, market_id))
     except (Contended, StoreUnavailable) as error:
         log.warning("step_postponed", task=task.name, signal_id=signal_id, error=str(error))
         raise task.retry(exc=error, countdown=RETRY_S) from error
 
 
 @app.task(name="executor.validate_risk", **_CHAIN)  # type: ignore[untyped-decorator]
-def validate_risk(self: Task, signal_id: str, market_id: str) -> dict[str, object]:
+def validate_risk(self: Task, signal_id: str, market_id: str) -> str:
     """Decide whether a signal's orders may be placed, and reserve their exposure."""
     return _step(self, validation.validate, signal_id, market_id)
 
 
 @app.task(name="executor.place_order", **_CHAIN)  # type: ignore[untyped-decorator]
-def place_order(self: Task, signal_id: str, market_id: str) -> dict[str, object]:
+def place_order(self: Task, signal_id: str, market_id: str) -> str:
     """Send an accepted signal's orders to the exchange, at most once."""
     return _step(self, placement.place, signal_id, market_id)
 
 
 @app.task(name="executor.log_trade", **_CHAIN)  # type: ignore[untyped-decorator]
-def log_trade(self: Task, signal_id: str, market_id: str) -> dict[str, object]:
+def log_trade(self: Task, signal_id: str, market_id: str) -> str:
     """Put what the exchange matched into the ledger."""
-    del self, market_id
-    return {"signal_id": signal_id, "ledger": accounting.write_ledger(engine())}
+    return _step(self, _log, signal_id, market_id)
+
+
+def _log(mine: Engine, signal_id: str, _market_id: str) -> str:
+    written = accounting.write_ledger(mine)
+    record = mine.store.signal(signal_id)
+    return f"{record.status if record else 'UNKNOWN_SIGNAL'}, {written} ledger entries written"
 
 
 def dispatch(record: SignalRecord) -> None:

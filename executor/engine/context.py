@@ -55,7 +55,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a chain's step found or did, for the next step's log and for a person's eyes in Flower."""
+    """What a chain's step found or did, for a person's eyes in Flower."""
 
     signal_id: str
     market_id: str
@@ -64,17 +64,11 @@ class Step:
     detail: str = ""
     orders: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, object]:
-        """Return it as a task's result, without what is empty."""
-        shown = {
-            "signal_id": self.signal_id,
-            "market_id": self.market_id,
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "detail": self.detail,
-            "orders": list(self.orders),
-        }
-        return {name: value for name, value in shown.items() if value}
+    def __str__(self) -> str:
+        """Say it in one line, the verdict first."""
+        said = f"{self.verdict} {self.reason}".strip()
+        said = f"{said}: {self.detail}" if self.detail else said
+        return f"{said} ({', '.join(self.orders)})" if self.orders else said
 
 
 def step(record: SignalRecord, note: str = "") -> Step:

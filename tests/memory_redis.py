@@ -92,6 +92,7 @@ class MemoryStore:
                 self._m.seen[dedup_id] = (bridge, token, known, until)
             return (Recorded.REPEAT if bridge == record.bridge else Recorded.ELSEWHERE), known
         if record.signal_id in self._m.signals:
+            self._m.seen[dedup_id] = (record.bridge, "-", record.signal_id, until)
             return Recorded.REPEAT, record.signal_id
         self._m.signals[record.signal_id] = record
         self._m.seen[dedup_id] = (record.bridge, record.token, record.signal_id, until)

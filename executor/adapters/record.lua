@@ -1,16 +1,21 @@
 -- Writes a signal's record unless the message is known.
 -- KEYS: seen, record, open signals.  ARGV: value of seen (unique to this message), record JSON, seen TTL, 1 to renew,
--- record TTL (0: none), score in the open set (empty: terminal already).
--- Returns false when written, else what `seen` holds ('' when only the record is left).
+-- record TTL (0: none), score in the open set (empty: terminal already), value of seen for who met the record only.
+-- Returns false when written, else what `seen` holds; a record that outlived its `seen` is met by the caller, and by
+-- nobody after it, so that a repeat is told once and not lost.
 local seen = redis.call('GET', KEYS[1])
 if seen == ARGV[1] then
   return false
 end
-if seen or redis.call('EXISTS', KEYS[2]) == 1 then
-  if seen and ARGV[4] == '1' then
+if not seen and redis.call('EXISTS', KEYS[2]) == 1 then
+  redis.call('SET', KEYS[1], ARGV[7], 'EX', ARGV[3])
+  return ARGV[7]
+end
+if seen then
+  if ARGV[4] == '1' then
     redis.call('EXPIRE', KEYS[1], ARGV[3])
   end
-  return seen or ''
+  return seen
 end
 if ARGV[6] ~= '' then
   redis.call('ZADD', KEYS[3], ARGV[6], string.sub(KEYS[2], 8))

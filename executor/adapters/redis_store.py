@@ -67,12 +67,13 @@ class RedisStore:
                 int(renew),
                 self._keep.signal_s if terminal else 0,
                 "" if terminal else record.updated_at,
+                f"{record.bridge} - {record.signal_id}",
             ],
         )
         if answer is None:
             return Recorded.NEW, record.signal_id
         bridge, _, rest = str(answer).partition(" ")
-        known_as = rest.partition(" ")[2] or record.signal_id
+        known_as = rest.partition(" ")[2]
         return (Recorded.ELSEWHERE if bridge != record.bridge else Recorded.REPEAT), known_as
 
     @guarded

@@ -93,7 +93,7 @@ def pnl_daily(day: str) -> str:
 
 
 def settlements(day: str) -> str:
-    """Name the hash bet id -> net profit of a UTC day; TTL 8 days."""
+    """Name the hash bet id -> net profit of a UTC day; TTL 100 days."""
     return f"executor:settlements:{day}"
 
 

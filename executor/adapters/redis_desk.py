@@ -5,11 +5,12 @@ P&L is a sum over per-bet records each time it is written; a lock here saves wor
 """
 
 import json
+import re
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, cast
 
 from redis import Redis
@@ -20,12 +21,16 @@ from executor.adapters.redis_client import guarded, script, store_errors
 from executor.domain.money import ZERO
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import iso
+from executor.errors import StoreUnavailable
 from executor.ports import Funds
 
 _DAILY_S: Final = 48 * 3600  # contract section 4
-_SETTLEMENTS_S: Final = 8 * 24 * 3600  # longer than any overlap of settlement reads
+# A day is summed up from all its bets each time one of them changes, so they must outlive any outage and correction.
+_SETTLEMENTS_S: Final = 100 * 24 * 3600
 _KEEP_TRADES_MS: Final = 7 * 24 * 3600 * 1000  # contract section 4
 _LOCK_S: Final = 15  # a killed holder must not stop the poll for as long as `executor:reconciled` lasts, 20 s
+_MOMENT: Final = re.compile("[0-9]{1,15}", re.ASCII)  # ms
+_AHEAD_MS: Final = 60_000  # what the clocks of a Redis and its replacement may differ by
 _CONSUMER: Final = "ledger"  # one name: entries that a killed writer had read are read again first
 
 # Compare-and-delete: only the holder of a lock may free it.
@@ -38,10 +43,11 @@ _RENEW: Final = (
 class RedisDesk:
     """`Desk` on one Redis db; `broker` is the db of the queues."""
 
-    def __init__(self, client: "Redis", broker: "Redis", identity: str) -> None:
+    def __init__(self, client: "Redis", broker: "Redis", identity: str, *, lock_s: int = _LOCK_S) -> None:
         self._redis = client
         self._broker = broker
         self._identity = identity
+        self._lock_s = lock_s
         self._first_start = client.register_script(script("first_start"))
         self._trip = client.register_script(script("trip"))
 
@@ -130,8 +136,9 @@ class RedisDesk:
     @guarded
     def settled_at(self) -> int | None:
         """Return when settlements were last read completely, or None when that is not known."""
-        text = self._get(keys.SETTLED_AT)
-        return int(text) if text is not None and text.isdecimal() else None
+        text = self._get(keys.SETTLED_AT) or ""
+        # A time to come would let every settlement until then go unread.
+        return int(text) if _MOMENT.fullmatch(text) and int(text) <= self._now() + _AHEAD_MS else None
 
     @guarded
     def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int) -> None:
@@ -140,7 +147,7 @@ class RedisDesk:
             self._redis.hset(keys.settlements(day), mapping=_mapping({bet: f"{net:f}" for bet, net in bets.items()}))
             self._redis.expire(keys.settlements(day), _SETTLEMENTS_S)
             held = cast("list[str]", self._redis.hvals(keys.settlements(day)))
-            self._put_day(day, sum(map(Decimal, held), ZERO))
+            self._put_day(day, _total(keys.settlements(day), held))
         self._put_total()
         self._redis.set(keys.SETTLED_AT, settled_at)
 
@@ -152,7 +159,7 @@ class RedisDesk:
 
     def _put_total(self) -> None:
         days = cast("list[str]", self._redis.hvals(keys.PNL_DAYS))
-        self._redis.set(keys.PNL_TOTAL, f"{sum(map(Decimal, days), ZERO):f}")
+        self._redis.set(keys.PNL_TOTAL, f"{_total(keys.PNL_DAYS, days):f}")
 
     @guarded
     def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
@@ -176,8 +183,10 @@ class RedisDesk:
                 raise
         for start in ("0", ">"):  # first what was read before and never acknowledged
             answer = self._redis.xreadgroup(keys.TRADES_GROUP, _CONSUMER, {keys.TRADES: start}, count=count)
-            entries = [entry for entry in _entries(answer) if entry[1]]
-            if entries:
+            found = _entries(answer)
+            if gone := [entry for entry, fields in found if not fields]:  # deleted by hand since it was read
+                self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *gone)
+            if entries := [entry for entry in found if entry[1]]:
                 return entries
         return []
 
@@ -235,7 +244,7 @@ class RedisDesk:
         token = secrets.token_hex(8)
         key = keys.task_lock(task)
         with store_errors():
-            ours = bool(self._redis.set(key, token, nx=True, ex=_LOCK_S))
+            ours = bool(self._redis.set(key, token, nx=True, ex=self._lock_s))
         if not ours:
             yield False
             return
@@ -250,9 +259,9 @@ class RedisDesk:
                 self._redis.eval(_UNLOCK, 1, key, token)
 
     def _renew(self, key: str, token: str, done: threading.Event) -> None:
-        while not done.wait(_LOCK_S / 3):
+        while not done.wait(self._lock_s / 3):
             with suppress(RedisError):
-                self._redis.eval(_RENEW, 1, key, token, str(_LOCK_S))
+                self._redis.eval(_RENEW, 1, key, token, str(self._lock_s))
 
     @guarded
     def queue_length(self, queue: str) -> int:
@@ -273,6 +282,16 @@ class RedisDesk:
     def market_type(self, market_id: str) -> str:
         """Return a market's type, `unknown` until it has been looked up."""
         return cast("str | None", self._redis.hget(keys.MARKET_TYPES, market_id)) or "unknown"
+
+
+def _total(key: str, amounts: Sequence[str]) -> Decimal:
+    try:
+        total = sum(map(Decimal, amounts), ZERO)
+    except InvalidOperation:
+        total = Decimal("NaN")
+    if not total.is_finite():
+        raise StoreUnavailable(f"{key} in Redis holds what is no amount")
+    return total
 
 
 def _mapping(values: Mapping[str, str]) -> dict[Any, Any]:

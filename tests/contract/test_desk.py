@@ -1,0 +1,276 @@
+"""The desk's promises, the same for the one in memory and the one on Redis."""
+
+import threading
+import time
+from decimal import Decimal
+
+import pytest
+import redis
+from factories import LIMITS, make_order
+from sandbox_client import wait_for
+from store_worlds import IDENTITY, World, memory_world, redis_world
+
+from executor import keys
+from executor.adapters.redis_desk import RedisDesk
+from executor.domain.risk import LIMIT_FIELDS
+from executor.domain.times import day
+from executor.ports import Funds
+
+SETTINGS = {attribute: Decimal(LIMITS[name]) for name, attribute in LIMIT_FIELDS.items()}
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(params=["memory", "redis"])
+def world(request: pytest.FixtureRequest) -> World:
+    if request.param == "memory":
+        return memory_world()
+    return redis_world(request.getfixturevalue("redis_client"))
+
+
+def pnl(world: World) -> str | None:
+    return world.store.view("1.1").daily_pnl
+
+
+# --- whose db, and the first start ------------------------------------------------------------------------------------
+
+
+def test_a_db_belongs_to_the_first_who_claims_it(world: World) -> None:
+    assert world.desk.claim_identity() == IDENTITY
+    world.put("identity", "live somebody")
+    assert world.desk.claim_identity() == "live somebody"
+
+
+@pytest.mark.parametrize(
+    ("ours", "held", "enabled"), [(False, None, True), (True, None, False), (False, "false", False)]
+)
+def test_trading_is_enabled_on_a_first_start_only(world: World, held: str | None, *, ours: bool, enabled: bool) -> None:
+    world.put("trading", held)
+    assert not world.desk.is_started()
+    assert world.desk.first_start(anything_of_ours=ours) is enabled
+    assert world.trading() == ("true" if enabled else held)
+    assert world.desk.is_started()
+
+
+def test_a_kill_switch_that_got_lost_stays_off(world: World) -> None:
+    assert world.desk.first_start(anything_of_ours=False)
+    world.put("trading", None)
+    assert not world.desk.first_start(anything_of_ours=False)
+    assert world.trading() is None
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_settings_fill_an_empty_hash_and_say_what_they_changed(world: World) -> None:
+    changed = world.desk.apply_limits(SETTINGS)
+    assert changed == {name: (None, value) for name, value in LIMITS.items()}
+    assert world.store.view("1.1").limits == LIMITS
+    assert world.desk.apply_limits(SETTINGS) == {}
+
+
+def test_a_limit_that_a_person_set_outlives_a_restart(world: World) -> None:
+    world.desk.apply_limits(SETTINGS)
+    world.put("limits", {**LIMITS, "MaxStakePerOrder": "7"})
+    assert world.desk.apply_limits(SETTINGS) == {}
+    assert world.store.view("1.1").limits["MaxStakePerOrder"] == "7"
+
+
+def test_a_setting_that_changed_overwrites_its_limit_and_no_other(world: World) -> None:
+    world.desk.apply_limits(SETTINGS)
+    world.put("limits", {**LIMITS, "MaxStakePerOrder": "7", "Bankroll": "1"})
+    changed = world.desk.apply_limits({**SETTINGS, "max_stake_per_order": Decimal(8)})
+    assert changed == {"MaxStakePerOrder": ("7", "8")}
+    assert world.store.view("1.1").limits == {**LIMITS, "MaxStakePerOrder": "8", "Bankroll": "1"}
+
+
+def test_a_limit_that_is_missing_comes_back_from_the_settings(world: World) -> None:
+    world.desk.apply_limits(SETTINGS)
+    world.put("limits", {name: value for name, value in LIMITS.items() if name != "Bankroll"})
+    assert world.desk.apply_limits(SETTINGS) == {"Bankroll": (None, "10000")}
+
+
+# --- P&L --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_profit_booked_again_is_booked_once(world: World) -> None:
+    now = world.store.now()
+    today = day(now)
+    assert (pnl(world), world.desk.settled_at()) == (None, None)
+    for bets in ({"a": Decimal("5.00")}, {"a": Decimal("5.00")}, {"b": Decimal("-7.50")}):
+        world.desk.book_profits({today: bets}, settled_at=now)
+    assert (pnl(world), world.desk.settled_at()) == ("-2.50", now)
+
+
+def test_a_bet_settled_again_on_another_day_counts_there_only(world: World) -> None:
+    now = world.store.now()
+    world.desk.book_profits({day(now): {"a": Decimal("5.00")}}, settled_at=now)
+    world.desk.book_profits({day(now): {"a": Decimal(0)}, day(now - DAY_MS): {"a": Decimal(-5)}}, settled_at=now)
+    assert Decimal(pnl(world) or "1") == 0
+
+
+def test_what_the_ledger_knows_comes_back_and_overwrites_nothing(world: World) -> None:
+    now = world.store.now()
+    today, yesterday = day(now), day(now - DAY_MS)
+    world.desk.restore_pnl({today: {"a": Decimal("3.00")}, yesterday: {"b": Decimal("4.00")}})
+    assert (pnl(world), world.desk.settled_at()) == ("3.00", None)
+    world.desk.book_profits({today: {"a": Decimal("1.00")}}, settled_at=now)
+    world.desk.restore_pnl({today: {"a": Decimal("9.00")}})
+    assert pnl(world) == "1.00"
+
+
+# --- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_complete_read_is_due_until_it_is_done(world: World) -> None:
+    assert world.desk.full_read_due(60)
+    world.desk.full_read_done()
+    assert not world.desk.full_read_due(60)
+
+
+def test_market_types_are_asked_for_once(world: World) -> None:
+    assert world.desk.unknown_markets() == []
+    world.save(make_order(market_id="1.7"), market_id="1.7")
+    world.save(make_order(order_id="o", market_id="1.8"), market_id="1.8")
+    assert world.desk.unknown_markets() == ["1.7", "1.8"]
+    world.desk.save_market_types({"1.7": "WIN"})
+    world.desk.save_market_types({})
+    assert world.desk.unknown_markets() == ["1.8"]
+
+
+def test_a_lock_is_held_by_one_until_it_is_given_back(world: World) -> None:
+    with world.desk.single_flight("poll") as first, world.desk.single_flight("poll") as second:
+        assert (first, second) == (True, False)
+        with world.desk.single_flight("other") as other:
+            assert other
+    with world.desk.single_flight("poll") as again:
+        assert again
+
+
+def test_a_task_that_fails_gives_its_lock_back(world: World) -> None:
+    with pytest.raises(KeyError), world.desk.single_flight("poll"):
+        raise KeyError
+    with world.desk.single_flight("poll") as ours:
+        assert ours
+
+
+# --- on Redis only: time really passes --------------------------------------------------------------------------------
+
+
+def test_a_long_task_keeps_its_lock_and_a_killed_one_loses_it(redis_client: "redis.Redis") -> None:
+    desk, other = (RedisDesk(redis_client, redis_client, IDENTITY, lock_s=1) for _ in range(2))
+    with desk.single_flight("poll"):
+        ends = time.monotonic() + 1.5
+        while time.monotonic() < ends:
+            with other.single_flight("poll") as ours:
+                assert not ours
+            time.sleep(0.1)
+    redis_client.set(keys.task_lock("poll"), "somebody who was killed", ex=1)
+
+    def free() -> bool:
+        with other.single_flight("poll") as ours:
+            return ours
+
+    wait_for(free, 3)
+
+
+def test_a_lock_that_somebody_else_took_over_is_left_alone(redis_client: "redis.Redis") -> None:
+    desk = RedisDesk(redis_client, redis_client, IDENTITY, lock_s=1)
+    with desk.single_flight("poll"):
+        redis_client.set(keys.task_lock("poll"), "theirs", ex=60)
+        time.sleep(0.5)  # a renewal is due after a third of a second
+        assert redis_client.ttl(keys.task_lock("poll")) > 50
+    assert redis_client.get(keys.task_lock("poll")) == "theirs"
+
+
+def test_no_thread_is_left_behind(redis_client: "redis.Redis") -> None:
+    desk = RedisDesk(redis_client, redis_client, IDENTITY)
+    before = threading.active_count()
+    for _ in range(20):
+        with desk.single_flight("poll"):
+            pass
+    wait_for(lambda: threading.active_count() <= before)
+
+
+def test_profits_are_seen_with_redis_cli(redis_client: "redis.Redis") -> None:
+    world = redis_world(redis_client)
+    now = world.store.now()
+    days = {day(now): {"a": Decimal("5.00"), "b": Decimal("-1.50")}, day(now - DAY_MS): {"c": Decimal("2.00")}}
+    world.desk.book_profits(days, settled_at=now)
+    assert redis_client.get(keys.pnl_daily(day(now))) == "3.50"
+    assert redis_client.get(keys.PNL_TOTAL) == "5.50"
+    assert 47 * 3600 < redis_client.ttl(keys.pnl_daily(day(now))) <= 48 * 3600
+
+
+def test_a_day_that_is_corrected_late_keeps_its_other_bets(redis_client: "redis.Redis") -> None:
+    world = redis_world(redis_client)
+    now = world.store.now()
+    days = {day(now): {"a": Decimal("5.00"), "b": Decimal("-1.50")}}
+    world.desk.book_profits(days, settled_at=now)
+    assert redis_client.ttl(keys.settlements(day(now))) > 60 * 86_400, "the exchange settles again, and we may be down"
+
+
+@pytest.mark.parametrize("text", ["soon", "", "-5", "1e3", "9" * 30, "٣"])
+def test_a_settlement_time_that_is_none_is_unknown(redis_client: "redis.Redis", text: str) -> None:
+    redis_client.set(keys.SETTLED_AT, text)
+    assert redis_world(redis_client).desk.settled_at() is None
+
+
+def test_settlements_are_not_read_from_the_future(redis_client: "redis.Redis") -> None:
+    world = redis_world(redis_client)
+    redis_client.set(keys.SETTLED_AT, world.store.now() + 2 * DAY_MS)
+    assert world.desk.settled_at() is None
+
+
+def test_the_feed_keeps_a_week_and_whatever_the_ledger_has_not_got(redis_client: "redis.Redis") -> None:
+    desk = RedisDesk(redis_client, redis_client, IDENTITY)
+    old = int(time.time() * 1000) - 8 * DAY_MS
+    # Approximate trimming works by nodes of 100 entries.
+    for at in range(600):
+        redis_client.xadd(keys.TRADES, {"type": "fill", "n": at}, id=f"{old + at}-1")
+    first = desk.read_trades(400)
+    assert len(first) == 400
+    desk.acknowledge_trades([one for one, _ in first[250:]])
+    assert redis_client.xlen(keys.TRADES) == 600, "the oldest 250 are not acknowledged"
+    assert desk.read_trades(400)[0][0] == first[0][0]
+    desk.acknowledge_trades([one for one, _ in first[:250]])
+    kept = redis_client.xlen(keys.TRADES)
+    assert 200 <= kept < 600, "those that nobody has read stay, most others go"
+    assert len(desk.read_trades(400)) == 200
+
+
+def test_an_entry_that_somebody_deleted_does_not_hold_the_feed_up(redis_client: "redis.Redis") -> None:
+    desk = RedisDesk(redis_client, redis_client, IDENTITY)
+    ids = [redis_client.xadd(keys.TRADES, {"type": "fill"}) for _ in range(3)]
+    assert len(desk.read_trades(2)) == 2
+    redis_client.xdel(keys.TRADES, ids[0])
+    entries = desk.read_trades(2)
+    assert [one for one, _ in entries] == [ids[1]]
+    desk.acknowledge_trades([one for one, _ in entries])
+    assert [one for one, _ in desk.read_trades(2)] == [ids[2]]
+    desk.acknowledge_trades([str(ids[2])])
+    assert redis_client.xpending(keys.TRADES, keys.TRADES_GROUP)["pending"] == 0
+
+
+def test_controls_are_announced(redis_client: "redis.Redis") -> None:
+    world = redis_world(redis_client)
+    with redis_client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
+        pubsub.subscribe(keys.KILL_SWITCH)
+        pubsub.get_message(timeout=2)
+        world.desk.first_start(anything_of_ours=False)
+        world.desk.alert("unknown_orders", {"count": "1"})
+        heard = [pubsub.get_message(timeout=2) for _ in range(2)]
+    assert ["first start" in str(heard[0]), "unknown_orders" in str(heard[1])] == [True, True]
+
+
+def test_the_account_is_seen_with_redis_cli(redis_client: "redis.Redis") -> None:
+    world = redis_world(redis_client)
+    world.desk.save_account(Funds(Decimal("900.00"), Decimal("100.00")))
+    held = redis_client.hgetall(keys.ACCOUNT)
+    assert (held["available"], held["exposure"], held["balance"]) == ("900.00", "100.00", "1000.00")
+
+
+def test_a_queue_is_as_long_as_its_list(redis_client: "redis.Redis") -> None:
+    desk = RedisDesk(redis_client, redis_client, IDENTITY)
+    assert desk.queue_length("signals") == 0
+    redis_client.lpush("signals", "a", "b")
+    assert desk.queue_length("signals") == 2

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
@@ -59,14 +60,23 @@ def free_port() -> int:
 class PrivateRedis:
     """One server process, its port fixed for its life, so that it can be stopped or killed and started again.
 
-    Use it as a context manager or call `start` and `stop`. With `append_only` its data survive `kill`.
+    Use it as a context manager or call `start` and `stop`. With `append_only` its data survive `kill`. `first` is what
+    the new process runs before the server.
     """
 
-    def __init__(self, data_dir: Path, *, port: int | None = None, append_only: bool = True) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int | None = None,
+        append_only: bool = True,
+        first: Callable[[], None] | None = None,
+    ) -> None:
         self.data_dir = data_dir
         self.port = port or free_port()
         self.log_file = data_dir / "redis.log"
         self._append_only = append_only
+        self._first = first
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, db: int = 0) -> str:
@@ -93,7 +103,12 @@ class PrivateRedis:
         with self.log_file.open("ab") as log:
             # Its own session: Ctrl-C in the terminal is for us, who stop it last.
             self._process = subprocess.Popen(  # noqa: S603 - a fixed program and arguments of ours, no shell
-                self._command(program), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._command(program),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=self._first,  # noqa: PLW1509 - the caller's, who knows his threads
             )
         try:
             self._wait_until_it_answers()

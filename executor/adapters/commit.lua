@@ -44,7 +44,7 @@ if request.marked then
     return 0
   end
 end
--- The truth is written last: a projection of the wrong type stops the commit before anything that counts is changed.
+-- The truth is written last: a key of the wrong type stops the commit before anything that counts is changed.
 for _, write in ipairs(request.writes) do
   if write[1] == '=ZCARD' then
     redis.call('SET', write[2], redis.call('ZCARD', write[3]))

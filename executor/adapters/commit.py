@@ -1,7 +1,8 @@
 """What one commit compares and writes, as the commands that `commit.lua` runs.
 
 Owns the indexes and projections: which sets an order is in, what `risk:exposure`, `exposure` and `positions` hold after
-the change. The order of writes matters: projections first, the truth last.
+the change. The order of writes matters: Redis takes back nothing of a script that fails, so what may fail (a key of a
+wrong type) comes first and the records, which are plain SETs, come last: the truth changes wholly or not at all.
 """
 
 import json
@@ -29,19 +30,20 @@ _FAILURES_S: Final = 24 * 3600
 
 @dataclass
 class Request:
-    """The arguments of `commit.lua`; `key` holds `value` once it has run."""
+    """The arguments of `commit.lua`; `key` holds `value` once it has run, by the last of the records."""
 
     key: str
     value: str
     checks: list[list[object]] = field(default_factory=list)
     writes: list[Command] = field(default_factory=list)
+    records: list[Command] = field(default_factory=list)  # written after all else
     before: int | None = None  # Redis TIME in ms
     cap: tuple[str, int] | None = None  # key of a number, and the most it may be
     marked: str | None = None  # key that must hold a mark of this run of the server
 
     def as_json(self) -> dict[str, object]:
         """Return it in the script's shape."""
-        body: dict[str, object] = {"checks": self.checks, "writes": self.writes}
+        body: dict[str, object] = {"checks": self.checks, "writes": [*self.writes, *self.records]}
         limits = {"before": self.before, "marked": self.marked, "cap": self.cap}
         return {**body, **{name: value for name, value in limits.items() if value is not None}}
 
@@ -50,10 +52,10 @@ class Request:
         key = keys.signal(record.signal_id)
         if record.status in TERMINAL:
             self.writes.append(["ZREM", keys.SIGNALS_OPEN, record.signal_id])
-            self.writes.append(["SET", key, encode(record), "EX", keep_s])
+            self.records.append(["SET", key, encode(record), "EX", keep_s])
         else:
             self.writes.append(["ZADD", keys.SIGNALS_OPEN, record.updated_at, record.signal_id])
-            self.writes.append(["SET", key, encode(record)])
+            self.records.append(["SET", key, encode(record)])
 
 
 def _checks(view: MarketView, change: Change, identity: str, request: Request) -> None:
@@ -120,7 +122,7 @@ def _order(order: Order, identity: str, keep_s: int, request: Request) -> None:
     add(["ZADD", keys.ORDERS_RECENT, order.created_at, name])
     add(["PUBLISH", keys.ORDER_UPDATES, order_fields(order, identity)])
     record: Command = ["SET", keys.order(name), encode(order)]
-    add([*record, "EX", keep_s] if order.is_over else record)
+    request.records.append([*record, "EX", keep_s] if order.is_over else record)
 
 
 def _breaker(view: MarketView, change: Change, identity: str, request: Request) -> None:
@@ -163,12 +165,12 @@ def request_for(view: MarketView, change: Change, identity: str, token: str, sig
     if change.transactions:
         request.writes.append(["INCRBY", view.transactions_key, change.transactions])
         request.writes.append(["EXPIRE", view.transactions_key, _HOURS_S])
-    for trade in change.trades:
+    for signal in reversed(signals):
+        request.signal(signal, signal_s)
+    for trade in change.trades:  # an entry cannot be taken back: the last of what may fail
         entry = trade_fields(trade, identity)
         request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
         request.writes.append(["PUBLISH", keys.TRADE_UPDATES, json.dumps(entry, separators=(",", ":"))])
-    for signal in reversed(signals):
-        request.signal(signal, signal_s)
     if change.orders:
-        request.writes.append(["SET", request.key, token, "EX", _REVISION_S])
+        request.records.append(["SET", request.key, token, "EX", _REVISION_S])
     return request

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from executor.domain.exposure import Position, SideTotal
-from executor.domain.money import Side
+from executor.domain.money import Side, parse_number
 from executor.domain.order import Order, OrderStatus, Trade, TradeKind
 from executor.domain.times import iso
 from executor.errors import StoreUnavailable
@@ -56,16 +56,35 @@ def _load(what: str, text: str) -> dict[str, Any]:
 
 _ORDER: Final = {field.name: field for field in fields(Order)}
 _SIGNAL: Final = {field.name: field for field in fields(SignalRecord)}
-_READ: Final[dict[object, Any]] = {Decimal: Decimal, Side: Side, OrderStatus: OrderStatus, SignalStatus: SignalStatus}
+_READ: Final[dict[object, Any]] = {Side: Side, OrderStatus: OrderStatus, SignalStatus: SignalStatus}
+_SIGNED: Final = frozenset({"profit", "commission"})
+_MAX_AMOUNT: Final = Decimal(10) ** 12  # whatever was multiplied to get it
+_MAX_WHOLE: Final = 2**63  # Betfair: selectionId is a long
+_MAX_MOMENT: Final = 10**14  # ms; what `iso` can write
+
+
+def _amount(name: str, text: object) -> Decimal:
+    value = parse_number(text) if isinstance(text, str) else _MAX_AMOUNT
+    if abs(value) >= _MAX_AMOUNT or (value < 0 and name not in _SIGNED):
+        raise ValueError(f"{name} is no amount")
+    return value
+
+
+def _whole(name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} is not a whole number")  # noqa: TRY004 - one error for whatever is wrong with a record
+    if not 0 <= value < (_MAX_MOMENT if name.endswith("_at") else _MAX_WHOLE):
+        raise ValueError(f"{name} is out of range")
+    return value
 
 
 def _read(field: Field[Any], value: Any) -> Any:  # noqa: ANN401 - JSON
     if field.type in _READ:
         return _READ[field.type](value)
+    if field.type is Decimal:
+        return _amount(field.name, value)
     if field.type is int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError("not a whole number")
-        return value
+        return _whole(field.name, value)
     if field.type is bool:
         return value is True
     return tuple(map(str, value)) if isinstance(value, list) else str(value)

@@ -153,7 +153,11 @@ class RedisState:
     def _failures(self, now: float, since: str | None) -> int:
         lower = now - self._window_s
         after = amount(since)
-        low = f"({after}" if after is not None and after > Decimal(str(lower)) else f"{lower:.3f}"
+        low = (
+            f"({after}"
+            if after is not None and Decimal(str(lower)) < after <= Decimal(str(now + 1))
+            else f"{lower:.3f}"
+        )
         try:
             return int(self._redis.zcount(keys.FAILED_ORDERS, low, "+inf"))
         except ResponseError:

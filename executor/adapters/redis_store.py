@@ -7,11 +7,13 @@ exposure and positions are computed from all orders of the market each time, nev
 
 import json
 import secrets
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import structlog
 from redis import Redis
 
 from executor import keys
@@ -20,7 +22,18 @@ from executor.adapters.records import decode_order, decode_signal, encode
 from executor.adapters.redis_client import guarded, script
 from executor.domain.order import Order
 from executor.domain.times import hour
+from executor.errors import StoreUnavailable
 from executor.ports import TERMINAL, Change, MarketView, Recorded, SignalRecord
+
+log = structlog.get_logger(__name__)
+
+
+def _count(text: str | None) -> int:
+    """Read a counter; one that cannot be read counts as full."""
+    try:
+        return int(text or 0)
+    except ValueError:
+        return sys.maxsize
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:
@@ -112,8 +125,8 @@ class RedisStore:
             args=[keys.order(""), self._keep.breaker_window_s, len(signal_ids)],
         )
         raw: list[Any] = cast("list[Any]", answer)
-        orders = [decode_order(text) for text in raw[12] if text]
-        signals = {one: text for one, text in zip(signal_ids, raw[11], strict=False) if text}
+        orders = [decode_order(text) for text in raw[12] if text is not None]
+        signals = {one: text for one, text in zip(signal_ids, raw[11], strict=False) if text is not None}
         return MarketView(
             market_id=market_id,
             revision=raw[10],
@@ -124,7 +137,7 @@ class RedisStore:
             limits=_pairs(raw[5]),
             pnl_key=pnl_key,
             daily_pnl=raw[6],
-            transactions=int(raw[13] or 0),
+            transactions=_count(raw[13]),
             transactions_key=transactions_key,
             breaker=_pairs(raw[7]),
             failures=int(raw[9]),
@@ -149,7 +162,7 @@ class RedisStore:
         found: list[Order] = []
         for at in range(0, len(wanted), 500):  # keeps one reply, and Redis's pause for it, small
             texts = cast("list[str | None]", self._redis.mget(wanted[at : at + 500]))
-            found += [decode_order(text) for text in texts if text]
+            found += [decode_order(text) for text in texts if text is not None]
         return found
 
     def _of(self, index: str) -> list[Order]:
@@ -178,4 +191,13 @@ class RedisStore:
         for signal_id, text in zip(ids, texts, strict=True):
             if text is None:  # its record is gone (a person's DEL): nothing is left to close
                 self._redis.zrem(keys.SIGNALS_OPEN, signal_id)
-        return [decode_signal(text) for text in texts if text]
+        return [record for record in map(_readable, texts) if record is not None]
+
+
+def _readable(text: str | None) -> SignalRecord | None:
+    """Read a signal's record; one that cannot be read must not keep the others from being swept."""
+    try:
+        return None if text is None else decode_signal(text)
+    except StoreUnavailable as error:
+        log.error("signal_not_readable", error=str(error), hint="delete its key, or repair it")  # noqa: TRY400
+        return None

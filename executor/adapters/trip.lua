@@ -1,14 +1,16 @@
 -- Trips the breaker when its condition holds and it is closed; returns the number of failures, or 0.
 -- KEYS: breaker, since, trading, failed orders, kill-switch channel.  ARGV: threshold, window in s, message, ISO time.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-local lower = redis.call('TIME')[1] - ARGV[2]
+local now = redis.call('TIME')[1]
+local lower = now - ARGV[2]
 local since = tonumber(redis.call('GET', KEYS[2]) or '')
 local low = string.format('%.3f', lower)
-if since and since > lower then low = string.format('(%.3f', since) end
+-- A success that is still to come would hide every failure until then.
+if since and since > lower and since <= now + 1 then low = string.format('(%.3f', since) end
 local count = redis.call('ZCOUNT', KEYS[4], low, '+inf')
 if count < tonumber(ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[1], 'time', ARGV[4], 'failures', count, 'reason', 'found by the watchdog')
-redis.call('SET', KEYS[2], redis.call('TIME')[1])
+redis.call('SET', KEYS[2], now)
 redis.call('SET', KEYS[3], 'false')
 redis.call('PUBLISH', KEYS[5], ARGV[3])
 return count

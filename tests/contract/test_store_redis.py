@@ -1,0 +1,419 @@
+"""What only Redis can show: what people read there, how long it stays, and what a lost reply does."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import redis
+from factories import LIMITS, NOW, make_order
+from lossy_proxy import LossyProxy
+from store_worlds import ALL_GATES, IDENTITY, MARKET, RETENTION, World, make_record, read_json, redis_world
+
+from executor import keys
+from executor.adapters.redis_client import connect
+from executor.adapters.redis_desk import RedisDesk
+from executor.adapters.redis_store import RedisStore
+from executor.cli.redis_server import PrivateRedis
+from executor.domain.money import Side
+from executor.domain.order import Order, OrderStatus, Trade, TradeKind
+from executor.errors import StoreUnavailable
+from executor.ports import Change, Failure, Recorded, SignalStatus
+
+DAY_S = 86_400
+MATCHED = make_order(
+    status=OrderStatus.MATCHED,
+    bet_id="b1",
+    size_matched=Decimal("10.00"),
+    average_price_matched=Decimal("3.00"),
+    matched_at=NOW,
+    trade_count=1,
+)
+FILL = Trade(TradeKind.FILL, MATCHED, 1, Decimal("10.00"), Decimal("3.00"), NOW)
+
+
+@pytest.fixture
+def world(redis_client: "redis.Redis") -> World:
+    return redis_world(redis_client)
+
+
+# --- projections, as contract section 4 has them ----------------------------------------------------------------------
+
+
+def test_exposure_and_positions_are_read_with_redis_cli(world: World, redis_client: "redis.Redis") -> None:
+    lay = replace(MATCHED, order_id="lay", side=Side.LAY, size_matched=Decimal("4.00"), size=Decimal("4.00"))
+    waiting = make_order(order_id="open", selection_id=9, side=Side.LAY, status=OrderStatus.PENDING)
+    world.save(MATCHED, lay, waiting)
+    assert redis_client.hgetall(keys.risk_exposure(MARKET)) == {"123456": "6.00", "9": "20.00"}
+    assert redis_client.hgetall(keys.matched_exposure(MARKET)) == {"123456": "6.00"}
+    position = read_json(str(redis_client.hget(keys.positions(MARKET), "123456")))
+    assert position == {
+        "SelectionId": "123456",
+        "Side": "Back",
+        "Stake": Decimal(10),
+        "Odds": Decimal(3),
+        "Exposure": Decimal(6),
+        "Timestamp": "2023-11-14T22:13:20.000Z",
+        "Back": {"Stake": Decimal(10), "Odds": Decimal(3)},
+        "Lay": {"Stake": Decimal(4), "Odds": Decimal(3)},
+    }
+    assert redis_client.ttl(keys.risk_exposure(MARKET)) == -1
+    for key in (keys.matched_exposure(MARKET), keys.positions(MARKET)):
+        assert DAY_S - 10 < redis_client.ttl(key) <= DAY_S
+    assert redis_client.get(keys.ACTIVE_COUNT) == "1"
+
+
+def test_the_larger_side_is_the_position(world: World, redis_client: "redis.Redis") -> None:
+    world.save(replace(MATCHED, side=Side.LAY))
+    position = read_json(str(redis_client.hget(keys.positions(MARKET), "123456")))
+    assert (position["Side"], position["Exposure"], position["Back"]["Stake"]) == ("Lay", Decimal(20), Decimal(0))
+
+
+def test_a_projection_that_was_lost_does_not_let_anybody_over_a_limit(
+    world: World, redis_client: "redis.Redis"
+) -> None:
+    world.save(MATCHED)
+    redis_client.delete(keys.risk_exposure(MARKET), keys.matched_exposure(MARKET), keys.positions(MARKET))
+    assert list(world.store.view(MARKET).orders) == [MATCHED.order_id]
+    world.save(make_order(order_id="other", selection_id=5))
+    assert redis_client.hgetall(keys.risk_exposure(MARKET)) == {"123456": "10.00", "5": "10.00"}
+
+
+def test_what_is_over_leaves_the_projections_and_expires(world: World, redis_client: "redis.Redis") -> None:
+    world.save(MATCHED)
+    assert redis_client.ttl(keys.order(MATCHED.order_id)) == -1
+    world.save(replace(MATCHED, status=OrderStatus.SETTLED))
+    assert not redis_client.exists(
+        keys.risk_exposure(MARKET), keys.matched_exposure(MARKET), keys.positions(MARKET), keys.market_orders(MARKET)
+    )
+    assert not redis_client.sismember(keys.MARKETS, MARKET)
+    assert 6 * DAY_S < redis_client.ttl(keys.order(MATCHED.order_id)) <= 7 * DAY_S
+
+
+def test_a_signal_expires_when_it_is_over(world: World, redis_client: "redis.Redis") -> None:
+    record = world.signal()
+    assert redis_client.ttl(keys.signal("signal-1")) == -1
+    assert 50 < redis_client.ttl(keys.seen("signal-1")) <= 60
+    view = world.store.view(MARKET, signal_ids=("signal-1",))
+    world.store.commit(view, Change(signals=(replace(record, status=SignalStatus.REJECTED),)))
+    assert DAY_S - 10 < redis_client.ttl(keys.signal("signal-1")) <= DAY_S
+    assert not redis_client.zcard(keys.SIGNALS_OPEN)
+
+
+@pytest.mark.parametrize("renew", [True, False])
+def test_a_repeat_renews_the_memory_of_a_surebet_only(
+    world: World, redis_client: "redis.Redis", *, renew: bool
+) -> None:
+    record = make_record(world.store.now())
+    world.store.record(record, dedup_id="one", dedup_s=100, renew=renew)
+    redis_client.expire(keys.seen("one"), 50)
+    world.store.record(replace(record, token="2"), dedup_id="one", dedup_s=100, renew=renew)
+    assert (redis_client.ttl(keys.seen("one")) > 90) is renew
+
+
+def test_an_index_entry_without_its_record_is_dropped(world: World, redis_client: "redis.Redis") -> None:
+    world.signal()
+    redis_client.delete(keys.signal("signal-1"))
+    assert world.store.open_signals(world.store.now(), 10) == []
+    assert not redis_client.zcard(keys.SIGNALS_OPEN)
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def test_changes_are_published_with_the_identity(world: World, redis_client: "redis.Redis") -> None:
+    with redis_client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
+        channels = (keys.ORDER_UPDATES, keys.EXPOSURE_UPDATES, keys.TRADE_UPDATES, keys.KILL_SWITCH)
+        pubsub.subscribe(*channels)
+        for _ in channels:
+            pubsub.get_message(timeout=2)
+        world.save(MATCHED, trades=(FILL,), failure=Failure("x", "CODE", NOW), trip="why")
+        heard: dict[str, dict[str, Any]] = {}
+        for _ in channels:
+            message = pubsub.get_message(timeout=2)
+            heard[message["channel"]] = json.loads(message["data"])
+    assert {one["identity"] for one in heard.values()} == {IDENTITY}
+    assert heard[keys.KILL_SWITCH]["reason"] == "why"
+    assert heard[keys.EXPOSURE_UPDATES]["exposure"] == {"123456": "10.00"}
+    assert heard[keys.ORDER_UPDATES]["status"] == "MATCHED"
+    assert heard[keys.TRADE_UPDATES]["trade_id"] == f"{MATCHED.order_id}:1"
+
+
+def test_failed_orders_are_what_the_reference_shows(world: World, redis_client: "redis.Redis") -> None:
+    now = world.store.now()
+    redis_client.zadd(keys.FAILED_ORDERS, {"ancient": now / 1000 - 2 * DAY_S})
+    world.fail("order-1", now - 1000)
+    members = redis_client.zrange(keys.FAILED_ORDERS, 0, -1)
+    assert [set(json.loads(str(member))) for member in members] == [{"OrderId", "Reason", "Timestamp"}]
+    assert redis_client.zscore(keys.FAILED_ORDERS, str(members[0])) == pytest.approx(now / 1000 - 1, abs=0.001)
+
+
+def test_failed_orders_hold_a_thousand(world: World, redis_client: "redis.Redis") -> None:
+    now = world.store.now()
+    redis_client.zadd(keys.FAILED_ORDERS, {f"m{at}": now / 1000 - at for at in range(1005)})
+    world.fail("order-1", now)
+    assert redis_client.zcard(keys.FAILED_ORDERS) == 1000
+    assert redis_client.zscore(keys.FAILED_ORDERS, "m0") is not None
+
+
+def test_deleting_the_failures_empties_the_count(world: World, redis_client: "redis.Redis") -> None:
+    world.fail("a", world.store.now())
+    redis_client.delete(keys.FAILED_ORDERS)
+    assert world.store.view(MARKET).failures == 0
+
+
+@pytest.mark.parametrize("since", ["inf", "nan", "9999999999", "soon", ""])
+def test_nonsense_about_the_last_success_hides_no_failure(
+    world: World, redis_client: "redis.Redis", since: str
+) -> None:
+    world.ready()
+    world.fail("a", world.store.now() - 1000)
+    redis_client.set(keys.BREAKER_SINCE, since)
+    assert world.store.view(MARKET).failures == 1
+    assert world.desk.trip_breaker(1, 600)
+
+
+# --- a lost reply -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lossy(private_redis: PrivateRedis, redis_client: "redis.Redis") -> Iterator[LossyProxy]:
+    redis_client.ping()
+    with LossyProxy(private_redis.port) as proxy:
+        yield proxy
+
+
+def behind(proxy: LossyProxy) -> RedisStore:
+    store = RedisStore(connect(proxy.url), IDENTITY, RETENTION)
+    # Scripts are loaded at their first use: what is lost below is the reply to a commit.
+    view = store.view("9.9")
+    store.commit(view, Change(orders=(make_order(order_id="first", market_id="9.9"),)))
+    store.record(make_record(1, signal_id="first"), dedup_id="first", dedup_s=60, renew=False)
+    return store
+
+
+def test_a_commit_whose_reply_is_lost_succeeds_and_writes_once(
+    world: World, lossy: LossyProxy, redis_client: "redis.Redis"
+) -> None:
+    store = behind(lossy)
+    world.ready()
+    world.signal()
+    view = store.view(MARKET, signal_ids=("signal-1",))
+    accepted = replace(view.signals["signal-1"], status=SignalStatus.ACCEPTED)
+    lossy.lose(b"EVALSHA")
+    change = Change(orders=(MATCHED,), signals=(accepted,), trades=(FILL,), gates=ALL_GATES, transactions=1)
+    assert store.commit(view, change)
+    assert lossy.lost == 1
+    assert redis_client.xlen(keys.TRADES) == 1
+    assert world.store.view(MARKET).transactions == 1
+    assert not store.commit(view, change), "a new commit on the old view has lost its race"
+
+
+def test_a_rejection_whose_reply_is_lost_succeeds(world: World, lossy: LossyProxy) -> None:
+    store = behind(lossy)
+    world.signal()
+    view = store.view(MARKET, signal_ids=("signal-1",))
+    rejected = replace(view.signals["signal-1"], status=SignalStatus.REJECTED)
+    lossy.lose(b"EVALSHA")
+    assert store.commit(view, Change(signals=(rejected,)))
+    assert lossy.lost == 1
+    assert not store.commit(view, Change(signals=(rejected,)))
+
+
+def test_a_commit_repeated_after_somebody_elses_writes_nothing_more(
+    world: World, lossy: LossyProxy, redis_client: "redis.Redis"
+) -> None:
+    store = behind(lossy)
+    view = store.view(MARKET)
+    assert store.commit(view, Change(orders=(MATCHED,), trades=(FILL,)))
+    assert world.save(make_order(order_id="theirs"))
+    assert not store.commit(view, Change(orders=(MATCHED,), trades=(FILL,)))
+    assert redis_client.xlen(keys.TRADES) == 1
+
+
+def test_a_record_whose_reply_is_lost_is_new(lossy: LossyProxy) -> None:
+    store = behind(lossy)
+    lossy.lose(b"EVALSHA")
+    record = make_record(store.now())
+    assert store.record(record, dedup_id="one", dedup_s=60, renew=False)[0] is Recorded.NEW
+    assert lossy.lost == 1
+
+
+def test_a_first_start_whose_reply_is_lost_happened_once(lossy: LossyProxy, redis_client: "redis.Redis") -> None:
+    desk = RedisDesk(connect(lossy.url), redis_client, IDENTITY)
+    lossy.lose(b"EVAL")
+    desk.first_start(anything_of_ours=False)
+    assert lossy.lost == 1
+    assert redis_client.get(keys.TRADING_ENABLED) == "true"
+    redis_client.set(keys.TRADING_ENABLED, "false")
+    assert not desk.first_start(anything_of_ours=False)
+    assert redis_client.get(keys.TRADING_ENABLED) == "false"
+
+
+# --- what Redis holds is not always what we wrote ---------------------------------------------------------------------
+
+
+def test_records_survive_the_way_through_redis(world: World) -> None:
+    order = replace(
+        MATCHED,
+        order_id="full",
+        reason="R",
+        detail='"quoted" \\ and \u00e9\U0001f40e',
+        profit=Decimal("-1.23"),
+        commission=Decimal("0.05"),
+        paper=True,
+        selection_id=2**53 + 1,
+    )
+    world.save(order)
+    assert world.store.orders(["full"]) == [order]
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", '"text"', "{}", '{"order_id": "o"}'])
+def test_an_order_that_cannot_be_read_stops_its_market(world: World, redis_client: "redis.Redis", text: str) -> None:
+    world.ready()
+    world.save(MATCHED)
+    redis_client.set(keys.order(MATCHED.order_id), text)
+    with pytest.raises(StoreUnavailable):
+        world.store.view(MARKET)
+    with pytest.raises(StoreUnavailable):
+        world.store.unsettled_orders()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("size", "NaN"),
+        ("size", 10),
+        ("size", None),
+        ("size_matched", "Infinity"),
+        ("size_cancelled", "-1"),
+        ("price", "-3"),
+        ("average_price_matched", "-0.01"),
+        ("profit", "1e999999999"),
+        ("selection_id", "7"),
+        ("selection_id", 2**63),
+        ("created_at", 1.5),
+        ("matched_at", 10**30),
+        ("settled_at", -1),
+        ("leg", True),
+        ("side", "MIDDLE"),
+        ("status", "LOST"),
+        ("status", ["RESERVED"]),
+    ],
+)
+def test_a_record_with_one_impossible_value_stops_its_market(
+    world: World, redis_client: "redis.Redis", name: str, value: object
+) -> None:
+    world.save(MATCHED)
+    key = keys.order(MATCHED.order_id)
+    redis_client.set(key, json.dumps(json.loads(str(redis_client.get(key))) | {name: value}))
+    with pytest.raises(StoreUnavailable):
+        world.store.view(MARKET)
+
+
+def test_a_signal_that_cannot_be_read_holds_no_other_up(world: World, redis_client: "redis.Redis") -> None:
+    world.signal("good")
+    world.signal("bad")
+    redis_client.set(keys.signal("bad"), "{broken")
+    assert [record.signal_id for record in world.store.open_signals(world.store.now(), 10)] == ["good"]
+    with pytest.raises(StoreUnavailable):
+        world.store.signal("bad")
+
+
+def spoil(client: "redis.Redis", key: str, kind: str) -> None:
+    if kind == "string":
+        client.set(key, "garbage \u2620")
+    elif kind == "list":
+        client.rpush(key, "garbage")
+    else:
+        client.hset(key, "garbage", "\u2620")
+
+
+def _orders() -> tuple[Order, Order]:
+    return make_order(), make_order(order_id="second", leg=2, selection_id=7)
+
+
+_KEYS = [
+    keys.TRADING_ENABLED,
+    keys.IDENTITY,
+    keys.RECONCILED,
+    keys.LIMITS,
+    keys.BREAKER,
+    keys.BREAKER_SINCE,
+    keys.FAILED_ORDERS,
+    keys.SIGNALS_OPEN,
+    keys.ORDERS_ACTIVE,
+    keys.ORDERS_UNSETTLED,
+    keys.ORDERS_RECENT,
+    keys.MARKETS,
+    keys.TRADES,
+    keys.market_orders(MARKET),
+    keys.market_revision(MARKET),
+    keys.signal("signal-1"),
+    keys.order("second"),
+]
+
+
+@pytest.mark.parametrize("key", _KEYS)
+@pytest.mark.parametrize("kind", ["string", "list", "hash"])
+def test_a_key_of_the_wrong_type_leaves_no_truth_half_written(
+    world: World, redis_client: "redis.Redis", key: str, kind: str
+) -> None:
+    world.ready()
+    world.signal()
+    view = world.store.view(MARKET, signal_ids=("signal-1",))
+    redis_client.delete(key)
+    spoil(redis_client, key, kind)
+    accepted = replace(view.signals["signal-1"], status=SignalStatus.ACCEPTED)
+    failure = Failure("x", "CODE", view.now)
+    change = Change(
+        orders=_orders(), signals=(accepted,), trades=(FILL,), gates=ALL_GATES, failure=failure, success_at=view.now
+    )
+    try:
+        done = world.store.commit(view, change)
+    except StoreUnavailable:
+        done = 0
+    truth = (keys.order(_orders()[0].order_id), keys.order("second"))
+    written = sum(redis_client.type(one) == "string" for one in truth) - (key == truth[1] and kind == "string")
+    entries = redis_client.xlen(keys.TRADES) if redis_client.type(keys.TRADES) == "stream" else 0
+    # A string where a string belongs is compared or overwritten; any other answer is all or nothing.
+    assert (done > 0, written, entries) in {(False, 0, 0), (True, 2, 1), (True, 1, 1)}
+    assert done == 0 or key not in {keys.TRADING_ENABLED, keys.IDENTITY, keys.RECONCILED, keys.LIMITS, keys.BREAKER}
+
+
+@pytest.mark.parametrize("key", _KEYS)
+@pytest.mark.parametrize("kind", ["string", "list"])
+def test_a_view_of_nonsense_is_nothing_to_trade_on(
+    world: World, redis_client: "redis.Redis", key: str, kind: str
+) -> None:
+    world.ready()
+    world.signal()
+    redis_client.delete(key)
+    spoil(redis_client, key, kind)
+    try:
+        view = world.store.view(MARKET, signal_ids=("signal-1",), order_ids=("second",))
+    except StoreUnavailable:
+        return
+    stops = {
+        keys.TRADING_ENABLED: view.trading != "true",
+        keys.IDENTITY: view.identity != IDENTITY,
+        keys.RECONCILED: not view.reconciled,
+        keys.LIMITS: view.limits != LIMITS,
+    }
+    assert stops.get(key, True)
+
+
+@pytest.mark.parametrize("text", ["x", "1.5", "-", "9" * 40])
+def test_a_count_of_transactions_that_is_none_lets_nothing_out(
+    world: World, redis_client: "redis.Redis", text: str
+) -> None:
+    redis_client.set(world.store.view(MARKET).transactions_key, text)
+    view = world.store.view(MARKET)
+    assert view.transactions > 10**9
+    with contextlib.suppress(StoreUnavailable):
+        assert not world.store.commit(view, Change(orders=_orders(), transactions=2, transactions_max=10**6))
+    assert world.store.orders([_orders()[0].order_id, "second"]) == []
+    assert world.save(make_order(order_id="other")), "what sends nothing goes on"

@@ -3,6 +3,7 @@
 Times in milliseconds since the epoch, money as Decimal.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from decimal import Decimal
 
 from factories import NOW
 
-from executor.domain.money import ZERO
+from executor.domain.money import ZERO, parse_number
 from executor.domain.order import BetState, Order
 from executor.domain.risk import Reason
 from executor.errors import LedgerUnavailable
@@ -196,10 +197,12 @@ class MemoryLedger:
         if self.away:
             raise LedgerUnavailable("ledger: away")
         for _, entry in entries:
-            if entry["type"] == "settlement":
-                self.settlements[entry["identity"], entry["bet_id"]] = entry
-            else:
-                self._book(entry)
+            with contextlib.suppress(KeyError, ValueError):
+                if entry["type"] == "settlement":
+                    parse_number(entry["net_profit"])
+                    self.settlements[entry["identity"], entry["bet_id"]] = entry
+                else:
+                    self._book(entry)
 
     def _book(self, entry: Mapping[str, str]) -> None:
         names = ("identity", "bet_id", "type", "size_matched", "average_price_matched")
@@ -210,7 +213,9 @@ class MemoryLedger:
         booked = sum(
             (sign[held["type"]] * size for held, size in own if all(held[n] == entry[n] for n in names[:2])), ZERO
         )
-        size = sign[entry["type"]] * (Decimal(entry["size_matched"]) - booked)
+        for name in ("price", "average_price_matched"):
+            parse_number(entry[name])
+        size = sign[entry["type"]] * (parse_number(entry["size_matched"]) - booked)
         if size >= ZERO:
             self.trades.append(entry)
             self.sizes.append(size)

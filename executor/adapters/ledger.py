@@ -1,95 +1,38 @@
 """The accounts in SQL: SQLite by default, PostgreSQL by URL.
 
-Invariants: an entry of the feed is booked once, whatever is read again (unique keys, and fills are booked as the
-difference to what is booked already); amounts are stored as exact decimals; writing is one transaction per batch.
+Invariants: an entry of the feed is booked once, whatever is read again (by its id); a fill is booked as the difference
+to what is booked already, so that one told anew after a loss of Redis adds nothing; of a settlement, and of a signal's
+end, the newest entry stands; amounts are exact decimals; writing is one transaction per batch.
 """
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    event,
-    func,
-    insert,
-    select,
-    update,
-)
+import structlog
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
+from executor.adapters.ledger_tables import settlements, signals, trades
+from executor.adapters.migrations import upgrade
 from executor.domain.money import ZERO
-from executor.domain.order import TradeKind
+from executor.domain.order import ADOPTED, TradeKind
 from executor.errors import LedgerUnavailable
 
+log = structlog.get_logger(__name__)
+
+SIGNAL: Final = "signal"  # type of the feed's entries that say how a signal ended
 _TIMEOUT_S: Final = 5  # a ledger that does not answer is away; its entries wait in the stream
-
-
-class Amount(TypeDecorator[Decimal]):
-    """A decimal as text: exact in every database."""
-
-    impl = String(32)
-    cache_ok = True
-
-    def process_bind_param(self, value: Decimal | None, dialect: Any) -> str | None:  # noqa: ANN401, ARG002
-        """Write it."""
-        return None if value is None else f"{value:f}"
-
-    def process_result_value(self, value: str | None, dialect: Any) -> Decimal | None:  # noqa: ANN401, ARG002
-        """Read it."""
-        return None if value is None else Decimal(value)
-
-
-metadata: Final = MetaData()
-trades: Final = Table(
-    "trades",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("entry", String(64), nullable=False),  # the feed's entry id
-    Column("kind", String(16), nullable=False),
-    Column("identity", String(256), nullable=False),
-    Column("order_id", String(40), nullable=False),
-    Column("signal_id", String(200), nullable=False),
-    Column("bet_id", String(64), nullable=False),
-    Column("strategy", String(128), nullable=False),
-    Column("market_id", String(32), nullable=False),
-    Column("selection_id", String(24), nullable=False),
-    Column("side", String(8), nullable=False),
-    Column("size", Amount, nullable=False),  # matched (fill) or taken back (void) by this entry
-    Column("price", Amount, nullable=False),
-    Column("size_matched", Amount, nullable=False),
-    Column("average_price_matched", Amount, nullable=False),
-    Column("at", String(32), nullable=False),
-    Column("paper", Integer, nullable=False),
-    Index("trades_once", "identity", "bet_id", "kind", "size_matched", "average_price_matched", unique=True),
-    Index("trades_at", "at"),
-)
-settlements: Final = Table(
-    "settlements",
-    metadata,
-    Column("identity", String(256), primary_key=True),
-    Column("bet_id", String(64), primary_key=True),
-    Column("order_id", String(40), nullable=False),
-    Column("strategy", String(128), nullable=False),
-    Column("market_id", String(32), nullable=False),
-    Column("profit", Amount, nullable=False),
-    Column("commission", Amount, nullable=False),
-    Column("net_profit", Amount, nullable=False),
-    Column("at", String(32), nullable=False),
-    Column("entry", String(64), nullable=False),
-)
 _TEXT: Final = ("order_id", "signal_id", "bet_id", "strategy", "market_id", "selection_id", "side", "at")
+_SETTLED: Final = ("order_id", "market_id", "at")
+_SIGNAL: Final = ("kind", "strategy", "market_id", "status", "reason", "detail", "received_at", "finished_at")
+
+Entry = tuple[str, Mapping[str, str]]
+T = TypeVar("T")
 
 
 def _engine(url: str) -> Engine:
@@ -100,7 +43,9 @@ def _engine(url: str) -> Engine:
         engine = create_engine(parsed, connect_args={"timeout": _TIMEOUT_S})
         event.listen(engine, "connect", _durable)
         return engine
-    return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": _TIMEOUT_S})
+    # A server whose machine is gone does not even refuse: the kernel gives up for it.
+    waits = {"connect_timeout": _TIMEOUT_S, "tcp_user_timeout": _TIMEOUT_S * 1000}
+    return create_engine(parsed, pool_pre_ping=True, connect_args=waits)
 
 
 def _durable(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
@@ -109,22 +54,21 @@ def _durable(connection: Any, _record: object) -> None:  # noqa: ANN401 - the dr
 
 
 class SqlLedger:
-    """`Ledger` on a database; the schema is made on first use."""
+    """`Ledger` on a database; its schema is made, or upgraded, on the first use by each process."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._ready: Engine | None = None
+        self._starting = threading.Lock()
 
-    def _begin(self) -> Any:  # noqa: ANN401 - a context manager yielding Connection
-        if self._ready is None:
-            engine = _engine(self._url)
-            metadata.create_all(engine)
-            self._ready = engine
-        return self._ready.begin()
-
-    def _run(self, work: Any) -> Any:  # noqa: ANN401 - of whatever `work` returns
+    def _run(self, work: Callable[[Connection], T]) -> T:
         try:
-            with self._begin() as connection:
+            with self._starting:
+                if self._ready is None:
+                    engine = _engine(self._url)
+                    upgrade(engine)
+                    self._ready = engine
+            with self._ready.begin() as connection:
                 return work(connection)
         except (SQLAlchemyError, OSError) as error:
             raise LedgerUnavailable(f"ledger: {str(error).splitlines()[0]}") from error
@@ -134,29 +78,41 @@ class SqlLedger:
         url = make_url(self._url)
         return url.get_backend_name() != "sqlite" or (url.database is not None and Path(url.database).exists())
 
-    def write(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
-        """Book entries of the feed; one booked before changes nothing."""
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Book entries of the feed; one booked before changes nothing, one that nobody can book is logged and left."""
 
-        def book(connection: Connection) -> None:
-            for entry, fields in entries:
-                if fields.get("type") == TradeKind.SETTLEMENT:
-                    _book_settlement(connection, entry, fields)
-                elif fields.get("type") in {TradeKind.FILL, TradeKind.VOID}:
-                    _book_trade(connection, entry, fields)
+        def book(connection: Connection, some: Sequence[Entry]) -> None:
+            for entry, fields in some:
+                try:
+                    _book(connection, entry, fields)
+                except (KeyError, ArithmeticError, ValueError) as error:
+                    _unreadable(entry, error)
 
-        self._run(book)
+        try:
+            self._run(lambda connection: book(connection, entries))
+        except LedgerUnavailable as error:
+            if not isinstance(error.__cause__, DataError):
+                raise
+            for one in entries:  # the database refuses the content of one of them
+                self._alone(one, book)
+
+    def _alone(self, one: Entry, book: Callable[[Connection, Sequence[Entry]], None]) -> None:
+        try:
+            self._run(lambda connection: book(connection, [one]))
+        except LedgerUnavailable as error:
+            if not isinstance(error.__cause__, DataError):
+                raise
+            _unreadable(one[0], error)
 
     def is_empty(self, identity: str) -> bool:
-        """Tell whether nothing was ever booked for this identity."""
+        """Tell whether no trade and no settlement was ever booked for this identity."""
 
         def look(connection: Connection) -> bool:
-            counts = [
-                connection.scalar(select(func.count()).select_from(table).where(table.c.identity == identity))
-                for table in (trades, settlements)
-            ]
-            return not any(counts)
+            tables: tuple[Table, ...] = (trades, settlements)
+            own = (select(table.c.bet_id).where(table.c.identity == identity).limit(1) for table in tables)
+            return not any(connection.scalar(one) for one in own)
 
-        return bool(self._run(look))
+        return self._run(look)
 
     def profits(self, identity: str) -> dict[str, dict[str, Decimal]]:
         """Return UTC day -> bet id -> net profit of every settlement booked for this identity."""
@@ -168,20 +124,45 @@ class SqlLedger:
                 days.setdefault(at[:10], {})[bet_id] = net
             return days
 
-        found: dict[str, dict[str, Decimal]] = self._run(look)
-        return found
+        return self._run(look)
+
+    def oldest_unsettled(self, identity: str) -> int | None:
+        """Return when the oldest bet that is matched and not settled was first matched; None where all are settled."""
+
+        def look(connection: Connection) -> int | None:
+            t, s = trades.c, settlements.c
+            settled = select(s.bet_id).where((s.identity == t.identity) & (s.bet_id == t.bet_id)).exists()
+            matched: dict[str, Decimal] = {}
+            first: dict[str, str] = {}
+            for row in connection.execute(
+                select(t.bet_id, t.kind, t.size, t.at).where((t.identity == identity) & ~settled).order_by(t.id)
+            ):
+                first.setdefault(row.bet_id, row.at)
+                matched[row.bet_id] = matched.get(row.bet_id, ZERO) + _signed(row.kind, row.size)
+            oldest = min((first[bet] for bet, size in matched.items() if size > ZERO), default=None)
+            return None if oldest is None else int(datetime.fromisoformat(oldest).timestamp() * 1000)
+
+        return self._run(look)
 
     def entries(self, limit: int) -> list[dict[str, Any]]:
         """Return the newest fills and voids, newest first."""
-        wanted = select(trades).order_by(trades.c.id.desc()).limit(limit)
-        rows: list[dict[str, Any]] = self._run(
-            lambda connection: [dict(row) for row in connection.execute(wanted).mappings()]
-        )
-        return rows
+        return self._rows(select(trades).order_by(trades.c.id.desc()).limit(limit))
+
+    def settled(self, identity: str) -> list[dict[str, Any]]:
+        """Return every settlement of this identity, oldest first."""
+        own = select(settlements).where(settlements.c.identity == identity)
+        return self._rows(own.order_by(settlements.c.at, settlements.c.bet_id))
+
+    def ended(self, limit: int) -> list[dict[str, Any]]:
+        """Return how signals ended, newest first."""
+        return self._rows(select(signals).order_by(signals.c.finished_at.desc(), signals.c.signal_id).limit(limit))
+
+    def _rows(self, wanted: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - a select
+        return self._run(lambda connection: [dict(row) for row in connection.execute(wanted).mappings()])
 
     def count(self) -> int:
         """Return how many fills and voids are booked."""
-        return int(self._run(lambda connection: connection.scalar(select(func.count()).select_from(trades))))
+        return self._run(lambda connection: connection.scalar(select(func.count()).select_from(trades)) or 0)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -189,28 +170,53 @@ class SqlLedger:
             self._ready.dispose()
 
 
+def _unreadable(entry: str, error: Exception) -> None:
+    log.error("ledger_entry_unreadable", entry=entry, error=f"{type(error).__name__}: {error}", hint="not booked")
+
+
+def _book(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+    if fields.get("type") == TradeKind.SETTLEMENT:
+        _book_settlement(connection, entry, fields)
+    elif fields.get("type") in {TradeKind.FILL, TradeKind.VOID}:
+        _book_trade(connection, entry, fields)
+    elif fields.get("type") == SIGNAL:
+        _book_signal(connection, entry, fields)
+    else:
+        raise ValueError("not an entry of ours")
+
+
+def _amount(fields: Mapping[str, str], name: str) -> Decimal:
+    value = Decimal(fields[name])
+    if not value.is_finite():
+        raise ValueError(f"{name} is no amount")
+    return value
+
+
+def _signed(kind: str, size: Decimal) -> Decimal:
+    return size if kind == TradeKind.FILL else -size
+
+
 def _book_trade(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
-    total, price = Decimal(fields["size_matched"]), Decimal(fields["average_price_matched"])
+    kind, total = fields["type"], _amount(fields, "size_matched")
+    average = _amount(fields, "average_price_matched")
     own = (trades.c.identity == fields["identity"]) & (trades.c.bet_id == fields["bet_id"])
-    same = (trades.c.kind == fields["type"]) & (trades.c.size_matched == total)
-    if connection.scalar(select(trades.c.id).where(own & same & (trades.c.average_price_matched == price))):
+    booked = connection.execute(select(trades).where(own).order_by(trades.c.id)).all()
+    if any(row.entry == entry for row in booked):
         return
-    booked = sum(
-        (row.size if row.kind == TradeKind.FILL else -row.size)
-        for row in connection.execute(select(trades.c.kind, trades.c.size).where(own))
-    )
-    size = total - booked if fields["type"] == TradeKind.FILL else booked - total
-    if size < ZERO:  # an older entry of what is booked already
+    matched = sum((_signed(row.kind, row.size) for row in booked), ZERO)
+    size = _signed(kind, total - matched)
+    # Less than nothing: an answer older than what is booked. Nothing, at the same price: told before.
+    if size < ZERO or (size == ZERO and booked and booked[-1].average_price_matched == average):
         return
     connection.execute(
         insert(trades).values(
             entry=entry,
-            kind=fields["type"],
+            kind=kind,
             identity=fields["identity"],
             size=size,
-            price=Decimal(fields["price"]),
+            price=_amount(fields, "price"),
             size_matched=total,
-            average_price_matched=price,
+            average_price_matched=average,
             paper=int(fields.get("paper") == "true"),
             **{name: fields[name] for name in _TEXT},
         )
@@ -218,16 +224,40 @@ def _book_trade(connection: Connection, entry: str, fields: Mapping[str, str]) -
 
 
 def _book_settlement(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+    identity, bet_id = fields["identity"], fields["bet_id"]
     values = {
-        "order_id": fields["order_id"],
+        **{name: fields[name] for name in _SETTLED},
+        **{name: _amount(fields, name) for name in ("profit", "commission", "net_profit")},
         "strategy": fields["strategy"],
-        "market_id": fields["market_id"],
-        "profit": Decimal(fields["profit"]),
-        "commission": Decimal(fields["commission"]),
-        "net_profit": Decimal(fields["net_profit"]),
-        "at": fields["at"],
-        "entry": entry,
     }
-    own = (settlements.c.identity == fields["identity"]) & (settlements.c.bet_id == fields["bet_id"])
-    if not connection.execute(update(settlements).where(own).values(values)).rowcount:
-        connection.execute(insert(settlements).values(identity=fields["identity"], bet_id=fields["bet_id"], **values))
+    if values["strategy"] == ADOPTED:  # Redis forgot whose bet this was; the accounts may know
+        own = (trades.c.identity == identity) & (trades.c.bet_id == bet_id)
+        known = connection.scalar(select(trades.c.strategy).where(own).order_by(trades.c.id).limit(1))
+        values["strategy"] = known or ADOPTED
+    _put_newest(connection, settlements, entry, {"identity": identity, "bet_id": bet_id}, values)
+
+
+def _book_signal(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+    key = {"identity": fields["identity"], "signal_id": fields["signal_id"]}
+    values = {name: fields[name].replace("\0", "") for name in _SIGNAL}  # PostgreSQL's text knows no NUL
+    _put_newest(connection, signals, entry, key, values)
+
+
+def _put_newest(
+    connection: Connection, table: Table, entry: str, key: Mapping[str, str], values: Mapping[str, object]
+) -> None:
+    """Write a row that replaces the one before it, unless that comes from a later entry of the feed."""
+    own = table.c.identity == key["identity"]
+    for name, value in key.items():
+        own &= table.c[name] == value
+    held = connection.scalar(select(table.c.entry).where(own).with_for_update())
+    if held is None:
+        connection.execute(insert(table).values(entry=entry, **key, **values))
+    elif _order(held) < _order(entry):
+        connection.execute(update(table).where(own).values(entry=entry, **values))
+
+
+def _order(entry: str) -> tuple[int, int]:
+    """Return what entry ids (milliseconds-number) are sorted by."""
+    milliseconds, _, number = entry.partition("-")
+    return int(milliseconds), int(number or 0)

@@ -25,12 +25,14 @@ _PAUSE_S: Final = 1.0  # between rounds; the exchange limits nobody to fewer cal
 class Left:
     """What may still be matched: live orders, orders without an answer yet, live bets that we have no order for.
 
-    `listed` is False when the exchange did not say which bets are live.
+    `behind` are orders whose record still calls them live and whose bet the exchange does not list any more; `listed`
+    is False when it did not say which bets are live.
     """
 
     pending: Sequence[Order] = ()
     submitted: Sequence[Order] = ()
     strangers: Sequence[BetState] = ()
+    behind: Sequence[Order] = ()
     listed: bool = True
 
     def __bool__(self) -> bool:
@@ -74,7 +76,7 @@ def take_back(
     for number in itertools.count():
         left = _look(engine, state, only)
         tell(left)
-        if not left or engine.clock.monotonic() >= ends:
+        if (not left and (number or not left.behind)) or engine.clock.monotonic() >= ends:
             break
         if number:
             engine.clock.sleep(_PAUSE_S)
@@ -94,30 +96,42 @@ def _look(engine: Engine, state: RedisState, only: Collection[str] | None) -> Le
     except ExecutorError as error:
         warn(f"the list of live bets: {error}")
         return Left(pending, submitted, listed=False)
-    bets = {order.bet_id for order in pending}
+    ours = {order.bet_id for order in pending}
     awaited = {order.order_id for order in submitted}
-    strangers = [bet for bet in live if bet.bet_id not in bets and bet.order_id not in awaited]
-    return Left(pending, submitted, strangers)
+    listed = {bet.bet_id for bet in live}
+    return Left(
+        pending=[order for order in pending if order.bet_id in listed],
+        submitted=submitted,
+        strangers=[bet for bet in live if bet.bet_id not in ours and bet.order_id not in awaited],
+        behind=[order for order in pending if order.bet_id not in listed],
+    )
 
 
 def _act(engine: Engine, left: Left, reason: CancelReason) -> None:
     for market_id in _markets(left.pending):
         own = [order for order in left.pending if order.market_id == market_id]
-        _attempt(f"market {market_id}", partial(cancel_orders, engine, own, reason))
-    for at in range(0, len(left.submitted), LOOKUP):
-        now = engine.store.now()
-        _attempt("orders by reference", partial(look_up, engine, left.submitted[at : at + LOOKUP], now))
+        if not _attempt(f"market {market_id}", partial(cancel_orders, engine, own, reason)):
+            # A record of the market that cannot be read: the bets must not stay for that.
+            _cancel_bets(engine, market_id, [order.bet_id for order in own])
+    unclear = [*left.submitted, *left.behind]
+    for at in range(0, len(unclear), LOOKUP):
+        _attempt("orders by reference", partial(look_up, engine, unclear[at : at + LOOKUP], engine.store.now()))
     for market_id in _markets(left.strangers):
-        bets = [bet.bet_id for bet in left.strangers if bet.market_id == market_id]
-        for at in range(0, len(bets), CANCELS):
-            _attempt(f"market {market_id}", partial(engine.exchange.cancel, market_id, bets[at : at + CANCELS]))
+        _cancel_bets(engine, market_id, [bet.bet_id for bet in left.strangers if bet.market_id == market_id])
 
 
-def _attempt(what: str, work: Callable[[], object]) -> None:
+def _cancel_bets(engine: Engine, market_id: str, bets: Sequence[str]) -> None:
+    for at in range(0, len(bets), CANCELS):
+        _attempt(f"market {market_id}", partial(engine.exchange.cancel, market_id, bets[at : at + CANCELS]))
+
+
+def _attempt(what: str, work: Callable[[], object]) -> bool:
     try:
         work()
     except ExecutorError as error:  # the next round tries again; the other markets must not wait for it
         warn(f"{what}: {error}")
+        return False
+    return True
 
 
 def _markets(things: Iterable[Order] | Iterable[BetState]) -> list[str]:

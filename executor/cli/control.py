@@ -53,6 +53,8 @@ def _cancel_all(given: Settings) -> None:
             say(f"cancelling: {left.summary()}")
 
     left = take_back(engine(given), wiring.state(given), CancelReason.HALT, patience_s=_PATIENCE_S, tell=tell)
+    for order in left.behind:
+        warn(f"{order.order_id}: bet {order.bet_id} is not live any more, and its record does not know yet")
     if not left:
         say("nothing of ours is unmatched")
         return
@@ -122,9 +124,11 @@ def set_limits(
     if not before.limits and not before.started:
         warn("nothing has run on this Redis db yet: its first start writes the settings' limits over these")
     old = write_limits(connect(given.redis.url), wanted)
-    for field, value in wanted.items():
-        say(f"{field}: {old[field] or 'missing'} -> {value:f}")
-        log.info("limit_changed", limit=field, old=old[field], new=f"{value:f}", by=person())
+    changes = {field: f"{old[field] or 'missing'} -> {value:f}" for field, value in wanted.items()}
+    for field, change in changes.items():
+        say(f"{field}: {change}")
+    log.info("limits_changed", **changes, by=person())
+    wiring.desk(given).alert("limits_changed", {**changes, "by": person()})
     for field, problem in wiring.state(given).read().limit_problems.items():
         if field not in wanted:
             warn(f"{problem}: every signal is rejected until it is set, too")

@@ -13,6 +13,7 @@ import typer
 from executor import wiring
 from executor.cli import check, control, orders, processes, sending, status
 from executor.cli.console import DONE, INTERRUPTED, REFUSED, complain, say
+from executor.cli.demo import demo
 from executor.errors import ExecutorError, StoreUnavailable
 from executor.urls import mask_url
 
@@ -48,6 +49,7 @@ def main(
 
 for group in (status, check, control, orders, sending, processes):
     group.register(app)
+app.command()(demo)
 
 
 def run() -> None:

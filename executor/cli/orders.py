@@ -179,7 +179,7 @@ def trades(*, limit: Limit = 50, as_json_: AsJson = False) -> None:
         return
     columns = [Column("at (UTC)"), Column("kind"), Column("order, bet"), Column("side")]
     show_table(
-        f"Trades, newest first, in {mask_url(given.ledger.url)}",
+        "Trades, newest first",
         [*columns, Column("size", "right"), Column("price", "right")],
         (
             (

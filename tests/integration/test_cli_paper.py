@@ -1,0 +1,218 @@
+"""What the console shows and does in paper mode, on orders that came about through the real chain."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import redis
+from cli_rig import MARKET, Console, console, message
+from factories import SUREBET
+
+from executor import keys
+from executor.adapters.redis_desk import RedisDesk
+from executor.cli.redis_server import PrivateRedis
+from executor.domain.risk import LIMIT_FIELDS
+
+pytestmark = pytest.mark.usefixtures("redis_client")
+OTHER = "1.200000009"
+
+
+@pytest.fixture
+def paper(tmp_path: Path, private_redis: PrivateRedis, redis_client: "redis.Redis") -> Console:
+    del redis_client  # empties the db
+    return console(tmp_path, private_redis, {})
+
+
+def fits(text: str) -> bool:
+    return all(len(line.rstrip()) <= 80 for line in text.splitlines())
+
+
+def test_orders_and_trades_are_shown_to_people_and_programs(paper: Console) -> None:
+    with paper.engine() as engine:
+        first = paper.trade(engine, "signal-1", size="10.55", price="3.05")
+        second = paper.trade(engine, "signal-2", market=OTHER, selection=2)
+        paper.trade(engine, "signal-3", market=OTHER)
+    commands = (
+        "orders --json",
+        f"orders --json --market {MARKET}",
+        "orders --json --active",
+        "orders --json --limit 1",
+    )
+    found = paper.run_all((*commands, "orders", "trades", "trades --json --limit 2", "status", "status --json"))
+    assert {ran.code for ran in found.values()} == {0}
+    assert {ran.err for ran in found.values()} == {""}
+    shown = found["orders --json"].json
+    assert [order["signal_id"] for order in shown] == ["signal-3", "signal-2", "signal-1"]
+    assert found[commands[1]].json == shown[2:]
+    assert found[commands[2]].json == []
+    assert found[commands[3]].json == shown[:1]
+    order = shown[2]
+    expected = {
+        "order_id": first,
+        "market_id": MARKET,
+        "selection_id": 1,
+        "side": "BACK",
+        "price": "3.05",
+        "size": "10.55",
+        "size_matched": "10.55",
+        "average_price_matched": "3.05",
+        "status": "MATCHED",
+        "reason": "",
+        "bet_id": f"paper-{first}",
+        "paper": True,
+        "settled_at": None,
+        "profit": None,
+    }
+    assert {name: order[name] for name in expected} == expected
+    assert order["created_at"].endswith("Z")
+    table, trades = found["orders"].out, found["trades"].out
+    for text in (table, trades, found["status"].out):
+        assert fits(text), text
+    for text in (table, trades):
+        assert all(order["order_id"] in text and order["market_id"] in text for order in shown)
+    assert f"{OTHER} / 2" in table
+    assert "10.55" in table
+    rows = found["trades --json --limit 2"].json
+    assert [(row["signal_id"], row["kind"], row["size"], row["paper"]) for row in rows] == [
+        ("signal-3", "fill", "10.00", True),
+        ("signal-2", "fill", "10.00", True),
+    ]
+    assert rows[1]["order_id"] == second
+    state = found["status --json"].json
+    assert state["trading"] == {"enabled": True, "value": "true", "why_not": None}
+    assert state["exposure"]["markets"] == {MARKET: "10.55", OTHER: "20.00"}
+    assert (state["identity"], state["mode"], state["session"]) == ("paper", "paper", None)
+    assert state["orders"]["unsettled"] == 3
+    assert "[bold]test" not in found["orders"].err
+
+
+def test_an_unreadable_record_hides_nothing_else(paper: Console, redis_client: "redis.Redis") -> None:
+    with paper.engine() as engine:
+        broken = paper.trade(engine, "signal-1")
+    redis_client.set(keys.order(broken), "{")
+    redis_client.hset(keys.LIMITS, "Bankroll", "a lot")
+    found = paper.run_all(("status", "status --json", "limits", "limits --json", "orders", "check --json"))
+    state = found["status --json"].json
+    assert state["orders"]["unreadable"] == [broken]
+    assert "Bankroll is not a number" in state["limit_problems"]["Bankroll"]
+    assert broken in found["status"].out
+    assert "a lot" in found["limits"].out
+    assert "MaxDailyLoss" in found["limits --json"].json["limits"]
+    assert (found["orders"].code, found["orders"].out) == (1, "")
+    failed = {finding["name"] for finding in found["check --json"].json if finding["result"] == "fail"}
+    assert {"orders", "limits"} <= failed
+
+
+def test_limits_change_together_or_not_at_all(paper: Console, redis_client: "redis.Redis") -> None:
+    with paper.engine():
+        before = redis_client.hgetall(keys.LIMITS)
+    assert set(before) == set(LIMIT_FIELDS)
+    assert paper.run("limits", "set", "MaxDailyLoss=7", "MaxStakePerOrder=1e").code == 2
+    assert redis_client.hgetall(keys.LIMITS) == before
+    with redis_client.pubsub() as heard:  # type: ignore[no-untyped-call]
+        heard.subscribe(keys.KILL_SWITCH)
+        ran = paper.run("limits", "set", "maxstakeperorder=12.50", "MAXDAILYLOSS=7")
+        messages = [heard.get_message(timeout=5) for _ in range(2)]
+    assert ran.code == 0
+    assert "MaxStakePerOrder: 100 -> 12.50" in ran.out
+    assert "MaxDailyLoss: 500 -> 7" in ran.out
+    assert redis_client.hgetall(keys.LIMITS) == {**before, "MaxStakePerOrder": "12.50", "MaxDailyLoss": "7"}
+    assert json.loads(messages[1]["data"])["event"] == "limits_changed"
+    shown = paper.run_all(("limits", "limits --json"))
+    assert shown["limits --json"].json["limits"]["MaxStakePerOrder"] == "12.50"
+    assert "12.50" in shown["limits"].out
+    with paper.engine() as engine:  # the settings have not changed, so a start leaves a person's limit alone
+        assert redis_client.hget(keys.LIMITS, "MaxStakePerOrder") == "12.50"
+        with pytest.raises(AssertionError, match="MAX_STAKE_PER_ORDER"):
+            paper.trade(engine, "signal-1", size="12.51")
+
+
+def test_halt_and_resume(paper: Console, redis_client: "redis.Redis") -> None:
+    with paper.engine() as engine:
+        assert redis_client.get(keys.TRADING_ENABLED) == "true"
+        assert paper.run("halt", "--reason", "prices look wrong").code == 0
+        assert paper.run("halt", "--cancel").code == 0
+        with pytest.raises(AssertionError, match="TRADING_DISABLED"):
+            paper.trade(engine, "signal-1")
+        assert "by a person" in paper.run("status", "--json").json["trading"]["why_not"]
+        ran = paper.run("resume")
+        assert (ran.code, ran.err) == (0, "")
+        paper.trade(engine, "signal-2")
+    redis_client.delete(keys.RECONCILED)
+    redis_client.hset(keys.LIMITS, "MaxDailyLoss", "-1")
+    ran = paper.run("resume")
+    assert ran.code == 0
+    assert "not reconciled" in ran.err
+    assert "MaxDailyLoss must be" in ran.err
+
+
+def test_status_says_why_nothing_is_traded(paper: Console, redis_client: "redis.Redis") -> None:
+    assert "first complete poll decides" in paper.run("status").out
+    with paper.engine() as engine:
+        assert isinstance(engine.desk, RedisDesk)
+        for number in range(5):
+            redis_client.zadd(keys.FAILED_ORDERS, {f"order-{number}": engine.store.now() / 1000})
+        assert engine.desk.trip_breaker(5, 600)
+        state = paper.run("status", "--json").json
+        assert state["breaker"]["open"]
+        assert "circuit breaker tripped at" in state["trading"]["why_not"]
+        assert paper.run("resume").code == 0
+        assert not redis_client.exists(keys.BREAKER)
+        assert paper.run("status", "--json").json["trading"]["enabled"]
+    redis_client.delete(keys.TRADING_ENABLED)
+    assert "never enabled, or state was lost" in " ".join(paper.run("status").out.split())
+
+
+def test_paper_positions_end_when_a_person_says_so(paper: Console) -> None:
+    with paper.engine() as engine:
+        kept = paper.trade(engine, "signal-1", market=OTHER)
+        cleared = paper.trade(engine, "signal-2")
+        metrics = paper.folder / "metrics"
+        metrics.mkdir()
+        ran = paper.but(PROMETHEUS_MULTIPROC_DIR=str(metrics)).run("paper", "clear", MARKET)
+        assert (ran.code, ran.out) == (0, "1 paper positions ended\n")
+        assert list(metrics.iterdir()) == []  # a worker's counters are the worker's
+        statuses = {order.order_id: order.status for order in engine.store.orders([kept, cleared])}
+        assert statuses == {kept: "MATCHED", cleared: "SETTLED"}
+        assert "1 paper" in paper.run("paper", "clear").out
+        assert "0 paper" in paper.run("paper", "clear").out
+
+
+def test_send_publishes_every_signal_as_it_is_written_or_none(paper: Console, redis_client: "redis.Redis") -> None:
+    exact = json.dumps(message("signal-1", price=3), indent=1).replace(": 3,", ": 3.00,")
+    assert "3.00" in exact
+    with redis_client.pubsub() as heard:  # type: ignore[no-untyped-call]
+        heard.subscribe(keys.STRATEGY_SIGNALS, keys.SUREBET_SIGNALS)
+        for _ in range(2):
+            heard.get_message(timeout=5)
+        bad = {"[": "no end", f"[{exact}": "expected", f"[{exact}] x": "after the array", "no": "Expecting value"}
+        bad |= {"": "empty", "[]": "no signal", f"[{exact}, {{}}]": "signal 2: marketId", "\x00": "Expecting value"}
+        for number, text in enumerate(bad):
+            (paper.folder / f"{number}.json").write_text(text, encoding="utf-8")
+        found = paper.run_all([f"send {number}.json" for number in range(len(bad))])
+        for ran, why in zip(found.values(), bad.values(), strict=True):
+            assert ran.code == 1
+            assert why in ran.err
+        assert heard.get_message(timeout=0.1) is None
+        mixed = f"{exact}\n{json.dumps(json.loads(SUREBET))}\n"
+        ran = paper.run("send", "-", stdin=mixed)
+        assert ran.code == 0
+        assert [line.partition(": ")[2] for line in ran.out.splitlines()] == [
+            f"1 receivers on {keys.STRATEGY_SIGNALS}",
+            f"1 receivers on {keys.SUREBET_SIGNALS}",
+        ]
+        first, second = (heard.get_message(timeout=5) for _ in range(2))
+        assert (first["channel"], first["data"]) == (keys.STRATEGY_SIGNALS, exact)
+        assert json.loads(second["data"], parse_float=Decimal) == json.loads(SUREBET, parse_float=Decimal)
+    assert paper.run("send", "--channel", "surebet", "-", stdin=exact).code == 1
+    unheard = paper.run("send", "--channel", keys.STRATEGY_SIGNALS, "-", stdin=f"[{exact}]")
+    assert unheard.code == 1
+    assert "heard by nobody" in unheard.err
+
+
+def test_reading_leaves_a_folder_as_it_is(paper: Console) -> None:
+    found = paper.run_all(("trades", "trades --json", "status", "orders", "limits", "check"))
+    assert {command: ran.code for command, ran in found.items() if ran.code} == {"check": 1}
+    assert found["trades --json"].json == []
+    assert list(paper.folder.iterdir()) == []

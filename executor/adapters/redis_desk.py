@@ -84,6 +84,7 @@ class RedisDesk:
     def confirm_reconciled(self, ttl_s: int) -> None:
         """Say that a complete poll has just ended."""
         self._redis.set(keys.RECONCILED, self._mark(), ex=ttl_s)
+        self._redis.set(keys.ACTIVE_COUNT, 0, nx=True)  # documented for people to read, so it is there from the start
 
     @guarded
     def set_trading(self, *, enabled: bool, reason: str) -> None:

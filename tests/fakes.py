@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 
 from factories import NOW
@@ -192,6 +193,7 @@ class MemoryLedger:
         self.trades: list[Mapping[str, str]] = []
         self.sizes: list[Decimal] = []
         self.settlements: dict[tuple[str, str], Mapping[str, str]] = {}
+        self.signals: dict[tuple[str, str], Mapping[str, str]] = {}
 
     def write(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
         if self.away:
@@ -201,6 +203,8 @@ class MemoryLedger:
                 if entry["type"] == "settlement":
                     parse_number(entry["net_profit"])
                     self.settlements[entry["identity"], entry["bet_id"]] = entry
+                elif entry["type"] == "signal":
+                    self.signals[entry["identity"], entry["signal_id"]] = entry
                 else:
                     self._book(entry)
 
@@ -224,6 +228,13 @@ class MemoryLedger:
         if self.away:
             raise LedgerUnavailable("ledger: away")
         return not any(entry["identity"] == identity for entry in [*self.trades, *self.settlements.values()])
+
+    def oldest_unsettled(self, identity: str) -> int | None:
+        first: dict[str, str] = {}
+        for entry in self.trades:
+            if entry["identity"] == identity and (identity, entry["bet_id"]) not in self.settlements:
+                first.setdefault(entry["bet_id"], entry["at"])
+        return None if not first else int(datetime.fromisoformat(min(first.values())).timestamp() * 1000)
 
     def profits(self, identity: str) -> dict[str, dict[str, Decimal]]:
         days: dict[str, dict[str, Decimal]] = {}

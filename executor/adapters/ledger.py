@@ -201,7 +201,7 @@ def _book_trade(connection: Connection, entry: str, fields: Mapping[str, str]) -
     average = _amount(fields, "average_price_matched")
     own = (trades.c.identity == fields["identity"]) & (trades.c.bet_id == fields["bet_id"])
     booked = connection.execute(select(trades).where(own).order_by(trades.c.id)).all()
-    if any(row.entry == entry for row in booked):
+    if any((row.entry, row.size_matched) == (entry, total) for row in booked):
         return
     matched = sum((_signed(row.kind, row.size) for row in booked), ZERO)
     size = _signed(kind, total - matched)

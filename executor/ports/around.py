@@ -24,6 +24,9 @@ class Ledger(Protocol):
     def profits(self, identity: str) -> dict[str, dict[str, Decimal]]:
         """Return UTC day -> bet id -> net profit of every settlement booked for this identity."""
 
+    def oldest_unsettled(self, identity: str) -> int | None:
+        """Return when the oldest bet that is matched and not settled was first matched; None where all are settled."""
+
 
 class Clock(Protocol):
     """Time, for what is measured or waited for within one process."""

@@ -1,0 +1,1 @@
+"""One file per step, named revision_what; `down_revision` names the step before it."""

@@ -52,12 +52,19 @@ for group in (status, check, control, orders, sending, processes):
 app.command()(demo)
 
 
+def _where() -> str:
+    try:
+        return f" (EXECUTOR_REDIS__URL is {mask_url(wiring.settings().redis.url)})"
+    except ExecutorError:  # a command that brought its own settings
+        return ""
+
+
 def run() -> None:
     """Run the program; ends the process."""
     try:
         app()
     except StoreUnavailable as error:
-        complain(f"{error} (EXECUTOR_REDIS__URL is {mask_url(wiring.settings().redis.url)})")
+        complain(f"{error}{_where()}")
     except ExecutorError as error:
         complain(str(error))
     except KeyboardInterrupt:

@@ -33,17 +33,21 @@ class Intake:
     policy: Policy
 
 
-def receive(intake: Intake, kind: SignalKind, raw: bytes, arrived: int, bridge: str) -> SignalRecord | None:
+def receive(
+    intake: Intake, kind: SignalKind, raw: bytes, arrived: int, bridge: str, *, token: str = ""
+) -> SignalRecord | None:
     """Record one message; returns the record when a chain is to be started for it.
 
-    `arrived` is Redis time in ms, `bridge` names this process.
+    `arrived` is Redis time in ms, `bridge` names this process. Whoever calls again for the same message, not knowing
+    whether the first call wrote, gives it the same `token`, or it would meet itself as a repeat.
     """
+    token = token or secrets.token_hex(8)
     try:
         signal = parse_signal(kind, raw)
     except InvalidSignal as error:
-        _malformed(intake, kind, raw, arrived, bridge, error)
+        _malformed(intake, kind, raw, arrived, error, bridge=bridge, token=token)
         return None
-    record = _record(intake.policy, signal, raw, arrived, bridge)
+    record = replace(_record(intake.policy, signal, raw, arrived), bridge=bridge, token=token)
     surebet = kind is SignalKind.SUREBET
     known, signal_id = intake.store.record(
         record,
@@ -60,7 +64,7 @@ def receive(intake: Intake, kind: SignalKind, raw: bytes, arrived: int, bridge: 
     return None
 
 
-def _record(policy: Policy, signal: Signal, raw: bytes, arrived: int, bridge: str) -> SignalRecord:
+def _record(policy: Policy, signal: Signal, raw: bytes, arrived: int) -> SignalRecord:
     until = deadline(
         signal,
         datetime.fromtimestamp(arrived / 1000, UTC),
@@ -78,12 +82,16 @@ def _record(policy: Policy, signal: Signal, raw: bytes, arrived: int, bridge: st
         received_at=arrived,
         deadline=int(until.timestamp() * 1000),
         updated_at=arrived,
-        bridge=bridge,
-        token=secrets.token_hex(8),
+        bridge="",
+        token="",
     )
     if record.deadline > arrived:
         return record
-    detail = "validityWindow is not positive" if (signal.validity_s or 1) <= 0 else "arrived after its deadline"
+    detail = (
+        "validityWindow is not positive"
+        if signal.validity_s is not None and signal.validity_s <= 0
+        else "arrived after its deadline"
+    )
     return replace(
         record,
         status=SignalStatus.EXPIRED,
@@ -108,7 +116,9 @@ def _new(intake: Intake, signal: Signal, record: SignalRecord) -> SignalRecord |
     return None
 
 
-def _malformed(intake: Intake, kind: SignalKind, raw: bytes, arrived: int, bridge: str, error: InvalidSignal) -> None:
+def _malformed(
+    intake: Intake, kind: SignalKind, raw: bytes, arrived: int, error: InvalidSignal, *, bridge: str, token: str
+) -> None:
     digest = hashlib.sha256(raw).hexdigest()[:24]
     record = SignalRecord(
         signal_id=f"malformed-{digest}",
@@ -121,12 +131,13 @@ def _malformed(intake: Intake, kind: SignalKind, raw: bytes, arrived: int, bridg
         deadline=arrived,
         updated_at=arrived,
         bridge=bridge,
-        token=secrets.token_hex(8),
+        token=token,
         reason=Reason.MALFORMED_SIGNAL,
         detail=str(error)[:_SNIPPET],
         finished_at=arrived,
     )
-    known, _ = intake.store.record(record, dedup_id=record.signal_id, dedup_s=intake.policy.max_age_s, renew=False)
+    # As long as its record lives: a repeat must be told from what another bridge counted already.
+    known, _ = intake.store.record(record, dedup_id=record.signal_id, dedup_s=intake.policy.dedup_s, renew=False)
     if known is not Recorded.ELSEWHERE:
         intake.telemetry.signal_received("malformed")
         intake.telemetry.signal_rejected(Reason.MALFORMED_SIGNAL)

@@ -13,7 +13,7 @@ from executor.domain.risk import Facts, Reason, Verdict, decide, is_true
 from executor.domain.signal import Leg, SignalKind, parse_signal
 from executor.engine.breaker import is_reset, with_rejection
 from executor.engine.context import TRIES, Engine, Policy, Step, finish, step, unknown_signal
-from executor.errors import Contended
+from executor.errors import Contended, InvalidSignal
 from executor.ports import Change, Gate, MarketView, SignalRecord, SignalStatus
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,10 @@ def validate(engine: Engine, signal_id: str, market_id: str) -> Step:
 
 
 def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Verdict, tuple[Order, ...]]:
-    signal = parse_signal(SignalKind(record.kind), record.payload.encode())
+    try:
+        signal = parse_signal(SignalKind(record.kind), record.payload.encode())
+    except (InvalidSignal, ValueError) as error:  # it was a signal when it came: somebody changed the record
+        return Verdict(Reason.MALFORMED_SIGNAL, f"The record's payload is no signal: {error!s:.200}"), ()
     ids = order_ids(record.signal_id, len(signal.legs))
     if any(one in view.orders and view.orders[one].status not in UNPLACED for one in ids):
         return Verdict(Reason.DUPLICATE_SIGNAL, "Orders of a signal with this id exist already"), ()

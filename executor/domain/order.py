@@ -203,30 +203,36 @@ def _status(bet: BetState) -> OrderStatus:
 
 
 def _is_stale(order: Order, bet: BetState) -> bool:
-    if order.status is S.SETTLED:
+    if order.status is S.SETTLED and bet.size_voided <= order.size_voided:
         return True
     finished = order.status in TRANSITIONS[S.PENDING] - {S.PENDING}
     if finished and bet.executable:
         return True
     # What a bet had matched stays matched or voided, a void stays, and what is not open any more never opens again; the
-    # last is not asked of the first state that says it is over: the cleared lists leave out what was cancelled before.
+    # last is not asked of the first state that says it is over, nor of one that brings a void: the cleared lists leave
+    # out what was cancelled before.
     known, new = order.size_matched + order.size_voided, bet.size_matched + bet.size_voided
     closed = order.size_cancelled + order.size_lapsed > bet.size_cancelled + bet.size_lapsed
-    return new < known or bet.size_voided < order.size_voided or (closed and (finished or bet.executable))
+    older = closed and bet.size_voided == order.size_voided and (finished or bet.executable)
+    return new < known or bet.size_voided < order.size_voided or older
 
 
-def merge(order: Order, bet: BetState, now: int) -> tuple[Order, Trade | None]:
-    """Take in what the exchange says; returns the new record and the fill or void it means, if any.
+def merge(order: Order, bet: BetState, now: int) -> tuple[Order, tuple[Trade, ...]]:
+    """Take in what the exchange says; returns the new record and what it means for the accounts, a void first.
 
     Answers may arrive late and out of order: what is older than the record changes nothing, nor does another bet that
-    carries the same reference (Betfair does not keep it unique).
+    carries the same reference (Betfair does not keep it unique). Of a settled order only a void is news.
     """
     if _is_stale(order, bet) or (order.bet_id and bet.bet_id != order.bet_id):
-        return order, None
-    status = _status(bet)
+        return order, ()
+    bet = replace(
+        bet,
+        size_cancelled=max(order.size_cancelled, bet.size_cancelled),
+        size_lapsed=max(order.size_lapsed, bet.size_lapsed),
+    )
+    status = S.SETTLED if order.status is S.SETTLED else _status(bet)
     # A missing average would make a matched lay look free of risk; the limit is the worst that it can be.
     average = (bet.average_price_matched or order.price) if bet.size_matched else ZERO
-    delta = bet.size_matched - order.size_matched
     ended_at = 0 if order.status in UNPLACED else order.finished_at
     merged = replace(
         order,
@@ -240,22 +246,32 @@ def merge(order: Order, bet: BetState, now: int) -> tuple[Order, Trade | None]:
         size_lapsed=bet.size_lapsed,
         size_voided=bet.size_voided,
         placed_at=order.placed_at or now,
-        matched_at=(bet.matched_at or now) if delta > ZERO else order.matched_at,
+        matched_at=(bet.matched_at or now) if bet.size_matched > order.size_matched else order.matched_at,
         finished_at=0 if status is S.PENDING else (ended_at or now),
     )
     if status is S.CANCELLED and not merged.cancel_reason:
         merged = replace(merged, cancel_reason=CancelReason.EXCHANGE)
-    repriced = bet.size_matched > ZERO and merged.average_price_matched != order.average_price_matched
-    if not delta and not repriced:
-        return merged, None
-    merged = replace(merged, trade_count=order.trade_count + 1)
-    return merged, _trade(order, merged, delta, now)
+    return _booked(order, merged, now)
 
 
-def _trade(before: Order, after: Order, delta: Decimal, now: int) -> Trade:
-    if delta < ZERO:
-        return Trade(TradeKind.VOID, after, after.trade_count, -delta, before.average_price_matched, now)
-    return Trade(TradeKind.FILL, after, after.trade_count, delta, _fill_price(before, after, delta), now)
+def _booked(before: Order, after: Order, now: int) -> tuple[Order, tuple[Trade, ...]]:
+    """Number the entries that a change of what is matched means: what was taken back, then what came or has a price."""
+    void = min(after.size_voided - before.size_voided, before.size_matched)
+    left = before.size_matched - void
+    fill = after.size_matched - left
+    repriced = after.size_matched > ZERO and after.average_price_matched != before.average_price_matched
+    trades: list[Trade] = []
+    if void:
+        number = before.trade_count + 1
+        after = replace(after, trade_count=number)
+        average = before.average_price_matched if left else ZERO
+        then = replace(after, size_matched=left, average_price_matched=average) if fill else after
+        trades.append(Trade(TradeKind.VOID, then, number, void, before.average_price_matched, now))
+    if fill or (repriced and not void):
+        after = replace(after, trade_count=after.trade_count + 1)
+        price = _fill_price(before, after, fill)
+        trades.append(Trade(TradeKind.FILL, after, after.trade_count, fill, price, now))
+    return after, tuple(trades)
 
 
 def _fill_price(before: Order, after: Order, delta: Decimal) -> Decimal:

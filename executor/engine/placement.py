@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 _SENDS: Final = 3  # attempts that provably did not reach the exchange; then the price is old and the signal fails
 _BACKOFF_S: Final = 0.3  # a refused connection: short enough for the price to be still there
+_LONGEST_WAIT_S: Final = 10.0  # longer is a ban: it holds a thread and the exposure, and the price will be gone
 _FROZEN_S: Final = 1.0  # between the submit step and sending: a process that slept here must not send
 _RECORD_FOR_S: Final = 30  # how long an answer is kept trying to reach Redis; after that the poll finds it out
 _GATES: Final = frozenset({Gate.TRADING, Gate.RECONCILED, Gate.DEADLINE})
@@ -80,12 +81,13 @@ def place(engine: Engine, signal_id: str, market_id: str) -> Step:
             return claim
         market_id = claim.record.market_id
         answer = _send(engine, claim)
-        last = answer.retry_after_s is None or attempt == _SENDS
+        wait_s = (answer.retry_after_s or 0) * attempt
+        last = answer.retry_after_s is None or attempt == _SENDS or wait_s > _LONGEST_WAIT_S
         outcome = _record(engine, claim, _given_up(answer) if last else answer)
         if last:
             _cancel_rest(engine, claim)
             return outcome
-        engine.clock.sleep((answer.retry_after_s or 0) * attempt)
+        engine.clock.sleep(wait_s)
     raise AssertionError("unreachable: the last attempt returns")
 
 
@@ -275,9 +277,9 @@ def _try_record(engine: Engine, claim: _Claim, answer: _Answer) -> Step | None:
     trades: list[Trade] = []
     for sent in claim.orders:
         stored = view.orders.get(sent.order_id, sent)  # a record that is lost is written again
-        after, trade = _apply(sent, stored, answer.reports[sent.order_id], view.now)
+        after, entries = _apply(sent, stored, answer.reports[sent.order_id], view.now)
         orders.append(after)
-        trades += [trade] if trade else []
+        trades += entries
     if record.signal_id not in view.signals:  # a record that is lost is written again
         view = replace(view, signals={record.signal_id: record})
     signals: list[SignalRecord] = []
@@ -296,16 +298,16 @@ def _try_record(engine: Engine, claim: _Claim, answer: _Answer) -> Step | None:
     return step(signals[0] if signals else view.signals[record.signal_id])
 
 
-def _apply(sent: Order, order: Order, report: LegReport, now: int) -> tuple[Order, Trade | None]:
+def _apply(sent: Order, order: Order, report: LegReport, now: int) -> tuple[Order, Sequence[Trade]]:
     if report.outcome is LegOutcome.PLACED and report.bet is not None:
-        merged, trade = merge(order, report.bet, now)
-        return replace(merged, answered_at=now), trade
+        merged, entries = merge(order, report.bet, now)
+        return replace(merged, answered_at=now), entries
     own = (order.attempt, order.submitted_at) == (sent.attempt, sent.submitted_at)
     if order.status is not OrderStatus.SUBMITTED or not own:
-        return order, None  # the poll has decided meanwhile, or a later attempt is under way: not this call's business
+        return order, ()  # the poll has decided meanwhile, or a later attempt is under way: not this call's business
     if report.outcome is LegOutcome.REFUSED:
         failed = move(order, OrderStatus.FAILED, report.code, report.detail)
-        return replace(failed, answered_at=now, finished_at=now), None
+        return replace(failed, answered_at=now, finished_at=now), ()
     if report.outcome is LegOutcome.NOT_SENT:
-        return replace(move(order, OrderStatus.RESERVED, report.code), submitted_at=0, answered_at=0), None
-    return replace(order, reason=report.code, detail=report.detail, answered_at=now), None
+        return replace(move(order, OrderStatus.RESERVED, report.code), submitted_at=0, answered_at=0), ()
+    return replace(order, reason=report.code, detail=report.detail, answered_at=now), ()

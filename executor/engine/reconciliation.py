@@ -115,8 +115,7 @@ def absorb(engine: Engine, market_id: str, bets: Iterable[BetState], known: Mapp
     states = {reference(bet): bet for bet in bets}
 
     def take(order: Order, now: int) -> Rewritten:
-        merged, trade = merge(order, states[order.order_id], now)
-        return merged, [trade] if trade else []
+        return merge(order, states[order.order_id], now)
 
     names = list(states)
     changed = 0

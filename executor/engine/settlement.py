@@ -115,10 +115,8 @@ def _settle_market(engine: Engine, market_id: str, market: _Market, charged: Dec
 
 
 def _book(order: Order, rows: Sequence[ClearedBet], verdict: _Verdict, now: int) -> Rewritten:
-    trades: list[Trade] = []
     merged, late = merge(order, cleared_state(rows), now)
-    if late is not None:
-        trades.append(late)
+    trades = list(late)
     if merged.status is not OrderStatus.SETTLED and all(row.kind is ClearedKind.VOIDED for row in rows):
         return merged, trades
     settled, entry = settle_order(merged, verdict.profit, verdict.commission, verdict.settled_at)

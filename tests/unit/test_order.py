@@ -87,13 +87,13 @@ def test_what_the_exchange_says_becomes_a_status(
 ) -> None:
     order = make_order(status=before, reason="TIMEOUT", detail="no answer", finished_at=7 if before in "FAILED" else 0)
     bet = make_bet(order, **{"executable": False, "average_price_matched": D(3), **sizes})
-    merged, trade = merge(order, bet, NOW + 5)
+    merged, trades = merge(order, bet, NOW + 5)
     assert (merged.status, merged.bet_id, merged.placed_at) == (status, bet.bet_id, NOW + 5)
     assert merged.finished_at == (0 if status is S.PENDING else NOW + 5)
     assert merged.cancel_reason == (CancelReason.EXCHANGE if status is S.CANCELLED else "")
     assert (merged.reason == "") == (before in {S.FAILED, S.EXPIRED} or status is S.PENDING)
-    assert (trade is None) == (bet.size_matched == 0)
-    assert merge(merged, bet, NOW + 9) == (merged, None)
+    assert len(trades) == (bet.size_matched > 0)
+    assert merge(merged, bet, NOW + 9) == (merged, ())
 
 
 def test_our_own_reason_for_a_cancel_is_kept() -> None:
@@ -106,25 +106,24 @@ def test_a_second_bet_with_the_same_reference_never_mixes_into_the_first() -> No
     order = make_order()
     order, _ = merge(order, make_bet(order, size_matched=D(4), average_price_matched=D(3)), NOW)
     other = make_bet(order, bet_id="300000000002", size_matched=SIZE, average_price_matched=D(3), executable=False)
-    assert merge(order, other, NOW) == (order, None)
+    assert merge(order, other, NOW) == (order, ())
 
 
 def test_a_price_correction_is_a_fill_of_nothing_at_the_new_average() -> None:
     order = make_order()
     order, _ = merge(order, make_bet(order, executable=False, size_matched=SIZE, average_price_matched=D(3)), NOW)
     reduced = make_bet(order, executable=False, size_matched=SIZE, average_price_matched=D("2.7"))
-    corrected, trade = merge(order, reduced, NOW + 1)
-    assert trade == Trade(TradeKind.FILL, corrected, 2, D(0), D("2.7"), NOW + 1)
+    corrected, trades = merge(order, reduced, NOW + 1)
+    assert trades == (Trade(TradeKind.FILL, corrected, 2, D(0), D("2.7"), NOW + 1),)
     assert corrected.average_price_matched == D("2.7")
     assert corrected.matched_at == order.matched_at
-    assert merge(corrected, reduced, NOW + 2) == (corrected, None)
+    assert merge(corrected, reduced, NOW + 2) == (corrected, ())
 
 
 @pytest.mark.parametrize(
     ("first", "then", "price"),
     [
         (("5", "3", "0"), ("10", "3.1", "0"), "3.2000"),  # 5 at 3 and 5 at 3.2
-        (("5", "3", "0"), ("6", "3.2", "3"), "3.2"),  # a void and a fill in one answer: only the average is known
         (("9", "3", "0"), ("10", "2.5", "0"), "2.5"),  # repriced and filled: the increment alone would be below 1.01
         (("9.99", "3", "0"), ("10", "6", "0"), "6"),  # ... or above 1000
     ],
@@ -133,24 +132,49 @@ def test_the_price_of_a_second_fill(first: tuple[str, str, str], then: tuple[str
     order = make_order(status=S.PENDING)
     names = ("size_matched", "average_price_matched", "size_voided")
     order, _ = merge(order, make_bet(order, **dict(zip(names, map(D, first), strict=True))), NOW)
-    _, trade = merge(order, make_bet(order, **dict(zip(names, map(D, then), strict=True))), NOW)
-    assert trade is not None
+    _, (trade,) = merge(order, make_bet(order, **dict(zip(names, map(D, then), strict=True))), NOW)
     assert (trade.kind, trade.price, trade.size) == (TradeKind.FILL, D(price), D(then[0]) - D(first[0]))
 
 
 def test_a_void_takes_back_at_the_average_it_was_booked_at() -> None:
     order = make_order()
     order, _ = merge(order, make_bet(order, size_matched=D(6), average_price_matched=D(3)), NOW)
-    voided, trade = merge(order, make_bet(order, executable=False, size_voided=D(6), size_lapsed=D(4)), NOW)
-    assert trade == Trade(TradeKind.VOID, voided, 2, D(6), D(3), NOW)
+    voided, trades = merge(order, make_bet(order, executable=False, size_voided=D(6), size_lapsed=D(4)), NOW)
+    assert trades == (Trade(TradeKind.VOID, voided, 2, D(6), D(3), NOW),)
     assert (voided.status, voided.average_price_matched, voided.counts) == (S.VOIDED, D(0), False)
+
+
+def test_a_void_and_a_fill_in_one_answer_are_two_entries_the_void_first() -> None:
+    order = make_order(status=S.PENDING)
+    order, _ = merge(order, make_bet(order, size_matched=D(5), average_price_matched=D(3)), NOW)
+    both = make_bet(order, size_matched=D(6), average_price_matched=D("3.2"), size_voided=D(3))
+    merged, (void, fill) = merge(order, both, NOW + 1)
+    assert (void.kind, void.number, void.size, void.price) == (TradeKind.VOID, 2, D(3), D(3))
+    assert (void.order.size_matched, void.order.size_voided) == (D(2), D(3))
+    # The fragments' own prices are not told: only the new average is known.
+    assert fill == Trade(TradeKind.FILL, merged, 3, D(4), D("3.2"), NOW + 1)
+    assert (merged.size_matched, merged.size_voided, merged.trade_count) == (D(6), D(3), 3)
+
+
+@pytest.mark.parametrize("before", [S.MATCHED, S.CANCELLED, S.SETTLED])
+def test_a_void_told_by_the_cleared_lists_takes_back_the_match_though_they_leave_out_the_cancel(
+    before: OrderStatus,
+) -> None:
+    cancelled = D(0) if before is S.MATCHED else D(4)
+    order = make_order(
+        status=before, bet_id="b1", size_matched=D(6), average_price_matched=D(3), size_cancelled=cancelled
+    )
+    merged, (void,) = merge(order, make_bet(order, bet_id="b1", executable=False, size_voided=D(6)), NOW)
+    assert (void.kind, void.size) == (TradeKind.VOID, D(6))
+    assert (merged.size_matched, merged.size_voided, merged.size_cancelled) == (D(0), D(6), cancelled)
+    assert merged.status is {S.MATCHED: S.VOIDED, S.CANCELLED: S.VOIDED, S.SETTLED: S.SETTLED}[before]
+    assert merged.is_over
 
 
 def test_a_match_without_an_average_counts_at_its_limit() -> None:
     order = make_order(side=Side.LAY)
-    merged, trade = merge(order, make_bet(order, size_matched=D(4)), NOW)
+    merged, (trade,) = merge(order, make_bet(order, size_matched=D(4)), NOW)
     assert merged.average_price_matched == order.price
-    assert trade is not None
     assert trade.price == order.price
 
 

@@ -110,17 +110,17 @@ def deliveries(draw: st.DrawFn, *, voids: bool = True) -> tuple[History, list[in
 
 
 def deliver(order: Order, history: History, indices: list[int]) -> tuple[Order, list[Trade]]:
-    trades = []
+    trades: list[Trade] = []
     newest = -1
     for at, index in enumerate(indices):
-        merged, trade = merge(order, history.states[index], NOW + at)
+        merged, entries = merge(order, history.states[index], NOW + at)
         same = history.states[index] in history.states[: newest + 1]
         if same:
-            assert (merged, trade) == (order, None)  # old news, or news already booked
+            assert (merged, entries) == (order, ())  # old news, or news already booked
         assert merged.status is order.status or merged.status in TRANSITIONS[order.status]
         assert merged.size_open <= (order.size_open or SIZE)
         assert merged.size_matched + merged.size_voided >= order.size_matched + order.size_voided
-        trades += [trade] if trade else []
+        trades += entries
         order, newest = merged, max(newest, index)
     return order, trades
 
@@ -172,7 +172,7 @@ def test_a_void_answered_late_is_not_undone_by_an_answer_from_before_it() -> Non
     fills = [make_bet(order, size_matched=D(5), average_price_matched=D(3)), make_bet(order, size_matched=D(2))]
     before, voided = fills[0], replace(fills[1], size_voided=D(3), average_price_matched=D(3))
     order, _ = merge(merge(order, before, NOW)[0], voided, NOW)
-    assert merge(order, before, NOW) == (order, None)
+    assert merge(order, before, NOW) == (order, ())
 
 
 def test_the_cleared_lists_end_an_order_though_they_leave_out_an_earlier_partial_cancel() -> None:
@@ -180,8 +180,8 @@ def test_the_cleared_lists_end_an_order_though_they_leave_out_an_earlier_partial
     live = make_bet(order, size_cancelled=D(3), size_matched=D(2), average_price_matched=D(3))
     order, _ = merge(order, live, NOW)
     cleared = make_bet(order, executable=False, size_matched=D(2), average_price_matched=D(3))
-    over, trade = merge(order, cleared, NOW)
-    assert (over.size_open, over.finished_at, trade) == (D(0), NOW, None)
-    assert merge(over, replace(live, size_cancelled=D(0)), NOW) == (over, None)  # what is over is never live again
+    over, trades = merge(order, cleared, NOW)
+    assert (over.size_open, over.finished_at, trades) == (D(0), NOW, ())
+    assert merge(over, replace(live, size_cancelled=D(0)), NOW) == (over, ())  # what is over is never live again
     cancelled, _ = merge(order, replace(cleared, size_cancelled=D(8)), NOW)
-    assert merge(cancelled, cleared, NOW) == (cancelled, None)  # less detail about the same end changes nothing
+    assert merge(cancelled, cleared, NOW) == (cancelled, ())  # less detail about the same end changes nothing

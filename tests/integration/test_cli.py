@@ -13,21 +13,16 @@ from sandbox_client import wait_for
 from executor import keys
 from executor.cli.redis_server import PrivateRedis, free_port
 
-ACTING = ("halt", "halt --cancel", "resume", "limits set Bankroll=5", "cancel --all", "send signal.json", "paper clear")
+ACTING = ("halt --cancel", "resume", "limits set Bankroll=5", "cancel --all", "send signal.json", "paper clear")
 LOOKING = ("status", "orders --json", "limits")
 WRONG = (
     ("nonsense", "nonsense"),
-    ("halt --nonsense", "--nonsense"),
     ("cancel", "--all"),
-    ("cancel --all x", "--all"),
     ("limits set Bankroll", "NAME=VALUE"),
     ("limits set Bankrol=5", "Bankrol"),
-    ("limits set Bankroll=-5", "Bankroll"),
     ("limits set Bankroll=5 bankroll=6", "twice"),
     ("orders --limit 0", "--limit"),
     ("send no-such-file", "no-such-file"),
-    ("send --channel other signal.json", "other"),
-    ("sandbox --port 70000", "--port"),
     ("sandbox --balance much", "--balance"),
 )
 
@@ -90,12 +85,9 @@ def test_who_acts_on_another_s_db_is_refused_and_who_looks_is_told(paper: Consol
     assert redis_client.hgetall(keys.LIMITS) == {"Bankroll": "1000"}
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"), [("EXECUTOR_RISK__BANKROLL", "much"), ("EXECUTOR_TRADING__ENABLE_PAPER_TRADING", "false")]
-)
-def test_wrong_settings_are_one_line_that_names_the_variable(folder: Path, variable: str, value: str) -> None:
-    wrong = Console(folder, {variable: value})
-    for command, ran in wrong.run_all(("halt", "bridge", "check")).items():
+def test_wrong_settings_are_one_line_that_names_the_variable(folder: Path) -> None:
+    variable = "EXECUTOR_RISK__BANKROLL"
+    for command, ran in Console(folder, {variable: "much"}).run_all(("halt", "bridge", "check")).items():
         shown = ran.out if command == "check" else ran.err
         assert ran.code == 1, command
         assert variable in shown, command
@@ -103,13 +95,12 @@ def test_wrong_settings_are_one_line_that_names_the_variable(folder: Path, varia
 
 
 def test_help_and_version(folder: Path) -> None:
-    found = Console(folder, {}).run_all(("--help", "--version", "limits set --help", "sandbox env -h", "halt --help"))
+    found = Console(folder, {}).run_all(("--help", "--version", "limits set -h"))
     assert {ran.code for ran in found.values()} == {0}
     for command in ("status", "check", "halt", "resume", "limits", "orders", "cancel", "trades", "send", "sandbox"):
         assert f" {command} " in found["--help"].out
     assert found["--version"].out.startswith("executor ")
-    assert "MaxStakePerOrder=50" in found["limits set --help"].out
-    assert "--cancel" in found["halt --help"].out
+    assert "MaxStakePerOrder=50" in found["limits set -h"].out
     assert all(len(line) <= 80 for ran in found.values() for line in ran.out.splitlines())
 
 

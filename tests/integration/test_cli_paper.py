@@ -92,13 +92,13 @@ def test_an_unreadable_record_hides_nothing_else(paper: Console, redis_client: "
         broken = paper.trade(engine, "signal-1")
     redis_client.set(keys.order(broken), "{")
     redis_client.hset(keys.LIMITS, "Bankroll", "a lot")
-    found = paper.run_all(("status", "status --json", "limits", "limits --json", "orders", "check --json"))
+    found = paper.run_all(("status", "status --json", "limits", "orders", "check --json"))
     state = found["status --json"].json
     assert state["orders"]["unreadable"] == [broken]
     assert "Bankroll is not a number" in state["limit_problems"]["Bankroll"]
     assert broken in found["status"].out
     assert "a lot" in found["limits"].out
-    assert "MaxDailyLoss" in found["limits --json"].json["limits"]
+    assert "MaxDailyLoss" in found["limits"].out
     assert (found["orders"].code, found["orders"].out) == (1, "")
     failed = {finding["name"] for finding in found["check --json"].json if finding["result"] == "fail"}
     assert {"orders", "limits"} <= failed
@@ -119,9 +119,7 @@ def test_limits_change_together_or_not_at_all(paper: Console, redis_client: "red
     assert "MaxDailyLoss: 500 -> 7" in ran.out
     assert redis_client.hgetall(keys.LIMITS) == {**before, "MaxStakePerOrder": "12.50", "MaxDailyLoss": "7"}
     assert json.loads(messages[1]["data"])["event"] == "limits_changed"
-    shown = paper.run_all(("limits", "limits --json"))
-    assert shown["limits --json"].json["limits"]["MaxStakePerOrder"] == "12.50"
-    assert "12.50" in shown["limits"].out
+    assert paper.run("limits", "--json").json["limits"]["MaxStakePerOrder"] == "12.50"
     with paper.engine() as engine:  # the settings have not changed, so a start leaves a person's limit alone
         assert redis_client.hget(keys.LIMITS, "MaxStakePerOrder") == "12.50"
         with pytest.raises(AssertionError, match="MAX_STAKE_PER_ORDER"):
@@ -131,8 +129,7 @@ def test_limits_change_together_or_not_at_all(paper: Console, redis_client: "red
 def test_halt_and_resume(paper: Console, redis_client: "redis.Redis") -> None:
     with paper.engine() as engine:
         assert redis_client.get(keys.TRADING_ENABLED) == "true"
-        assert paper.run("halt", "--reason", "prices look wrong").code == 0
-        assert paper.run("halt", "--cancel").code == 0
+        assert paper.run("halt", "--cancel", "--reason", "prices look wrong").code == 0
         with pytest.raises(AssertionError, match="TRADING_DISABLED"):
             paper.trade(engine, "signal-1")
         assert "by a person" in paper.run("status", "--json").json["trading"]["why_not"]
@@ -175,8 +172,7 @@ def test_paper_positions_end_when_a_person_says_so(paper: Console) -> None:
         assert list(metrics.iterdir()) == []  # a worker's counters are the worker's
         statuses = {order.order_id: order.status for order in engine.store.orders([kept, cleared])}
         assert statuses == {kept: "MATCHED", cleared: "SETTLED"}
-        assert "1 paper" in paper.run("paper", "clear").out
-        assert "0 paper" in paper.run("paper", "clear").out
+        assert paper.run("paper", "clear").out == "1 paper positions ended\n"
 
 
 def test_send_publishes_every_signal_as_it_is_written_or_none(paper: Console, redis_client: "redis.Redis") -> None:
@@ -186,8 +182,8 @@ def test_send_publishes_every_signal_as_it_is_written_or_none(paper: Console, re
         heard.subscribe(keys.STRATEGY_SIGNALS, keys.SUREBET_SIGNALS)
         for _ in range(2):
             heard.get_message(timeout=5)
-        bad = {"[": "no end", f"[{exact}": "expected", f"[{exact}] x": "after the array", "no": "Expecting value"}
-        bad |= {"": "empty", "[]": "no signal", f"[{exact}, {{}}]": "signal 2: marketId", "\x00": "Expecting value"}
+        bad = {"[": "no end", f"[{exact}] x": "after the array"}
+        bad |= {"": "empty", f"[{exact}, {{}}]": "signal 2: marketId"}
         for number, text in enumerate(bad):
             (paper.folder / f"{number}.json").write_text(text, encoding="utf-8")
         found = paper.run_all([f"send {number}.json" for number in range(len(bad))])
@@ -205,14 +201,13 @@ def test_send_publishes_every_signal_as_it_is_written_or_none(paper: Console, re
         first, second = (heard.get_message(timeout=5) for _ in range(2))
         assert (first["channel"], first["data"]) == (keys.STRATEGY_SIGNALS, exact)
         assert json.loads(second["data"], parse_float=Decimal) == json.loads(SUREBET, parse_float=Decimal)
-    assert paper.run("send", "--channel", "surebet", "-", stdin=exact).code == 1
     unheard = paper.run("send", "--channel", keys.STRATEGY_SIGNALS, "-", stdin=f"[{exact}]")
     assert unheard.code == 1
     assert "heard by nobody" in unheard.err
 
 
 def test_reading_leaves_a_folder_as_it_is(paper: Console) -> None:
-    found = paper.run_all(("trades", "trades --json", "status", "orders", "limits", "check"))
+    found = paper.run_all(("trades --json", "status", "check"))
     assert {command: ran.code for command, ran in found.items() if ran.code} == {"check": 1}
     assert found["trades --json"].json == []
     assert list(paper.folder.iterdir()) == []

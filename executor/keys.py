@@ -83,7 +83,7 @@ def transactions(hour: str) -> str:
 PNL_TOTAL: Final = "pnl:total"  # string; settle_orders
 PNL_DAYS: Final = "executor:pnl:days"  # hash day -> net; settle_orders; what pnl:total is the sum of
 SETTLED_AT: Final = "executor:settled_at"  # string, ms; last complete settlement read
-TRADES: Final = "stream:trades"  # stream; every fill, void and settlement
+TRADES: Final = "stream:trades"  # stream; every fill, void and settlement, and how each signal ended
 TRADES_GROUP: Final = "ledger"  # its consumer group
 
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from fakes import FrozenClock
 
-from executor.adapters.records import encode, trade_fields
+from executor.adapters.records import SIGNAL, encode, signal_fields, trade_fields
 from executor.domain.exposure import exposures
 from executor.domain.money import ZERO
 from executor.domain.order import ACTIVE, Order
@@ -60,6 +60,14 @@ class Memory:
         if method in self.away or "*" in self.away:
             raise StoreUnavailable(f"Redis is away: {method}")
 
+    def enter(self, fields: Mapping[str, str]) -> None:
+        self.feed[f"{self.clock.now}-{len(self.feed)}"] = fields
+
+    @property
+    def trades(self) -> list[Mapping[str, str]]:
+        """The feed without what it says of signals."""
+        return [entry for entry in self.feed.values() if entry["type"] != SIGNAL]
+
     def failed_since(self, window_s: int) -> tuple[int, float]:
         lower = self.clock.now / 1000 - window_s
         if self.since is not None and self.since >= lower:
@@ -95,6 +103,8 @@ class MemoryStore:
             self._m.seen[dedup_id] = (record.bridge, "-", record.signal_id, until)
             return Recorded.REPEAT, record.signal_id
         self._m.signals[record.signal_id] = record
+        if record.status in TERMINAL:
+            self._m.enter(signal_fields(record, self._identity))
         self._m.seen[dedup_id] = (record.bridge, record.token, record.signal_id, until)
         return Recorded.NEW, record.signal_id
 
@@ -179,8 +189,11 @@ class MemoryStore:
         if change.orders:
             m.revisions[view.market_id] = m.revisions.get(view.market_id, 0) + 1
         for trade in change.trades:
-            m.feed[f"{m.clock.now}-{len(m.feed)}"] = trade_fields(trade, self._identity)
+            m.enter(trade_fields(trade, self._identity))
         for signal in change.signals:
+            before = view.signals.get(signal.signal_id)
+            if signal.status in TERMINAL and (before is None or before.status is not signal.status):
+                m.enter(signal_fields(signal, self._identity))
             # A token of its own, as each write has in Redis: who read before this compares unequal after it.
             m.signals[signal.signal_id] = replace(signal, token=f"commit {len(self.commits)}")
         return m.clock.now

@@ -6,17 +6,17 @@ wrong type) comes first and the records, which are plain SETs, come last: the tr
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from executor import keys
-from executor.adapters.records import encode, order_fields, position_fields, trade_fields
+from executor.adapters.records import encode, order_fields, position_fields, signal_fields, trade_fields
 from executor.domain.exposure import exposures, positions
 from executor.domain.order import ACTIVE, Order
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import iso
-from executor.ports import TERMINAL, Change, Gate, MarketView, SignalRecord
+from executor.ports import TERMINAL, Change, Gate, MarketView, SignalRecord, SignalStatus
 
 Command = list[str | int]
 
@@ -147,6 +147,16 @@ def _breaker(view: MarketView, change: Change, identity: str, request: Request) 
         add(["PUBLISH", keys.KILL_SWITCH, json.dumps(message)])
 
 
+def _ended(view: MarketView, signals: Sequence[SignalRecord]) -> list[SignalRecord]:
+    """Return the signals that a change gives a terminal state, or another one."""
+    return [one for one in signals if one.status in TERMINAL and _status(view, one.signal_id) is not one.status]
+
+
+def _status(view: MarketView, signal_id: str) -> SignalStatus | None:
+    before = view.signals.get(signal_id)
+    return None if before is None else before.status
+
+
 def request_for(view: MarketView, change: Change, identity: str, token: str, signal_s: int, order_s: int) -> Request:
     """Say what a commit compares and writes; `token` is unique to it."""
     signals = [replace(signal, token=token) for signal in change.signals]
@@ -167,6 +177,9 @@ def request_for(view: MarketView, change: Change, identity: str, token: str, sig
         request.writes.append(["EXPIRE", view.transactions_key, _HOURS_S])
     for signal in reversed(signals):
         request.signal(signal, signal_s)
+    for ended in _ended(view, signals):
+        entry = signal_fields(ended, identity)
+        request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
     for trade in change.trades:  # an entry cannot be taken back: the last of what may fail
         entry = trade_fields(trade, identity)
         request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])

@@ -19,13 +19,13 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from executor.adapters.ledger_tables import settlements, signals, trades
 from executor.adapters.migrations import upgrade
+from executor.adapters.records import SIGNAL
 from executor.domain.money import ZERO
 from executor.domain.order import ADOPTED, TradeKind
 from executor.errors import LedgerUnavailable
 
 log = structlog.get_logger(__name__)
 
-SIGNAL: Final = "signal"  # type of the feed's entries that say how a signal ended
 _TIMEOUT_S: Final = 5  # a ledger that does not answer is away; its entries wait in the stream
 _TEXT: Final = ("order_id", "signal_id", "bet_id", "strategy", "market_id", "selection_id", "side", "at")
 _SETTLED: Final = ("order_id", "market_id", "at")

@@ -1,6 +1,7 @@
 -- Writes a signal's record unless the message is known.
--- KEYS: seen, record, open signals.  ARGV: value of seen (unique to this message), record JSON, seen TTL, 1 to renew,
--- record TTL (0: none), score in the open set (empty: terminal already), value of seen for who met the record only.
+-- KEYS: seen, record, open signals, accounting feed.  ARGV: value of seen (unique to this message), record JSON, seen TTL, 1 to renew,
+-- record TTL (0: none), score in the open set (empty: terminal already), value of seen for who met the record only,
+-- then names and values of the feed's entry (none: not terminal).
 -- Returns false when written, else what `seen` holds; a record that outlived its `seen` is met by the caller, and by
 -- nobody after it, so that a repeat is told once and not lost.
 local seen = redis.call('GET', KEYS[1])
@@ -16,6 +17,9 @@ if seen then
     redis.call('EXPIRE', KEYS[1], ARGV[3])
   end
   return seen
+end
+if #ARGV > 7 then
+  redis.call('XADD', KEYS[4], '*', unpack(ARGV, 8))
 end
 if ARGV[6] ~= '' then
   redis.call('ZADD', KEYS[3], ARGV[6], string.sub(KEYS[2], 8))

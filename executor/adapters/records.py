@@ -17,6 +17,7 @@ from executor.domain.times import iso
 from executor.errors import StoreUnavailable
 from executor.ports import SignalRecord, SignalStatus
 
+SIGNAL: Final = "signal"  # type of the feed's entries that say how a signal ended
 _ALWAYS: Final = frozenset({"status", "size_matched"})
 
 
@@ -147,6 +148,23 @@ def trade_fields(trade: Trade, identity: str) -> dict[str, str]:
             "net_profit": f"{order.net_profit:f}",
         }
     return entry
+
+
+def signal_fields(record: SignalRecord, identity: str) -> dict[str, str]:
+    """Write an entry of `stream:trades` that says how a signal ended."""
+    return {
+        "type": SIGNAL,
+        "signal_id": record.signal_id,
+        "kind": record.kind,
+        "strategy": record.strategy,
+        "market_id": record.market_id,
+        "status": record.status,
+        "reason": record.reason,
+        "detail": record.detail,
+        "received_at": iso(record.received_at),
+        "finished_at": iso(record.finished_at),
+        "identity": identity,
+    }
 
 
 def order_fields(order: Order, identity: str) -> str:

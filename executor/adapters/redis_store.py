@@ -18,7 +18,7 @@ from redis import Redis
 
 from executor import keys
 from executor.adapters.commit import request_for
-from executor.adapters.records import decode_order, decode_signal, encode
+from executor.adapters.records import decode_order, decode_signal, encode, signal_fields
 from executor.adapters.redis_client import guarded, script
 from executor.domain.order import Order
 from executor.domain.times import hour
@@ -70,9 +70,10 @@ class RedisStore:
     def record(self, record: SignalRecord, *, dedup_id: str, dedup_s: int, renew: bool) -> tuple[Recorded, str]:
         """Write a signal's record unless the message is known; returns the id under which it is known."""
         terminal = record.status in TERMINAL
+        entry = signal_fields(record, self._identity) if terminal else {}
         seen = f"{record.bridge} {record.token} {record.signal_id}"
         answer = self._record(
-            keys=[keys.seen(dedup_id), keys.signal(record.signal_id), keys.SIGNALS_OPEN],
+            keys=[keys.seen(dedup_id), keys.signal(record.signal_id), keys.SIGNALS_OPEN, keys.TRADES],
             args=[
                 seen,
                 encode(record),
@@ -81,6 +82,7 @@ class RedisStore:
                 self._keep.signal_s if terminal else 0,
                 "" if terminal else record.updated_at,
                 f"{record.bridge} - {record.signal_id}",
+                *[text for pair in entry.items() for text in pair],
             ],
         )
         if answer is None:

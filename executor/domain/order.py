@@ -255,7 +255,7 @@ def merge(order: Order, bet: BetState, now: int) -> tuple[Order, tuple[Trade, ..
 
 
 def _booked(before: Order, after: Order, now: int) -> tuple[Order, tuple[Trade, ...]]:
-    """Number the entries that a change of what is matched means: what was taken back, then what came or has a price."""
+    """Number what a change of the matched size means: what was taken back, then what came or has another price."""
     void = min(after.size_voided - before.size_voided, before.size_matched)
     left = before.size_matched - void
     fill = after.size_matched - left

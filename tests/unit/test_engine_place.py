@@ -75,7 +75,7 @@ def test_what_is_matched_at_once_is_a_trade(rig: Rig) -> None:
     rig.exchange.script = [lambda market, legs: rig.exchange.take(market, legs, "1")]
     rig.place()
     assert rig.order().status is S.MATCHED
-    (entry,) = rig.memory.feed.values()
+    (entry,) = rig.memory.trades
     assert (entry["type"], entry["size"], entry["size_matched"]) == ("fill", "10.00", "10.00")
     assert rig.telemetry.counts["matched BACK"] == 1
 

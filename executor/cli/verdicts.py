@@ -1,0 +1,123 @@
+"""What needs a person's verdict: tasks that failed for good, orders whose outcome stays unknown.
+
+Invariants: a retry never places what is, or may be, at the exchange; a verdict is confirmed, logged with who gave it,
+and published. Times UTC.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
+
+import typer
+
+from executor import wiring
+from executor.cli.access import engine, note_identity, person, settings_to_act, settings_to_read
+from executor.cli.console import REFUSED, AsJson, Column, complain, refuse, say, show_json, show_table
+from executor.engine.verdicts import resolve_not_placed, resolve_placed, retry_signal
+from executor.errors import Contended, NotAllowed
+
+failed_app: Final = typer.Typer(help="Chain tasks that failed for good: list, run again, drop.")
+
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Task ids, as `executor failed` lists them.")]
+Everything = Annotated[bool, typer.Option("--all", help="Every one of them.")]
+
+
+@failed_app.callback(invoke_without_command=True)
+def failed(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """List chain tasks that failed for good, oldest first."""
+    if context.invoked_subcommand is not None:
+        return
+    given = settings_to_read()
+    note_identity(given)
+    found = wiring.failed_tasks(given).all()
+    if as_json:
+        show_json([{"task_id": task_id, **fields} for task_id, fields in found.items()])
+    elif not found:
+        say("no failed tasks")
+    else:
+        columns = [Column("task"), Column("error"), Column("times", "right")]
+        show_table("Failed tasks, oldest first (UTC)", columns, [_row(one, found[one]) for one in found])
+
+
+def _row(task_id: str, fields: Mapping[str, str]) -> Sequence[str]:
+    at = fields.get("at", "")[:19].replace("T", " ")
+    name = f"{task_id}\n{fields.get('task', '')}\n{fields.get('market_id', '')} {at}".rstrip()
+    return name, fields.get("error", ""), fields.get("attempts", "")
+
+
+@failed_app.command()
+def retry(
+    ids: Ids = None,
+    *,
+    everything: Everything = False,
+    force: Annotated[bool, typer.Option("--force", help="A stale signal gets a new deadline; mind its price.")] = False,
+) -> None:
+    """Run their signals again, from the risk check on; never what is, or may be, at the exchange."""
+    given = settings_to_act()
+    kept = wiring.failed_tasks(given)
+    mine = engine(given)
+    from executor.tasks import dispatch  # noqa: PLC0415 - it makes the Celery application, which reading need not pay
+
+    refused = False
+    for task_id, fields in _chosen(kept.all(), ids, everything=everything).items():
+        try:
+            record = retry_signal(mine, fields.get("signal_id", ""), force=force, who=person())
+            dispatch(record)
+        except (NotAllowed, Contended) as error:
+            complain(f"{task_id}: {error}")
+            refused = True
+            continue
+        kept.discard(task_id)
+        say(f"{task_id}: signal {record.signal_id} started again, attempt {record.attempt}")
+    if refused:
+        raise typer.Exit(REFUSED)
+
+
+@failed_app.command()
+def discard(ids: Ids = None, *, everything: Everything = False) -> None:
+    """Drop them from the list; their signals stay as they are."""
+    kept = wiring.failed_tasks(settings_to_act())
+    for task_id in _chosen(kept.all(), ids, everything=everything):
+        kept.discard(task_id)
+        say(f"{task_id}: dropped")
+
+
+def _chosen(
+    found: Mapping[str, Mapping[str, str]], ids: Sequence[str] | None, *, everything: bool
+) -> dict[str, Mapping[str, str]]:
+    if bool(ids) == everything:
+        raise typer.BadParameter("name task ids, or give --all")
+    unknown = [one for one in ids or () if one not in found]
+    if unknown:
+        refuse(f"no such failed task: {', '.join(unknown)}")
+    return {one: found[one] for one in (found if everything else ids or ())}
+
+
+def resolve(
+    order_id: Annotated[str, typer.Argument(metavar="ORDER_ID")],
+    *,
+    bet_id: Annotated[str, typer.Option("--bet-id", metavar="BET", help="It is this bet at the exchange.")] = "",
+    not_placed: Annotated[bool, typer.Option("--not-placed", help="The exchange does not have it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Say what became of an order whose outcome stays unknown; the exchange is asked once more before."""
+    if bool(bet_id) == not_placed:
+        raise typer.BadParameter("give --bet-id BET or --not-placed")
+    given = settings_to_act()
+    verdict = f"is bet {bet_id}" if bet_id else "was not placed, and its exposure is released"
+    if not yes and not typer.confirm(f"order {order_id} {verdict}?", err=True):
+        refuse("nothing changed")
+    mine = engine(given)
+    try:
+        if bet_id:
+            order = resolve_placed(mine, order_id, bet_id, person())
+        else:
+            order = resolve_not_placed(mine, order_id, person())
+    except Contended as error:
+        refuse(str(error))
+    say(f"{order.order_id}: {order.status}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this group."""
+    app.add_typer(failed_app, name="failed")
+    app.command(epilog="Unknown orders:  executor orders --active")(resolve)

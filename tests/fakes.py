@@ -161,8 +161,12 @@ class ScriptedExchange:
         self._read("settled_since", since)
         return [row for row in self.cleared if row.kind is kind and row.settled_at >= since]
 
-    def commissions(self, market_ids: Sequence[str], since: int) -> dict[str, Decimal]:
-        self._read("commissions", since)
+    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+        self._read("settled_in", kind)
+        return [row for row in self.cleared if row.kind is kind and row.market_id in market_ids]
+
+    def commissions(self, market_ids: Sequence[str]) -> dict[str, Decimal]:
+        self._read("commissions", tuple(market_ids))
         return {one: amount for one, amount in self.charged.items() if one in market_ids}
 
     def funds(self) -> Funds:

@@ -288,13 +288,13 @@ class MemoryDesk:
     def settled_at(self) -> int | None:
         return self._m.settled_at
 
-    def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int) -> None:
+    def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int | None = None) -> None:
         self._m.reach("book_profits")
         for one, bets in days.items():
             held = self._m.settlements.setdefault(one, {})
             held.update(bets)
             self._m.pnl[one] = f"{sum(held.values(), ZERO):f}"
-        self._m.settled_at = settled_at
+        self._m.settled_at = self._m.settled_at if settled_at is None else settled_at
 
     def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
         for one, bets in days.items():

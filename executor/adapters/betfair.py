@@ -36,7 +36,7 @@ MAX_PLACE: Final = 200  # Betfair: placeOrders
 MAX_CANCEL: Final = 60  # Betfair: cancelOrders
 MAX_REFS: Final = 250  # Betfair: listCurrentOrders, REQUEST_SIZE_EXCEEDS_LIMIT above
 MAX_CATALOGUE: Final = 100  # Betfair: Market Data Request Limits, weight 1 each of 200; half of it
-MAX_COMMISSIONS: Final = 100  # markets per call; no limit is documented, this keeps calls small
+MAX_MARKETS: Final = 100  # markets per call; no limit is documented, this keeps calls small
 PAGE: Final = 1000  # Betfair: the largest page
 MAX_PAGES: Final = 50  # 50,000 bets: more is a runaway, and the read fails instead of going on for ever
 # Betfair allows an account 3 order reads at a time; two leave room for a second process to read one.
@@ -139,16 +139,20 @@ class BetfairExchange:
         """Return our bets of a kind that were settled at or after `since` (Betfair: listClearedOrders)."""
         return self._cleared({"settledDateRange": {"from": wire.moment_text(since)}}, kind)
 
-    def commissions(self, market_ids: Sequence[str], since: int) -> dict[str, Decimal]:
+    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+        """Return our bets of a kind in these markets, whenever settled (Betfair: listClearedOrders)."""
+        batches = _batches(market_ids, MAX_MARKETS)
+        return [bet for some in batches for bet in self._cleared({"marketIds": some}, kind)]
+
+    def commissions(self, market_ids: Sequence[str]) -> dict[str, Decimal]:
         """Return market id -> commission on our bets there (Betfair: listClearedOrders by MARKET)."""
         totals: dict[str, Decimal] = {}
-        for some in _batches(market_ids, MAX_COMMISSIONS):
+        for some in _batches(market_ids, MAX_MARKETS):
             params = {
                 "betStatus": str(ClearedKind.SETTLED),
                 "groupBy": "MARKET",
                 "marketIds": some,
                 "customerStrategyRefs": [self._strategy_ref],
-                "settledDateRange": {"from": wire.moment_text(since)},
                 "includeItemDescription": False,
             }
             for found in self._pages("listClearedOrders", params, "clearedOrders", wire.commission):

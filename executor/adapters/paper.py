@@ -76,9 +76,14 @@ class PaperExchange:
         del since, kind
         return []
 
-    def commissions(self, market_ids: Sequence[str], since: int) -> dict[str, Decimal]:
+    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+        """Return nothing: nobody settles a paper bet."""
+        del market_ids, kind
+        return []
+
+    def commissions(self, market_ids: Sequence[str]) -> dict[str, Decimal]:
         """Return nothing: nobody charges for a paper bet."""
-        del market_ids, since
+        del market_ids
         return {}
 
     def funds(self) -> Funds:

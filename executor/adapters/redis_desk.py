@@ -73,8 +73,8 @@ class RedisDesk:
     def first_start(self, *, anything_of_ours: bool) -> bool:
         """Decide once whether this is a first start; on one, enable trading."""
         message = json.dumps({"event": "trading_enabled", "reason": "first start", "identity": self._identity})
-        keys_ = [keys.STARTED, keys.TRADING_ENABLED, keys.KILL_SWITCH]
-        return bool(self._first_start(keys=keys_, args=["1" if anything_of_ours else "0", message]))
+        args = ["1" if anything_of_ours else "0", keys.KILL_SWITCH, message]
+        return bool(self._first_start(keys=[keys.STARTED, keys.TRADING_ENABLED], args=args))
 
     def _mark(self) -> str:
         """Make a mark of this run of the server: after a restart, which may have lost a second, it counts no more."""
@@ -142,7 +142,7 @@ class RedisDesk:
         return int(text) if _MOMENT.fullmatch(text) and int(text) <= self._now() + _AHEAD_MS else None
 
     @guarded
-    def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int) -> None:
+    def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int | None = None) -> None:
         """Put each day's bet id -> net profit; recompute the days' and the total P&L from all of them."""
         for day, bets in days.items():
             self._redis.hset(keys.settlements(day), mapping=_mapping({bet: f"{net:f}" for bet, net in bets.items()}))
@@ -150,7 +150,8 @@ class RedisDesk:
             held = cast("list[str]", self._redis.hvals(keys.settlements(day)))
             self._put_day(day, _total(keys.settlements(day), held))
         self._put_total()
-        self._redis.set(keys.SETTLED_AT, settled_at)
+        if settled_at is not None:
+            self._redis.set(keys.SETTLED_AT, settled_at)
 
     def _put_day(self, day: str, net: Decimal) -> None:
         pipe = self._redis.pipeline(transaction=True)
@@ -228,9 +229,9 @@ class RedisDesk:
         """Trip the breaker if its condition holds and it is closed; returns why, or nothing."""
         at = iso(self._now())
         message = {"event": "circuit_breaker_tripped", "reason": "found by the watchdog", "at": at}
-        names = [keys.BREAKER, keys.BREAKER_SINCE, keys.TRADING_ENABLED, keys.FAILED_ORDERS, keys.KILL_SWITCH]
+        names = [keys.BREAKER, keys.BREAKER_SINCE, keys.TRADING_ENABLED, keys.FAILED_ORDERS]
         body = json.dumps({**message, "identity": self._identity})
-        count = self._trip(keys=names, args=[str(threshold), str(window_s), body, at])
+        count = self._trip(keys=names, args=[str(threshold), str(window_s), body, at, keys.KILL_SWITCH])
         return f"{count} failed order calls within {window_s} s" if count else ""
 
     @guarded

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from executor.domain.money import MAX_PRICE, MIN_PRICE, ZERO, Side
+from executor.domain.times import day
 
 
 class OrderStatus(StrEnum):
@@ -255,7 +256,7 @@ def merge(order: Order, bet: BetState, now: int) -> tuple[Order, tuple[Trade, ..
 
 
 def _booked(before: Order, after: Order, now: int) -> tuple[Order, tuple[Trade, ...]]:
-    """Number what a change of the matched size means: what was taken back, then what came or has another price."""
+    """Make the entries that a change of the matched size means: what was taken back, then what came or is repriced."""
     void = min(after.size_voided - before.size_voided, before.size_matched)
     left = before.size_matched - void
     fill = after.size_matched - left
@@ -292,7 +293,8 @@ def settle(order: Order, profit: Decimal, commission: Decimal, settled_at: int) 
     """
     if S.SETTLED not in TRANSITIONS[order.status]:
         raise ValueError(f"order {order.order_id}: no transition {order.status} -> {S.SETTLED}")
-    if order.status is S.SETTLED and (order.profit, order.commission) == (profit, commission):
+    booked = (order.profit, order.commission, day(order.settled_at))
+    if order.status is S.SETTLED and booked == (profit, commission, day(settled_at)):
         return order, None
     settled = replace(
         order,

@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 Rewritten = tuple[Order, Sequence[Trade]]  # what an order becomes, and the accounting entries that means
 Rewrite = Callable[[Order, int], Rewritten]  # of the order as stored and the time
+_ENDED = frozenset({OrderStatus.CANCELLED, OrderStatus.LAPSED, OrderStatus.VOIDED})
 _DECIDED = frozenset({SignalStatus.ACCEPTED, SignalStatus.COMPLETED, SignalStatus.FAILED})
 
 
@@ -119,7 +120,7 @@ def tell(engine: Engine, view: MarketView, change: Change) -> None:
             bound.error("order_taken_back", was=before.status, why="the bet is at the exchange after all")
         if before is not None and order.status is before.status:
             continue
-        _tell_status(engine, order, bound)
+        _tell_status(engine, before, order, bound)
     orders = {**view.orders, **{order.order_id: order for order in change.orders}}
     for record in change.signals:
         if is_half_placed(record, orders):
@@ -139,12 +140,15 @@ def tell(engine: Engine, view: MarketView, change: Change) -> None:
         )
 
 
-def _tell_status(engine: Engine, order: Order, bound: "structlog.stdlib.BoundLogger") -> None:
-    if order.status is OrderStatus.MATCHED:
+def _tell_status(engine: Engine, before: Order | None, order: Order, bound: "structlog.stdlib.BoundLogger") -> None:
+    live = before is None or before.status in {OrderStatus.SUBMITTED, OrderStatus.PENDING}
+    matched = order.size_matched >= order.size
+    if order.status is OrderStatus.MATCHED or (order.status is OrderStatus.SETTLED and live and matched):
         engine.telemetry.order_matched(order)
         bound.info("order_matched", price=order.average_price_matched, size=order.size_matched)
-    elif order.status in {OrderStatus.CANCELLED, OrderStatus.LAPSED, OrderStatus.VOIDED}:
-        reason = order.cancel_reason if order.status is OrderStatus.CANCELLED else order.status
+    elif order.status in _ENDED or (order.status is OrderStatus.SETTLED and live):
+        lapsed = OrderStatus.LAPSED if order.status is OrderStatus.SETTLED else order.status
+        reason = order.cancel_reason if order.status is OrderStatus.CANCELLED else lapsed
         engine.telemetry.order_cancelled(reason)
         bound.info("order_ended", status=order.status, reason=reason, size_matched=order.size_matched)
     elif order.status in UNPLACED:

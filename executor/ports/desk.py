@@ -38,8 +38,11 @@ class Desk(Protocol):
     def settled_at(self) -> int | None:
         """Return when settlements were last read completely, or None when that is not known."""
 
-    def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int) -> None:
-        """Put each day's bet id -> net profit; recompute the days' and the total P&L from all of them."""
+    def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int | None = None) -> None:
+        """Put each day's bet id -> net profit; recompute the days' and the total P&L from all of them.
+
+        `settled_at` says that settlements were read completely at that time.
+        """
 
     def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
         """Put back what the ledger knows of days that Redis has lost; never overwrites."""

@@ -139,8 +139,11 @@ class Exchange(Protocol):
     def settled_since(self, since: int, kind: ClearedKind) -> list[ClearedBet]:
         """Return our SETTLED or VOIDED bets that were settled at or after `since`, all pages."""
 
-    def commissions(self, market_ids: Sequence[str], since: int) -> dict[str, Decimal]:
-        """Return market id -> commission charged on our bets there; markets that the exchange omits are left out."""
+    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+        """Return our SETTLED or VOIDED bets in these markets, whenever they were settled."""
+
+    def commissions(self, market_ids: Sequence[str]) -> dict[str, Decimal]:
+        """Return market id -> commission on our bets settled there; markets that the exchange omits are left out."""
 
     def funds(self) -> Funds:
         """Return the account's money."""

@@ -202,7 +202,7 @@ def test_no_answer_makes_the_adapter_raise_anything_but_our_errors(
         exchange.funds,
         lambda: exchange.cancel(MARKET, ["1"]),
         lambda: exchange.find_cleared(["order-1"], ClearedKind.SETTLED),
-        lambda: exchange.commissions([MARKET], 0),
+        lambda: exchange.commissions([MARKET]),
         lambda: exchange.market_info([MARKET]),
     ]
     for read in reads:
@@ -238,7 +238,7 @@ def test_a_life_at_the_sandbox(sandbox: RunningSandbox) -> None:
         [settled] = exchange.settled_since(started, ClearedKind.SETTLED)
         assert (settled.order_id, settled.profit) == ("matched", Decimal(20))
         assert exchange.find_cleared(["matched"], ClearedKind.SETTLED) == [settled]
-        assert set(exchange.commissions([MARKET], started)) == {MARKET}
+        assert set(exchange.commissions([MARKET])) == {MARKET}
         assert exchange.funds().exposure == 0
 
 

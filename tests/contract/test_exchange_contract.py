@@ -58,7 +58,7 @@ def test_empty_lists_never_reach_an_exchange(any_exchange: Exchange) -> None:
     assert any_exchange.find_current([]) == []
     assert any_exchange.find_cleared([], ClearedKind.SETTLED) == []
     assert any_exchange.market_info([]) == []
-    assert any_exchange.commissions([], 0) == {}
+    assert any_exchange.commissions([]) == {}
 
 
 def test_cancels_are_answered_one_by_one(any_exchange: Exchange) -> None:

@@ -1,6 +1,7 @@
 """The engine on fakes, and the few steps that most tests of it begin with."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -130,3 +131,7 @@ class Rig:
 
     def statuses(self, signal_id: str = "signal-1") -> tuple[SignalStatus, list[OrderStatus]]:
         return self.signal(signal_id).status, [order.status for order in self.orders(signal_id)]
+
+    def trades(self) -> list[Mapping[str, str]]:
+        """Return the feed's entries about money."""
+        return [entry for entry in self.memory.feed.values() if entry["type"] != "signal"]

@@ -25,6 +25,7 @@ _BATCH: Final = 100  # orders changed by one commit
 _FULL_READ_S: Final = 60  # contract section 6: voids and price changes
 _APPEARS_MS: Final = 15_000  # Betfair: a timed-out bet may take this long to appear
 _PAUSE_MS: Final = 1000  # the submit step may be this much before the call's real start
+_SAME_MS: Final = 60_000  # a reference may be used again after a day: a bet from before the order was made is another
 _RECONCILED_INTERVALS: Final = 4
 _RECONCILED_MIN_S: Final = 20
 
@@ -78,8 +79,9 @@ def _first_start(engine: Engine, listed: Sequence[BetState]) -> None:
 
 
 def _dropped(active: Sequence[Order], listed: Sequence[BetState]) -> list[Order]:
-    seen = {bet.bet_id for bet in listed} | {bet.order_id for bet in listed}
-    return [order for order in active if order.order_id not in seen and order.bet_id not in seen]
+    bets, references = {bet.bet_id for bet in listed}, {bet.order_id for bet in listed}
+    # By its bet, once known: another bet with the same reference must not hide that this one is over.
+    return [one for one in active if (one.bet_id not in bets if one.bet_id else one.order_id not in references)]
 
 
 def _take_in(engine: Engine, active: Sequence[Order], listed: Sequence[BetState]) -> tuple[int, int]:
@@ -145,7 +147,10 @@ def look_up(engine: Engine, orders: Sequence[Order], asked_at: int) -> int:
     `asked_at` is a Redis time before the question. At most 250 orders.
     """
     known = {order.order_id: order for order in orders}
-    found = {bet.order_id: bet for bet in engine.exchange.find_current(list(known))}
+    found: dict[str, BetState] = {}
+    for bet in engine.exchange.find_current(list(known)):
+        if bet.order_id in known and known[bet.order_id].bet_id in {"", bet.bet_id}:
+            found.setdefault(bet.order_id, bet)
     missing = [order for order in orders if order.order_id not in found]
     ripe = [order for order in missing if order.status is OrderStatus.PENDING or is_ripe(engine, order, asked_at)]
     if ripe:
@@ -174,13 +179,19 @@ def _cleared(engine: Engine, orders: Sequence[Order]) -> dict[str, BetState]:
     for kind in ClearedKind:
         for row in engine.exchange.find_cleared(names, kind):
             rows.setdefault(row.order_id, []).append(row)
-    submitted = {order.order_id: order.created_at for order in orders}
-    found = {}
-    for order_id, own in rows.items():
-        recent = [row for row in own if not row.placed_at or row.placed_at >= submitted.get(order_id, 0) - 60_000]
-        if recent:
-            found[order_id] = cleared_state(recent)
+    found: dict[str, BetState] = {}
+    for order in orders:
+        own = [row for row in rows.get(order.order_id, ()) if _is_of(order, row)]
+        if own:
+            # Of several bets with this reference, the order's own.
+            found[order.order_id] = cleared_state([row for row in own if row.bet_id == own[0].bet_id])
     return found
+
+
+def _is_of(order: Order, row: ClearedBet) -> bool:
+    if order.bet_id:
+        return row.bet_id == order.bet_id
+    return not row.placed_at or row.placed_at >= order.created_at - _SAME_MS
 
 
 def _absent(engine: Engine, market_id: str, lost: Mapping[str, Order]) -> int:

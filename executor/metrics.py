@@ -5,7 +5,7 @@ process counts into files of its own (Prometheus' multiprocess mode), so that th
 instances is right. Import this module only after the directory of those files is set: see `exporter.prepare`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -150,10 +150,16 @@ class StateCollector:
     """Gauges of the whole system, the same on every instance; left out while Redis is away."""
 
     def __init__(
-        self, read: Callable[[], State], *, paper: bool, certificate_expiry: Callable[[], float | None]
+        self,
+        read: Callable[[], State],
+        *,
+        paper: bool,
+        settled_limits: Mapping[str, float],
+        certificate_expiry: Callable[[], float | None],
     ) -> None:
         self._read = read
         self._paper = paper
+        self._settled_limits = settled_limits  # those that are settings, not in Redis
         self._expiry = certificate_expiry
 
     def describe(self) -> list[Metric]:
@@ -182,6 +188,7 @@ class StateCollector:
             "open_reservations", "Orders that hold exposure and are not sent", state.count(OrderStatus.RESERVED)
         )
         yield from _gauge("unknown_orders", "Orders whose call ended without a known outcome", late)
+        yield from _gauge("transactions_this_hour", "Instructions sent in this clock hour (UTC)", state.transactions)
         yield from _gauge("active_markets", "Markets with exposure", len(state.exposure))
         yield from _gauge("failed_tasks", "Chain tasks that failed for good and wait for a person", state.failed_tasks)
         yield from _gauge("ledger_lag", "Accounting entries that are not in the ledger yet", state.ledger_lag)
@@ -199,7 +206,7 @@ class StateCollector:
         yield from _gauge("total_stake_deployed", "Matched and open size of unsettled orders", state.stake_deployed)
         yield from _gauge("daily_pnl", "Net settled P&L of this UTC day", state.daily_pnl)
         yield from _gauge("total_pnl", "Net settled P&L", state.total_pnl)
-        limits = {name: float(value) for name, value in state.limits.items()}
+        limits = {**self._settled_limits, **{name: float(value) for name, value in state.limits.items()}}
         yield _labelled("risk_limit", "Limits in force", "name", limits)
 
     def _controls(self, state: State) -> Iterator[Metric]:
@@ -207,7 +214,9 @@ class StateCollector:
         yield from _gauge(
             "betfair_connection_status", "1 while orders are reconciled and a session exists", int(connected)
         )
-        yield from _gauge("circuit_breaker_status", "1 when tripped", int(bool(state.breaker)))
+        # A person who enables trading resets it; the record of the trip stays until the next step sees that.
+        tripped = bool(state.breaker) and not state.trading_enabled
+        yield from _gauge("circuit_breaker_status", "1 when tripped", int(tripped))
         yield from _gauge("trading_enabled", "1 when the kill switch lets orders through", int(state.trading_enabled))
         yield from _gauge("reconciled", "1 when the last poll is recent and complete", int(state.reconciled))
         yield from _gauge("recent_failures", "Failed calls that the breaker counts", state.recent_failures)

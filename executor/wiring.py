@@ -186,4 +186,9 @@ def collector(given: Settings) -> Any:  # noqa: ANN401 - a prometheus collector;
     from executor.metrics import StateCollector  # noqa: PLC0415 - see `telemetry`
 
     paper = given.trading.enable_paper_trading
-    return StateCollector(state(given).read, paper=paper, certificate_expiry=lambda: expiry(given))
+    limits = {"MaxTransactionsPerHour": float(given.trading.max_transactions_per_hour)}
+    if given.risk.circuit_breaker_enabled:
+        limits["CircuitBreakerFailures"] = float(given.risk.circuit_breaker_failures)
+    return StateCollector(
+        state(given).read, paper=paper, settled_limits=limits, certificate_expiry=lambda: expiry(given)
+    )

@@ -17,7 +17,7 @@ from executor.adapters.redis_client import guarded
 from executor.domain.money import ZERO
 from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import LIMIT_FIELDS, InvalidLimits, is_true, parse_limit
-from executor.domain.times import day
+from executor.domain.times import day, hour
 from executor.errors import StoreUnavailable
 
 QUEUES: Final = ("signals", "orders", "trades", "maintenance")
@@ -48,6 +48,7 @@ class State:
     failed_tasks: int
     ledger_lag: int
     open_signals: int
+    transactions: int = 0  # instructions sent in this clock hour
     unreadable: Sequence[str] = ()  # ids of unsettled orders whose record is missing or no order
 
     @property
@@ -119,6 +120,7 @@ class RedisState:
         pipe.zrange(keys.ORDERS_UNSETTLED, 0, -1)
         pipe.hlen(keys.FAILED_TASKS)
         pipe.zcard(keys.SIGNALS_OPEN)
+        pipe.get(keys.transactions(hour(int(now * 1000))))
         raw = _values(pipe.execute(raise_on_error=False))
         identity, trading, started, reconciled, total, daily, since = (_text(one) for one in raw[:7])
         breaker, limits, account, success = (_hash(one) for one in raw[7:11])
@@ -147,6 +149,7 @@ class RedisState:
             failed_tasks=int(raw[13] or 0),
             ledger_lag=self._ledger_lag(),
             open_signals=int(raw[14] or 0),
+            transactions=int(amount(_text(raw[15])) or 0),
             unreadable=sorted(set(unsettled) - {order.order_id for order in orders}),
         )
 

@@ -199,9 +199,12 @@ class MemoryLedger:
         self.settlements: dict[tuple[str, str], Mapping[str, str]] = {}
         self.signals: dict[tuple[str, str], Mapping[str, str]] = {}
 
-    def write(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+    def _reach(self) -> None:
         if self.away:
             raise LedgerUnavailable("ledger: away")
+
+    def write(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        self._reach()
         for _, entry in entries:
             with contextlib.suppress(KeyError, ValueError):
                 if entry["type"] == "settlement":
@@ -229,11 +232,11 @@ class MemoryLedger:
             self.sizes.append(size)
 
     def is_empty(self, identity: str) -> bool:
-        if self.away:
-            raise LedgerUnavailable("ledger: away")
+        self._reach()
         return not any(entry["identity"] == identity for entry in [*self.trades, *self.settlements.values()])
 
     def oldest_unsettled(self, identity: str) -> int | None:
+        self._reach()
         first: dict[str, str] = {}
         for entry in self.trades:
             if entry["identity"] == identity and (identity, entry["bet_id"]) not in self.settlements:
@@ -241,6 +244,9 @@ class MemoryLedger:
         return None if not first else int(datetime.fromisoformat(min(first.values())).timestamp() * 1000)
 
     def profits(self, identity: str) -> dict[str, dict[str, Decimal]]:
+        self._reach()
+        if self.away:
+            raise LedgerUnavailable("ledger: away")
         days: dict[str, dict[str, Decimal]] = {}
         for (owner, bet_id), entry in self.settlements.items():
             if owner == identity:

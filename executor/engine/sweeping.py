@@ -65,7 +65,7 @@ def _close(engine: Engine, seen: SignalRecord) -> bool:
         seen.market_id, signal_ids=(seen.signal_id,), order_ids=order_ids(seen.signal_id, MAX_LEGS)
     )
     record = view.signals.get(seen.signal_id)
-    if record is None:
+    if record is None or view.now < record.deadline:  # gone, or a person gave it a new deadline
         return False
     detail = f"Signal expired {view.now - record.deadline} ms ago, before it was {_next_step(record)}"
     if record.status is SignalStatus.RECEIVED:

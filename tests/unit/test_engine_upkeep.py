@@ -1,0 +1,142 @@
+"""The ledger's writer, the watchdog, the session and the account."""
+
+from decimal import Decimal
+
+import pytest
+from engine_rig import Rig, make_policy
+from factories import NOW, make_order
+
+from executor.domain.order import OrderStatus
+from executor.engine.accounting import write_ledger
+from executor.engine.upkeep import keep_alive, reauthenticate, refresh_account, watchdog
+from executor.errors import StoreUnavailable
+
+S = OrderStatus
+
+
+def with_a_fill(rig: Rig) -> None:
+    rig.accepted()
+    rig.exchange.script = [lambda market, legs: rig.exchange.take(market, legs, "1")]
+    rig.place()
+
+
+# --- the ledger -------------------------------------------------------------------------------------------------------
+
+
+def test_the_feed_goes_into_the_ledger_once(rig: Rig) -> None:
+    with_a_fill(rig)
+    entries = len(rig.memory.feed)
+    assert write_ledger(rig.engine) == entries
+    assert write_ledger(rig.engine) == 0
+    assert len(rig.ledger.trades) == 1
+
+
+def test_a_ledger_that_is_away_keeps_the_entries_and_fails_nothing(rig: Rig) -> None:
+    with_a_fill(rig)
+    rig.ledger.away = True
+    assert write_ledger(rig.engine) == 0
+    assert len(rig.desk.read_trades(10)) == len(rig.memory.feed)
+    rig.ledger.away = False
+    assert write_ledger(rig.engine) == len(rig.memory.feed)
+
+
+def test_entries_whose_receipt_is_lost_are_written_again_and_booked_once(rig: Rig) -> None:
+    with_a_fill(rig)
+    rig.memory.away = {"acknowledge_trades"}
+    with pytest.raises(StoreUnavailable):
+        write_ledger(rig.engine)
+    rig.memory.away = set()
+    write_ledger(rig.engine)
+    assert len(rig.ledger.trades) == 1
+
+
+def test_one_writes_at_a_time(rig: Rig) -> None:
+    with_a_fill(rig)
+    with rig.desk.single_flight("ledger"):
+        assert write_ledger(rig.engine) == 0
+    assert rig.ledger.trades == []
+
+
+def test_a_long_feed_is_written_in_batches(rig: Rig) -> None:
+    with_a_fill(rig)
+    (fill,) = rig.trades()
+    rig.memory.feed.update({f"{at:04}-9": {**fill, "bet_id": f"b{at}"} for at in range(1100)})
+    assert write_ledger(rig.engine) == len(rig.memory.feed)
+    assert len(rig.ledger.trades) == 1101
+
+
+# --- the watchdog -----------------------------------------------------------------------------------------------------
+
+
+def test_a_healthy_system_raises_no_alarm(rig: Rig) -> None:
+    rig.placed()
+    assert watchdog(rig.engine) == []
+    assert rig.memory.messages == []
+
+
+def test_the_watchdog_trips_a_breaker_that_nobody_tripped(rig: Rig) -> None:
+    rig.memory.failures = {f"f{at}": NOW / 1000 - at for at in range(5)}
+    assert watchdog(rig.engine) == ["circuit_breaker_tripped"]
+    assert rig.memory.trading == "false"
+    assert watchdog(rig.engine) == []
+
+
+def test_a_breaker_that_is_switched_off_is_not_tripped() -> None:
+    rig = Rig(policy=make_policy(breaker_enabled=False))
+    rig.memory.failures = {f"f{at}": NOW / 1000 for at in range(9)}
+    assert watchdog(rig.engine) == []
+
+
+def test_an_order_whose_outcome_stays_unknown_is_told(rig: Rig) -> None:
+    order = make_order(status=S.SUBMITTED, submitted_at=NOW, answered_at=NOW)
+    rig.memory.orders[order.order_id] = order
+    rig.clock.tick(14)
+    assert watchdog(rig.engine) == []
+    rig.clock.tick(1)
+    assert watchdog(rig.engine) == ["unknown_orders"]
+    assert rig.memory.messages[-1] == {"event": "unknown_orders", "order_ids": order.order_id, "count": "1"}
+
+
+# --- session and account ----------------------------------------------------------------------------------------------
+
+
+def test_a_session_is_kept_alive(rig: Rig) -> None:
+    assert keep_alive(rig.engine)
+    assert [name for name, _ in rig.exchange.calls] == ["keep_alive"]
+
+
+@pytest.mark.parametrize("lost", ["unknown there", "none here"])
+def test_a_lost_session_is_replaced_at_once(rig: Rig, lost: str) -> None:
+    rig.exchange.known_session = lost != "unknown there"
+    rig.exchange.age_s = None if lost == "none here" else 60
+    assert keep_alive(rig.engine)
+    assert rig.exchange.called("reauthenticate") == [0]
+
+
+@pytest.mark.parametrize(("age_s", "acts"), [(60, False), (21_600, True), (None, True)])
+def test_an_old_session_is_replaced(rig: Rig, age_s: int | None, *, acts: bool) -> None:
+    rig.exchange.age_s = age_s
+    assert reauthenticate(rig.engine) is acts
+    assert rig.exchange.called("reauthenticate") == [21_600]
+
+
+def test_the_account_is_read_and_new_markets_are_asked_for(rig: Rig) -> None:
+    refresh_account(rig.engine)
+    assert rig.memory.account is not None
+    assert rig.memory.account.available == Decimal(900)
+    assert rig.exchange.called("market_info") == []
+    rig.placed()
+    refresh_account(rig.engine)
+    refresh_account(rig.engine)
+    assert rig.exchange.called("market_info") == [(rig.order().market_id,)]
+    assert rig.memory.market_types == {rig.order().market_id: "WIN"}
+
+
+def test_markets_are_asked_for_in_fifties(rig: Rig) -> None:
+    for at in range(70):
+        order = make_order(order_id=f"o{at}", market_id=f"1.{at}")
+        rig.memory.orders[order.order_id] = order
+    refresh_account(rig.engine)
+    refresh_account(rig.engine)
+    asked = [call for call in rig.exchange.called("market_info") if isinstance(call, tuple)]
+    assert [len(call) for call in asked] == [50, 20]

@@ -262,9 +262,15 @@ class MemoryDesk:
         self._m.trading = "true"
         return True
 
-    def confirm_reconciled(self, ttl_s: int) -> None:
+    def data_mark(self) -> str:
+        return "run epoch"
+
+    def confirm_reconciled(self, ttl_s: int, mark: str) -> bool:
         self._m.reach("confirm_reconciled")
+        if mark != self.data_mark():
+            return False
         self._m.reconciled_until = self._m.clock.now + ttl_s * 1000
+        return True
 
     def apply_limits(self, limits: Mapping[str, Decimal]) -> dict[str, tuple[str | None, str]]:
         self._m.reach("apply_limits")
@@ -279,10 +285,12 @@ class MemoryDesk:
         self._m.applied = wanted if changed else self._m.applied
         return {name: values for name, values in changed.items() if values[0] != values[1]}
 
-    def full_read_due(self, every_s: int) -> bool:
+    def full_read_due(self, every_s: int, mark: str) -> bool:
+        del mark
         return self._m.full_read_at is None or self._m.clock.now - self._m.full_read_at > every_s * 1000
 
-    def full_read_done(self) -> None:
+    def full_read_done(self, mark: str) -> None:
+        del mark
         self._m.full_read_at = self._m.clock.now
 
     def settled_at(self) -> int | None:

@@ -38,7 +38,7 @@ class World:
     def ready(self) -> None:
         """Let trading be possible."""
         self.desk.claim_identity()
-        self.desk.confirm_reconciled(60)
+        self.desk.confirm_reconciled(60, self.desk.data_mark())
         self.put("trading", "true")
         self.put("limits", LIMITS)
 

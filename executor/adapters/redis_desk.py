@@ -35,6 +35,13 @@ _CONSUMER: Final = "ledger"  # one name: entries that a killed writer had read a
 
 # Compare-and-delete: only the holder of a lock may free it.
 _UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+# A poll that began before a restart or a FLUSHALL has not seen what was lost in between.
+_CONFIRM: Final = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+if ARGV[1] ~= run .. ' ' .. (redis.call('GET', KEYS[1]) or '') then return 0 end
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
 _RENEW: Final = (
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('EXPIRE', KEYS[1], ARGV[2]) end return 0"
 )
@@ -76,15 +83,20 @@ class RedisDesk:
         args = ["1" if anything_of_ours else "0", keys.KILL_SWITCH, message]
         return bool(self._first_start(keys=[keys.STARTED, keys.TRADING_ENABLED], args=args))
 
-    def _mark(self) -> str:
-        """Make a mark of this run of the server: after a restart, which may have lost a second, it counts no more."""
-        return f"{self._redis.info('server')['run_id']} {iso(self._now())}"
+    @guarded
+    def data_mark(self) -> str:
+        """Name the data as they are: this run of the server (a restart may lose a second), this filling of the db."""
+        self._redis.set(keys.EPOCH, secrets.token_hex(8), nx=True)
+        return f"{self._redis.info('server')['run_id']} {self._get(keys.EPOCH)}"
 
     @guarded
-    def confirm_reconciled(self, ttl_s: int) -> None:
-        """Say that a complete poll has just ended."""
-        self._redis.set(keys.RECONCILED, self._mark(), ex=ttl_s)
+    def confirm_reconciled(self, ttl_s: int, mark: str) -> bool:
+        """Say that a complete poll has just ended, unless the data are not those that `mark` named at its start."""
+        value = f"{mark} {iso(self._now())}"
+        if not self._redis.eval(_CONFIRM, 2, keys.EPOCH, keys.RECONCILED, mark, value, str(ttl_s)):
+            return False
         self._redis.set(keys.ACTIVE_COUNT, 0, nx=True)  # documented for people to read, so it is there from the start
+        return True
 
     @guarded
     def set_trading(self, *, enabled: bool, reason: str) -> None:
@@ -122,17 +134,16 @@ class RedisDesk:
         return pipe.execute()
 
     @guarded
-    def full_read_due(self, every_s: int) -> bool:
-        """Tell whether the last complete read of all orders is older, of an earlier run of the server, or unknown."""
-        mark = self._get(keys.FULL_READ)
-        if mark is None or mark.partition(" ")[0] != self._mark().partition(" ")[0]:
+    def full_read_due(self, every_s: int, mark: str) -> bool:
+        """Tell whether the last complete read of all orders is older, of other data than `mark` names, or unknown."""
+        if not (self._get(keys.FULL_READ) or "").startswith(f"{mark} "):
             return True
         return int(self._redis.ttl(keys.FULL_READ)) < keys.FULL_READ_S - every_s
 
     @guarded
-    def full_read_done(self) -> None:
-        """Remember that all orders have just been read."""
-        self._redis.set(keys.FULL_READ, self._mark(), ex=keys.FULL_READ_S)
+    def full_read_done(self, mark: str) -> None:
+        """Remember that all orders have just been read into the data that `mark` names."""
+        self._redis.set(keys.FULL_READ, f"{mark} {iso(self._now())}", ex=keys.FULL_READ_S)
 
     @guarded
     def settled_at(self) -> int | None:

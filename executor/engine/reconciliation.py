@@ -54,25 +54,28 @@ def poll(engine: Engine) -> PollReport:
         raise IdentityMismatch(f"this Redis db belongs to {owner!r}, not to {engine.policy.identity!r}")
     for field, (old, new) in engine.desk.apply_limits(engine.policy.limits).items():
         log.warning("limit_changed", limit=field, old=old, new=new, why="the setting differs from the one applied last")
+    mark = engine.desk.data_mark()  # before anything is read
     active = engine.store.active_orders()
     now = engine.store.now()
-    full = engine.desk.full_read_due(_FULL_READ_S)
+    first = not engine.desk.is_started()
+    full = first or engine.desk.full_read_due(_FULL_READ_S, mark)
     listed = engine.exchange.current_orders() if full else engine.exchange.executable_orders()
     changed, adopted = _take_in(engine, active, listed)
     dropped = _dropped(active, listed)
     changed += _look_up(engine, dropped, now)
     if full:
         rebuild_pnl(engine)
-        engine.desk.full_read_done()
-    _first_start(engine, listed)
+        engine.desk.full_read_done(mark)
+    if first:
+        _first_start(engine, listed)
     ttl_s = max(_RECONCILED_MIN_S, _RECONCILED_INTERVALS * engine.policy.poll_interval_s)
-    engine.desk.confirm_reconciled(ttl_s)
+    if not engine.desk.confirm_reconciled(ttl_s, mark):
+        log.warning("poll_not_counted", why="Redis was restarted or emptied meanwhile; the next one reads everything")
     return PollReport(len(active), len(listed), changed, adopted)
 
 
 def _first_start(engine: Engine, listed: Sequence[BetState]) -> None:
-    if engine.desk.is_started():
-        return
+    """Decide on a first start from a read of every order; one that only read the live ones would overlook the rest."""
     ours = bool(listed) or bool(engine.store.recent_orders(1)) or not engine.ledger.is_empty(engine.policy.identity)
     if engine.desk.first_start(anything_of_ours=ours):
         log.warning("trading_enabled", why="first start: no order of ours in Redis, the ledger or at the exchange")

@@ -23,16 +23,19 @@ class Desk(Protocol):
     def first_start(self, *, anything_of_ours: bool) -> bool:
         """Decide once whether this is a first start; on one, enable trading. Returns True when it did."""
 
-    def confirm_reconciled(self, ttl_s: int) -> None:
-        """Say that a complete poll has just ended."""
+    def data_mark(self) -> str:
+        """Name the data as they are now; after a restart or a loss they have another name."""
+
+    def confirm_reconciled(self, ttl_s: int, mark: str) -> bool:
+        """Say that a complete poll has just ended, unless the data are not those that `mark` named at its start."""
 
     def apply_limits(self, limits: Mapping[str, Decimal]) -> dict[str, tuple[str | None, str]]:
         """Write limits that differ from the settings last applied, and missing ones; returns field -> (old, new)."""
 
-    def full_read_due(self, every_s: int) -> bool:
-        """Tell whether the last complete read of all orders is older, or none is known."""
+    def full_read_due(self, every_s: int, mark: str) -> bool:
+        """Tell whether the last complete read of all orders is older, of other data, or unknown."""
 
-    def full_read_done(self) -> None:
+    def full_read_done(self, mark: str) -> None:
         """Remember that all orders have just been read."""
 
     def settled_at(self) -> int | None:

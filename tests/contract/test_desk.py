@@ -122,9 +122,9 @@ def test_what_the_ledger_knows_comes_back_and_overwrites_nothing(world: World) -
 
 
 def test_a_complete_read_is_due_until_it_is_done(world: World) -> None:
-    assert world.desk.full_read_due(60)
-    world.desk.full_read_done()
-    assert not world.desk.full_read_due(60)
+    assert world.desk.full_read_due(60, world.desk.data_mark())
+    world.desk.full_read_done(world.desk.data_mark())
+    assert not world.desk.full_read_due(60, world.desk.data_mark())
 
 
 def test_market_types_are_asked_for_once(world: World) -> None:

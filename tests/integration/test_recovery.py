@@ -1,0 +1,105 @@
+"""What Redis loses comes back from the exchange, and nothing is placed before it has: restarts, lost seconds, races."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from recovery_rig import RecoveryRig, statuses
+
+from executor import keys
+from executor.cli.redis_server import PrivateRedis
+from executor.engine.reconciliation import poll
+from executor.engine.validation import validate
+from executor.ports import Instruction, LegReport
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[RecoveryRig]:
+    with PrivateRedis(tmp_path / "redis") as server:
+        yield RecoveryRig.start(server, tmp_path)
+
+
+def test_after_a_restart_nothing_is_placed_until_the_exchange_was_read(rig: RecoveryRig) -> None:
+    rig.accepted()
+    rig.restart()
+    step = rig.place()
+    assert (step.verdict, step.reason, rig.calls()) == ("FAILED", "NOT_RECONCILED", 0)
+    rig.poll()
+    rig.accepted("signal-2")
+    rig.place("signal-2")
+    assert rig.calls() == 1
+
+
+def test_a_step_that_has_read_before_a_restart_does_not_submit_after_it(rig: RecoveryRig) -> None:
+    rig.accepted()
+    step = rig.place(engine=rig.interrupted_worker(rig.restart))
+    assert (step.reason, rig.calls()) == ("NOT_RECONCILED", 0)
+
+
+def test_a_step_that_has_read_before_a_restart_does_not_reserve_after_it(rig: RecoveryRig) -> None:
+    rig.received()
+    step = validate(rig.interrupted_worker(rig.restart), "signal-1", "1.200000000")
+    assert (step.reason, rig.exposure()) == ("NOT_RECONCILED", {})
+
+
+def test_a_poll_that_has_read_before_a_restart_does_not_count(rig: RecoveryRig) -> None:
+    """Its list of orders is older than what the restart may have lost."""
+    rig.exchange.after_read = rig.restart
+    rig.poll()
+    assert not rig.view().reconciled
+    rig.poll()
+    assert rig.view().reconciled
+    assert len(rig.exchange.called("current_orders")) == 2  # the first start's, and the one after the restart
+
+
+def test_a_poll_that_has_read_before_a_flushall_does_not_count(rig: RecoveryRig) -> None:
+    rig.exchange.after_read = rig.flush
+    poll(rig.worker())
+    assert not rig.view().reconciled
+    assert rig.client().get(keys.TRADING_ENABLED) is None
+    rig.poll()
+    assert rig.view().reconciled
+
+
+def test_an_order_whose_submission_was_lost_is_adopted_and_not_sent_again(rig: RecoveryRig) -> None:
+    rig.accepted()
+    saved = rig.saved()
+    rig.place()
+    assert rig.calls() == 1
+    rig.cut_power(saved)
+    assert statuses(rig.orders()) == ["RESERVED"]
+    rig.poll()
+    assert statuses(rig.orders()) == ["PENDING"]
+    assert rig.place().verdict == "COMPLETED"  # the message that came back with the lost second
+    assert rig.calls() == 1
+
+
+def test_an_order_that_was_lost_with_its_signal_is_adopted_and_its_signal_refused(rig: RecoveryRig) -> None:
+    saved = rig.saved()
+    rig.accepted()
+    rig.place()
+    rig.cut_power(saved)
+    assert rig.orders() == []
+    rig.poll()
+    adopted = rig.orders()
+    assert [(order.strategy, str(order.status)) for order in adopted] == [("adopted", "PENDING")]
+    assert rig.exposure() == {"123456": 10}
+    rig.received()  # said again by its sender
+    step = validate(rig.worker(), "signal-1", "1.200000000")
+    assert step.reason == "DUPLICATE_SIGNAL"
+    assert (rig.orders(), rig.calls()) == (adopted, 1)
+
+
+def test_an_answer_whose_records_were_lost_meanwhile_is_written_again(rig: RecoveryRig) -> None:
+    rig.accepted()
+    saved = rig.saved()
+
+    def lose_and_take(market_id: str, instructions: Sequence[Instruction]) -> list[LegReport]:
+        rig.cut_power(saved)
+        return rig.exchange.take(market_id, instructions)
+
+    rig.exchange.script = [lose_and_take]
+    assert rig.place().verdict == "COMPLETED"
+    assert statuses(rig.orders()) == ["PENDING"]
+    rig.poll()
+    assert (rig.place().verdict, rig.calls()) == ("COMPLETED", 1)

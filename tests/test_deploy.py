@@ -34,7 +34,7 @@ def test_the_compose_files_settings_are_settings(tmp_path: Path) -> None:
 
 def test_every_port_is_published_on_loopback_only() -> None:
     published = [port for ports in re.findall(r"ports: \[(.*)\]", COMPOSE) for port in ports.split(", ")]
-    assert len(published) == 7
+    assert len(published) == 9
     assert all(re.fullmatch(r'"127\.0\.0\.1:(\d+):\1"', port) for port in published)
     assert COMPOSE.count("ports:") == COMPOSE.count("ports: [")
 

@@ -1,7 +1,8 @@
 """The signal bridge: from Redis pub/sub to a recorded signal and its Celery chain. Thin: no risk, no exchange.
 
 Invariants: record first, then the chain; nothing that anyone publishes stops it; a dropped connection is noticed,
-counted and made anew. Pub/sub loses what is published while nobody listens, so run two.
+counted and made anew; what a restarted Redis may have lost of the last messages is recorded again. Pub/sub loses what
+is published while nobody listens, so run two.
 """
 
 import os
@@ -9,6 +10,7 @@ import signal
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,7 +24,7 @@ from redis.retry import Retry
 
 from executor import exporter, keys, wiring
 from executor.app import app, beat_heart, health, wait_for_redis
-from executor.domain.signal import SignalKind
+from executor.domain.signal import MAX_BYTES, SignalKind
 from executor.engine.intake import Intake, receive
 from executor.errors import StoreUnavailable
 from executor.ports import SignalRecord
@@ -39,6 +41,10 @@ _WAIT_S: Final = 0.2  # how long a stop may go unnoticed
 _PING_S: Final = 5
 _SILENT_S: Final = 15  # three pings without an answer: the connection is dead, whatever the socket says
 _RECONNECT_S: Final = 0.5
+_WRONG_TYPE: Final = "WRONGTYPE"  # somebody put something else where the record belongs: waiting changes nothing
+# A killed Redis loses up to three seconds (a sync each second, and writes wait two more for a slow one): as many
+# messages as a hundred a second bring in that time, at most 32 MB.
+_REMEMBERED: Final = 500
 # A message is short-lived: what cannot be queued quickly is left to the sweep, which has the record.
 _PUBLISH_POLICY: Final = {"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
 
@@ -68,6 +74,8 @@ class Bridge:
         self._name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
         self._clock = _Clock(intake.store.now)
         self._stopping = threading.Event()
+        self._heard: deque[tuple[SignalKind, bytes, int]] = deque(maxlen=_REMEMBERED)
+        self._run_id = ""  # of the Redis in which they were recorded
         self._client = redis.Redis.from_url(
             given.redis.url,
             socket_timeout=_PING_S,
@@ -102,6 +110,7 @@ class Bridge:
         with self._client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
             pubsub.subscribe(*_CHANNELS)
             log.info("bridge_listening", channels=[name.decode() for name in _CHANNELS], reconnects=connections)
+            self._record_again()
             heard = pinged = time.monotonic()
             while not self._stopping.is_set():
                 message = pubsub.get_message(timeout=_WAIT_S)
@@ -117,10 +126,14 @@ class Bridge:
 
     def _take(self, message: dict[str, Any]) -> None:
         kind = _CHANNELS.get(message["channel"]) if message["type"] == "message" else None
-        if kind is None:
-            return
+        if kind is not None:
+            self._handle(kind, message["data"], self._name)
+
+    def _handle(self, kind: SignalKind, data: bytes, name: str, arrived: int = 0) -> None:
+        """Record a message and start its chain; `arrived` is given where it is not now."""
+        record = None
         try:
-            record = self._record(kind, message["data"])
+            record = self._record(kind, data, name, arrived)
             if record is not None:
                 dispatch(record)
         except OperationalError as error:
@@ -128,14 +141,34 @@ class Bridge:
         except Exception:  # whatever it is, the next message must be heard
             log.exception("message_not_handled", channel=kind)
 
-    def _record(self, kind: SignalKind, data: bytes) -> SignalRecord | None:
+    def _record_again(self) -> None:
+        """Record the last messages once more in a Redis that was restarted; it keeps those that it still knows."""
+        run_id = str(self._client.info("server")["run_id"])
+        before, self._run_id = self._run_id, run_id
+        if before in {"", run_id}:
+            return
+        log.warning("redis_restarted", messages=len(self._heard), why="what it may have lost of them is recorded again")
+        for kind, data, arrived in self._heard:
+            # Under another name: for this one they would be repeats, to be counted and logged.
+            self._handle(kind, data, f"{self._name}:{run_id[:8]}", arrived)
+
+    def _record(self, kind: SignalKind, data: bytes, name: str, arrived: int) -> SignalRecord | None:
+        """Record a message, waiting while Redis is away; it arrived when it was heard, however long that takes."""
+        heard, first = time.monotonic(), not arrived
+        # Of this message: who records it again, not knowing whether the last try wrote, must not meet a repeat.
+        token = os.urandom(8).hex()
         while True:
             try:
-                return receive(self._intake, kind, data, self._clock.ms(), self._name)
+                arrived = arrived or self._clock.ms() - int((time.monotonic() - heard) * 1000)
+                if first and len(data) <= MAX_BYTES:
+                    self._heard.append((kind, data, arrived))
+                    first = False
+                return receive(self._intake, kind, data, arrived, name, token=token)
             except StoreUnavailable as error:
                 log.warning("waiting_for_redis", error=str(error))
-                if self._stopping.wait(_RECONNECT_S):
-                    log.exception("signal_lost", why="stopped before Redis came back", data=data[:200])
+                over = time.monotonic() - heard > self._intake.policy.max_validity_s
+                if over or _WRONG_TYPE in str(error) or self._stopping.wait(_RECONNECT_S):
+                    log.error("signal_lost", why=str(error), data=data[:200])  # noqa: TRY400 - the line says it all
                     return None
 
 

@@ -26,7 +26,7 @@ from executor.sandbox.rules import (
 MAX_BETS: Final = 200_000
 # About 10 KB each, the quotes included; the same rule.
 MAX_MARKETS: Final = 20_000
-_FIRST_BET_ID: Final = 300_000_000_001
+FIRST_BET_ID: Final = 300_000_000_001
 _FIRST_VERSION: Final = 5_000_000_000
 _FIRST_USE_START_MS: Final = 3_600_000  # a market that appears on first use starts an hour later
 
@@ -34,7 +34,13 @@ _FIRST_USE_START_MS: Final = 3_600_000  # a market that appears on first use sta
 class Exchange:
     """The state of the sandbox."""
 
-    def __init__(self, accounts: Iterable[Account], seed: int, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        accounts: Iterable[Account],
+        seed: int,
+        clock_ms: Callable[[], int],
+        first_bet_id: int = FIRST_BET_ID,
+    ) -> None:
         self.accounts = {account.name: account for account in accounts}
         self.house = Account(HOUSE, "", "", "", ZERO)
         self.registers = {name: Register() for name in self.accounts}
@@ -44,7 +50,7 @@ class Exchange:
         self.rounding = ZERO  # what rounding bets' profits to pennies left with the exchange, settled markets only
         self._seed = seed
         self._clock_ms = clock_ms
-        self._bet_ids = count(_FIRST_BET_ID)
+        self._bet_ids = count(first_bet_id)
         self._versions = count(_FIRST_VERSION)
 
     def now_ms(self) -> int:

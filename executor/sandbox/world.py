@@ -6,14 +6,20 @@ sessions outlive a reset, so that no client has to log in again. Units: epoch mi
 
 import time
 from decimal import Decimal
+from typing import Final
 
 from executor.sandbox.accounts import Account
-from executor.sandbox.exchange import Exchange
+from executor.sandbox.exchange import FIRST_BET_ID, Exchange
 from executor.sandbox.faults import Faults
 from executor.sandbox.journal import Journal
 from executor.sandbox.operations import Operations
 from executor.sandbox.options import SandboxOptions
 from executor.sandbox.sessions import Sessions
+
+# Bets of a sandbox started later have higher ids, as at Betfair: a client's ledger knows the earlier ones for ever. No
+# sandbox takes a thousand bets in every second of its life; the ids keep Betfair's twelve digits for twenty years.
+_IDS_PER_S: Final = 1_000
+_IDS_SINCE_S: Final = 1_750_000_000
 
 
 def clock_ms() -> int:
@@ -26,6 +32,7 @@ class World:
 
     def __init__(self, options: SandboxOptions) -> None:
         self.options = options
+        self._first_bet_id = FIRST_BET_ID + (clock_ms() // 1000 - _IDS_SINCE_S) * _IDS_PER_S
         self.exchange = self._new_exchange(options.seed, options.balance)
         self.operations = Operations(self.exchange)
         self.sessions = Sessions(self.exchange.accounts.values(), options.session_lifetime_s * 1000, clock_ms)
@@ -49,4 +56,4 @@ class World:
     def _new_exchange(self, seed: int, balance: Decimal) -> Exchange:
         options = self.options
         account = Account(options.username, options.password, options.app_key, options.delayed_app_key, balance)
-        return Exchange([account], seed, clock_ms)
+        return Exchange([account], seed, clock_ms, self._first_bet_id)

@@ -166,8 +166,12 @@ class DemoRun:
         for market, winner in WINNERS.items():
             self._sandbox.control("settle", {"marketId": market, "winners": [winner]})
         engine = access.engine(self._given)  # as `executor` commands act; beat would do it within a minute
-        settlement.settle(engine)
-        self._wait(self._is_settled, _QUIET_S, "orders are not settled")
+
+        def is_settled() -> bool:
+            settlement.settle(engine)
+            return not self._state.read().orders
+
+        self._wait(is_settled, _QUIET_S, "orders are not settled")
         accounting.write_ledger(engine)
         self._wait(self._is_quiet, _QUIET_S, "the ledger lags behind")
         self._breathe(_STATUS_S)
@@ -176,12 +180,9 @@ class DemoRun:
 
     def _is_quiet(self) -> bool:
         state = self._state.read()
-        minor = state.count(OrderStatus.RESERVED, OrderStatus.SUBMITTED, OrderStatus.PENDING)
+        active = state.count(OrderStatus.RESERVED, OrderStatus.SUBMITTED, OrderStatus.PENDING)
         waiting = sum(state.queues[name] for name in ("signals", "orders", "trades"))
-        return not (state.open_signals or minor or waiting or state.ledger_lag)
-
-    def _is_settled(self) -> bool:
-        return not self._state.read().orders
+        return not (state.open_signals or active or waiting or state.ledger_lag)
 
     def check(self) -> list[Row]:
         """Return every count, once they agree or have had the time to."""

@@ -100,6 +100,7 @@ def settlements(day: str) -> str:
 
 # --- account, session, housekeeping --------------------------------------------------------------------------------
 ACCOUNT: Final = "executor:account"  # hash; refresh_account
+ALERTS: Final = "executor:alerts"  # hash alert -> JSON {since, detail}; watchdog; those that stand
 MARKET_TYPES: Final = "executor:market_types"  # hash market id -> type; refresh_account
 LAST_SUCCESS: Final = "executor:last_success"  # hash task -> epoch seconds
 FAILED_TASKS: Final = "executor:failed_tasks"  # hash task id -> JSON; chain tasks that failed for good
@@ -139,3 +140,4 @@ TRADE_UPDATES: Final = "channel:trades"  # out, as all below: JSON with the iden
 ORDER_UPDATES: Final = "channel:order-updates"
 EXPOSURE_UPDATES: Final = "channel:exposure-updates"
 KILL_SWITCH: Final = "channel:kill-switch"
+ALERT_UPDATES: Final = "channel:alerts"  # an alert of the watchdog begins or ends

@@ -12,10 +12,11 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from executor.adapters.redis_state import State
+from executor.adapters.redis_state import State, amount
 from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import SEVEN_RULES, Reason
 from executor.errors import StoreUnavailable
+from executor.ports import Alert, RefusedTask
 
 PREFIX: Final = "aibetting_executor_"
 _STRATEGIES: Final = 50  # contract section 7
@@ -43,6 +44,7 @@ REJECTED: Final = _counter("signals_rejected", "Signals that were not executed",
 VIOLATIONS: Final = _counter("risk_violations", "Rejections by one of the seven risk rules", "violation_type")
 API_ERRORS: Final = _counter("betfair_api_errors", "Exchange calls that failed", "error_type")
 HALF_PLACED: Final = _counter("half_placed_signals", "Signals of which one leg was placed and another was not")
+REFUSED_TASKS: Final = _counter("rejected_tasks", "Task messages for which nothing was done", "reason")
 RECONNECTS: Final = _counter("bridge_reconnects", "Connections that a bridge lost: signals may have been missed")
 EXECUTION: Final = _histogram("order_execution_latency_seconds", "Arrival of a signal to the moment before sending")
 MATCHING: Final = _histogram("order_match_latency_seconds", "Placement of an order to its full match", _SLOW)
@@ -78,6 +80,8 @@ class PrometheusTelemetry:
             REJECTED.labels(reason)
         for rule in SEVEN_RULES:
             VIOLATIONS.labels(rule)
+        for refusal in RefusedTask:
+            REFUSED_TASKS.labels(refusal)
 
     def signal_received(self, strategy: str) -> None:
         """Count a signal that this process recorded."""
@@ -88,6 +92,10 @@ class PrometheusTelemetry:
         REJECTED.labels(reason).inc()
         if reason in SEVEN_RULES:
             VIOLATIONS.labels(reason).inc()
+
+    def task_refused(self, reason: RefusedTask) -> None:
+        """Count a message for a task that was not followed."""
+        REFUSED_TASKS.labels(reason).inc()
 
     def order_placed(self, order: Order) -> None:
         """Count an order that the exchange took."""
@@ -202,6 +210,8 @@ class StateCollector:
         account = {name: Decimal(state.account[name]) for name in ("balance", "available") if name in state.account}
         yield from _gauge("account_balance", "Available plus held by the exchange", account.get("balance"))
         yield from _gauge("available_balance", "Available to bet", account.get("available"))
+        difference = amount(state.account.get("difference"))
+        yield from _gauge("exposure_difference", "Exposure at the exchange that our orders do not explain", difference)
         yield from _gauge("current_exposure", "Exposure that the rules count, all markets", state.total_exposure)
         yield from _gauge("total_stake_deployed", "Matched and open size of unsettled orders", state.stake_deployed)
         yield from _gauge("daily_pnl", "Net settled P&L of this UTC day", state.daily_pnl)
@@ -219,4 +229,6 @@ class StateCollector:
         yield from _gauge("circuit_breaker_status", "1 when tripped", int(tripped))
         yield from _gauge("trading_enabled", "1 when the kill switch lets orders through", int(state.trading_enabled))
         yield from _gauge("reconciled", "1 when the last poll is recent and complete", int(state.reconciled))
+        alerts = {str(alert): float(alert in state.alerts) for alert in Alert}
+        yield _labelled("alert", "1 while the watchdog's alert stands", "alert", alerts)
         yield from _gauge("recent_failures", "Failed calls that the breaker counts", state.recent_failures)

@@ -116,6 +116,7 @@ class RiskSettings(Section):
     circuit_breaker_failures: Annotated[int, Field(ge=1, le=1000)] = 5
     circuit_breaker_window_seconds: Annotated[int, Field(ge=1, le=_DAY_S)] = 600
     circuit_breaker_counts_rejections: bool = False
+    circuit_breaker_cancels_orders: bool = False
     circuit_breaker_ignored_codes: Annotated[frozenset[Code], BeforeValidator(_codes)] = frozenset(
         {"MARKET_SUSPENDED", "BET_TAKEN_OR_LAPSED"}
     )

@@ -10,6 +10,8 @@ import structlog
 from celery import Task, chain
 
 from executor.app import app
+from executor.broker import refuse
+from executor.domain.signal import MAX_ID
 from executor.engine import (
     accounting,
     cancellation,
@@ -19,16 +21,19 @@ from executor.engine import (
     sweeping,
     upkeep,
     validation,
+    watchdog,
 )
-from executor.engine.context import Engine
+from executor.engine.context import Engine, unknown_signal
 from executor.errors import Contended, ExecutorError, StoreUnavailable
-from executor.ports import SignalRecord
+from executor.ports import RefusedTask, SignalRecord
 from executor.wiring import desk, engine, failed_tasks, settings
 
 log = structlog.get_logger(__name__)
 
 RETRY_S: Final = 1  # others were faster, or Redis is away: the price is still there in a second
 _TRACEBACK: Final = 8000  # characters; its end says what went wrong
+_IDS: Final = ("signal_id", "market_id")  # what a message carries, and nothing else
+_MAX_ID: Final = 2 * MAX_ID  # a surebet's id is a digest and a time
 RETRIES: Final = 300  # the longest validity; the deadline in the record ends it sooner
 
 
@@ -60,7 +65,13 @@ _CHAIN: Final[dict[str, Any]] = {
 }
 
 
-def _step(task: Task, work: Callable[[Engine, str, str], object], signal_id: str, market_id: str) -> str:
+def _step(
+    task: Task, work: Callable[[Engine, str, str], object], args: tuple[object, ...], kwargs: dict[str, object]
+) -> str:
+    ids = [one for one in args if isinstance(one, str) and 0 < len(one) <= _MAX_ID]
+    if len(ids) != len(args) or len(ids) != len(_IDS) or kwargs:
+        return _refused(task)
+    signal_id, market_id = ids
     try:
         return str(work(engine(), signal_id, market_id))
     except (Contended, StoreUnavailable) as error:
@@ -68,28 +79,34 @@ def _step(task: Task, work: Callable[[Engine, str, str], object], signal_id: str
         raise task.retry(exc=error, countdown=RETRY_S) from error
 
 
+def _refused(task: Task) -> str:
+    refuse(RefusedTask.ARGUMENTS, task=task.name, id=task.request.id, arguments=task.request.argsrepr)
+    return f"REFUSED: {RefusedTask.ARGUMENTS}"
+
+
 @app.task(name="executor.validate_risk", **_CHAIN)  # type: ignore[untyped-decorator]
-def validate_risk(self: Task, signal_id: str, market_id: str) -> str:
+def validate_risk(self: Task, *ids: object, **more: object) -> str:
     """Decide whether a signal's orders may be placed, and reserve their exposure."""
-    return _step(self, validation.validate, signal_id, market_id)
+    return _step(self, validation.validate, ids, more)
 
 
 @app.task(name="executor.place_order", **_CHAIN)  # type: ignore[untyped-decorator]
-def place_order(self: Task, signal_id: str, market_id: str) -> str:
+def place_order(self: Task, *ids: object, **more: object) -> str:
     """Send an accepted signal's orders to the exchange, at most once."""
-    return _step(self, placement.place, signal_id, market_id)
+    return _step(self, placement.place, ids, more)
 
 
 @app.task(name="executor.log_trade", **_CHAIN)  # type: ignore[untyped-decorator]
-def log_trade(self: Task, signal_id: str, market_id: str) -> str:
+def log_trade(self: Task, *ids: object, **more: object) -> str:
     """Put what the exchange matched into the ledger."""
-    return _step(self, _log, signal_id, market_id)
+    return _step(self, _log, ids, more)
 
 
-def _log(mine: Engine, signal_id: str, _market_id: str) -> str:
+def _log(mine: Engine, signal_id: str, market_id: str) -> str:
     written = accounting.write_ledger(mine)
     record = mine.store.signal(signal_id)
-    return f"{record.status if record else 'UNKNOWN_SIGNAL'}, {written} ledger entries written"
+    found = record.status if record else unknown_signal(mine, signal_id, market_id).verdict
+    return f"{found}, {written} ledger entries written"
 
 
 def dispatch(record: SignalRecord) -> None:
@@ -121,15 +138,17 @@ _PERIODIC: Final[dict[str, Callable[[Engine], object]]] = {
     "write_ledger": accounting.write_ledger,
     "settle_orders": settlement.settle,
     "refresh_account": upkeep.refresh_account,
-    "watchdog": upkeep.watchdog,
+    "watchdog": watchdog.watch,
     "keep_alive": upkeep.keep_alive,
     "reauthenticate": upkeep.reauthenticate,
 }
 
 
 def _register(task: str, work: Callable[[Engine], object]) -> None:
-    @app.task(name=f"executor.{task}", throws=(ExecutorError,))  # type: ignore[untyped-decorator]
-    def run() -> str:
+    @app.task(name=f"executor.{task}", bind=True, throws=(ExecutorError,))  # type: ignore[untyped-decorator]
+    def run(self: Task, *args: object, **kwargs: object) -> str:
+        if args or kwargs:
+            return _refused(self)
         return _periodic(task, work)
 
 

@@ -15,6 +15,7 @@ from executor.adapters.redis_failed import FailedTasks
 from executor.adapters.redis_session import RedisTokenStore
 from executor.adapters.redis_state import RedisState
 from executor.adapters.redis_store import RedisStore, Retention
+from executor.adapters.redis_watch import RedisWatch
 from executor.domain.risk import LIMIT_FIELDS, Rules
 from executor.engine.context import Engine, Policy
 from executor.engine.intake import Intake
@@ -71,9 +72,11 @@ def policy(given: Settings) -> Policy:
         breaker_window_s=risk.circuit_breaker_window_seconds,
         breaker_counts_rejections=risk.circuit_breaker_counts_rejections,
         breaker_ignored=risk.circuit_breaker_ignored_codes,
+        breaker_cancels=risk.circuit_breaker_cancels_orders,
         cancel_half_placed=given.trading.half_placed == "cancel_rest",
         max_transactions_per_hour=given.trading.max_transactions_per_hour,
         reauthenticate_after_s=given.betfair.reauthentication_interval_hours * 3600,
+        keep_alive_interval_s=given.betfair.keep_alive_interval_seconds,
     )
 
 
@@ -137,6 +140,7 @@ def build(given: Settings) -> Engine:
         clock=SystemClock(),
         telemetry=counting,
         policy=policy(given),
+        watch=RedisWatch(connect(given.redis.url), state(given), given.identity),
     )
 
 

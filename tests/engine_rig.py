@@ -8,7 +8,7 @@ from typing import Any
 
 from factories import LIMITS, make_rules
 from fakes import CountingTelemetry, FrozenClock, MemoryLedger, ScriptedExchange
-from memory_redis import Memory, MemoryDesk, MemoryStore
+from memory_redis import Memory, MemoryDesk, MemoryStore, MemoryWatch
 
 from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import LIMIT_FIELDS
@@ -38,7 +38,9 @@ _POLICY = Policy(
     breaker_window_s=600,
     breaker_counts_rejections=False,
     breaker_ignored=frozenset({"MARKET_SUSPENDED", "BET_TAKEN_OR_LAPSED"}),
+    breaker_cancels=False,
     reauthenticate_after_s=21_600,
+    keep_alive_interval_s=900,
     cancel_half_placed=True,
     max_transactions_per_hour=5000,
 )
@@ -78,10 +80,13 @@ class Rig:
         self.memory.settled_at = self.memory.full_read_at = self.clock.now
         self.store = MemoryStore(self.memory)
         self.desk = MemoryDesk(self.memory)
+        self.watch = MemoryWatch(self.memory)
         self.exchange = ScriptedExchange(self.clock)
         self.ledger = MemoryLedger()
         self.telemetry = CountingTelemetry()
-        self.engine = Engine(self.store, self.desk, self.exchange, self.ledger, self.clock, self.telemetry, self.policy)
+        self.engine = Engine(
+            self.store, self.desk, self.exchange, self.ledger, self.clock, self.telemetry, self.policy, self.watch
+        )
         self.intake = Intake(self.store, self.telemetry, self.policy)
 
     def receive(

@@ -18,10 +18,10 @@ from executor.adapters.records import SIGNAL, encode, signal_fields, trade_field
 from executor.domain.exposure import exposures
 from executor.domain.money import ZERO
 from executor.domain.order import ACTIVE, Order
-from executor.domain.risk import LIMIT_FIELDS
+from executor.domain.risk import LIMIT_FIELDS, is_true
 from executor.domain.times import day, hour, iso
 from executor.errors import StoreUnavailable
-from executor.ports import TERMINAL, Change, Funds, Gate, MarketView, Recorded, SignalRecord
+from executor.ports import TERMINAL, Alert, Change, Funds, Gate, MarketView, Recorded, SignalRecord, Vitals
 
 
 @dataclass
@@ -51,6 +51,12 @@ class Memory:
     acknowledged: set[str] = field(default_factory=set)
     market_types: dict[str, str] = field(default_factory=dict)
     account: Funds | None = None
+    difference: Decimal = ZERO
+    difference_since: int | None = None
+    bridges: int = 1
+    session_at: int | None = 0  # when it was last kept alive; None: there is none
+    clock_ahead: int = 0
+    alerts: dict[str, str] = field(default_factory=dict)
     locks: set[str] = field(default_factory=set)
     queues: Counter[str] = field(default_factory=Counter)
     messages: list[dict[str, str]] = field(default_factory=list)
@@ -318,8 +324,10 @@ class MemoryDesk:
         self._m.reach("acknowledge_trades")
         self._m.acknowledged.update(ids)
 
-    def save_account(self, funds: Funds) -> None:
+    def save_account(self, funds: Funds, difference: Decimal) -> None:
         self._m.account = funds
+        self._m.difference = difference
+        self._m.difference_since = (self._m.difference_since or self._m.clock.now) if difference else None
 
     def unknown_markets(self) -> list[str]:
         markets = {order.market_id for order in self._m.orders.values()}
@@ -354,3 +362,51 @@ class MemoryDesk:
 
     def queue_length(self, queue: str) -> int:
         return self._m.queues[queue]
+
+
+class MemoryWatch:
+    """`Watch` on the same memory; the hour's session was kept alive just now unless a test says otherwise."""
+
+    def __init__(self, memory: Memory, *, window_s: int = 600) -> None:
+        self._m = memory
+        self._window_s = window_s
+
+    def look(self) -> Vitals:
+        m = self._m
+        m.reach("look")
+        now = m.clock.now
+        waiting = [int(one.partition("-")[0]) for one in m.feed if one not in m.acknowledged]
+        counted = [exposures([o for o in m.orders.values() if o.market_id == one]) for one in self._markets()]
+        failures, _ = m.failed_since(self._window_s)
+        pnl = m.pnl.get(day(now))
+        return Vitals(
+            trading=is_true(m.trading),
+            tripped=bool(m.breaker),
+            failures=failures,
+            limits={name: Decimal(value) for name, value in m.limits.items()},
+            daily_pnl=ZERO if pnl is None else Decimal(pnl),
+            exposure=sum((sum(selections.values(), ZERO) for selections in counted), ZERO),
+            transactions=m.sent[hour(now)],
+            bridges=m.bridges,
+            ledger_lag=len(waiting),
+            ledger_age=now - min(waiting, default=now),
+            session_age=None if m.session_at is None else (now - m.session_at if m.session_at else 0),
+            clock_ahead=m.clock_ahead,
+            difference=m.difference,
+            difference_age=now - m.difference_since if m.difference_since is not None else 0,
+        )
+
+    def _markets(self) -> set[str]:
+        return {order.market_id for order in self._m.orders.values()}
+
+    def is_tripped(self) -> bool:
+        return bool(self._m.breaker) and not is_true(self._m.trading)
+
+    def raise_alerts(self, alerts: Mapping[Alert, str]) -> tuple[list[Alert], list[Alert]]:
+        self._m.reach("raise_alerts")
+        started = [alert for alert in alerts if alert not in self._m.alerts]
+        cleared = [alert for alert in Alert if alert in self._m.alerts and alert not in alerts]
+        self._m.messages += [{"event": "alert_started", "alert": alert, "detail": alerts[alert]} for alert in started]
+        self._m.messages += [{"event": "alert_cleared", "alert": alert} for alert in cleared]
+        self._m.alerts = {str(alert): detail for alert, detail in alerts.items()}
+        return started, cleared

@@ -19,7 +19,9 @@ from redis.retry import Retry
 from executor import keys
 from executor.adapters.ledger import SqlLedger
 from executor.adapters.redis_desk import RedisDesk
+from executor.adapters.redis_state import RedisState
 from executor.adapters.redis_store import RedisStore, Retention
+from executor.adapters.redis_watch import RedisWatch
 from executor.cli.redis_server import PrivateRedis
 from executor.domain.order import BetState, Order
 from executor.domain.signal import SignalKind
@@ -97,6 +99,7 @@ class RecoveryRig:
             clock=SystemClock(),
             telemetry=CountingTelemetry(),
             policy=self.policy,
+            watch=RedisWatch(client, RedisState(client, client, breaker_window_s=600), self.policy.identity),
         )
 
     def interrupted_worker(self, interrupt: Callable[[], None]) -> Engine:

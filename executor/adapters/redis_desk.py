@@ -1,37 +1,27 @@
-"""Everything in Redis that is neither a signal nor an order: controls, limits, P&L, the accounting feed, locks.
+"""Everything in Redis that is neither a signal nor an order nor money: controls, limits, locks, signs of life.
 
 Invariants: what people may write is read with suspicion and never overwritten but by the rules of contract section 4;
-P&L is a sum over per-bet records each time it is written; a lock here saves work and guarantees nothing.
+a lock here saves work and guarantees nothing.
 """
 
 import json
-import re
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final, cast
 
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from executor import keys
+from executor.adapters.redis_accounts import RedisAccounts, hash_of
 from executor.adapters.redis_client import guarded, script, store_errors
-from executor.domain.money import ZERO
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import iso
-from executor.errors import StoreUnavailable
-from executor.ports import Funds
 
-_DAILY_S: Final = 48 * 3600  # contract section 4
-# A day is summed up from all its bets each time one of them changes, so they must outlive any outage and correction.
-_SETTLEMENTS_S: Final = 100 * 24 * 3600
-_KEEP_TRADES_MS: Final = 7 * 24 * 3600 * 1000  # contract section 4
 _LOCK_S: Final = 15  # a killed holder must not stop the poll for as long as `executor:reconciled` lasts, 20 s
-_MOMENT: Final = re.compile("[0-9]{1,15}", re.ASCII)  # ms
-_AHEAD_MS: Final = 60_000  # what the clocks of a Redis and its replacement may differ by
-_CONSUMER: Final = "ledger"  # one name: entries that a killed writer had read are read again first
 
 # Compare-and-delete: only the holder of a lock may free it.
 _UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
@@ -47,23 +37,16 @@ _RENEW: Final = (
 )
 
 
-class RedisDesk:
+class RedisDesk(RedisAccounts):
     """`Desk` on one Redis db; `broker` is the db of the queues."""
 
     def __init__(self, client: "Redis", broker: "Redis", identity: str, *, lock_s: int = _LOCK_S) -> None:
-        self._redis = client
+        super().__init__(client)
         self._broker = broker
         self._identity = identity
         self._lock_s = lock_s
         self._first_start = client.register_script(script("first_start"))
         self._trip = client.register_script(script("trip"))
-
-    def _get(self, key: str) -> str | None:
-        return cast("str | None", self._redis.get(key))
-
-    def _now(self) -> int:
-        seconds, micros = self._redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
 
     @guarded
     def claim_identity(self) -> str:
@@ -122,8 +105,8 @@ class RedisDesk:
         }
         if changed:
             pipe = self._redis.pipeline(transaction=True)
-            pipe.hset(keys.LIMITS, mapping=_mapping({field: new for field, (_, new) in changed.items()}))
-            pipe.hset(keys.LIMITS_APPLIED, mapping=_mapping(wanted))
+            pipe.hset(keys.LIMITS, mapping=hash_of({field: new for field, (_, new) in changed.items()}))
+            pipe.hset(keys.LIMITS_APPLIED, mapping=hash_of(wanted))
             pipe.execute()
         return {field: values for field, values in changed.items() if values[0] != values[1]}
 
@@ -146,81 +129,6 @@ class RedisDesk:
         self._redis.set(keys.FULL_READ, f"{mark} {iso(self._now())}", ex=keys.FULL_READ_S)
 
     @guarded
-    def settled_at(self) -> int | None:
-        """Return when settlements were last read completely, or None when that is not known."""
-        text = self._get(keys.SETTLED_AT) or ""
-        # A time to come would let every settlement until then go unread.
-        return int(text) if _MOMENT.fullmatch(text) and int(text) <= self._now() + _AHEAD_MS else None
-
-    @guarded
-    def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int | None = None) -> None:
-        """Put each day's bet id -> net profit; recompute the days' and the total P&L from all of them."""
-        for day, bets in days.items():
-            self._redis.hset(keys.settlements(day), mapping=_mapping({bet: f"{net:f}" for bet, net in bets.items()}))
-            self._redis.expire(keys.settlements(day), _SETTLEMENTS_S)
-            held = cast("list[str]", self._redis.hvals(keys.settlements(day)))
-            self._put_day(day, _total(keys.settlements(day), held))
-        self._put_total()
-        if settled_at is not None:
-            self._redis.set(keys.SETTLED_AT, settled_at)
-
-    def _put_day(self, day: str, net: Decimal) -> None:
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.hset(keys.PNL_DAYS, day, f"{net:f}")
-        pipe.set(keys.pnl_daily(day), f"{net:f}", ex=_DAILY_S)
-        pipe.execute()
-
-    def _put_total(self) -> None:
-        days = cast("list[str]", self._redis.hvals(keys.PNL_DAYS))
-        self._redis.set(keys.PNL_TOTAL, f"{_total(keys.PNL_DAYS, days):f}")
-
-    @guarded
-    def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
-        """Put back what the ledger knows of days that Redis has lost; never overwrites."""
-        for day, bets in days.items():
-            if bets and not self._redis.exists(keys.settlements(day)):
-                self._redis.hset(
-                    keys.settlements(day), mapping=_mapping({bet: f"{net:f}" for bet, net in bets.items()})
-                )
-                self._redis.expire(keys.settlements(day), _SETTLEMENTS_S)
-                self._put_day(day, sum(bets.values(), ZERO))
-        self._put_total()
-
-    @guarded
-    def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
-        """Return entries of the feed that the ledger has not acknowledged, oldest first."""
-        try:
-            self._redis.xgroup_create(keys.TRADES, keys.TRADES_GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-        for start in ("0", ">"):  # first what was read before and never acknowledged
-            answer = self._redis.xreadgroup(keys.TRADES_GROUP, _CONSUMER, {keys.TRADES: start}, count=count)
-            found = _entries(answer)
-            if gone := [entry for entry, fields in found if not fields]:  # deleted by hand since it was read
-                self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *gone)
-            if entries := [entry for entry in found if entry[1]]:
-                return entries
-        return []
-
-    @guarded
-    def acknowledge_trades(self, ids: Sequence[str]) -> None:
-        """Say that the ledger has them; old acknowledged ones are trimmed."""
-        self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *ids)
-        pending = self._redis.xpending(keys.TRADES, keys.TRADES_GROUP)
-        old = self._now() - _KEEP_TRADES_MS
-        oldest = pending.get("min") or ids[-1]
-        self._redis.xtrim(keys.TRADES, minid=min(old, int(str(oldest).partition("-")[0])), approximate=True)
-
-    @guarded
-    def save_account(self, funds: Funds) -> None:
-        """Remember the account's money for status and metrics."""
-        balance = funds.available + funds.exposure
-        amounts = {"available": funds.available, "exposure": funds.exposure, "balance": balance}
-        fields = {name: f"{amount:f}" for name, amount in amounts.items()}
-        self._redis.hset(keys.ACCOUNT, mapping=_mapping({**fields, "at": iso(self._now())}))
-
-    @guarded
     def unknown_markets(self) -> list[str]:
         """Return markets with orders whose type is not known yet."""
         markets = sorted(cast("set[str]", self._redis.smembers(keys.MARKETS)))
@@ -233,7 +141,7 @@ class RedisDesk:
     def save_market_types(self, types: Mapping[str, str]) -> None:
         """Remember markets' types for metric labels."""
         if types:
-            self._redis.hset(keys.MARKET_TYPES, mapping=_mapping(types))
+            self._redis.hset(keys.MARKET_TYPES, mapping=hash_of(types))
 
     @guarded
     def trip_breaker(self, threshold: int, window_s: int) -> str:
@@ -295,29 +203,3 @@ class RedisDesk:
     def market_type(self, market_id: str) -> str:
         """Return a market's type, `unknown` until it has been looked up."""
         return cast("str | None", self._redis.hget(keys.MARKET_TYPES, market_id)) or "unknown"
-
-
-def _total(key: str, amounts: Sequence[str]) -> Decimal:
-    try:
-        total = sum(map(Decimal, amounts), ZERO)
-    except InvalidOperation:
-        total = Decimal("NaN")
-    if not total.is_finite():
-        raise StoreUnavailable(f"{key} in Redis holds what is no amount")
-    return total
-
-
-def _mapping(values: Mapping[str, str]) -> dict[Any, Any]:
-    """Widen the type: redis-py's own is invariant."""
-    return dict(values)
-
-
-def _entries(answer: Any) -> list[tuple[str, Mapping[str, str]]]:  # noqa: ANN401 - RESP2 list or RESP3 dict
-    if not answer:
-        return []
-    streams = answer.values() if isinstance(answer, dict) else [batch for _, batch in answer]
-    found: list[tuple[str, Mapping[str, str]]] = []
-    for batch in streams:
-        rows = batch[0] if batch and isinstance(batch[0], list) else batch
-        found += [(row[0], row[1] or {}) for row in rows]
-    return found

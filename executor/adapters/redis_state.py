@@ -49,6 +49,7 @@ class State:
     ledger_lag: int
     open_signals: int
     transactions: int = 0  # instructions sent in this clock hour
+    alerts: Sequence[str] = ()  # of the watchdog, those that stand
     unreadable: Sequence[str] = ()  # ids of unsettled orders whose record is missing or no order
 
     @property
@@ -121,6 +122,7 @@ class RedisState:
         pipe.hlen(keys.FAILED_TASKS)
         pipe.zcard(keys.SIGNALS_OPEN)
         pipe.get(keys.transactions(hour(int(now * 1000))))
+        pipe.hkeys(keys.ALERTS)
         raw = _values(pipe.execute(raise_on_error=False))
         identity, trading, started, reconciled, total, daily, since = (_text(one) for one in raw[:7])
         breaker, limits, account, success = (_hash(one) for one in raw[7:11])
@@ -150,6 +152,7 @@ class RedisState:
             ledger_lag=self._ledger_lag(),
             open_signals=int(raw[14] or 0),
             transactions=int(amount(_text(raw[15])) or 0),
+            alerts=sorted(raw[16] or ()),
             unreadable=sorted(set(unsettled) - {order.order_id for order in orders}),
         )
 

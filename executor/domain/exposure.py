@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from executor.domain.money import ONE, ZERO, Side, round_up
-from executor.domain.order import Order
+from executor.domain.order import Order, OrderStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ class Position:
 
 
 def _worst(orders: Iterable[Order], *, matched_only: bool) -> Decimal:
+    return round_up(max(ZERO, *(-outcome for outcome in _outcomes(orders, matched_only=matched_only))))
+
+
+def _outcomes(orders: Iterable[Order], *, matched_only: bool = False) -> tuple[Decimal, Decimal]:
+    """Return what one selection's orders bring at worst when it wins, and when it loses."""
     wins = loses = ZERO
     for order in orders:
         gain = order.size_matched * (order.average_price_matched - ONE)
@@ -47,7 +52,7 @@ def _worst(orders: Iterable[Order], *, matched_only: bool) -> Decimal:
                 loses -= order.size_open
             else:
                 wins -= order.size_open * (order.price - ONE)
-    return round_up(max(ZERO, -wins, -loses))
+    return wins, loses
 
 
 def _by_selection(orders: Iterable[Order]) -> dict[int, list[Order]]:
@@ -72,6 +77,32 @@ def selection_exposure(orders: Iterable[Order], selection_id: int) -> Decimal:
 def market_exposure(orders: Iterable[Order]) -> Decimal:
     """Return the sum of the selections' exposures: never below the truth, whatever the number of winners."""
     return sum(exposures(orders).values(), ZERO)
+
+
+def _least_held(orders: Iterable[Order]) -> Decimal:
+    outcomes = [_outcomes(group) for group in _by_selection(orders).values()]
+    if len(outcomes) <= 1:
+        return max([ZERO, *(-min(outcome) for outcome in outcomes)])
+    lost = sum((loses for _, loses in outcomes), ZERO)
+    swings = sorted(wins - loses for wins, loses in outcomes)
+    return max(ZERO, -max(lost + sum(swings[:winners], ZERO) for winners in range(1, len(swings))))
+
+
+def held_range(orders: Iterable[Order]) -> tuple[Decimal, Decimal]:
+    """Return the least and the most that the exchange can hold for these orders, all markets.
+
+    It nets over a market's selections by a number of winners that is not known here, and may or may not have what is
+    submitted.
+    """
+    markets: dict[str, list[Order]] = {}
+    for order in orders:
+        if order.status is not OrderStatus.RESERVED:
+            markets.setdefault(order.market_id, []).append(order)
+    least = most = ZERO
+    for group in markets.values():
+        least += _least_held(order for order in group if order.status is not OrderStatus.SUBMITTED)
+        most += market_exposure(group)
+    return least, most
 
 
 def _total(orders: Iterable[Order], side: Side) -> SideTotal:

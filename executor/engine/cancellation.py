@@ -25,14 +25,15 @@ CANCELS: Final = 60  # bets per call; Betfair: cancelOrders
 def cancel_unmatched(engine: Engine) -> int:
     """Cancel what has been live for its time-out, and again what was not confirmed; returns how many were asked."""
     now = engine.store.now()
-    due = [
-        order
-        for order in engine.store.active_orders()
-        if order.status is OrderStatus.PENDING
-        and (order.cancel_reason or now - order.placed_at >= order.timeout_s * 1000)
-    ]
+    live = [order for order in engine.store.active_orders() if order.status is OrderStatus.PENDING]
+    due = [order for order in live if order.cancel_reason or now - order.placed_at >= order.timeout_s * 1000]
     cancel_orders(engine, due, CancelReason.UNMATCHED_TIMEOUT)
-    return len(due)
+    if not engine.policy.breaker_cancels or not engine.watch.is_tripped():
+        return len(due)
+    # From the trip as it stands, at every tick: neither a crash nor an answer that comes late leaves an order behind.
+    rest = [order for order in live if order not in due]
+    cancel_orders(engine, rest, CancelReason.CIRCUIT_BREAKER)
+    return len(live)
 
 
 def cancel_orders(engine: Engine, orders: Sequence[Order], reason: CancelReason) -> None:

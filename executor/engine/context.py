@@ -8,8 +8,23 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
+import structlog
+
 from executor.domain.risk import Rules
-from executor.ports import Clock, Desk, Exchange, Ledger, OrderStore, SignalRecord, SignalStatus, Telemetry
+from executor.ports import (
+    Clock,
+    Desk,
+    Exchange,
+    Ledger,
+    OrderStore,
+    RefusedTask,
+    SignalRecord,
+    SignalStatus,
+    Telemetry,
+    Watch,
+)
+
+log = structlog.get_logger(__name__)
 
 TRIES: Final = 8  # optimistic commits before the task steps back; eight workers racing need fewer
 
@@ -35,7 +50,9 @@ class Policy:
     breaker_window_s: int
     breaker_counts_rejections: bool
     breaker_ignored: frozenset[str]
+    breaker_cancels: bool
     reauthenticate_after_s: int
+    keep_alive_interval_s: int
     cancel_half_placed: bool
     max_transactions_per_hour: int
 
@@ -51,6 +68,7 @@ class Engine:
     clock: Clock
     telemetry: Telemetry
     policy: Policy
+    watch: Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +96,18 @@ def step(record: SignalRecord, note: str = "") -> Step:
     )
 
 
-def unknown_signal(signal_id: str, market_id: str) -> Step:
-    """Describe a task for a signal that has no record: nothing is done for it."""
+def unknown_signal(engine: Engine, signal_id: str, market_id: str) -> Step:
+    """Refuse a task for a signal that has no record: nothing is done for it."""
+    log.warning("task_for_unknown_signal", signal_id=signal_id)
+    engine.telemetry.task_refused(RefusedTask.UNKNOWN_SIGNAL)
     return Step(signal_id, market_id, "UNKNOWN_SIGNAL", detail="no record of this signal; nothing done")
+
+
+def repeated(engine: Engine, record: SignalRecord, task: str) -> Step:
+    """Leave alone a signal whose step is done: a second delivery, or a message that somebody sent again."""
+    log.info("task_repeated", task=task, signal_id=record.signal_id, status=record.status)
+    engine.telemetry.task_refused(RefusedTask.REPEATED)
+    return step(record)
 
 
 def finish(record: SignalRecord, status: SignalStatus, now: int, reason: str = "", detail: str = "") -> SignalRecord:

@@ -1,6 +1,6 @@
 """What the engine needs of the outside, in domain words. Adapters implement these; tests have one fake for each."""
 
-from executor.ports.around import Clock, Ledger, Telemetry
+from executor.ports.around import Clock, Ledger, RefusedTask, Telemetry
 from executor.ports.desk import Desk
 from executor.ports.exchange import (
     CancelReport,
@@ -24,9 +24,11 @@ from executor.ports.store import (
     SignalRecord,
     SignalStatus,
 )
+from executor.ports.watch import Alert, Vitals, Watch
 
 __all__ = [
     "TERMINAL",
+    "Alert",
     "CancelReport",
     "Change",
     "ClearedBet",
@@ -45,7 +47,10 @@ __all__ = [
     "MarketView",
     "OrderStore",
     "Recorded",
+    "RefusedTask",
     "SignalRecord",
     "SignalStatus",
     "Telemetry",
+    "Vitals",
+    "Watch",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from enum import StrEnum
 from typing import Protocol
 
 from executor.domain.order import Order
@@ -38,6 +39,16 @@ class Clock(Protocol):
         """Wait."""
 
 
+class RefusedTask(StrEnum):
+    """Why nothing was done for a message on a queue: the record is believed, not the message."""
+
+    UNREADABLE = "UNREADABLE"  # no message of Celery's
+    UNKNOWN_TASK = "UNKNOWN_TASK"
+    ARGUMENTS = "ARGUMENTS"  # no two ids
+    UNKNOWN_SIGNAL = "UNKNOWN_SIGNAL"  # ids of nothing that was recorded
+    REPEATED = "REPEATED"  # that step is done: a replay, or an honest second delivery
+
+
 class Telemetry(Protocol):
     """What is counted, where it happens, by the winner of the state change."""
 
@@ -46,6 +57,9 @@ class Telemetry(Protocol):
 
     def signal_rejected(self, reason: Reason) -> None:
         """Count a rejection, and a violation when one of the seven rules made it."""
+
+    def task_refused(self, reason: RefusedTask) -> None:
+        """Count a message for a task that was not followed."""
 
     def order_placed(self, order: Order) -> None:
         """Count an order that the exchange took."""

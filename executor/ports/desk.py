@@ -56,8 +56,8 @@ class Desk(Protocol):
     def acknowledge_trades(self, ids: Sequence[str]) -> None:
         """Say that the ledger has them; old acknowledged ones are trimmed."""
 
-    def save_account(self, funds: Funds) -> None:
-        """Remember the account's money for status and metrics."""
+    def save_account(self, funds: Funds, difference: Decimal) -> None:
+        """Remember the account's money, how far its exposure is off ours, and since when it is."""
 
     def unknown_markets(self) -> list[str]:
         """Return markets with orders whose type is not known yet."""

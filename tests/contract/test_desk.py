@@ -264,7 +264,7 @@ def test_controls_are_announced(redis_client: "redis.Redis") -> None:
 
 def test_the_account_is_seen_with_redis_cli(redis_client: "redis.Redis") -> None:
     world = redis_world(redis_client)
-    world.desk.save_account(Funds(Decimal("900.00"), Decimal("100.00")))
+    world.desk.save_account(Funds(Decimal("900.00"), Decimal("100.00")), Decimal("0.00"))
     held = redis_client.hgetall(keys.ACCOUNT)
     assert (held["available"], held["exposure"], held["balance"]) == ("900.00", "100.00", "1000.00")
 

@@ -9,6 +9,7 @@ from factories import NOW, make_bet, make_order
 
 from executor.domain.order import CancelReason, OrderStatus
 from executor.engine.cancellation import cancel_orders, cancel_unmatched
+from executor.engine.reconciliation import look_up
 from executor.errors import NotSent, OutcomeUnknown, Refused, StoreUnavailable
 
 S = OrderStatus
@@ -185,3 +186,48 @@ def test_a_market_that_keeps_changing_is_left_for_the_next_tick(rig: Rig) -> Non
     rig.store.before_commit = [rig.touch_market] * 100
     cancel_unmatched(rig.engine)
     assert (rig.order().status, rig.exchange.called("cancel")) == (S.PENDING, [])
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+def test_a_trip_takes_everything_back_where_the_settings_say_so(cancels: bool) -> None:
+    rig = Rig(policy=make_policy(breaker_cancels=cancels))
+    live(rig, 70)
+    live(rig, 1, "1.300000000")
+    assert cancel_unmatched(rig.engine) == 0
+    rig.memory.breaker, rig.memory.trading = {"time": "x"}, "false"
+    assert cancel_unmatched(rig.engine) == (71 if cancels else 0)
+    ended = [order for order in rig.memory.orders.values() if order.status is S.CANCELLED]
+    assert len(ended) == (71 if cancels else 0)
+    assert {order.cancel_reason for order in ended} == ({CancelReason.CIRCUIT_BREAKER} if cancels else set())
+
+
+def test_a_trips_cancels_go_on_after_a_crash_and_a_late_answer(rig: Rig) -> None:
+    rig = Rig(policy=make_policy(breaker_cancels=True))
+    rig.accepted("late")
+    rig.exchange.script = [OutcomeUnknown("cut off")]
+    rig.place("late")
+    live(rig, 2)
+    rig.memory.breaker, rig.memory.trading = {"time": "x"}, "false"
+    rig.memory.away = {"commit"}
+    with pytest.raises(StoreUnavailable):
+        cancel_unmatched(rig.engine)
+    rig.memory.away = set()
+    rig.exchange.cancel_script = [OutcomeUnknown("cut off")]
+    cancel_unmatched(rig.engine)
+    order = rig.order("late")
+    rig.exchange.bets["bet9"] = make_bet(order, bet_id="bet9")
+    look_up(rig.engine, [order], rig.clock.now)
+    assert cancel_unmatched(rig.engine) == 3
+    assert {one.status for one in rig.memory.orders.values()} == {S.CANCELLED}
+
+
+def test_what_a_trip_marked_is_taken_back_though_a_person_has_resumed(rig: Rig) -> None:
+    rig = Rig(policy=make_policy(breaker_cancels=True))
+    live(rig, 1)
+    rig.memory.breaker, rig.memory.trading = {"time": "x"}, "false"
+    rig.exchange.cancel_script = [OutcomeUnknown("cut off")]
+    cancel_unmatched(rig.engine)
+    rig.memory.trading = "true"
+    live(rig, 1, "1.300000000")
+    assert cancel_unmatched(rig.engine) == 1
+    assert [order.status for order in rig.memory.orders.values()] == [S.CANCELLED, S.PENDING]

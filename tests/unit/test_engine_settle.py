@@ -66,7 +66,7 @@ def booked(rig: Rig) -> Mapping[str, Decimal]:
     """Return what the ledger says, by day."""
     rig.ledger.write(list(rig.memory.feed.items()))
     days = rig.ledger.profits("paper")
-    return {one: sum(bets.values()) for one, bets in days.items() if sum(bets.values())}
+    return {one: sum(bets.values(), D(0)) for one, bets in days.items() if sum(bets.values())}
 
 
 TODAY, TOMORROW = day(NOW), day(NOW + DAY_MS)

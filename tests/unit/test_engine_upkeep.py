@@ -1,15 +1,16 @@
-"""The ledger's writer, the watchdog, the session and the account."""
+"""The ledger's writer, the session and the account."""
 
 from decimal import Decimal
 
 import pytest
 from engine_rig import Rig, make_policy
-from factories import NOW, make_order
+from factories import make_order
 
 from executor.domain.order import OrderStatus
 from executor.engine.accounting import write_ledger
-from executor.engine.upkeep import keep_alive, reauthenticate, refresh_account, watchdog
+from executor.engine.upkeep import keep_alive, reauthenticate, refresh_account
 from executor.errors import StoreUnavailable
+from executor.ports import Funds
 
 S = OrderStatus
 
@@ -65,38 +66,6 @@ def test_a_long_feed_is_written_in_batches(rig: Rig) -> None:
     assert len(rig.ledger.trades) == 1101
 
 
-# --- the watchdog -----------------------------------------------------------------------------------------------------
-
-
-def test_a_healthy_system_raises_no_alarm(rig: Rig) -> None:
-    rig.placed()
-    assert watchdog(rig.engine) == []
-    assert rig.memory.messages == []
-
-
-def test_the_watchdog_trips_a_breaker_that_nobody_tripped(rig: Rig) -> None:
-    rig.memory.failures = {f"f{at}": NOW / 1000 - at for at in range(5)}
-    assert watchdog(rig.engine) == ["circuit_breaker_tripped"]
-    assert rig.memory.trading == "false"
-    assert watchdog(rig.engine) == []
-
-
-def test_a_breaker_that_is_switched_off_is_not_tripped() -> None:
-    rig = Rig(policy=make_policy(breaker_enabled=False))
-    rig.memory.failures = {f"f{at}": NOW / 1000 for at in range(9)}
-    assert watchdog(rig.engine) == []
-
-
-def test_an_order_whose_outcome_stays_unknown_is_told(rig: Rig) -> None:
-    order = make_order(status=S.SUBMITTED, submitted_at=NOW, answered_at=NOW)
-    rig.memory.orders[order.order_id] = order
-    rig.clock.tick(14)
-    assert watchdog(rig.engine) == []
-    rig.clock.tick(1)
-    assert watchdog(rig.engine) == ["unknown_orders"]
-    assert rig.memory.messages[-1] == {"event": "unknown_orders", "order_ids": order.order_id, "count": "1"}
-
-
 # --- session and account ----------------------------------------------------------------------------------------------
 
 
@@ -110,7 +79,7 @@ def test_a_lost_session_is_replaced_at_once(rig: Rig, lost: str) -> None:
     rig.exchange.known_session = lost != "unknown there"
     rig.exchange.age_s = None if lost == "none here" else 60
     assert keep_alive(rig.engine)
-    assert rig.exchange.called("reauthenticate") == [0]
+    assert rig.exchange.called("prepare") == [None]  # which logs in unless somebody else has meanwhile
 
 
 @pytest.mark.parametrize(("age_s", "acts"), [(60, False), (21_600, True), (None, True)])
@@ -140,3 +109,27 @@ def test_markets_are_asked_for_in_fifties(rig: Rig) -> None:
     refresh_account(rig.engine)
     asked = [call for call in rig.exchange.called("market_info") if isinstance(call, tuple)]
     assert [len(call) for call in asked] == [50, 20]
+
+
+@pytest.mark.parametrize(("held", "difference"), [("0", "-10"), ("9", "0"), ("10.50", "0"), ("25", "15")])
+def test_exposure_that_our_orders_do_not_explain_is_noted_with_its_beginning(
+    rig: Rig, held: str, difference: str
+) -> None:
+    rig.placed()  # a back of 10, unmatched
+    rig.exchange.money = Funds(Decimal(900), Decimal(held))
+    refresh_account(rig.engine)
+    begun = rig.clock.now
+    rig.clock.tick(60)
+    refresh_account(rig.engine)
+    assert rig.memory.difference == Decimal(difference)
+    assert rig.memory.difference_since == (begun if difference != "0" else None)
+    rig.exchange.money = Funds(Decimal(900), Decimal(10))
+    refresh_account(rig.engine)
+    assert rig.memory.difference_since is None
+
+
+def test_a_paper_account_has_nothing_to_compare() -> None:
+    rig = Rig(policy=make_policy(paper=True))
+    rig.placed()
+    refresh_account(rig.engine)
+    assert rig.memory.difference == 0

@@ -1,0 +1,146 @@
+"""P&L, the accounting feed and the account's money in Redis.
+
+Invariants: P&L is a sum over per-bet records each time it is written; an entry of the feed stays until the ledger has
+acknowledged it. Amounts in account currency, times in milliseconds.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, cast
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from executor import keys
+from executor.adapters.redis_client import guarded
+from executor.domain.money import ZERO
+from executor.domain.times import iso
+from executor.errors import StoreUnavailable
+from executor.ports import Funds
+
+_DAILY_S: Final = 48 * 3600  # contract section 4
+# A day is summed up from all its bets each time one of them changes, so they must outlive any outage and correction.
+_SETTLEMENTS_S: Final = 100 * 24 * 3600
+_KEEP_TRADES_MS: Final = 7 * 24 * 3600 * 1000  # contract section 4
+_MOMENT: Final = re.compile("[0-9]{1,15}", re.ASCII)  # ms
+_AHEAD_MS: Final = 60_000  # what the clocks of a Redis and its replacement may differ by
+_CONSUMER: Final = "ledger"  # one name: entries that a killed writer had read are read again first
+
+
+class RedisAccounts:
+    """The part of `Desk` that is about money."""
+
+    def __init__(self, client: "Redis") -> None:
+        self._redis = client
+
+    def _get(self, key: str) -> str | None:
+        return cast("str | None", self._redis.get(key))
+
+    def _now(self) -> int:
+        seconds, micros = self._redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    @guarded
+    def settled_at(self) -> int | None:
+        """Return when settlements were last read completely, or None when that is not known."""
+        text = self._get(keys.SETTLED_AT) or ""
+        # A time to come would let every settlement until then go unread.
+        return int(text) if _MOMENT.fullmatch(text) and int(text) <= self._now() + _AHEAD_MS else None
+
+    @guarded
+    def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int | None = None) -> None:
+        """Put each day's bet id -> net profit; recompute the days' and the total P&L from all of them."""
+        for day, bets in days.items():
+            self._redis.hset(keys.settlements(day), mapping=hash_of({bet: f"{net:f}" for bet, net in bets.items()}))
+            self._redis.expire(keys.settlements(day), _SETTLEMENTS_S)
+            held = cast("list[str]", self._redis.hvals(keys.settlements(day)))
+            self._put_day(day, _total(keys.settlements(day), held))
+        self._put_total()
+        if settled_at is not None:
+            self._redis.set(keys.SETTLED_AT, settled_at)
+
+    def _put_day(self, day: str, net: Decimal) -> None:
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hset(keys.PNL_DAYS, day, f"{net:f}")
+        pipe.set(keys.pnl_daily(day), f"{net:f}", ex=_DAILY_S)
+        pipe.execute()
+
+    def _put_total(self) -> None:
+        days = cast("list[str]", self._redis.hvals(keys.PNL_DAYS))
+        self._redis.set(keys.PNL_TOTAL, f"{_total(keys.PNL_DAYS, days):f}")
+
+    @guarded
+    def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
+        """Put back what the ledger knows of days that Redis has lost; never overwrites."""
+        for day, bets in days.items():
+            if bets and not self._redis.exists(keys.settlements(day)):
+                self._redis.hset(keys.settlements(day), mapping=hash_of({bet: f"{net:f}" for bet, net in bets.items()}))
+                self._redis.expire(keys.settlements(day), _SETTLEMENTS_S)
+                self._put_day(day, sum(bets.values(), ZERO))
+        self._put_total()
+
+    @guarded
+    def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+        """Return entries of the feed that the ledger has not acknowledged, oldest first."""
+        try:
+            self._redis.xgroup_create(keys.TRADES, keys.TRADES_GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+        for start in ("0", ">"):  # first what was read before and never acknowledged
+            answer = self._redis.xreadgroup(keys.TRADES_GROUP, _CONSUMER, {keys.TRADES: start}, count=count)
+            found = _entries(answer)
+            if gone := [entry for entry, fields in found if not fields]:  # deleted by hand since it was read
+                self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *gone)
+            if entries := [entry for entry in found if entry[1]]:
+                return entries
+        return []
+
+    @guarded
+    def acknowledge_trades(self, ids: Sequence[str]) -> None:
+        """Say that the ledger has them; old acknowledged ones are trimmed."""
+        self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *ids)
+        pending = self._redis.xpending(keys.TRADES, keys.TRADES_GROUP)
+        old = self._now() - _KEEP_TRADES_MS
+        oldest = pending.get("min") or ids[-1]
+        self._redis.xtrim(keys.TRADES, minid=min(old, int(str(oldest).partition("-")[0])), approximate=True)
+
+    @guarded
+    def save_account(self, funds: Funds, difference: Decimal) -> None:
+        """Remember the account's money, how far its exposure is off ours, and since when it is."""
+        balance = funds.available + funds.exposure
+        amounts = {"available": funds.available, "exposure": funds.exposure, "balance": balance}
+        fields = {name: f"{amount:f}" for name, amount in {**amounts, "difference": difference}.items()}
+        now = self._now()
+        self._redis.hset(keys.ACCOUNT, mapping=hash_of({**fields, "at": iso(now)}))
+        if difference:
+            self._redis.hsetnx(keys.ACCOUNT, "difference_since", str(now))
+        else:
+            self._redis.hdel(keys.ACCOUNT, "difference_since")
+
+
+def hash_of(values: Mapping[str, str]) -> dict[Any, Any]:
+    """Widen the type: redis-py's own is invariant."""
+    return dict(values)
+
+
+def _total(key: str, amounts: Sequence[str]) -> Decimal:
+    try:
+        total = sum(map(Decimal, amounts), ZERO)
+    except InvalidOperation:
+        total = Decimal("NaN")
+    if not total.is_finite():
+        raise StoreUnavailable(f"{key} in Redis holds what is no amount")
+    return total
+
+
+def _entries(answer: Any) -> list[tuple[str, Mapping[str, str]]]:  # noqa: ANN401 - RESP2 list or RESP3 dict
+    if not answer:
+        return []
+    streams = answer.values() if isinstance(answer, dict) else [batch for _, batch in answer]
+    found: list[tuple[str, Mapping[str, str]]] = []
+    for batch in streams:
+        rows = batch[0] if batch and isinstance(batch[0], list) else batch
+        found += [(row[0], row[1] or {}) for row in rows]
+    return found

@@ -1,0 +1,110 @@
+"""The watchdog: what must not last, found every 30 s, told when it begins and when it ends.
+
+Invariants: each alert is a line in the log, a gauge and a message once at its start and once at its end, however many
+ticks it lasts; a look that fails changes no alert. A beat that is dead cannot report itself: that is seen by
+`task_last_success_timestamp_seconds`. Times in milliseconds.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+import structlog
+
+from executor.domain.order import OrderStatus
+from executor.engine.context import Engine
+from executor.engine.reconciliation import is_ripe
+from executor.ports import Alert, Vitals
+
+log = structlog.get_logger(__name__)
+
+_MOST_EXPOSURE: Final = Decimal("0.5")  # of the bankroll; reference: Alert Triggers, as the next two
+_MOST_LOSS: Final = Decimal("0.8")  # of MaxDailyLoss
+_MOST_FAILURES: Final = Decimal("0.7")  # of the breaker's threshold
+_MOST_TRANSACTIONS: Final = Decimal("0.8")  # of the hour's cap
+_LEDGER_MS: Final = 60_000  # twelve ticks of write_ledger
+_UNKNOWN_MS: Final = 30_000  # six polls after the exchange must have known: it does not answer, or not clearly
+_SKEW_MS: Final = 5000  # contract section 3
+_DIFFERENCE_MS: Final = 180_000  # three reads of the account: what was under way at one is over at the next
+_KEPT_ALIVE: Final = 3  # intervals; well inside the life of a session
+_NAMED: Final = 20  # orders in a message
+
+_HINTS: Final = {
+    Alert.CIRCUIT_BREAKER: "after fixing the cause: executor resume",
+    Alert.BRIDGE_DEAD: "start one: executor bridge; signals published meanwhile are lost",
+    Alert.SESSION_EXPIRING: "executor check",
+    Alert.UNKNOWN_ORDERS: "executor orders --active; look at the exchange; executor resolve",
+    Alert.EXPOSURE_HIGH: "executor status",
+    Alert.DAILY_LOSS_NEAR_LIMIT: "executor pnl",
+    Alert.FAILURES_NEAR_BREAKER: "executor orders; the failures have their codes",
+    Alert.TRANSACTIONS_NEAR_CAP: "Betfair charges for more; EXECUTOR_TRADING__MAX_TRANSACTIONS_PER_HOUR",
+    Alert.LEDGER_LAG: "is the database up? The entries wait in the stream",
+    Alert.CLOCK_SKEW: "synchronise this machine's clock",
+    Alert.EXPOSURE_DIFFERENCE: "bets of somebody else on the account, or orders that we do not know: executor orders",
+}
+
+
+def watch(engine: Engine) -> list[str]:
+    """Look for what must not last; returns the alerts that stand."""
+    if engine.policy.breaker_enabled:
+        why = engine.desk.trip_breaker(engine.policy.breaker_failures, engine.policy.breaker_window_s)
+        if why:
+            log.critical("circuit_breaker_tripped", why=why, hint=_HINTS[Alert.CIRCUIT_BREAKER])
+    alerts = dict(_alerts(engine, engine.watch.look()))
+    started, cleared = engine.watch.raise_alerts(alerts)
+    for alert in started:
+        log.error("alert_started", alert=alert, detail=alerts[alert], hint=_HINTS[alert])
+    for alert in cleared:
+        log.warning("alert_cleared", alert=alert)
+    return sorted(alerts)
+
+
+def _alerts(engine: Engine, vitals: Vitals) -> Iterator[tuple[Alert, str]]:
+    if vitals.tripped and not vitals.trading:
+        yield Alert.CIRCUIT_BREAKER, "the circuit breaker has tripped"
+    if not vitals.bridges:
+        yield Alert.BRIDGE_DEAD, "no bridge is alive"
+    if vitals.ledger_age > _LEDGER_MS:
+        age_s = vitals.ledger_age // 1000
+        yield Alert.LEDGER_LAG, f"{vitals.ledger_lag} entries wait, the oldest for {age_s} s"
+    if abs(vitals.clock_ahead) > _SKEW_MS:
+        yield Alert.CLOCK_SKEW, f"this machine's clock is {vitals.clock_ahead} ms ahead of Redis's"
+    yield from _of_limits(engine, vitals)
+    yield from _of_orders(engine)
+    if not engine.policy.paper:
+        yield from _of_exchange(engine, vitals)
+
+
+def _of_limits(engine: Engine, vitals: Vitals) -> Iterator[tuple[Alert, str]]:
+    bankroll, loss = vitals.limits.get("Bankroll"), vitals.limits.get("MaxDailyLoss")
+    if bankroll is not None and vitals.exposure > bankroll * _MOST_EXPOSURE:
+        yield Alert.EXPOSURE_HIGH, f"{vitals.exposure} at risk, above half of the bankroll of {bankroll}"
+    if loss is not None and vitals.daily_pnl is not None and vitals.daily_pnl < -loss * _MOST_LOSS:
+        yield Alert.DAILY_LOSS_NEAR_LIMIT, f"{vitals.daily_pnl} today, the limit is -{loss}"
+    most = engine.policy.breaker_failures
+    if engine.policy.breaker_enabled and not vitals.tripped and vitals.failures > most * _MOST_FAILURES:
+        yield Alert.FAILURES_NEAR_BREAKER, f"{vitals.failures} failed order calls, {most} trip the breaker"
+    cap = engine.policy.max_transactions_per_hour
+    if vitals.transactions > cap * _MOST_TRANSACTIONS:
+        yield Alert.TRANSACTIONS_NEAR_CAP, f"{vitals.transactions} of {cap} transactions of this hour are used"
+
+
+def _of_orders(engine: Engine) -> Iterator[tuple[Alert, str]]:
+    now = engine.store.now()
+    unknown = [order for order in engine.store.active_orders() if order.status is OrderStatus.SUBMITTED]
+    lost = [order.order_id for order in unknown if is_ripe(engine, order, now - _UNKNOWN_MS)]
+    if lost:
+        yield Alert.UNKNOWN_ORDERS, f"{len(lost)} orders: {', '.join(lost[:_NAMED])}"
+
+
+def _of_exchange(engine: Engine, vitals: Vitals) -> Iterator[tuple[Alert, str]]:
+    interval_s = engine.policy.keep_alive_interval_s
+    if vitals.session_age is None:
+        yield Alert.SESSION_EXPIRING, "there is no session"
+    elif vitals.session_age > _KEPT_ALIVE * interval_s * 1000:
+        age_s = vitals.session_age // 1000
+        yield Alert.SESSION_EXPIRING, f"last kept alive {age_s} s ago, should be every {interval_s} s"
+    if vitals.difference and vitals.difference_age >= _DIFFERENCE_MS:
+        off = f"{abs(vitals.difference)} {'more' if vitals.difference > 0 else 'less'}"
+        age_s = vitals.difference_age // 1000
+        yield Alert.EXPOSURE_DIFFERENCE, f"the exchange holds {off} than our orders explain, for {age_s} s"

@@ -1,0 +1,59 @@
+"""What the watchdog looks at, and where its alerts stand. May raise StoreUnavailable.
+
+Money in account currency; times and ages in milliseconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+
+class Alert(StrEnum):
+    """What must not last; the closed label set of the gauge `alert`."""
+
+    CIRCUIT_BREAKER = "circuit_breaker"  # open: nothing is placed until a person resumes
+    BRIDGE_DEAD = "bridge_dead"  # signals are published and nobody hears them
+    SESSION_EXPIRING = "session_expiring"  # none, or not kept alive for several intervals
+    UNKNOWN_ORDERS = "unknown_orders"  # the exchange has not said what became of them
+    EXPOSURE_HIGH = "exposure_high"
+    DAILY_LOSS_NEAR_LIMIT = "daily_loss_near_limit"
+    FAILURES_NEAR_BREAKER = "failures_near_breaker"
+    TRANSACTIONS_NEAR_CAP = "transactions_near_cap"
+    LEDGER_LAG = "ledger_lag"
+    CLOCK_SKEW = "clock_skew"
+    EXPOSURE_DIFFERENCE = "exposure_difference"  # the exchange holds another exposure than our orders explain
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """One look; None where something is not known or cannot be read."""
+
+    trading: bool
+    tripped: bool
+    failures: int
+    limits: Mapping[str, Decimal]
+    daily_pnl: Decimal | None
+    exposure: Decimal
+    transactions: int
+    bridges: int
+    ledger_lag: int
+    ledger_age: int  # of the oldest entry that the ledger has not got; 0: it has all
+    session_age: int | None  # since it was last logged in or kept alive; None: no session
+    clock_ahead: int  # this machine's clock before Redis's
+    difference: Decimal
+    difference_age: int  # how long the difference has lasted
+
+
+class Watch(Protocol):
+    """The watchdog's eyes and voice."""
+
+    def look(self) -> Vitals:
+        """Take one look."""
+
+    def is_tripped(self) -> bool:
+        """Tell whether the breaker is open: tripped, and not reset by a person since."""
+
+    def raise_alerts(self, alerts: Mapping[Alert, str]) -> tuple[list[Alert], list[Alert]]:
+        """Replace the alerts that stand, with what each means, and publish; returns those that are new, and gone."""

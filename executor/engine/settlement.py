@@ -33,6 +33,7 @@ _RECORDED_MS: Final = 7 * _DAY_MS  # orders, and each day's bets, are in Redis f
 _BATCH: Final = 100  # orders changed by one commit
 PAPER_POSITION_MS: Final = _DAY_MS  # contract section 5: a paper position ends 24 h after its fill
 _VERDICTS: Final = (ClearedKind.SETTLED, ClearedKind.VOIDED)
+_RESTS: Final = (ClearedKind.CANCELLED, ClearedKind.LAPSED)  # what became of a matched bet's other part
 
 Days = dict[str, dict[str, Decimal]]  # UTC day -> bet id -> net profit
 Rows = dict[str, list[ClearedBet]]  # order id -> its rows
@@ -87,6 +88,7 @@ def settle(engine: Engine) -> int:
             _note(days, order)
     whole = _markets(engine, [row for kind in _VERDICTS for row in engine.exchange.settled_in(news, kind)])
     verdicts = {one: _verdicts(engine, market, charged.get(one), now) for one, market in whole.items()}
+    _add_rests(engine, whole.values())
     for market in whole.values():
         _book_days(market, verdicts[market.market_id], days)
     _recall(engine, whole.values(), days, now)
@@ -126,6 +128,29 @@ def _markets(engine: Engine, rows: Iterable[ClearedBet]) -> dict[str, _Market]:
         market_id: _Market(market_id, own, {name: known[name] for name in own if name in known})
         for market_id, own in grouped.items()
     }
+
+
+def _add_rests(engine: Engine, markets: Iterable[_Market]) -> None:
+    """Add what lapsed or was cancelled of bets whose end is news: a settled order is asked for no more."""
+    open_ended = [
+        rows
+        for market in markets
+        for name, rows in market.rows.items()
+        if rows[0].order_id and _is_open_ended(market.known.get(name), rows)
+    ]
+    names = sorted({rows[0].order_id for rows in open_ended})
+    for at in range(0, len(names), _BATCH):
+        batch = names[at : at + _BATCH]
+        rests = [row for kind in _RESTS for row in engine.exchange.find_cleared(batch, kind)]
+        for rows in open_ended:
+            rows += [row for row in rests if row.bet_id == rows[0].bet_id]
+
+
+def _is_open_ended(order: Order | None, rows: Sequence[ClearedBet]) -> bool:
+    if order is None:
+        return True
+    ended = sum((row.size_settled for row in rows), order.size_cancelled + order.size_lapsed)
+    return order.status is not OrderStatus.SETTLED and ended < order.size
 
 
 def _profit(rows: Iterable[ClearedBet]) -> Decimal:
@@ -208,7 +233,7 @@ def _adopted(engine: Engine, name: str, rows: Sequence[ClearedBet]) -> Order:
 
 def _book(order: Order, rows: Sequence[ClearedBet], verdict: _Verdict, now: int) -> Rewritten:
     merged, trades = merge(order, cleared_state(rows), now)
-    if merged.status is not OrderStatus.SETTLED and all(row.kind is ClearedKind.VOIDED for row in rows):
+    if merged.status is not OrderStatus.SETTLED and not any(row.kind is ClearedKind.SETTLED for row in rows):
         return merged, trades
     settled, entry = settle_order(merged, verdict.profit, verdict.commission, verdict.settled_at)
     return settled, [*trades, *([entry] if entry else [])]

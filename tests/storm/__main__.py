@@ -1,0 +1,49 @@
+"""`python -m storm --seed 1 --minutes 3`: exit 0 when every promise was kept."""
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from storm.run import storm
+
+_RATE: Final = 3.5  # signals a second: what two cores carry beside a sandbox, while processes keep starting
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run one storm."""
+    parser = argparse.ArgumentParser(prog="storm", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--rate", type=float, default=_RATE, help="signals a second")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, _stop)
+    folder = Path(tempfile.mkdtemp(prefix="storm-"))
+    try:
+        found = storm(folder, seed=given.seed, seconds=given.minutes * 60, rate=given.rate, say=_say)
+    except KeyboardInterrupt:
+        _say("stopped; everything that was started has ended")
+        return 130
+    for line in found.lines():
+        _say(line)
+    if found.violations:
+        _say(f"logs and the diary of what was broken: {folder}")
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""What both sides have: the exchange's orders and journal, our records, indexes, hashes and the ledger.
+
+Reads only. Amounts are Decimal; times are milliseconds since the epoch, the journal's seconds.
+"""
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from executor import keys
+from storm.arena import Arena
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Books:
+    """One look at everything."""
+
+    bets: dict[str, list[Json]]  # customerOrderRef -> the exchange's orders
+    calls: list[Json]  # the journal's placeOrders
+    faults: int
+    orders: dict[str, Json]  # our order records
+    signals: dict[str, Json]  # our signal records
+    open_signals: list[str]
+    active: list[str]
+    unsettled: list[str]
+    risk_exposure: dict[str, dict[str, Decimal]]
+    exposure: dict[str, dict[str, Decimal]]
+    queues: dict[str, int]
+    ledger_lag: int
+    fills: dict[str, Decimal]  # bet id -> fills less voids, as the ledger has it
+    profits: dict[str, Decimal]  # bet id -> profit before commission, as the ledger has it
+    net: Decimal  # of all settlements in the ledger
+    pnl_total: Decimal
+    balance: Decimal
+
+
+def read(arena: Arena) -> Books:
+    """Take a look."""
+    rows: list[Json] = arena.sandbox.get("orders")
+    bets: dict[str, list[Json]] = {}
+    for row in rows:
+        bets.setdefault(row.get("customerOrderRef", ""), []).append(row)
+    journal = arena.sandbox.journal()
+    accounts = arena.sandbox.get("accounts")["accounts"]
+    with arena.client() as client, arena.client(1) as broker:
+        orders, signals = (_records(client, kind) for kind in (keys.order("*"), keys.signal("*")))
+        groups = client.xinfo_groups(keys.TRADES) if client.exists(keys.TRADES) else []
+        fills, profits, net = _ledger(arena)
+        return Books(
+            bets=bets,
+            calls=[call for call in journal if call["method"] == "placeOrders"],
+            faults=sum(bool(call["fault"]) for call in journal),
+            orders=orders,
+            signals=signals,
+            open_signals=client.zrange(keys.SIGNALS_OPEN, 0, -1),
+            active=client.zrange(keys.ORDERS_ACTIVE, 0, -1),
+            unsettled=client.zrange(keys.ORDERS_UNSETTLED, 0, -1),
+            risk_exposure=_hashes(client, keys.risk_exposure("")),
+            exposure=_hashes(client, keys.matched_exposure("")),
+            queues={name: int(broker.llen(name)) for name in ("signals", "orders", "trades")},
+            ledger_lag=sum(int(group["pending"]) + int(group.get("lag") or 0) for group in groups),
+            fills=fills,
+            profits=profits,
+            net=net,
+            pnl_total=Decimal(client.get(keys.PNL_TOTAL) or 0),
+            balance=next(Decimal(one["balance"]) for one in accounts if one["name"] == "sandbox"),
+        )
+
+
+def _records(client: Any, pattern: str) -> dict[str, Json]:
+    names = sorted(client.scan_iter(pattern, count=1000))
+    found: dict[str, Json] = {}
+    for at in range(0, len(names), 500):
+        texts = client.mget(names[at : at + 500])
+        found |= {
+            name.partition(":")[2]: json.loads(text, parse_float=Decimal)
+            for name, text in zip(names[at : at + 500], texts, strict=True)
+            if text
+        }
+    return found
+
+
+def _hashes(client: Any, prefix: str) -> dict[str, dict[str, Decimal]]:
+    found = {}
+    for name in client.scan_iter(f"{prefix}*", count=1000):
+        values = client.hgetall(name)
+        amounts = {selection: Decimal(text) for selection, text in values.items() if Decimal(text)}
+        if amounts:
+            found[name.removeprefix(prefix)] = amounts
+    return found
+
+
+def _ledger(arena: Arena) -> tuple[dict[str, Decimal], dict[str, Decimal], Decimal]:
+    fills: dict[str, Decimal] = {}
+    profits: dict[str, Decimal] = {}
+    net = Decimal(0)
+    path = arena.data / "ledger.db"
+    if not path.exists():
+        return fills, profits, net
+    with closing(sqlite3.connect(path, timeout=10)) as ledger:
+        for bet_id, kind, size in ledger.execute("select bet_id, kind, size from trades"):
+            fills[bet_id] = fills.get(bet_id, Decimal(0)) + (Decimal(size) if kind == "fill" else -Decimal(size))
+        for bet_id, profit, after in ledger.execute("select bet_id, profit, net_profit from settlements"):
+            profits[bet_id] = Decimal(profit)
+            net += Decimal(after)
+    return fills, profits, net

@@ -1,0 +1,260 @@
+"""Does what the plan says: kills, pauses, Redis and the exchange in trouble, people at the controls.
+
+Invariant: somebody always listens. A bridge is touched only while the other one is subscribed and runs, since pub/sub
+loses what it hands to a listener that dies. Times in seconds since the epoch where they are kept for the verdict.
+"""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import redis
+import requests
+
+from executor import keys
+from storm.arena import Arena
+from storm.plan import Event
+from storm.processes import Child
+from storm.signals import Markets
+
+LIMITS: Final = {"MaxExposurePerSelection": 200, "MaxExposurePerMarket": 500, "MaxStakePerOrder": 100}
+_CHANNELS: Final = (keys.SUREBET_SIGNALS, keys.STRATEGY_SIGNALS)
+_RETIRED_S: Final = 3.0  # a retired market is settled when most of what was sent to it has arrived
+
+
+@dataclass
+class Diary:
+    """What happened, for the verdict and the table."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    cuts: list[float] = field(default_factory=list)  # Redis killed, which may cost what it wrote last
+    cut_bytes: int = 0  # lost with the power
+    restarts: list[float] = field(default_factory=list)
+    off: list[tuple[float, float]] = field(default_factory=list)  # trading switched off from, until
+    limits: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+    settled: dict[str, float] = field(default_factory=dict)  # market -> when it was settled or voided
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(f"{time.time():.2f} {text}")
+
+
+class Breakage:
+    """Carries out events; what takes time is carried on by `tick`."""
+
+    def __init__(self, arena: Arena, markets: Markets) -> None:
+        self.diary = Diary(limits=[(time.time(), dict(LIMITS))])
+        self._arena = arena
+        self._markets = markets
+        self._client = arena.client(timeout_s=0.4)
+        self._later: list[tuple[float, Callable[[], None]]] = []
+        self._redis_back = 0.0  # monotonic; when a stopped Redis is started again
+        self._redis_wakes = 0.0
+        self._tripped = False
+        self._off_since = 0.0
+
+    def tick(self) -> None:
+        """Do what has become due, and let trading go on after a trip."""
+        now = time.monotonic()
+        if self._redis_back and now >= self._redis_back:
+            self._redis_back = 0.0
+            self._arena.redis.start()
+        due = [act for at, act in self._later if at <= now]
+        self._later = [(at, act) for at, act in self._later if at > now]
+        for act in due:
+            act()
+        if not self._redis_back:
+            self._watch_breaker()
+
+    def do(self, event: Event) -> None:
+        """Start an event; one that cannot happen now does not."""
+        name = event.kind.replace(" ", "_")
+        try:
+            done = getattr(self, f"_{name}")(event)
+        except (redis.RedisError, requests.RequestException) as error:
+            self.diary.note(f"{event.kind} failed: {error}")
+            return
+        if done is not False:
+            self.diary.counts[event.kind] += 1
+            self.diary.note(f"{event.kind} {event.method} {event.fault}".rstrip())
+
+    def finish(self) -> None:
+        """Bring everything back: Redis, paused processes, markets, controls."""
+        for child in self._arena.children.values():
+            child.resume()
+        while self._later or self._redis_back:
+            self.tick()
+            time.sleep(0.05)
+        self._arena.wait(self._enable, "trading could not be enabled")
+        for market in list(self._markets.live):
+            self._open(market)
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def _child(self, kind: str, pick: float) -> Child:
+        named = [child for name, child in self._arena.children.items() if name.startswith(kind)]
+        return named[int(pick * len(named))]
+
+    def _kill_worker(self, event: Event) -> bool:
+        return self._child("worker", event.pick).kill()
+
+    def _kill_maintenance(self, event: Event) -> bool:
+        return self._child("maintenance", event.pick).kill()
+
+    def _kill_beat(self, event: Event) -> bool:
+        return self._child("beat", event.pick).kill()
+
+    def _kill_bridge(self, event: Event) -> bool:
+        return self._others_listen() and self._child("bridge", event.pick).kill()
+
+    def _pause_worker(self, event: Event) -> bool:
+        return self._child("worker", event.pick).pause(event.for_s + 1)
+
+    def _pause_maintenance(self, event: Event) -> bool:
+        return self._child("maintenance", event.pick).pause(event.for_s + 3)
+
+    def _pause_bridge(self, event: Event) -> bool:
+        return self._others_listen() and self._child("bridge", event.pick).pause(event.for_s)
+
+    def _others_listen(self) -> bool:
+        bridges = [child for name, child in self._arena.children.items() if name.startswith("bridge")]
+        if self._redis_back or not all(child.runs and not child.paused for child in bridges):
+            return False
+        return all(number >= len(bridges) for _, number in self._client.pubsub_numsub(*_CHANNELS))
+
+    # --- Redis -------------------------------------------------------------------------------------------------------
+
+    def _down(self, event: Event) -> None:
+        self._redis_back = time.monotonic() + event.for_s
+        self.diary.restarts.append(time.time())
+        self._off_since = 0.0
+
+    def _redis_restart(self, event: Event) -> bool:
+        if self._redis_back or self._redis_wakes > time.monotonic():
+            return False
+        self._arena.redis.stop()
+        self._down(event)
+        return True
+
+    def _redis_kill(self, event: Event) -> bool:
+        if self._redis_back:
+            return False
+        self.diary.cuts.append(time.time())
+        self._arena.redis.kill()
+        self._down(event)
+        return True
+
+    def _redis_power_cut(self, event: Event) -> bool:
+        if self._redis_back:
+            return False
+        self.diary.cuts.append(time.time())
+        self.diary.cut_bytes += self._arena.cut_power()
+        self._down(event)
+        return True
+
+    def _redis_pause(self, event: Event) -> bool:
+        pid = self._arena.redis.pid
+        if self._redis_back or pid is None:
+            return False
+        self._redis_wakes = time.monotonic() + event.for_s
+        os.kill(pid, signal.SIGSTOP)
+        self._later.append((self._redis_wakes, lambda: self._wake(pid)))
+        return True
+
+    def _wake(self, pid: int) -> None:
+        self._redis_wakes = 0.0
+        if self._arena.redis.pid == pid:
+            os.kill(pid, signal.SIGCONT)
+
+    def _blip(self, event: Event) -> bool:
+        kinds = ["normal", "normal", "pubsub"]
+        self._client.client_kill_filter(_type=kinds[int(event.pick * len(kinds))], skipme=True)
+        return True
+
+    # --- people ------------------------------------------------------------------------------------------------------
+
+    def _switch_off(self, event: Event) -> bool:
+        if self._off_since or self._client.get(keys.TRADING_ENABLED) != "true":
+            return False
+        self._client.set(keys.TRADING_ENABLED, "false")
+        self._off_since = time.time()
+        self._later.append((time.monotonic() + event.for_s, self._switch_on))
+        return True
+
+    def _switch_on(self) -> None:
+        until = time.time()
+        try:
+            self._client.set(keys.TRADING_ENABLED, "true")
+        except redis.RedisError:
+            self._later.append((time.monotonic() + 1, self._switch_on))
+            return
+        if self._off_since:
+            self.diary.off.append((self._off_since, until))
+        self._off_since = 0.0
+
+    def _limits(self, event: Event) -> bool:
+        factor = (0.4, 0.7, 1.0, 1.0, 1.3)[int(event.pick * 5)]
+        wanted = {name: int(value * factor) for name, value in LIMITS.items()}
+        self.diary.limits.append((time.time(), wanted))
+        self._client.hset(keys.LIMITS, mapping={name: str(value) for name, value in wanted.items()})
+        return True
+
+    def _enable(self) -> bool:
+        return bool(self._client.set(keys.TRADING_ENABLED, "true"))
+
+    def _watch_breaker(self) -> None:
+        try:
+            tripped = bool(self._client.exists(keys.BREAKER))
+        except redis.RedisError:
+            return
+        if tripped and not self._tripped:
+            self.diary.counts["trip"] += 1
+            self.diary.note("breaker tripped; resuming in a second")
+            self._later.append((time.monotonic() + 1, self._switch_on))
+        self._tripped = tripped
+
+    # --- the exchange ------------------------------------------------------------------------------------------------
+
+    def _settle(self, event: Event) -> bool:
+        market = self._markets.retire(event.pick)
+        winners = [101] if event.for_s < 2 else []
+        self._later.append((time.monotonic() + _RETIRED_S, lambda: self._end(market, "settle", winners=winners)))
+        return True
+
+    def _void(self, event: Event) -> bool:
+        market = self._markets.retire(event.pick)
+        self._later.append((time.monotonic() + _RETIRED_S, lambda: self._end(market, "void")))
+        return True
+
+    def _end(self, market: str, how: str, **body: Any) -> None:
+        self.diary.settled[market] = time.time()
+        self._control("markets", marketId=market)  # one that nobody bet on does not exist yet
+        self._control(how, marketId=market, **body)
+
+    def _suspend(self, event: Event) -> bool:
+        market = self._markets.live[int(event.pick * len(self._markets.live))]
+        self._control("markets", marketId=market, status="SUSPENDED")
+        self._later.append((time.monotonic() + event.for_s, lambda: self._open(market)))
+        return True
+
+    def _open(self, market: str) -> None:
+        if market not in self.diary.settled:
+            self._control("markets", marketId=market, status="OPEN")
+
+    def _control(self, path: str, **body: Any) -> None:
+        try:
+            self._arena.sandbox.control(path, **body)
+        except (AssertionError, requests.RequestException) as error:
+            self.diary.note(f"/sandbox/{path} {body}: {error}")
+
+    def _fault(self, event: Event) -> bool:
+        armed = self._arena.sandbox.control("faults")
+        if sum(fault["method"] == event.method for fault in armed) >= 4:
+            return False  # what waits for calls that do not come must not pile up
+        seconds = {"seconds": event.for_s} if event.fault == "delay" else {}
+        self._control("faults", method=event.method, kind=event.fault, count=event.count, **seconds)
+        return True

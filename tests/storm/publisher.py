@@ -1,0 +1,84 @@
+"""Publishes as a careful upstream program does: what nobody heard is published again; some is said twice on purpose."""
+
+import time
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+import redis
+
+from storm.arena import Arena
+from storm.signals import Message, Signals
+
+_REPEATS: Final = 0.12  # share of messages that are said again
+_REPEAT_WITHIN_S: Final = 20.0  # a surebet is known by its content for a minute
+_AGAIN_S: Final = 0.5
+_TRIES: Final = 30
+
+
+@dataclass
+class Published:
+    """One message: when it was first said and when somebody heard it (epoch seconds; 0: nobody, or not known)."""
+
+    message: Message
+    first: float
+    heard: list[float] = field(default_factory=list)
+    maybe: int = 0  # times said without an answer from Redis
+    tries: int = 0
+    again: float = 0.0  # monotonic; 0: not wanted any more
+
+
+class Publisher:
+    """Says `rate` messages a second."""
+
+    def __init__(self, arena: Arena, signals: Signals, seed: int, rate: float) -> None:
+        self._client = arena.client(timeout_s=0.4)
+        self._signals = signals
+        self._rng = Random(f"{seed}/publisher")  # noqa: S311 - a seeded publisher is the point
+        self._rate = rate
+        self._due = time.monotonic()
+        self._silent_until = 0.0
+        self.published: list[Published] = []
+        self.said = 0
+        self.repeats = 0
+
+    def tick(self) -> None:
+        """Say what is due; while Redis is away nothing is said, and it is not asked for each message."""
+        now = time.monotonic()
+        if now < self._silent_until:
+            self._due = max(self._due, now)
+            return
+        while self._due <= now and now >= self._silent_until:
+            self._due += self._rng.expovariate(self._rate)
+            if self.published and self._rng.random() < _REPEATS:
+                self._repeat()
+            else:
+                self._say(self._first())
+        for one in self.published[-200:]:
+            if one.again and one.again <= now and now >= self._silent_until:
+                self._say(one)
+
+    def _first(self) -> Published:
+        one = Published(self._signals.next(), time.time())
+        self.published.append(one)
+        return one
+
+    def _repeat(self) -> None:
+        recent = [one for one in self.published[-100:] if time.time() - one.first < _REPEAT_WITHIN_S and one.heard]
+        if recent:
+            self.repeats += 1
+            self._say(self._rng.choice(recent))
+
+    def _say(self, one: Published) -> None:
+        self.said += 1
+        one.tries += 1
+        one.again = time.monotonic() + _AGAIN_S if one.tries < _TRIES else 0.0
+        try:
+            listeners = int(self._client.publish(one.message.channel, one.message.payload))
+        except redis.RedisError:
+            one.maybe += 1
+            self._silent_until = time.monotonic() + _AGAIN_S
+            return
+        if listeners:
+            one.heard.append(time.time())
+            one.again = 0.0

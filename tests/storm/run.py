@@ -1,0 +1,114 @@
+"""One storm from beginning to end: start everything, let it rage, let it calm down, judge.
+
+Units: seconds.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+import requests
+
+from executor import keys
+from storm import books as reading
+from storm.arena import API_TIMEOUT_S, Arena
+from storm.breakage import Breakage
+from storm.plan import make_plan
+from storm.publisher import Publisher
+from storm.signals import Markets, Signals
+from storm.table import Result, result
+from storm.verdict import Verdict
+from storm.witness import disagreements
+
+VISIBILITY_S: Final = 120  # celeryconfig: visibility_timeout at this API timeout
+QUIET_S: Final = VISIBILITY_S + API_TIMEOUT_S + 60.0  # contract section 5, issue of recovery: by then everything ends
+_TICK_S: Final = 0.03
+_PROGRESS_S: Final = 5.0
+_LOOK_S: Final = 1.5
+
+Say = Callable[[str], None]
+
+
+def storm(folder: Path, *, seed: int, seconds: float, rate: float, say: Say, hurry: bool = False) -> Result:
+    """Run one storm; everything that was started is stopped when it returns or raises.
+
+    `hurry`: settlements, which beat asks for once a minute, are asked for more often.
+    """
+    began = time.monotonic()
+    with Arena(folder, seed) as arena:
+        _wait_until_it_trades(arena)
+        say(f"running after {time.monotonic() - began:.1f} s; logs in {folder}")
+        markets = Markets(seed)
+        publisher = Publisher(arena, Signals(seed, markets), seed, rate)
+        breakage = Breakage(arena, markets)
+        _rage(arena, publisher, breakage, seed, seconds, say)
+        say("faults off; waiting until everything is resolved")
+        breakage.finish()
+        waited = _calm(arena, publisher, breakage, say, hurry=hurry)
+        books = reading.read(arena)
+        verdict = Verdict(books, publisher.published, breakage.diary)
+        found = result(seed, seconds / 60, publisher, breakage.diary, books, verdict)
+        seen, wrong = disagreements(folder / "sandbox", arena.redis.url())
+        found.numbers["witness"] = f"{seen} orders read, {len(wrong)} disagreements"
+        found.numbers["calm after"] = f"{waited:.0f} s"
+        found.violations += [f"witness: {line}" for line in wrong]
+        (folder / "diary.txt").write_text("\n".join(breakage.diary.notes) + "\n")
+        return found
+
+
+def _wait_until_it_trades(arena: Arena) -> None:
+    with arena.client() as client:
+        arena.wait(lambda: client.get(keys.TRADING_ENABLED) == "true", "the first start")
+        arena.wait(lambda: client.exists(keys.RECONCILED), "the first poll")
+        channels = (keys.SUREBET_SIGNALS, keys.STRATEGY_SIGNALS)
+        arena.wait(lambda: all(count == 2 for _, count in client.pubsub_numsub(*channels)), "the bridges")
+
+
+def _rage(arena: Arena, publisher: Publisher, breakage: Breakage, seed: int, seconds: float, say: Say) -> None:
+    plan = make_plan(seed, seconds)
+    began = told = time.monotonic()
+    while (at := time.monotonic() - began) < seconds:
+        arena.tick()
+        publisher.tick()
+        breakage.tick()
+        while plan and plan[0].at_s <= at:
+            breakage.do(plan.pop(0))
+        if time.monotonic() - told > _PROGRESS_S:
+            told = time.monotonic()
+            counts = breakage.diary.counts
+            kills = sum(number for name, number in counts.items() if name.startswith("kill"))
+            say(
+                f"{at:4.0f} s: {len(publisher.published)} signals, {kills} kills, {counts['fault']} faults, "
+                f"{len(breakage.diary.restarts)} Redis restarts, {counts['trip']} trips"
+            )
+        time.sleep(_TICK_S)
+
+
+def _calm(arena: Arena, publisher: Publisher, breakage: Breakage, say: Say, *, hurry: bool) -> float:
+    """Wait until nothing is open any more; returns how long that took, at most the quiet time."""
+    began = told = time.monotonic()
+    pending: list[str] = ["everything"]
+    while pending and time.monotonic() - began < QUIET_S:
+        ends = time.monotonic() + _LOOK_S
+        if hurry:
+            arena.nudge("settle_orders")
+        while time.monotonic() < ends:
+            arena.tick()
+            breakage.tick()
+            time.sleep(_TICK_S)
+        try:
+            pending = _pending(reading.read(arena), Verdict, publisher, breakage)
+        except (redis.RedisError, requests.RequestException) as error:
+            pending = [str(error)]
+        if pending and time.monotonic() - told > _PROGRESS_S:
+            told = time.monotonic()
+            say(f"{time.monotonic() - began:4.0f} s: {len(pending)} open, as {pending[0][:150]}")
+    return time.monotonic() - began
+
+
+def _pending(books: Any, judge: type[Verdict], publisher: Publisher, breakage: Breakage) -> list[str]:
+    """Return what may still come right by itself."""
+    queued = [f"{count} messages in queue {name}" for name, count in books.queues.items() if count]
+    return [*queued, *judge(books, publisher.published, breakage.diary).violations]

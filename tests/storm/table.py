@@ -1,0 +1,64 @@
+"""What a storm came to, as one table and, where a promise was broken, the evidence."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+from storm.books import Books
+from storm.breakage import Diary
+from storm.publisher import Publisher
+from storm.verdict import Verdict
+
+_KILLS: Final = ("kill worker", "kill maintenance", "kill beat", "kill bridge")
+_RESTARTS: Final = ("redis restart", "redis kill", "redis power cut")
+_EVIDENCE: Final = 40  # lines; the first say as much as all
+
+
+@dataclass
+class Result:
+    """The numbers of one storm and what was broken."""
+
+    seed: int
+    minutes: float
+    numbers: dict[str, object] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Return the table and the evidence."""
+        width = max(len(name) for name in self.numbers)
+        shown = [f"  {name:<{width}}  {value}" for name, value in self.numbers.items()]
+        if not self.violations:
+            return [*shown, f"storm: ok seed={self.seed}"]
+        more = len(self.violations) - _EVIDENCE
+        rest = [f"  ... and {more} more"] if more > 0 else []
+        replay = f"replay with: make storm SEED={self.seed} MINUTES={self.minutes:g}"
+        return [*shown, *self.violations[:_EVIDENCE], *rest, f"storm: FAILED seed={self.seed}; {replay}"]
+
+
+def result(seed: int, minutes: float, publisher: Publisher, diary: Diary, books: Books, verdict: Verdict) -> Result:
+    """Count."""
+    statuses = Counter(record["status"] for record in books.signals.values())
+    accepted = [record for record in books.signals.values() if record["status"] in {"COMPLETED", "FAILED"}]
+    took = [(record["finished_at"] - record["received_at"]) / 1000 for record in accepted] or [0.0]
+    adopted = sum(order["strategy"] == "adopted" for order in books.orders.values())
+    restarts = sum(diary.counts[name] for name in _RESTARTS)
+    numbers: dict[str, object] = {
+        "seed": seed,
+        "minutes": f"{minutes:g}",
+        "signals": f"{len(publisher.published)} (published {publisher.said} times, {publisher.repeats} repeats)",
+        "accepted": f"{len(accepted)} ({statuses['COMPLETED']} completed, {statuses['FAILED']} failed)",
+        "rejected": f"{statuses['REJECTED'] + statuses['EXPIRED']} ({statuses['EXPIRED']} expired)",
+        "placed": f"{sum(map(len, books.bets.values()))} ({adopted} adopted)",
+        "kills": sum(diary.counts[name] for name in _KILLS),
+        "pauses": sum(
+            diary.counts[name] for name in ("pause worker", "pause maintenance", "pause bridge", "redis pause")
+        ),
+        "redis restarts": f"{restarts} ({diary.counts['redis power cut']} losing the last second)",
+        "blips": diary.counts["blip"],
+        "faults": books.faults,
+        "trips": diary.counts["trip"],
+        **verdict.counts,
+        "time to resolve": f"p50 {median(took):.2f} s, max {max(took):.1f} s",
+    }
+    return Result(seed, minutes, numbers, list(verdict.violations))

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from executor import wiring
-from executor.cli import check, control, orders, processes, sending, status, verdicts
+from executor.cli import check, control, orders, pnl, processes, sending, status, verdicts
 from executor.cli.console import DONE, INTERRUPTED, REFUSED, complain, say
 from executor.cli.demo import demo
 from executor.errors import ExecutorError, StoreUnavailable
@@ -47,7 +47,7 @@ def main(
     del version
 
 
-for group in (status, check, control, orders, verdicts, sending, processes):
+for group in (status, check, control, orders, pnl, verdicts, sending, processes):
     group.register(app)
 app.command()(demo)
 

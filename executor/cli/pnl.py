@@ -1,0 +1,139 @@
+"""`executor pnl`: settled profit and loss from the ledger, by day, strategy and market; as table, CSV, JSON, picture.
+
+Invariant: every sum is over the same settlements, so all ways to group them have one total. Profit is before
+commission, net after; amounts in account currency, days UTC.
+"""
+
+import csv
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from executor import wiring
+from executor.cli.access import settings_to_read
+from executor.cli.console import AsJson, Column, money, refuse, say, show_json, show_table
+from executor.domain.money import ZERO
+from executor.urls import mask_url
+
+_NO_PLOT: Final = "--plot needs matplotlib: pip install 'aibetting-executor[plot]'"
+_AMOUNTS: Final = ("profit", "commission", "net_profit")
+
+Row = Mapping[str, Any]
+
+
+class By(StrEnum):
+    """How settlements are grouped."""
+
+    DAY = "day"
+    STRATEGY = "strategy"
+    MARKET = "market"
+
+
+_GROUP: Final[dict[By, Callable[[Row], str]]] = {
+    By.DAY: lambda row: row["at"][:10],
+    By.STRATEGY: lambda row: row["strategy"],
+    By.MARKET: lambda row: row["market_id"],
+}
+
+
+def grouped(rows: Iterable[Row], by: By) -> list[dict[str, Any]]:
+    """Sum settlements by group, in the order of the groups' names."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_GROUP[by](row), []).append(row)
+    return [{str(by): name, **totals(groups[name])} for name in sorted(groups)]
+
+
+def totals(rows: Sequence[Row]) -> dict[str, Any]:
+    """Sum settlements."""
+    return {"bets": len(rows), **{name: sum((row[name] for row in rows), ZERO) for name in _AMOUNTS}}
+
+
+def pnl(
+    *,
+    by: Annotated[By, typer.Option("--by", help="Rows of the table or the CSV.")] = By.DAY,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day (UTC).")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    as_json: AsJson = False,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw equity and P&L by strategy.")] = None,
+) -> None:
+    """Show settled profit and loss by day, strategy or market."""
+    given = settings_to_read()
+    ledger = wiring.ledger(given)
+    rows: list[dict[str, Any]] = ledger.settled(given.identity) if ledger.exists() else []
+    ledger.close()
+    first = since.strftime("%Y-%m-%d") if since else ""
+    rows = [row for row in rows if row["at"] >= first]
+    if plot is not None:
+        _plot(rows, plot)
+    if as_json:
+        show_json({"identity": given.identity, "total": totals(rows), **{f"by_{by}": grouped(rows, by) for by in By}})
+    elif as_csv:
+        _csv(rows, by)
+    elif rows:
+        _table(rows, by)
+    else:
+        say(f"nothing is settled yet in {mask_url(given.ledger.url)}")
+    if plot is not None and not (as_json or as_csv):
+        say(f"drawn to {plot}")
+
+
+def _csv(rows: Sequence[Row], by: By) -> None:
+    writer = csv.DictWriter(sys.stdout, [str(by), "bets", *_AMOUNTS], lineterminator="\n")
+    writer.writeheader()
+    for row in grouped(rows, by):
+        writer.writerow({name: f"{value:f}" if isinstance(value, Decimal) else value for name, value in row.items()})
+
+
+def _table(rows: Sequence[Row], by: By) -> None:
+    columns = [Column(str(by)), *(Column(name, "right") for name in ("bets", "profit", "commission", "net"))]
+    lines = [*grouped(rows, by), {str(by): "total", **totals(rows)}]
+    show_table(
+        f"Settled profit and loss by {by} (UTC)",
+        columns,
+        ([line[by], str(line["bets"]), *(money(line[name]) for name in _AMOUNTS)] for line in lines),
+    )
+
+
+def _plot(rows: Sequence[Row], path: Path) -> None:
+    if path.suffix.lower() != ".png":
+        refuse(f"--plot writes a picture: {path} should end in .png")
+    if not path.parent.is_dir():
+        refuse(f"--plot writes a picture: there is no folder {path.parent}")
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - an optional extra
+    except ImportError:
+        refuse(_NO_PLOT)
+    figure = Figure(figsize=(10, 8), layout="constrained")
+    equity, strategies = figure.subplots(2, 1)
+    ordered = sorted(rows, key=lambda row: (row["at"], row["bet_id"]))
+    total, curve = ZERO, []
+    for row in ordered:
+        total += row["net_profit"]
+        curve.append(float(total))
+    moments = [datetime.fromisoformat(row["at"]) for row in ordered]
+    equity.step(moments, curve, where="post")
+    equity.axhline(0, color="grey", linewidth=0.8)
+    equity.set(title="Settled net P&L", ylabel="account currency")
+    equity.tick_params(axis="x", rotation=30)
+    by_strategy = grouped(rows, By.STRATEGY)
+    nets = [float(line["net_profit"]) for line in by_strategy]
+    colours = ["tab:green" if net >= 0 else "tab:red" for net in nets]
+    strategies.barh([line["strategy"] for line in by_strategy], nets, color=colours)
+    strategies.axvline(0, color="grey", linewidth=0.8)
+    strategies.set(title="By strategy", xlabel="account currency")
+    try:
+        figure.savefig(path, format="png")
+    except OSError as error:
+        refuse(f"{path} cannot be written: {error.strerror}")
+
+
+def register(app: typer.Typer) -> None:
+    """Give the command to the program."""
+    app.command(epilog="Example: executor pnl --by strategy --plot pnl.png")(pnl)

@@ -1,8 +1,8 @@
 -- Decides once whether this is a first start, and on one enables trading; returns 1 when it did.
--- KEYS: started, trading, kill-switch channel.  ARGV: 1 where there is something of ours, message.
+-- KEYS: started, trading.  ARGV: 1 where there is something of ours, kill-switch channel, message.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 redis.call('SET', KEYS[1], redis.call('TIME')[1])
 if ARGV[1] == '1' or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 redis.call('SET', KEYS[2], 'true')
-redis.call('PUBLISH', KEYS[3], ARGV[2])
+redis.call('PUBLISH', ARGV[2], ARGV[3])
 return 1

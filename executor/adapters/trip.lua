@@ -1,5 +1,5 @@
 -- Trips the breaker when its condition holds and it is closed; returns the number of failures, or 0.
--- KEYS: breaker, since, trading, failed orders, kill-switch channel.  ARGV: threshold, window in s, message, ISO time.
+-- KEYS: breaker, since, trading, failed orders.  ARGV: threshold, window in s, message, ISO time, kill-switch channel.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local now = redis.call('TIME')[1]
 local lower = now - ARGV[2]
@@ -12,5 +12,5 @@ if count < tonumber(ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[1], 'time', ARGV[4], 'failures', count, 'reason', 'found by the watchdog')
 redis.call('SET', KEYS[2], now)
 redis.call('SET', KEYS[3], 'false')
-redis.call('PUBLISH', KEYS[5], ARGV[3])
+redis.call('PUBLISH', ARGV[5], ARGV[3])
 return count

@@ -10,12 +10,12 @@ from typing import Final
 
 import structlog
 
-from executor.domain.order import MAX_LEGS, OrderStatus, order_ids
+from executor.domain.order import MAX_LEGS, OrderStatus, move, order_ids
 from executor.domain.risk import Reason
 from executor.engine.context import Engine, finish
 from executor.engine.evidence import conclude
 from executor.engine.placement import release
-from executor.ports import Change, SignalRecord, SignalStatus
+from executor.ports import Change, MarketView, SignalRecord, SignalStatus
 
 log = structlog.get_logger(__name__)
 
@@ -48,10 +48,9 @@ def _dispatch(engine: Engine, seen: SignalRecord, dispatch: Dispatch) -> bool:
     record = view.signals.get(seen.signal_id)
     if record is None or record.updated_at != seen.updated_at:
         return False
-    if any(
-        order.status is not OrderStatus.RESERVED for order in view.orders.values() if order.order_id in record.order_ids
-    ):
-        return False  # at the exchange: the poll's matter
+    own = [order for order in view.orders.values() if order.order_id in record.order_ids]
+    if any(order.status is not OrderStatus.RESERVED for order in own):
+        return _ask_for_the_rest(engine, view, record)  # at the exchange: the poll's matter
     record = replace(record, dispatches=record.dispatches + 1, updated_at=view.now)
     if not engine.store.commit(view, Change(signals=(record,))):
         return False
@@ -77,8 +76,21 @@ def _close(engine: Engine, seen: SignalRecord) -> bool:
         return True
     if release(engine, record.signal_id, record.market_id, Reason.SIGNAL_EXPIRED, detail) is not None:
         return True
+    if _ask_for_the_rest(engine, view, record):
+        return True
     concluded = conclude(record, list(view.orders.values()), view.now)
     return concluded is not record and bool(engine.store.commit(view, Change(signals=(concluded,))))
+
+
+def _ask_for_the_rest(engine: Engine, view: MarketView, record: SignalRecord) -> bool:
+    """Take a reserved leg as sent where another one was: all go in one call, so Redis has lost the submit step."""
+    own = [view.orders[one] for one in record.order_ids if one in view.orders]
+    reserved = [order for order in own if order.status is OrderStatus.RESERVED]
+    if not reserved or len(reserved) == len(own):
+        return False
+    sent = [replace(move(order, OrderStatus.SUBMITTED), submitted_at=view.now, answered_at=0) for order in reserved]
+    log.error("submission_was_lost", signal_id=record.signal_id, order_ids=[order.order_id for order in sent])
+    return bool(engine.store.commit(view, Change(orders=sent)))
 
 
 def _next_step(record: SignalRecord) -> str:

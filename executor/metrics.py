@@ -12,8 +12,10 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from executor.adapters.betfair_outcomes import EXCEPTION_CODES, LEG_CODES, REPORT_CODES, TRANSPORT_ERRORS
 from executor.adapters.redis_state import State, amount
-from executor.domain.order import Order, OrderStatus
+from executor.domain.money import Side
+from executor.domain.order import CancelReason, Order, OrderStatus
 from executor.domain.risk import SEVEN_RULES, Reason
 from executor.errors import StoreUnavailable
 from executor.ports import Alert, RefusedTask
@@ -68,6 +70,19 @@ class _Capped:
         return value
 
 
+def _count_from_zero() -> None:
+    """Show what may be counted before it is: a counter that appears with its first count shows no increase."""
+    for side in Side:
+        PLACED.labels(side, "unknown")
+        MATCHED.labels(side)
+    for cancelled in CancelReason:
+        CANCELLED.labels(cancelled)
+    for error in (*TRANSPORT_ERRORS, *EXCEPTION_CODES):
+        API_ERRORS.labels(error)
+    for code in (*REPORT_CODES, *LEG_CODES):
+        FAILED.labels(code)
+
+
 class PrometheusTelemetry:
     """`Telemetry` into Prometheus."""
 
@@ -76,6 +91,7 @@ class PrometheusTelemetry:
         self._strategy = _Capped(_STRATEGIES, "other")
         self._code = _Capped(_CODES, "OTHER")
         self._type = _Capped(_CODES, "other")
+        _count_from_zero()
         for reason in Reason:
             REJECTED.labels(reason)
         for rule in SEVEN_RULES:

@@ -8,7 +8,7 @@ from engine_rig import Rig
 
 from executor.cli.redis_server import PrivateRedis
 
-pytest_plugins = ["sandbox_fixtures"]
+pytest_plugins = ["postgres", "sandbox_fixtures"]
 
 
 @pytest.fixture(scope="session")

@@ -63,15 +63,22 @@ class SqlLedger:
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         try:
-            with self._starting:
-                if self._ready is None:
-                    engine = _engine(self._url)
-                    upgrade(engine)
-                    self._ready = engine
-            with self._ready.begin() as connection:
+            with self._start().begin() as connection:
                 return work(connection)
         except (SQLAlchemyError, OSError) as error:
             raise LedgerUnavailable(f"ledger: {str(error).splitlines()[0]}") from error
+
+    def _start(self) -> Engine:
+        with self._starting:
+            if self._ready is None:
+                engine = _engine(self._url)
+                try:
+                    upgrade(engine)
+                except BaseException:
+                    engine.dispose()
+                    raise
+                self._ready = engine
+            return self._ready
 
     def exists(self) -> bool:
         """Tell whether there is something to read: a file that the first write makes may not be there yet."""

@@ -50,13 +50,15 @@ class Books:
         return [row["size"] for row in reversed(self.ledger.entries(1000))]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.apt)])
 def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
     if request.param == "memory":
         yield Books(MemoryLedger())
-    else:
-        with closing(SqlLedger(f"sqlite:///{tmp_path}/new/ledger.db")) as ledger:
-            yield Books(ledger)
+        return
+    sqlite = f"sqlite:///{tmp_path}/new/ledger.db"
+    url = sqlite if request.param == "sqlite" else request.getfixturevalue("postgres").url
+    with closing(SqlLedger(url)) as ledger:
+        yield Books(ledger)
 
 
 def test_a_new_ledger_is_empty(books: Books) -> None:

@@ -54,8 +54,8 @@ DOMAIN_PACKAGES = {"executor", "pydantic"}
 CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 
 # `settings` reads the environment for everybody else; prometheus_client takes its folder from nowhere but there.
-# `stack` hands it on to the processes that it starts.
-READS_ENVIRONMENT = {"executor.settings", "executor.exporter", "executor.cli.stack"}
+# `stack` hands it on to the processes that it starts, `attach` takes over that of an `executor up`.
+READS_ENVIRONMENT = {"executor.settings", "executor.exporter", "executor.cli.attach", "executor.cli.stack"}
 
 # How keys and channels start (executor/keys.py); a task is named executor.something, which none of these matches.
 KEY = re.compile(

@@ -12,12 +12,16 @@ import typer
 
 from executor import wiring
 from executor.cli import check, control, orders, pnl, processes, sending, status, verdicts
-from executor.cli.console import DONE, INTERRUPTED, REFUSED, complain, say
+from executor.cli.attach import attach
+from executor.cli.console import DONE, INTERRUPTED, REFUSED, complain, say, warn
 from executor.cli.demo import demo
+from executor.cli.up import up
 from executor.errors import ExecutorError, StoreUnavailable
 from executor.urls import mask_url
 
 _DISTRIBUTION: Final = "aibetting-executor"
+
+_ON_THEIR_OWN: Final = frozenset({"up", "demo", "sandbox", "bridge", None})  # they take or bring settings themselves
 
 app: Final = typer.Typer(
     no_args_is_help=True,
@@ -38,6 +42,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's signature of an op
     "Settings come from EXECUTOR_* variables, .env and appsettings.json in the current folder."
 )
 def main(
+    context: typer.Context,
     *,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -45,10 +50,13 @@ def main(
 ) -> None:
     """Watch, stop and start the execution engine for the Betfair Exchange."""
     del version
+    if context.invoked_subcommand not in _ON_THEIR_OWN and (data_dir := attach()):
+        warn(f"(with the executor up that runs on {data_dir})")
 
 
 for group in (status, check, control, orders, pnl, verdicts, sending, processes):
     group.register(app)
+app.command()(up)
 app.command()(demo)
 
 

@@ -14,6 +14,8 @@ from rich.text import Text
 from executor.adapters.redis_state import State
 from executor.cli.console import money
 from executor.domain.order import OrderStatus
+from executor.logs import configure_logging
+from executor.settings import Settings
 
 _COLUMNS: Final = 4  # pairs of name and value in a row of the status
 
@@ -69,3 +71,9 @@ def facts_of(state: State) -> list[tuple[str, str]]:
         ("P&L today", money(state.daily_pnl)),
         ("P&L in all", money(state.total_pnl)),
     ]
+
+
+def quiet_logs(given: Settings, *, process: str) -> None:
+    """Keep the terminal for what is said to people: this process is no part of the system, and logs nothing."""
+    quiet = given.logging.model_copy(update={"level": "CRITICAL", "file": False})
+    configure_logging(given.model_copy(update={"logging": quiet}), process=process)

@@ -134,7 +134,14 @@ class Stack:
 
     def flower(self) -> Program:
         """Return Flower; all that its settings file says is said here, as it is looked for in the current folder."""
-        options = (f"--address={HOST}", f"--port={self.ports.flower}", "--persistent=False", "--natural_time=False")
+        options = (
+            f"--address={HOST}",
+            f"--port={self.ports.flower}",
+            "--persistent=False",
+            "--natural_time=False",
+            "--read_only=True",
+            "--tasks_columns=name,uuid,state,result,received,runtime,worker",  # a step's result is its verdict
+        )
         return self._program("flower", (*_CELERY, "flower", *options), _FLOWER)
 
     def _worker(self, name: str, queues: str, port: int) -> Program:

@@ -1,0 +1,79 @@
+"""`executor up`: all processes in one terminal, looked after until Ctrl-C.
+
+By default a private Redis and a sandbox exchange of its own, with the user's settings for everything else; `--live`
+takes Redis and exchange from the settings. Invariant: nothing starts before settings and ports are known to be good and
+no other `up` works on the data folder; when it ends, whatever the cause, nothing of it runs.
+"""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from redis.exceptions import RedisError
+
+from executor.cli.console import DONE, REFUSED, complain, refuse
+from executor.cli.redis_server import RedisServerError
+from executor.cli.sandbox_client import SandboxSilentError
+from executor.cli.screen import Screen
+from executor.cli.supervisor import HopelessError
+from executor.cli.up_plan import Plan, Wishes, alone, check_ports, make_plan
+from executor.cli.up_run import StoppedError, UpRun
+from executor.errors import ExecutorError
+from executor.sandbox.options import DEFAULT_CERT_PORT, DEFAULT_PORT
+
+_REDIS_PORT: Final = 6379
+_MAINTENANCE_PORT: Final = 5005
+_FLOWER_PORT: Final = 5555
+
+PortNumber = Annotated[int, typer.Option(min=1, max=65_535, metavar="PORT")]
+
+
+def up(
+    *,
+    live: Annotated[bool, typer.Option("--live", help="Take Redis and exchange from the settings.")] = False,
+    paper: Annotated[bool, typer.Option("--paper", help="Send nothing to any exchange.")] = False,
+    redis_port: PortNumber = _REDIS_PORT,
+    sandbox_port: PortNumber = DEFAULT_PORT,
+    sandbox_cert_port: PortNumber = DEFAULT_CERT_PORT,
+    maintenance_port: PortNumber = _MAINTENANCE_PORT,
+    flower_port: PortNumber = _FLOWER_PORT,
+    no_flower: Annotated[bool, typer.Option("--no-flower", help="Do without the page about tasks.")] = False,
+) -> None:
+    """Run everything here, with a Redis and a sandbox exchange of its own, until Ctrl-C.
+
+    Your settings count for all but Redis and exchange; with --live for those too. Metrics ports come from the settings.
+    """
+    wishes = Wishes(
+        live=live,
+        paper=paper,
+        redis_port=redis_port,
+        sandbox_port=sandbox_port,
+        sandbox_cert_port=sandbox_cert_port,
+        maintenance_port=maintenance_port,
+        flower_port=0 if no_flower else flower_port,
+    )
+    try:
+        plan = make_plan(wishes, Path.cwd())
+        with alone(plan.given.data_dir):
+            check_ports(plan.ports)
+            code = _run(plan)
+    except ExecutorError as error:
+        refuse(str(error))
+    raise typer.Exit(code)
+
+
+def _run(plan: Plan) -> int:
+    with Screen() as screen:
+        run = UpRun(plan, screen)
+        code = DONE
+        try:
+            run.start()
+            run.run()
+        except StoppedError:
+            pass
+        except (ExecutorError, HopelessError, OSError, RedisError, RedisServerError, SandboxSilentError) as error:
+            complain(str(error))
+            code = REFUSED
+        finally:
+            run.stop()
+    return code

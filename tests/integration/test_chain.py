@@ -1,0 +1,127 @@
+"""A signal published to a real bridge becomes a bet and an entry in the ledger: paper, and live against the sandbox."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+
+import pytest
+from process_rig import Stack, message, running
+from sandbox_client import RunningSandbox, wait_for
+
+from executor import keys
+from executor.domain.order import OrderStatus
+from executor.ports import SignalStatus
+from executor.sandbox.options import sandbox_env
+
+FAST = {"EXECUTOR_ORDER_MANAGER__STATUS_CHECK_INTERVAL_SECONDS": "1"}
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("paper"), **FAST) as stack:
+        stack.beat()
+        stack.bridge()
+        stack.worker()
+        stack.wait_until_reconciled()
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, sandbox_process: RunningSandbox) -> Iterator[Stack]:
+    sandbox_process.control("reset")
+    with running(tmp_path_factory.mktemp("live"), **FAST, **sandbox_env(sandbox_process.directory)) as stack:
+        stack.beat()
+        stack.bridge()
+        stack.worker()
+        stack.wait_until_reconciled()
+        yield stack
+
+
+def ledger(stack: Stack, order_id: str) -> list[tuple[object, ...]]:
+    """Return what is booked for an order, waiting until something is."""
+    path = stack.folder / "data" / "ledger.db"
+
+    def rows() -> list[tuple[object, ...]]:
+        if not path.exists():
+            return []
+        with closing(sqlite3.connect(path)) as connection:
+            wanted = "select kind, size, paper, identity from trades where order_id = ?"
+            return list(connection.execute(wanted, (order_id,)))
+
+    return wait_for(rows, 15)
+
+
+def test_a_paper_signal_ends_as_a_fill_in_the_ledger(paper: Stack) -> None:
+    assert paper.publish(message("signal-1")) == 1
+    record = paper.ended("signal-1")
+    assert (record.status, len(record.order_ids)) == (SignalStatus.COMPLETED, 1)
+    (order,) = paper.orders("signal-1")
+    assert (order.status, order.paper, order.size_matched) == (OrderStatus.MATCHED, True, Decimal(10))
+    assert [tuple(map(str, row)) for row in ledger(paper, order.order_id)] == [("fill", "10.00", "1", "paper")]
+    assert paper.state.hgetall(keys.matched_exposure("1.5")) == {"1": "10.00"}
+    assert wait_for(lambda: paper.state.xpending(keys.TRADES, keys.TRADES_GROUP)["pending"] == 0)
+
+
+def test_a_surebet_goes_the_same_way_with_both_legs(paper: Stack) -> None:
+    surebet = {
+        "marketId": "1.6", "backSelectionId": "1", "backOdds": 2.5, "stakeBack": 10,
+        "laySelectionId": "2", "layOdds": 2.6, "stakeLay": 9.5,
+    }  # fmt: skip
+    paper.publish(surebet, keys.SUREBET_SIGNALS)
+    found = wait_for(lambda: [one for one in paper.signals() if one.signal_id.startswith("sure-") and one.finished_at])
+    assert [order.status for order in paper.orders(found[0].signal_id)] == [OrderStatus.MATCHED, OrderStatus.MATCHED]
+
+
+def test_the_kill_switch_stops_the_next_signal_and_lets_the_one_after_it_through(paper: Stack) -> None:
+    paper.state.set(keys.TRADING_ENABLED, "false")
+    paper.publish(message("stopped"))
+    assert paper.ended("stopped").reason == "TRADING_DISABLED"
+    paper.state.set(keys.TRADING_ENABLED, "TRUE")
+    paper.publish(message("let-through"))
+    assert paper.ended("let-through").status is SignalStatus.COMPLETED
+
+
+def test_a_limit_changed_by_hand_counts_for_the_next_signal(paper: Stack) -> None:
+    before = paper.state.hget(keys.LIMITS, "MaxStakePerOrder")
+    paper.state.hset(keys.LIMITS, "MaxStakePerOrder", "5")
+    paper.publish(message("too-much"))
+    assert paper.ended("too-much").detail == "Stake 10 exceeds max per order 5"
+    paper.state.hset(keys.LIMITS, "MaxStakePerOrder", str(before))
+    assert paper.orders("too-much") == []
+
+
+def test_a_live_signal_is_one_bet_at_the_exchange_and_a_fill_in_the_ledger(
+    live: Stack, sandbox_process: RunningSandbox
+) -> None:
+    sandbox_process.market("1.5", to_back=[[3.0, 500]])
+    live.publish(message("signal-1"))
+    assert live.ended("signal-1").status is SignalStatus.COMPLETED
+    (order,) = wait_for(lambda: [one for one in live.orders("signal-1") if one.status is OrderStatus.MATCHED])
+    (bet,) = [one for one in sandbox_process.get("orders") if one["customerOrderRef"] == order.order_id]
+    assert (bet["betId"], bet["sizeMatched"], bet["side"]) == (order.bet_id, Decimal(10), "BACK")
+    assert ledger(live, order.order_id)[0][:2] == ("fill", "10.00")
+
+
+def test_what_stays_unmatched_is_cancelled_and_its_exposure_given_back(
+    live: Stack, sandbox_process: RunningSandbox
+) -> None:
+    sandbox_process.market("1.7")
+    live.publish(message("waiting", "1.7", unmatchedTimeoutSeconds=1))
+    assert live.ended("waiting").status is SignalStatus.COMPLETED
+    wait_for(lambda: live.orders("waiting")[0].status is OrderStatus.CANCELLED, 15)
+    (order,) = live.orders("waiting")
+    assert (order.cancel_reason, order.size_cancelled) == ("UNMATCHED_TIMEOUT", Decimal(10))
+    assert not live.state.exists(keys.risk_exposure("1.7"))
+
+
+def test_a_settled_market_becomes_profit(live: Stack, sandbox_process: RunningSandbox) -> None:
+    sandbox_process.market("1.8", to_back=[[3.0, 500]])
+    live.publish(message("winner", "1.8"))
+    wait_for(lambda: [one for one in live.orders("winner") if one.status is OrderStatus.MATCHED])
+    sandbox_process.control("settle", marketId="1.8", winners=[1])
+    live.tick("settle_orders")
+    (order,) = wait_for(lambda: [one for one in live.orders("winner") if one.status is OrderStatus.SETTLED])
+    assert order.profit == Decimal(20)
+    assert Decimal(str(live.state.get(keys.PNL_TOTAL))) == order.net_profit
+    assert order.commission > 0

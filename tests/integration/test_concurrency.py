@@ -1,0 +1,61 @@
+"""Eight processes at once: no acceptance above a limit, no order sent twice, none lost."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import redis
+from engine_rig import MARKET, make_policy, strategy_message
+from fakes import CountingTelemetry
+from racer import SENT
+from store_worlds import redis_world
+
+from executor import keys
+from executor.cli.redis_server import PrivateRedis
+from executor.domain.exposure import market_exposure
+from executor.domain.signal import SignalKind
+from executor.engine.intake import Intake, receive
+from executor.ports import SignalStatus
+
+TESTS = Path(__file__).parents[1]
+RACERS, SIGNALS = 8, 50
+
+
+@pytest.mark.parametrize("limit", ["MaxExposurePerMarket", "MaxExposurePerSelection"])
+def test_racing_processes_never_exceed_a_limit(
+    private_redis: PrivateRedis, redis_client: "redis.Redis", limit: str
+) -> None:
+    world = redis_world(redis_client)
+    world.ready()
+    redis_client.hset(keys.LIMITS, limit, "75")
+    intake = Intake(world.store, CountingTelemetry(), make_policy(max_age_s=300))
+    for at in range(SIGNALS):
+        assert receive(intake, SignalKind.STRATEGY, strategy_message(f"signal-{at}"), world.store.now(), "bridge")
+    environ = {"PATH": os.defpath, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    command = [sys.executable, str(TESTS / "racer.py"), private_redis.url()]
+    racers = [
+        subprocess.Popen([*command, str(seed), str(SIGNALS)], stdout=subprocess.PIPE, text=True, env=environ)
+        for seed in range(RACERS)
+    ]
+    seen = Decimal(0)
+    with ThreadPoolExecutor(RACERS) as pool:  # reads what they say: a full pipe would stop them
+        said = [pool.submit(racer.communicate, timeout=60) for racer in racers]
+        while not all(one.done() for one in said):
+            seen = max(seen, market_exposure(world.store.view(MARKET).orders.values()))
+    assert [racer.returncode for racer in racers] == [0] * RACERS
+    lines = [line for one in said for line in one.result()[0].splitlines() if line.startswith(SENT)]
+    sent = Counter(order_id for line in lines for order_id in ast.literal_eval(line.removeprefix(SENT))[1])
+    records = [world.store.signal(f"signal-{at}") for at in range(SIGNALS)]
+    accepted = [one for one in records if one is not None and one.status is SignalStatus.COMPLETED]
+    assert len(accepted) == 7, "of 10 each; the eighth would be 80"
+    assert Counter(one.reason for one in records if one not in accepted and one is not None) == {
+        ("MAX_EXPOSURE_PER_MARKET" if "Market" in limit else "MAX_EXPOSURE_PER_SELECTION"): SIGNALS - 7
+    }
+    assert seen == market_exposure(world.store.view(MARKET).orders.values()) == Decimal(70)
+    assert sent == {order_id: 1 for one in accepted for order_id in one.order_ids}

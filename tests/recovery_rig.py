@@ -102,6 +102,9 @@ class RecoveryRig:
             watch=RedisWatch(client, RedisState(client, client, breaker_window_s=600), self.policy.identity),
         )
 
+    def worker_desk(self) -> RedisDesk:
+        return RedisDesk(self.client(), self.client(), self.policy.identity)
+
     def interrupted_worker(self, interrupt: Callable[[], None]) -> Engine:
         """Return a worker to whom something happens between reading and writing."""
         engine = self.worker()

@@ -165,9 +165,13 @@ def request_for(view: MarketView, change: Change, identity: str, token: str, sig
     else:
         request = Request(keys.signal(signals[0].signal_id), encode(signals[0]))
     _checks(view, change, identity, request)
+    if change.orders:
+        # A Redis without memory refuses a script whose first write needs some, and lets one go on that has begun to
+        # write: what would bring a new bet begins with SADD, what the exchange answered with a projection's DEL.
+        request.writes += [["SADD", keys.MARKETS, view.market_id]] if change.gates else []
+        _projections(view, {**view.orders, **{one.order_id: one for one in change.orders}}, identity, request)
     _breaker(view, change, identity, request)
     if change.orders:
-        _projections(view, {**view.orders, **{one.order_id: one for one in change.orders}}, identity, request)
         for order in change.orders:
             _order(order, identity, order_s, request)
         request.writes.append(["ZREMRANGEBYRANK", keys.ORDERS_RECENT, 0, -_RECENT - 1])

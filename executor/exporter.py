@@ -116,7 +116,8 @@ def serve(host: str, port: int, collectors: Iterable[Any], health: Health) -> Ca
     except OSError as error:
         raise PortInUse(f"port {port} on {host} cannot be used for metrics: {error.strerror}") from None
     server.set_app(app)
-    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    # Looks ten times a second whether it is to stop: a process must not be held up by its metrics.
+    threading.Thread(target=server.serve_forever, args=(0.1,), name="metrics", daemon=True).start()
 
     def stop() -> None:
         server.shutdown()

@@ -43,26 +43,37 @@ def cancel_orders(engine: Engine, orders: Sequence[Order], reason: CancelReason)
         StoreUnavailable: Redis does not answer.
     """
     live = [order for order in orders if order.status is OrderStatus.PENDING and order.bet_id]
+    asked: list[str] = []
     for market_id in dict.fromkeys(order.market_id for order in live):
         own = [order for order in live if order.market_id == market_id]
         for at in range(0, len(own), CANCELS):
-            _cancel(engine, market_id, own[at : at + CANCELS], reason)
+            asked += _cancel(engine, market_id, own[at : at + CANCELS], reason)
+    for at in range(0, len(asked), LOOKUP):
+        _look(engine, asked[at : at + LOOKUP])
 
 
-def _cancel(engine: Engine, market_id: str, orders: Sequence[Order], reason: CancelReason) -> None:
+def _cancel(engine: Engine, market_id: str, orders: Sequence[Order], reason: CancelReason) -> list[str]:
+    """Ask; returns the orders of which the exchange has said something."""
     try:
         _mark(engine, market_id, orders, reason)
         for report in engine.exchange.cancel(market_id, [order.bet_id for order in orders]):
             if not report.done:
                 log.warning("cancel_refused", market_id=market_id, bet_id=report.bet_id, code=report.code)
-        marked = engine.store.orders([order.order_id for order in orders])
-        now = engine.store.now()
-        for at in range(0, len(marked), LOOKUP):
-            look_up(engine, marked[at : at + LOOKUP], now)
     except StoreUnavailable:
         raise
     except ExecutorError as error:
         log.warning("cancel_unanswered", market_id=market_id, orders=len(orders), error=str(error))
+        return []
+    return [order.order_id for order in orders]
+
+
+def _look(engine: Engine, order_ids: Sequence[str]) -> None:
+    try:
+        look_up(engine, engine.store.orders(order_ids), engine.store.now())
+    except StoreUnavailable:
+        raise
+    except ExecutorError as error:
+        log.warning("cancel_unconfirmed", orders=len(order_ids), error=str(error), hint="the next poll looks again")
 
 
 def _mark(engine: Engine, market_id: str, orders: Sequence[Order], reason: CancelReason) -> None:

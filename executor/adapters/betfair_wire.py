@@ -178,6 +178,8 @@ def current_order(row: Row) -> BetState:
         raise WireError(f"status {_shown(status)} is unknown")
     if row.get("orderType") != "LIMIT":
         raise WireError(f"orderType {_shown(row.get('orderType'))} is none that we place: who uses our strategy ref?")
+    if row.get("handicap") is not None and number(row, "handicap") != ZERO:  # lines of a runner must not be netted
+        raise WireError("handicap is none that we place: who uses our strategy ref?")
     asked = as_row(row.get("priceSize"), "priceSize")
     return BetState(
         bet_id=text(row, "betId"),

@@ -132,6 +132,7 @@ def test_list_without_end_is_no_list(server: ScriptedServer, exchange: BetfairEx
         ({"status": "STATUS_OF_TOMORROW"}, "status 'STATUS_OF_TOMORROW'"),
         ({"side": "MIDDLE"}, "side 'MIDDLE'"),
         ({"orderType": "MARKET_ON_CLOSE"}, "orderType 'MARKET_ON_CLOSE'"),
+        ({"handicap": -0.5}, "handicap"),
         ({"sizeMatched": None}, "sizeMatched"),
         ({"sizeMatched": -1}, "sizeMatched"),
         ({"sizeMatched": 1e300}, "sizeMatched"),
@@ -238,7 +239,9 @@ def test_a_life_at_the_sandbox(sandbox: RunningSandbox) -> None:
         [settled] = exchange.settled_since(started, ClearedKind.SETTLED)
         assert (settled.order_id, settled.profit) == ("matched", Decimal(20))
         assert exchange.find_cleared(["matched"], ClearedKind.SETTLED) == [settled]
-        assert set(exchange.commissions([MARKET])) == {MARKET}
+        assert exchange.settled_in([MARKET], ClearedKind.SETTLED) == [settled]
+        assert exchange.settled_in(["1.999"], ClearedKind.SETTLED) == []
+        assert exchange.commissions([MARKET]) == {MARKET: Decimal(1)}
         assert exchange.funds().exposure == 0
 
 

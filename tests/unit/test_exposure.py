@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
-from itertools import product
+from itertools import combinations, product
 from typing import Final
 
 import pytest
@@ -15,6 +15,7 @@ from executor.domain.exposure import (
     Position,
     SideTotal,
     exposures,
+    held_range,
     market_exposure,
     positions,
     selection_exposure,
@@ -206,3 +207,58 @@ def test_the_sum_of_many_lays_is_never_understated(lays: list[tuple[Decimal, Dec
     book = [bet(Side.LAY, size, price, matched=False) for price, size in lays]
     exact = sum((size * (price - 1) for price, size in lays), D(0))
     assert D(0) <= market_exposure(book) - exact < D("0.01")
+
+
+# --- what the exchange may hold ---------------------------------------------------------------------------------------
+
+HELD: Final = {
+    "two lays: the dearer one with one winner, both with more": (
+        [bet(Side.LAY, 10, 3), bet(Side.LAY, 10, 4, B)],
+        (D(20), D(50)),
+    ),
+    "two backs of all runners: one of them wins": ([bet(Side.BACK, 10, 3), bet(Side.BACK, 10, 2, B)], (D(0), D(20))),
+    "one back": ([bet(Side.BACK, 10, 3)], (D(10), D(10))),
+    "one unmatched lay": ([bet(Side.LAY, 10, 3, matched=False)], (D(20), D(20))),
+    "two markets": ([bet(Side.BACK, 10, 3), replace(bet(Side.BACK, 5, 3), market_id="1.9")], (D(15), D(15))),
+    "submitted: there or not": ([replace(bet(Side.BACK, 10, 3, matched=False), status=S.SUBMITTED)], (D(0), D(10))),
+    "reserved: certainly not": ([replace(bet(Side.BACK, 10, 3, matched=False), status=S.RESERVED)], (D(0), D(0))),
+    "nothing": ([], (D(0), D(0))),
+}
+
+
+@pytest.mark.parametrize("case", HELD)
+def test_what_the_exchange_may_hold(case: str) -> None:
+    orders, expected = HELD[case]
+    assert held_range(orders) == expected
+
+
+@PROPERTY
+@given(
+    st.lists(
+        st.builds(
+            bet,
+            st.sampled_from(Side),
+            st.integers(2, 50),
+            st.sampled_from(["1.5", "2", "3.45", "8"]),
+            st.sampled_from([A, B, C]),
+            matched=st.booleans(),
+        ),
+        max_size=6,
+    ),
+    st.integers(1, 2),
+)
+def test_the_range_holds_betfairs_own_figure_whatever_the_number_of_winners(orders: list[Order], winners: int) -> None:
+    least, most = held_range(orders)
+    worst = D(0)
+    for won in combinations([A, B, C], winners):
+        result = sum((worst_outcome(order, won=order.selection_id in won) for order in orders), D(0))
+        worst = min(worst, result)
+    assert least <= -worst <= most + D("0.01") * len(orders)
+
+
+def worst_outcome(order: Order, *, won: bool) -> Decimal:
+    """Return what a bet brings at worst: an unmatched one may stay unmatched."""
+    size, price = order.size, order.average_price_matched or order.price
+    backer = size * (price - 1) if won else -size
+    result = backer if order.side is Side.BACK else -backer
+    return result if order.size_matched else min(result, D(0))

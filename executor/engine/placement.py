@@ -275,17 +275,21 @@ def _try_record(engine: Engine, claim: _Claim, answer: _Answer) -> Step | None:
     view = engine.store.view(record.market_id, signal_ids=(record.signal_id,), order_ids=ids)
     orders: list[Order] = []
     trades: list[Trade] = []
+    lost = any(one not in view.orders for one in ids)  # with the records from before the submit step: written again
+    if lost:
+        answer = _given_up(answer)
+    again = record.signal_id not in view.signals or (lost and view.signals[record.signal_id].status is _NEW)
+    if again:
+        view = replace(view, signals={record.signal_id: record})
     for sent in claim.orders:
-        stored = view.orders.get(sent.order_id, sent)  # a record that is lost is written again
+        stored = view.orders.get(sent.order_id, sent)
         after, entries = _apply(sent, stored, answer.reports[sent.order_id], view.now)
         orders.append(after)
         trades += entries
-    if record.signal_id not in view.signals:  # a record that is lost is written again
-        view = replace(view, signals={record.signal_id: record})
     signals: list[SignalRecord] = []
     if answer.retry_after_s is None:
         orders, signals = conclude_all(engine.policy, view, orders)
-    change = Change(orders=orders, trades=trades, signals=signals)
+    change = Change(orders=orders, trades=trades, signals=signals or ([record] if again else []))
     if answer.placed:
         change = replace(change, success_at=claim.submitted_at)
     elif answer.failure and answer.retry_after_s is None:

@@ -10,6 +10,7 @@ from executor import keys
 from executor.cli.redis_server import PrivateRedis
 from executor.engine.reconciliation import poll
 from executor.engine.validation import validate
+from executor.errors import NotSent, OutcomeUnknown, Refused
 from executor.ports import Instruction, LegReport
 
 
@@ -88,6 +89,31 @@ def test_an_order_that_was_lost_with_its_signal_is_adopted_and_its_signal_refuse
     step = validate(rig.worker(), "signal-1", "1.200000000")
     assert step.reason == "DUPLICATE_SIGNAL"
     assert (rig.orders(), rig.calls()) == (adopted, 1)
+
+
+@pytest.mark.parametrize("outcome", [NotSent("no connection"), OutcomeUnknown("no answer"), Refused("INVALID_ODDS")])
+def test_a_signal_recorded_again_while_its_call_was_under_way_leaves_nothing_reserved(
+    rig: RecoveryRig, outcome: Exception
+) -> None:
+    """Redis lost everything of it, a bridge has recorded it once more, and then the call ends without a bet."""
+    saved = rig.saved()
+    rig.accepted()
+
+    def lose_and_fail(_market_id: str, _instructions: Sequence[Instruction]) -> list[LegReport]:
+        rig.cut_power(saved)
+        rig.received()
+        raise outcome
+
+    rig.exchange.script = [lose_and_fail]
+    rig.place()
+    rig.poll()
+    validate(rig.worker(), "signal-1", "1.200000000")
+    unknown = isinstance(outcome, OutcomeUnknown)
+    assert statuses(rig.orders()) == (["SUBMITTED"] if unknown else ["FAILED"])
+    assert rig.exposure() == ({"123456": 10} if unknown else {})
+    record = rig.worker().store.signal("signal-1")
+    assert record is not None
+    assert (record.status, rig.calls()) == ("ACCEPTED" if unknown else "FAILED", 1)
 
 
 def test_an_answer_whose_records_were_lost_meanwhile_is_written_again(rig: RecoveryRig) -> None:

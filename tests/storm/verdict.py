@@ -34,6 +34,7 @@ _LOST_S: Final = 3.5
 _IN_FLIGHT_S: Final = 7.0  # after the switch: the second before sending, the API timeout, a second for clocks
 _ZERO: Final = Decimal(0)
 _ROUNDED: Final = Decimal("0.000001")  # of an average price; sizes are whole pennies
+_PENNY: Final = Decimal("0.01")  # what such a price may make of an exposure, which is rounded up
 _FIELDS: Final = {
     "size_matched": "sizeMatched",
     "average_price_matched": "averagePriceMatched",
@@ -205,10 +206,10 @@ class Verdict:
                 markets.setdefault(bet["marketId"], []).append(bet)
         for matched_only, held in ((False, self._books.risk_exposure), (True, self._books.exposure)):
             for market in held.keys() | markets.keys():
-                wanted = exposure.now(markets.get(market, []), matched_only=matched_only)
-                if held.get(market, {}) != wanted:
+                ours, wanted = held.get(market, {}), exposure.now(markets.get(market, []), matched_only=matched_only)
+                if any(abs(ours.get(one, _ZERO) - wanted.get(one, _ZERO)) > _PENNY for one in ours.keys() | wanted):
                     which = "matched" if matched_only else "counted"
-                    yield f"{which} exposure of {market}: ours {held.get(market, {})}, theirs {wanted}"
+                    yield f"{which} exposure of {market}: ours {ours}, theirs {wanted}"
 
     # --- promise 4 ---------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ _BACKOFF_S: Final = 0.3  # a refused connection: short enough for the price to b
 _LONGEST_WAIT_S: Final = 10.0  # longer is a ban: it holds a thread and the exposure, and the price will be gone
 _FROZEN_S: Final = 1.0  # between the submit step and sending: a process that slept here must not send
 _RECORD_FOR_S: Final = 30  # how long an answer is kept trying to reach Redis; after that the poll finds it out
+_NEW: Final = SignalStatus.RECEIVED
 _GATES: Final = frozenset({Gate.TRADING, Gate.RECONCILED, Gate.DEADLINE})
 
 

@@ -45,7 +45,8 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep its folder: logs, ledger, Redis data.")] = False,
 ) -> None:
     """Watch good and bad signals become orders, on a sandbox exchange of its own; takes a minute and can never bet."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="executor-demo-"))
     code = REFUSED
     try:

@@ -26,12 +26,11 @@ from executor.cli.demo_signals import PACE_S, WINNERS, Act, Exchange, Publish
 from executor.cli.feed import Feed, logged
 from executor.cli.redis_server import HOST, PrivateRedis
 from executor.cli.sandbox_client import SandboxClient
-from executor.cli.screen import Screen, facts_of
+from executor.cli.screen import Screen, facts_of, quiet_logs
 from executor.cli.stack import BROKER_URL, DATA_DIR, LOG_FORMAT, REDIS_URL, Ports, Stack, inherited, replaced
 from executor.cli.supervisor import Supervisor, die_with_us
 from executor.domain.order import OrderStatus
 from executor.engine import accounting, settlement
-from executor.logs import configure_logging
 from executor.sandbox.options import sandbox_env
 from executor.settings import Settings, load_settings
 
@@ -70,12 +69,6 @@ def refuse_the_world(given: Settings) -> None:
             raise DemoError(f"refused: {urlsplit(url).hostname} is not this machine")
 
 
-def _say_little(given: Settings) -> None:
-    """Keep the terminal for the demo's own words: what this process does itself is in no log."""
-    quiet = given.logging.model_copy(update={"level": "CRITICAL", "file": False})
-    configure_logging(given.model_copy(update={"logging": quiet}), process="demo")
-
-
 class DemoRun:
     """From nothing to counts that agree, or do not."""
 
@@ -86,7 +79,7 @@ class DemoRun:
         self._environment = self._variables()
         self._given = load_settings(self._environment, folder)
         refuse_the_world(self._given)
-        _say_little(self._given)
+        quiet_logs(self._given, process="demo")
         self._supervisor = Supervisor(folder / "data" / "logs", lambda text: screen.line(text, "dim"))
         self._server = PrivateRedis(folder / "redis", port=self._ports.redis, first=die_with_us(signal.SIGTERM))
         self._sandbox = SandboxClient(folder / "sandbox", self._ports.sandbox)
@@ -94,6 +87,7 @@ class DemoRun:
         self._feed = Feed(self._given.redis.url)
         self._state = wiring.state(self._given)
         self._sent: list[Publish] = []
+        self._refused = 0  # as seen passing by; what counts is read at the end
         self._shown = 0.0
 
     def _variables(self) -> dict[str, str]:
@@ -208,6 +202,7 @@ class DemoRun:
             self._supervisor.tick()
             wait_s = max(min(until - time.monotonic(), _TICK_S), 0.0)
             for event in (*self._feed.events(wait_s), *logged(self._supervisor.new_lines())):
+                self._refused += event.is_rejection
                 if not event.minor:
                     self._screen.line(f"          {event.text}", event.style)
             self._show()
@@ -216,5 +211,6 @@ class DemoRun:
 
     def _show(self) -> None:
         if self._screen.is_terminal and time.monotonic() - self._shown > _STATUS_S:
-            self._screen.status(facts_of(self._state.read()))
+            counts = [("published", str(len(self._sent))), ("rejected", str(self._refused))]
+            self._screen.status([*counts, *facts_of(self._state.read())])
             self._shown = time.monotonic()

@@ -15,7 +15,7 @@ from executor import keys
 from executor.domain.risk import Reason
 
 ACCEPTED: Final = "ACCEPTED"
-PACE_S: Final = 0.7  # between two messages: slow enough to read along, fast enough to stay
+PACE_S: Final = 0.5  # between two messages: slow enough to read along, fast enough to stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,7 @@ def _reference() -> list[Act]:
             ACCEPTED,
             _signal("patience-3s", _RACE, _bet(15, 12, 8), unmatchedTimeoutSeconds=3),
         ),
+        Exchange("the market moves: 3.5 is there now", "prices", _prices(REFERENCE_MARKET, 123456, 3.5, 3.55)),
     ]
 
 
@@ -191,7 +192,6 @@ def _spellings() -> list[Act]:
         Publish("odds off the ladder move to 3.50", ACCEPTED, _signal("off-ladder", _RACE, _bet(11, 3.47, 10.009))),
         Publish("a surebet of numbers as strings", ACCEPTED, _surebet(), keys.SUREBET_SIGNALS),
         Publish("a lay", ACCEPTED, _signal("lay", _RACE, _bet(12, 4.1, 20, "Lay"))),
-        Exchange("the market moves: 3.5 is there now", "prices", _prices(REFERENCE_MARKET, 123456, 3.5, 3.55)),
     ]
 
 

@@ -26,11 +26,12 @@ _TIMEOUT_S: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A line, its style on a terminal, and whether an onlooker can do without."""
+    """A line, its style on a terminal, whether an onlooker can do without, and whether a signal was refused."""
 
     text: str
     style: str = ""
     minor: bool = False
+    is_rejection: bool = False
 
 
 class Feed:
@@ -71,7 +72,7 @@ def logged(lines: Iterable[tuple[str, str]]) -> Iterator[Event]:
             detail = fields.get("detail") or " ".join(
                 str(fields[name]) for name in ("field", "problem") if name in fields
             )
-            yield Event(f"rejected  {which}: {fields.get('reason')} {detail}".rstrip(), "yellow")
+            yield Event(f"rejected  {which}: {fields.get('reason')} {detail}".rstrip(), "yellow", is_rejection=True)
 
 
 def _published(message: dict[str, Any]) -> Event | None:

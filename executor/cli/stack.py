@@ -40,7 +40,7 @@ PAPER: Final = "EXECUTOR_TRADING__ENABLE_PAPER_TRADING"
 REDIS_URL: Final = "EXECUTOR_REDIS__URL"
 
 # In the order of stopping: no new signals, no new ticks, what runs may end, then what they all stand on.
-_BRIDGES, _BEAT, _WORKERS, _FLOWER, _SANDBOX = range(5)
+_BRIDGES, _BEAT, _WORKERS, _GROUND = range(4)
 # What `up` promises to wait for; then SIGQUIT, which still lets a call to the exchange end (30 s by default).
 _WORKER_GRACE_S: Final = 45.0
 _WORKER_QUIT_S: Final = 35.0
@@ -120,7 +120,7 @@ class Stack:
             "--seed": str(seed),
         }
         words = (word for option in options.items() for word in option)
-        return self._program("sandbox", (*EXECUTOR, "sandbox", *words), _SANDBOX)
+        return self._program("sandbox", (*EXECUTOR, "sandbox", *words), _GROUND)
 
     def trading(self) -> Iterator[Program]:
         """Yield what turns signals into orders: workers, beat, bridges."""
@@ -142,7 +142,7 @@ class Stack:
             "--read_only=True",
             "--tasks_columns=name,uuid,state,result,received,runtime,worker",  # a step's result is its verdict
         )
-        return self._program("flower", (*_CELERY, "flower", *options), _FLOWER)
+        return self._program("flower", (*_CELERY, "flower", *options), _GROUND)
 
     def _worker(self, name: str, queues: str, port: int) -> Program:
         # Two workers of one host need two node names; gossip and mingle serve fleets and cost seconds.

@@ -27,6 +27,7 @@ _STILLBORN_S: Final = 10.0
 _HOPELESS: Final = 5  # times in a row, with the same last line
 _LOG_BYTES: Final = 50_000_000  # some days of busy trading; one older file of the same size is kept
 _TAIL_BYTES: Final = 8192
+_WORDS: Final = 200  # of a line that may be long
 _KILLED_S: Final = 5.0  # after SIGKILL only the kernel is in the way
 _HURRY_S: Final = 3.0
 _PAUSE_S: Final = 0.05
@@ -181,7 +182,8 @@ class Supervisor:
         child.failures += 1
         child.due = time.monotonic() + wait_s
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        self._tell(f"{child.program.name} {how}; it starts again in {wait_s:.0f} s (see {child.log})")
+        said = f" ({words[:_WORDS]})" if lived < _STILLBORN_S and code > 0 else ""
+        self._tell(f"{child.program.name} {how}{said}; it starts again in {wait_s:.0f} s (see {child.log})")
 
     def _stop_together(self, children: Sequence[_Child]) -> None:
         names = ", ".join(child.program.name for child in children)

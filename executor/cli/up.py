@@ -16,7 +16,7 @@ from executor.cli.redis_server import RedisServerError
 from executor.cli.sandbox_client import SandboxSilentError
 from executor.cli.screen import Screen
 from executor.cli.supervisor import HopelessError
-from executor.cli.up_plan import Plan, Wishes, alone, check_ports, make_plan
+from executor.cli.up_plan import Plan, Wishes, alone, check_ports, leave_settings, make_plan
 from executor.cli.up_run import StoppedError, UpRun
 from executor.errors import ExecutorError
 from executor.sandbox.options import DEFAULT_CERT_PORT, DEFAULT_PORT
@@ -55,6 +55,7 @@ def up(
     try:
         plan = make_plan(wishes, Path.cwd())
         with alone(plan.given.data_dir):
+            leave_settings(plan)
             check_ports(plan.ports)
             code = _run(plan)
     except ExecutorError as error:

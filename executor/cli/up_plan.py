@@ -7,8 +7,9 @@ plan without `--live` names nothing but this machine, whatever the user's settin
 import fcntl
 import os
 import shlex
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,7 @@ from executor.sandbox.options import sandbox_env
 from executor.settings import Settings, load_settings
 
 LOCK: Final = "up.lock"
+_LOCK_PAUSES_S: Final = (0.05, 0.1)
 ENVIRONMENT: Final = "up.env"
 
 
@@ -137,6 +139,16 @@ def check_ports(ports: Ports) -> None:
         taken[port] = what
 
 
+def _take(lock: int) -> None:
+    """Take the lock; a command that looks for us holds it for a moment."""
+    for pause_s in _LOCK_PAUSES_S:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(pause_s)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 @contextmanager
 def alone(data_dir: Path) -> Iterator[None]:
     """Keep every other `up` off a data folder.
@@ -151,7 +163,7 @@ def alone(data_dir: Path) -> Iterator[None]:
         raise NotAllowed(f"the data folder {data_dir} cannot be used: {error.strerror} ({DATA_DIR})") from None
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(lock)
         except OSError:
             holder = os.read(lock, 20).decode("ascii", "replace").strip() or "?"
             raise NotAllowed(
@@ -165,12 +177,8 @@ def alone(data_dir: Path) -> Iterator[None]:
         os.close(lock)  # and with it goes the lock; the file stays, or a third could lock another of the same name
 
 
-def leave_settings(plan: Plan) -> Path | None:
-    """Write what other terminals need for `executor status` and the like; None where their own settings will do."""
-    if not plan.own_redis:
-        return None
-    path = plan.given.data_dir / ENVIRONMENT
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def leave_settings(plan: Plan) -> None:
+    """Write what commands in other terminals need to find this system; an earlier run's would lead them astray."""
+    file = os.open(plan.given.data_dir / ENVIRONMENT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(file, "w", encoding="utf-8") as text:
         text.writelines(f"{name}={shlex.quote(value)}\n" for name, value in plan.own.items() if name != LOG_FORMAT)
-    return path

@@ -20,7 +20,7 @@ from executor.cli.sandbox_client import SandboxClient, SandboxSilentError
 from executor.cli.screen import Screen, facts_of, quiet_logs
 from executor.cli.stack import Stack
 from executor.cli.supervisor import Supervisor, die_with_us
-from executor.cli.up_plan import Plan, leave_settings
+from executor.cli.up_plan import Plan
 from executor.errors import ExecutorError, StoreUnavailable
 
 _TICK_S: Final = 0.2
@@ -183,9 +183,7 @@ class UpRun:
         if self._server is not None:
             say("To send a test signal:")
             say(f"  redis-cli -p {self._server.port} PUBLISH {keys.STRATEGY_SIGNALS} '{_EXAMPLE}'")
-        settings = leave_settings(self._plan)
-        if settings is not None:
-            say(f"In another terminal, from this folder:  executor status   (elsewhere first: set -a; . {settings})")
+            say("In another terminal, in this folder:  executor status")
         say("Press Ctrl+C to stop", "bold")
 
     # -- stop --------------------------------------------------------------------------------------------------------

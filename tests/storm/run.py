@@ -38,7 +38,7 @@ def storm(folder: Path, *, seed: int, seconds: float, rate: float, say: Say, hur
     """
     began = time.monotonic()
     with Arena(folder, seed) as arena:
-        _wait_until_it_trades(arena)
+        wait_until_it_trades(arena)
         say(f"running after {time.monotonic() - began:.1f} s; logs in {folder}")
         markets = Markets(seed)
         publisher = Publisher(arena, Signals(seed, markets), seed, rate)
@@ -58,7 +58,8 @@ def storm(folder: Path, *, seed: int, seconds: float, rate: float, say: Say, hur
         return found
 
 
-def _wait_until_it_trades(arena: Arena) -> None:
+def wait_until_it_trades(arena: Arena) -> None:
+    """Return when the first poll has enabled trading and both bridges listen."""
     with arena.client() as client:
         arena.wait(lambda: client.get(keys.TRADING_ENABLED) == "true", "the first start")
         arena.wait(lambda: client.exists(keys.RECONCILED), "the first poll")

@@ -100,6 +100,8 @@ def test_every_parameter_of_the_reference(tmp_path: Path) -> None:
         "min_odds": Decimal("1.5"),
         "max_odds": Decimal(50),
         "min_stake": Decimal(3),
+        "half_placed": "cancel_rest",  # not in the original: the default
+        "max_transactions_per_hour": 5000,
     }
     assert settings.signals.max_age_seconds == 61
     assert settings.redis.broker_url == "redis://r/5"

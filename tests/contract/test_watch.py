@@ -15,6 +15,7 @@ from executor.adapters.redis_state import RedisState
 from executor.adapters.redis_watch import RedisWatch
 from executor.domain.order import OrderStatus
 from executor.domain.times import day, hour
+from executor.metrics import PREFIX, StateCollector
 from executor.ports import Alert, Funds
 
 
@@ -142,3 +143,14 @@ def test_an_alert_is_kept_and_published_when_it_begins_and_ends(redis_client: "r
         ("alert_cleared", "bridge_dead"),
     ]
     assert all(one["identity"] == IDENTITY for one in heard)
+
+
+def test_what_stands_is_a_gauge_and_what_does_not_is_zero(redis_client: "redis.Redis", watch: RedisWatch) -> None:
+    state = RedisState(redis_client, redis_client, breaker_window_s=WINDOW_S)
+    redis_world(redis_client).desk.save_account(Funds(Decimal(900), Decimal(25)), Decimal(15))
+    watch.raise_alerts({Alert.CLOCK_SKEW: "9 s"})
+    collector = StateCollector(state.read, paper=False, settled_limits={}, certificate_expiry=lambda: None)
+    samples = [sample for metric in collector.collect() for sample in metric.samples]
+    alerts = {sample.labels["alert"]: sample.value for sample in samples if sample.name == f"{PREFIX}alert"}
+    assert alerts == {str(alert): float(alert is Alert.CLOCK_SKEW) for alert in Alert}
+    assert [sample.value for sample in samples if sample.name == f"{PREFIX}exposure_difference"] == [15]

@@ -37,6 +37,7 @@ from executor.settings import Settings, load_settings
 _SEED: Final = 7
 _BRIDGES: Final = 2
 _READY_S: Final = 45.0  # six Python processes on two busy cores
+_SCRIPT_S: Final = 45.0  # by then the script is through, on a slow machine at a faster pace
 _DECIDED_S: Final = 20.0  # it takes 50 ms; a lost message is found again after 10 s
 _QUIET_S: Final = 30.0  # 8 s until a cancel, 5 s until beat looks, 5 s until the ledger is written; twice that
 _AGREE_S: Final = 5.0  # counters are raised a moment after the commit that they count
@@ -88,6 +89,7 @@ class DemoRun:
         self._state = wiring.state(self._given)
         self._sent: list[Publish] = []
         self._refused = 0  # as seen passing by; what counts is read at the end
+        self._began = time.monotonic()
         self._shown = 0.0
 
     def _variables(self) -> dict[str, str]:
@@ -131,23 +133,31 @@ class DemoRun:
 
     def play(self, acts: Sequence[Act]) -> None:
         """Go through the script."""
-        total = sum(isinstance(act, Publish) for act in acts)
+        left = sum(isinstance(act, Publish) for act in acts)
+        total = left
         for act in acts:
+            pace_s = max(min((self._began + _SCRIPT_S - time.monotonic()) / max(left, 1), PACE_S), 0)
             if isinstance(act, Publish):
-                self._sent.append(act)
-                self._screen.line(f"signal {len(self._sent):2}/{total}  {act.note}", "bold")
-                self._client.publish(act.channel, act.payload)
-                self._breathe(PACE_S)
-                # One at a time: what must come of it depends on what was decided before, on a slow machine too.
-                self._wait(self._is_decided, _DECIDED_S, f"no decision on signal {len(self._sent)} ({act.note})")
+                left -= 1
+                self._screen.line(f"signal {total - left:2}/{total}  {act.note}", "bold")
+                self._publish(act, pace_s)
             elif isinstance(act, Exchange):
                 if act.note:
                     self._screen.line(f"exchange  {act.note}", "bold blue")
                 self._sandbox.control(act.path, dict(act.body))
             else:
                 self._screen.line(f"person    {act.note}", "bold magenta")
-                self._breathe(PACE_S)
+                self._breathe(pace_s)
                 self._client.set(keys.TRADING_ENABLED, act.value)
+
+    def _publish(self, message: Publish, pace_s: float) -> None:
+        """Publish a message; returns when it is decided: what must come of the next depends on it."""
+        began = time.monotonic()
+        self._sent.append(message)
+        self._client.publish(message.channel, message.payload)
+        self._breathe(min(pace_s, _TICK_S))
+        self._wait(self._is_decided, _DECIDED_S, f"no decision on signal {len(self._sent)} ({message.note})")
+        self._breathe(max(began + pace_s - time.monotonic(), 0))
 
     def _is_decided(self) -> bool:
         received = Counters(self._ports.bridges)("signals_received_total")

@@ -15,7 +15,7 @@ from executor import keys
 from executor.domain.risk import Reason
 
 ACCEPTED: Final = "ACCEPTED"
-PACE_S: Final = 0.5  # between two messages: slow enough to read along, fast enough to stay
+PACE_S: Final = 0.6  # between two messages: slow enough to read along, fast enough to stay
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ Times are Redis', so real ones.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,20 @@ class RecoveryRig:
     folder: Path
     exchange: InterruptedExchange
     policy: Policy
+    _open: list[Callable[[], None]] = field(default_factory=list)
 
     @classmethod
-    def start(cls, server: PrivateRedis, folder: Path, **policy: Any) -> "RecoveryRig":
+    @contextmanager
+    def running(cls, folder: Path, **policy: Any) -> "Iterator[RecoveryRig]":
+        """Start Redis and the installation, and leave nothing open."""
+        with PrivateRedis(folder / "redis") as server:
+            rig = cls._start(server, folder, **policy)
+            yield rig
+            for close in rig._open:
+                close()
+
+    @classmethod
+    def _start(cls, server: PrivateRedis, folder: Path, **policy: Any) -> "RecoveryRig":
         with redis.Redis.from_url(server.url()) as client:
             clock = FrozenClock(int(client.time()[0]) * 1000)
         rig = cls(server, folder, InterruptedExchange(clock), make_policy(**policy))
@@ -86,16 +98,20 @@ class RecoveryRig:
 
     def client(self) -> "redis.Redis":
         """Return a client that connects anew when Redis was away."""
-        return redis.Redis.from_url(self.server.url(), decode_responses=True, retry=Retry(NoBackoff(), 3))
+        client = redis.Redis.from_url(self.server.url(), decode_responses=True, retry=Retry(NoBackoff(), 3))
+        self._open.append(client.close)
+        return client
 
     def worker(self) -> Engine:
         client = self.client()
         store = InterruptedStore(client, self.policy.identity, _RETENTION)
+        ledger = SqlLedger(f"sqlite:///{self.folder}/ledger.db")
+        self._open.append(ledger.close)
         return Engine(
             store=store,
             desk=RedisDesk(client, client, self.policy.identity),
             exchange=self.exchange,
-            ledger=SqlLedger(f"sqlite:///{self.folder}/ledger.db"),
+            ledger=ledger,
             clock=SystemClock(),
             telemetry=CountingTelemetry(),
             policy=self.policy,

@@ -69,7 +69,9 @@ def poll(engine: Engine) -> PollReport:
     if first:
         _first_start(engine, listed)
     ttl_s = max(_RECONCILED_MIN_S, _RECONCILED_INTERVALS * engine.policy.poll_interval_s)
-    if not engine.desk.confirm_reconciled(ttl_s, mark):
+    if engine.store.now() - now > ttl_s * 1000:
+        log.warning("poll_not_counted", why="it took longer than its mark would hold: what it has read is too old")
+    elif not engine.desk.confirm_reconciled(ttl_s, mark):
         log.warning("poll_not_counted", why="Redis was restarted or emptied meanwhile; the next one reads everything")
     return PollReport(len(active), len(listed), changed, adopted)
 

@@ -7,7 +7,6 @@ import pytest
 from recovery_rig import RecoveryRig, statuses
 
 from executor import keys
-from executor.cli.redis_server import PrivateRedis
 from executor.engine.reconciliation import poll
 from executor.engine.validation import validate
 from executor.errors import NotSent, OutcomeUnknown, Refused
@@ -16,8 +15,8 @@ from executor.ports import Instruction, LegReport
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[RecoveryRig]:
-    with PrivateRedis(tmp_path / "redis") as server:
-        yield RecoveryRig.start(server, tmp_path)
+    with RecoveryRig.running(tmp_path) as rig:
+        yield rig
 
 
 def test_after_a_restart_nothing_is_placed_until_the_exchange_was_read(rig: RecoveryRig) -> None:

@@ -12,7 +12,6 @@ from engine_rig import MARKET
 from recovery_rig import RecoveryRig
 
 from executor import keys
-from executor.cli.redis_server import PrivateRedis
 from executor.domain.times import day
 from executor.engine.accounting import write_ledger
 from executor.engine.reconciliation import poll
@@ -25,8 +24,8 @@ D = Decimal
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[RecoveryRig]:
-    with PrivateRedis(tmp_path / "redis") as server:
-        yield RecoveryRig.start(server, tmp_path)
+    with RecoveryRig.running(tmp_path) as rig:
+        yield rig
 
 
 def _booked(rig: RecoveryRig) -> dict[str, Decimal]:

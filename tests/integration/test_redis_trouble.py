@@ -11,7 +11,6 @@ from engine_rig import MARKET
 from recovery_rig import RecoveryRig, statuses
 
 from executor import keys
-from executor.cli.redis_server import PrivateRedis
 from executor.engine.validation import validate
 from executor.errors import StoreUnavailable
 from executor.ports import Instruction, LegReport
@@ -19,8 +18,8 @@ from executor.ports import Instruction, LegReport
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[RecoveryRig]:
-    with PrivateRedis(tmp_path / "redis") as server:
-        yield RecoveryRig.start(server, tmp_path)
+    with RecoveryRig.running(tmp_path) as rig:
+        yield rig
 
 
 def _fill_up(rig: RecoveryRig) -> None:

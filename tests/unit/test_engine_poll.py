@@ -323,6 +323,20 @@ def test_an_order_that_moved_while_the_exchange_was_asked_is_left_alone(rig: Rig
     assert rig.order() == later
 
 
+def test_an_order_that_was_deleted_while_the_exchange_was_asked_stays_deleted(rig: Rig) -> None:
+    order = unanswered(rig)
+    rig.clock.tick(16)
+    ask = rig.exchange.find_cleared
+
+    def find(order_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+        rig.memory.orders.clear()
+        return ask(order_ids, kind)
+
+    vars(rig.exchange)["find_cleared"] = find
+    poll(rig.engine)
+    assert order.order_id not in rig.memory.orders
+
+
 def test_a_bet_that_turns_up_after_all_is_taken_back(rig: Rig) -> None:
     order = unanswered(rig)
     rig.clock.tick(16)

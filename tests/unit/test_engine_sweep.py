@@ -153,6 +153,28 @@ def test_a_reservation_sent_in_the_last_moment_is_not_released(rig: Rig, queue: 
     assert rig.signal().status is SignalStatus.ACCEPTED
 
 
+def half_sent(rig: Rig) -> None:
+    """Let Redis have lost the submit step of one leg of two: both go in one call."""
+    rig.accepted(legs=2)
+    first = rig.order()
+    rig.memory.orders[first.order_id] = replace(first, status=S.PENDING, bet_id="bet1", placed_at=5)
+    rig.clock.tick(60)
+
+
+def test_a_leg_whose_submission_was_lost_is_asked_for_and_not_released(rig: Rig, queue: Dispatcher) -> None:
+    half_sent(rig)
+    assert queue.sweep() == 1
+    assert rig.statuses() == (SignalStatus.ACCEPTED, [S.PENDING, S.SUBMITTED])
+    assert rig.orders()[1].counts
+
+
+def test_a_leg_that_moved_in_between_is_left_alone(rig: Rig, queue: Dispatcher) -> None:
+    half_sent(rig)
+    rig.store.before_commit = [rig.touch_market]
+    assert queue.sweep() == 0
+    assert rig.orders()[1].status is S.RESERVED
+
+
 def test_a_retry_by_hand_with_a_new_deadline_is_not_closed(rig: Rig, queue: Dispatcher) -> None:
     """A person gave the signal a new deadline between the sweep's list and its look."""
     rig.received()

@@ -72,7 +72,8 @@ def first_version(plain: Engine) -> None:
     """Make the database that the version before migrations made, with a row in each table."""
     columns = {
         "trades": "id integer not null primary key, entry varchar(64) not null, kind varchar(16) not null,"
-        " identity varchar(256) not null, order_id varchar(40) not null, signal_id varchar(200) not null, bet_id varchar(64) not null,"
+        " identity varchar(256) not null, order_id varchar(40) not null, signal_id varchar(200) not null,"
+        " bet_id varchar(64) not null,"
         " strategy varchar(128) not null, market_id varchar(32) not null, selection_id varchar(24) not null,"
         " side varchar(8) not null, size varchar(32) not null, price varchar(32) not null, size_matched varchar(32)"
         " not null, average_price_matched varchar(32) not null, at varchar(32) not null, paper integer not null",

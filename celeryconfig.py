@@ -85,6 +85,7 @@ task_retry_on_worker_lost = True
 # Calls to the exchange are waiting, not computing; threads share one session, and cannot be killed in mid-call by a
 # time limit (which threads do not have: the HTTP timeout bounds every call).
 worker_pool = "threads"
+worker_consumer = "executor.broker:Consumer"  # outlives whatever is pushed on a queue
 worker_concurrency = 8  # two calls hanging for the API timeout, and their chains, must not starve polls and cancels
 worker_prefetch_multiplier = 1  # an order never waits behind a busy thread while another worker is idle
 worker_disable_prefetch = True  # and is fetched only when a thread is free

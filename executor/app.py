@@ -14,11 +14,12 @@ from typing import Any, Final, NoReturn
 import structlog
 from celery import Celery, signals
 
-from executor import exporter, wiring
+from executor import broker, exporter, wiring
 from executor.engine import reconciliation
 from executor.errors import ExecutorError, StoreUnavailable
 from executor.logs import configure_logging
 
+broker.install()
 app: Final = Celery("executor")
 app.config_from_object("celeryconfig")
 

@@ -15,7 +15,7 @@ from executor.domain.order import CancelReason, Order, OrderStatus, Trade, merge
 from executor.domain.risk import Reason, is_true
 from executor.engine.breaker import is_reset, with_failure
 from executor.engine.cancellation import cancel_orders
-from executor.engine.context import TRIES, Engine, Step, finish, step, unknown_signal
+from executor.engine.context import TRIES, Engine, Step, finish, repeated, step, unknown_signal
 from executor.engine.evidence import conclude_all, tell
 from executor.errors import (
     Contended,
@@ -47,6 +47,7 @@ _LONGEST_WAIT_S: Final = 10.0  # longer is a ban: it holds a thread and the expo
 _FROZEN_S: Final = 1.0  # between the submit step and sending: a process that slept here must not send
 _RECORD_FOR_S: Final = 30  # how long an answer is kept trying to reach Redis; after that the poll finds it out
 _NEW: Final = SignalStatus.RECEIVED
+_SENT: Final = frozenset({SignalStatus.COMPLETED, SignalStatus.FAILED})
 _GATES: Final = frozenset({Gate.TRADING, Gate.RECONCILED, Gate.DEADLINE})
 
 
@@ -106,15 +107,15 @@ def _submit(engine: Engine, signal_id: str, market_id: str) -> _Claim | Step:
         view = engine.store.view(market_id, signal_ids=(signal_id,))
         record = view.signals.get(signal_id)
         if record is None:
-            log.warning("task_for_unknown_signal", signal_id=signal_id)
-            return unknown_signal(signal_id, market_id)
+            return unknown_signal(engine, signal_id, market_id)
         if record.market_id != market_id:
             market_id = record.market_id
             continue
         orders = tuple(view.orders[one] for one in record.order_ids if one in view.orders)
         reserved = [order for order in orders if order.status is OrderStatus.RESERVED]
         if record.status is not SignalStatus.ACCEPTED or not reserved or len(reserved) < len(record.order_ids):
-            return step(record)
+            sent = record.status in _SENT or any(order.submitted_at for order in orders)
+            return repeated(engine, record, "place_order") if sent else step(record)
         obstacle = _obstacle(engine, view, record)
         if obstacle is not None:
             released = _release(engine, view, record, orders, *obstacle)

@@ -12,7 +12,7 @@ from executor.domain.order import MAX_LEGS, UNPLACED, Order, customer_ref, order
 from executor.domain.risk import Facts, Reason, Verdict, decide, is_true
 from executor.domain.signal import Leg, SignalKind, parse_signal
 from executor.engine.breaker import is_reset, with_rejection
-from executor.engine.context import TRIES, Engine, Policy, Step, finish, step, unknown_signal
+from executor.engine.context import TRIES, Engine, Policy, Step, finish, repeated, step, unknown_signal
 from executor.errors import Contended, InvalidSignal
 from executor.ports import Change, Gate, MarketView, SignalRecord, SignalStatus
 
@@ -33,13 +33,12 @@ def validate(engine: Engine, signal_id: str, market_id: str) -> Step:
         view = engine.store.view(market_id, signal_ids=(signal_id,), order_ids=order_ids(signal_id, MAX_LEGS))
         record = view.signals.get(signal_id)
         if record is None:
-            log.warning("task_for_unknown_signal", signal_id=signal_id)
-            return unknown_signal(signal_id, market_id)
+            return unknown_signal(engine, signal_id, market_id)
         if record.market_id != market_id:
             market_id = record.market_id
             continue
         if record.status is not SignalStatus.RECEIVED:
-            return step(record)
+            return repeated(engine, record, "validate_risk")
         verdict, orders = _decide(engine.policy, view, record)
         after, change = _change(engine.policy, view, record, verdict, orders)
         if engine.store.commit(view, change):

@@ -1,0 +1,94 @@
+"""What arrives on a queue and is no message of ours: dropped, logged in one line and counted, and the worker lives.
+
+Celery 5.7 and kombu end the worker on what they cannot read, and some of it is put back and ends the next one too: a
+single LPUSH would stop trading for good. Invariant: whatever is pushed on a queue, the next message is taken.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu.exceptions import KombuError
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport.redis import Channel as RedisChannel
+from kombu.transport.redis import Transport as RedisTransport
+from redis.exceptions import DataError
+
+from executor.ports import RefusedTask
+
+log = structlog.get_logger(__name__)
+
+# What reading a value of the wrong shape raises. None of these is a lost connection (kombu counts KeyError in).
+_WRONG_SHAPE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, DataError)
+_SHOWN: Final = 200  # characters of what was wrong, and of a task's name
+_SCHEMES: Final = ("redis", "rediss")
+
+
+def refuse(reason: RefusedTask, **fields: object) -> None:
+    """Say once, and count, that a message for a task was not followed."""
+    from executor.metrics import REFUSED_TASKS  # noqa: PLC0415 - after `exporter.prepare` chose where to count
+
+    REFUSED_TASKS.labels(reason).inc()
+    log.warning("task_refused", reason=reason, **{name: str(value)[:_SHOWN] for name, value in fields.items()})
+
+
+class Channel(RedisChannel):
+    """A channel that drops what is no envelope; it was taken off the queue already."""
+
+    def _brpop_read(self, **options: Any) -> Any:  # noqa: ANN401 - kombu's
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except _WRONG_SHAPE as error:
+            refuse(RefusedTask.UNREADABLE, error=f"{type(error).__name__}: {error}")
+            return True
+
+
+class Transport(RedisTransport):
+    """Kombu's transport, on such channels."""
+
+    Channel = Channel
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc]
+    """A consumer that drops what it cannot hand to a task, for good."""
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - Celery's
+        """Wrap Celery's handler: what it lets through must not end the consumer and come back to end the next."""
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def handle_or_drop(message: Any) -> Any:  # noqa: ANN401 - kombu's
+            try:
+                return handle(message)
+            except (*_WRONG_SHAPE, KombuError) as error:
+                self._drop(message, error)
+
+        return handle_or_drop
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ANN401 - Celery's
+        """Drop a message that names no task."""
+        del body
+        self._drop(message, "it names no task")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Any) -> None:  # noqa: ANN401 - Celery's
+        """Drop a message for a task that is none of ours."""
+        del body
+        self._drop(message, f"no such task: {exc}", RefusedTask.UNKNOWN_TASK)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Any) -> None:  # noqa: ANN401 - Celery's
+        """Drop a message that Celery refuses."""
+        del body
+        self._drop(message, exc)
+
+    def on_decode_error(self, message: Any, exc: Any) -> None:  # noqa: ANN401 - Celery's
+        """Drop a message whose body cannot be read."""
+        self._drop(message, exc)
+
+    def _drop(self, message: Any, error: object, reason: RefusedTask = RefusedTask.UNREADABLE) -> None:  # noqa: ANN401
+        refuse(reason, error=error if isinstance(error, str) else f"{type(error).__name__}: {error}")
+        message.reject_log_error(log, self.connection_errors)
+
+
+def install() -> None:
+    """Let kombu find the transport under the schemes of our URLs; before the first connection."""
+    TRANSPORT_ALIASES.update(dict.fromkeys(_SCHEMES, f"{__name__}:Transport"))

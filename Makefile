@@ -65,6 +65,7 @@ storm: $(STAMP) ## Break everything while signals pour in, then check the promis
 
 .PHONY: up
 up: ## Start everything in containers (docker compose)
+	./deploy/redis/make-secrets
 	$(COMPOSE) up --build --detach
 
 .PHONY: down

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from guarded_stack import make_secrets
 
 from executor.sandbox.options import sandbox_env
 from executor.settings import load_settings
@@ -26,10 +27,14 @@ def test_the_compose_files_settings_are_settings(tmp_path: Path) -> None:
     lines = (ROOT / "deploy" / "sandbox.env").read_text(encoding="utf-8").splitlines()
     given = dict(line.split("=", 1) for line in lines if line.startswith("EXECUTOR_"))
     given |= dict(re.findall(r"^ +(EXECUTOR_\w+): (\S+)", COMPOSE, re.MULTILINE))
+    make_secrets(tmp_path / "secrets")
+    assert given["EXECUTOR_REDIS__URL_FILE"] == "/run/secrets/redis-url"
+    given["EXECUTOR_REDIS__URL_FILE"] = str(tmp_path / "secrets" / "redis-url-worker")
     settings = load_settings(given, tmp_path)
     assert not settings.trading.enable_paper_trading
     assert settings.metrics.host == "0.0.0.0"
-    assert settings.redis.url == "redis://redis:6379/0"
+    assert re.fullmatch(r"redis://worker:[0-9a-f]{64}@redis:6379/0", settings.redis.url)
+    assert settings.redis.broker_url == settings.redis.url[:-1] + "1"
 
 
 def test_every_port_is_published_on_loopback_only() -> None:

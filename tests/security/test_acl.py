@@ -1,0 +1,119 @@
+"""The whole product under the ACL that ships: trades, retries, restores, shows itself, and is never denied anything."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import redis
+from guarded_stack import MARKET, USERS, GuardedRedis, GuardedStack, envelope, signal
+
+from executor import keys
+from executor.cli.redis_server import HOST
+
+PROGRAM = Path(sys.executable).with_name("executor")
+PERIODIC = ("cancel_unmatched", "sweep_signals", "write_ledger", "settle_orders", "refresh_account", "watchdog",
+            "keep_alive", "reauthenticate")  # fmt: skip
+
+
+def _run(guarded: GuardedStack, user: str, *words: str) -> str:
+    done = subprocess.run(
+        [PROGRAM, *words],
+        cwd=guarded.folder,
+        env={**guarded.environment_of(user), "PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return done.stdout
+
+
+def _denials(guarded: GuardedStack) -> list[tuple[str, str, str]]:
+    return [(entry["username"], entry["reason"], entry["object"]) for entry in guarded.redis.denied()]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_denied(guarded: GuardedStack) -> None:
+    with guarded.redis.client("operator") as client:
+        client.acl_log_reset()
+
+
+def test_signals_trade_and_settle(guarded: GuardedStack) -> None:
+    guarded.trade("acl-strategy")
+    surebet = {"marketId": MARKET, "profitPercentage": 1, "validityWindow": 60,
+               "backSelectionId": "1", "backOdds": 3, "stakeBack": 4,
+               "laySelectionId": "2", "layOdds": 2.5, "stakeLay": 4}  # fmt: skip
+    placed = len(guarded.sandbox.orders())
+    assert guarded.publish(surebet, keys.SUREBET_SIGNALS) == 1
+    guarded.wait(lambda: len(guarded.sandbox.orders()) == placed + 2)
+    guarded.publish("{")
+    for task in PERIODIC:  # those of once a minute, too
+        guarded.push("maintenance", f"executor.{task}", [])
+    with guarded.redis.client("operator", db=1) as client:
+        guarded.wait(lambda: client.llen("maintenance") == 0)
+    time.sleep(0.5)  # what was taken is done: nothing else tells
+    assert not _denials(guarded)
+
+
+def test_a_step_is_retried_and_a_dead_workers_message_comes_back(guarded: GuardedStack) -> None:
+    market = "1.777"
+    with guarded.redis.client("worker") as client:
+        client.set(keys.market_orders(market), "no set")
+        guarded.publish({**signal("acl-retry"), "marketId": market})
+        guarded.wait(lambda: [one for one in guarded.logged("step_postponed") if one["signal_id"] == "acl-retry"])
+        client.delete(keys.market_orders(market))
+    guarded.wait(lambda: guarded.status_of("acl-retry") == "COMPLETED")
+    lost = json.loads(envelope("trades", "executor.log_trade", ["acl-retry", market], {}))
+    with guarded.redis.client("worker", db=1) as client:
+        client.hset("unacked", "lost", json.dumps([lost, "executor", "trades"]))
+        client.zadd("unacked_index", {"lost": time.time() - 3600})
+        guarded.wait(lambda: not client.hlen("unacked"), 30)
+    assert not _denials(guarded)
+
+
+def test_everybody_can_look(guarded: GuardedStack) -> None:
+    guarded.trade("acl-looked-at")
+    assert guarded.counted("orders_placed_total") >= 1
+    assert guarded.flower("/tasks").status_code == 200
+    assert guarded.flower("/workers", login=False).status_code == 401
+    assert "worker@" in guarded.wait(lambda: guarded.flower("/api/workers?refresh=1").text)
+    assert guarded.flower("/api/queues/length").status_code == 200
+    assert guarded.flower("/api/worker/shutdown/worker@x", method="POST").status_code == 403
+    assert _run(guarded, "operator", "status", "--json")
+    assert not _denials(guarded)
+
+
+def test_a_person_controls(guarded: GuardedStack) -> None:
+    _run(guarded, "operator", "limits", "set", "MaxStakePerOrder=99")
+    _run(guarded, "operator", "halt", "--reason", "test")
+    with guarded.redis.client("operator") as client:
+        assert client.get(keys.TRADING_ENABLED) == "false"
+        assert client.hget(keys.LIMITS, "MaxStakePerOrder") == "99"
+    _run(guarded, "operator", "resume")
+    with guarded.redis.client("operator") as client:  # as README has it with redis-cli
+        client.hset(keys.LIMITS, "MaxStakePerOrder", "100")
+        client.set(keys.TRADING_ENABLED, "true")
+        client.delete(keys.FAILED_ORDERS)
+        assert client.hgetall(keys.LIMITS)
+        client.keys("signal:malformed-*")
+    _run(guarded, "worker", "check")
+    guarded.trade("acl-resumed")
+    assert not _denials(guarded)
+
+
+def test_the_rules_load_and_let_nobody_in_without_a_name(tmp_path: Path) -> None:
+    with GuardedRedis(tmp_path, bundled=True) as server:  # not the one on PATH, which the other tests use
+        for user in USERS:
+            with server.client(user) as client:
+                assert client.ping()
+        for password in ("", "x", server.password("worker")):
+            with pytest.raises(redis.AuthenticationError), server.client("publisher", password=password) as client:
+                client.ping()
+        with pytest.raises(redis.AuthenticationError), redis.Redis(host=HOST, port=server.port) as client:
+            client.ping()

@@ -25,6 +25,7 @@ from executor.ports import (
     LegOutcome,
     LegReport,
     MarketInfo,
+    RefusedTask,
 )
 
 
@@ -268,6 +269,9 @@ class CountingTelemetry:
 
     def signal_rejected(self, reason: Reason) -> None:
         self._count(f"rejected {reason}")
+
+    def task_refused(self, reason: RefusedTask) -> None:
+        self._count(f"refused {reason}")
 
     def order_placed(self, order: Order) -> None:
         self._count(f"placed {order.side}")

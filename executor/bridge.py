@@ -5,6 +5,7 @@ counted and made anew; what a restarted Redis may have lost of the last messages
 is published while nobody listens, so run two.
 """
 
+import math
 import os
 import signal
 import socket
@@ -45,6 +46,7 @@ _WRONG_TYPE: Final = "WRONGTYPE"  # somebody put something else where the record
 # A killed Redis loses up to three seconds (a sync each second, and writes wait two more for a slow one): as many
 # messages as a hundred a second bring in that time, at most 32 MB.
 _REMEMBERED: Final = 500
+_KNOWN_MARGIN_S: Final = 5  # two bridges hear one message this far apart at most, or the later one renews what is known
 # A message is short-lived: what cannot be queued quickly is left to the sweep, which has the record.
 _PUBLISH_POLICY: Final = {"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
 
@@ -74,7 +76,7 @@ class Bridge:
         self._name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
         self._clock = _Clock(intake.store.now)
         self._stopping = threading.Event()
-        self._heard: deque[tuple[SignalKind, bytes, int]] = deque(maxlen=_REMEMBERED)
+        self._heard: deque[tuple[SignalKind, bytes, int, float]] = deque(maxlen=_REMEMBERED)
         self._run_id = ""  # of the Redis in which they were recorded
         self._client = redis.Redis.from_url(
             given.redis.url,
@@ -127,43 +129,58 @@ class Bridge:
     def _take(self, message: dict[str, Any]) -> None:
         kind = _CHANNELS.get(message["channel"]) if message["type"] == "message" else None
         if kind is not None:
-            self._handle(kind, message["data"], self._name)
+            self._handle(kind, message["data"])
 
-    def _handle(self, kind: SignalKind, data: bytes, name: str, arrived: int = 0) -> None:
-        """Record a message and start its chain; `arrived` is given where it is not now."""
-        record = None
+    def _handle(self, kind: SignalKind, data: bytes) -> None:
         try:
-            record = self._record(kind, data, name, arrived)
+            self._start(self._record(kind, data))
+        except Exception:  # whatever it is, the next message must be heard
+            log.exception("message_not_handled", channel=kind)
+
+    def _start(self, record: SignalRecord | None) -> None:
+        """Start the chain of a signal that is new; where that fails the sweep does it."""
+        try:
             if record is not None:
                 dispatch(record)
         except OperationalError as error:
             log.warning("chain_not_queued", signal_id=record.signal_id if record else "", error=str(error))
-        except Exception:  # whatever it is, the next message must be heard
-            log.exception("message_not_handled", channel=kind)
 
     def _record_again(self) -> None:
-        """Record the last messages once more in a Redis that was restarted; it keeps those that it still knows."""
-        run_id = str(self._client.info("server")["run_id"])
-        before, self._run_id = self._run_id, run_id
-        if before in {"", run_id}:
-            return
-        log.warning("redis_restarted", messages=len(self._heard), why="what it may have lost of them is recorded again")
-        for kind, data, arrived in self._heard:
-            # Under another name: for this one they would be repeats, to be counted and logged.
-            self._handle(kind, data, f"{self._name}:{run_id[:8]}", arrived)
+        """Record the last messages once more in a Redis that was restarted; it keeps those that it still knows.
 
-    def _record(self, kind: SignalKind, data: bytes, name: str, arrived: int) -> SignalRecord | None:
+        A surebet is known by its content, and only for a while: a later or a second copy would be a new signal.
+        """
+        run_id = str(self._client.info("server")["run_id"])
+        remembered = tuple(self._heard) if self._run_id not in {"", run_id} else ()
+        said: set[bytes] = set()
+        for kind, data, arrived, heard in remembered:
+            known_s = self._intake.policy.max_age_s - _KNOWN_MARGIN_S if kind is SignalKind.SUREBET else math.inf
+            if data in said or time.monotonic() - heard > known_s:
+                continue
+            said.add(data)
+            try:
+                # Under another name: for this one they would be repeats, to be counted and logged.
+                self._start(receive(self._intake, kind, data, arrived, f"{self._name}:{run_id[:8]}"))
+            except StoreUnavailable as error:
+                if _WRONG_TYPE not in str(error):
+                    raise redis.ConnectionError(str(error)) from error  # all of it again over the next connection
+        if remembered:
+            log.warning("redis_restarted", messages=len(said), why="what it may have lost of them was recorded again")
+        self._run_id = run_id
+
+    def _record(self, kind: SignalKind, data: bytes) -> SignalRecord | None:
         """Record a message, waiting while Redis is away; it arrived when it was heard, however long that takes."""
-        heard, first = time.monotonic(), not arrived
+        heard = time.monotonic()
         # Of this message: who records it again, not knowing whether the last try wrote, must not meet a repeat.
         token = os.urandom(8).hex()
+        arrived = 0
         while True:
             try:
                 arrived = arrived or self._clock.ms() - int((time.monotonic() - heard) * 1000)
-                if first and len(data) <= MAX_BYTES:
-                    self._heard.append((kind, data, arrived))
-                    first = False
-                return receive(self._intake, kind, data, arrived, name, token=token)
+                record = receive(self._intake, kind, data, arrived, self._name, token=token)
+                if len(data) <= MAX_BYTES:
+                    self._heard.append((kind, data, arrived, heard))
+                return record  # noqa: TRY300 - nothing fails after it
             except StoreUnavailable as error:
                 log.warning("waiting_for_redis", error=str(error))
                 over = time.monotonic() - heard > self._intake.policy.max_validity_s

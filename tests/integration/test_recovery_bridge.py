@@ -1,15 +1,17 @@
 """A signal that was recorded in a second that Redis lost is recorded again by the bridge that heard it."""
 
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 from engine_rig import strategy_message
+from factories import SUREBET
 from sandbox_client import wait_for
 
 from executor import keys
@@ -25,22 +27,33 @@ def server(tmp_path: Path) -> Iterator[PrivateRedis]:
 
 
 @pytest.fixture
-def bridge(server: PrivateRedis, tmp_path: Path) -> Iterator[Path]:
-    """Start a bridge; return its log."""
-    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
-    environment |= {
-        "EXECUTOR_REDIS__URL": server.url(),
-        "EXECUTOR_DATA_DIR": str(tmp_path / "data"),
-        "EXECUTOR_METRICS__BRIDGE_PORT": "0",
-        "EXECUTOR_LOGGING__FORMAT": "json",
-    }
-    log = tmp_path / "bridge.log"
-    command = [sys.executable, "-c", "from executor.cli.main import run; run()", "bridge"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=output, stderr=output)
-    yield log
-    process.terminate()
-    assert process.wait(20) == 0, log.read_text()
+def start_bridge(server: PrivateRedis, tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Return what starts a bridge and says where its log is."""
+    clean = {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
+    running: list[tuple[subprocess.Popen[bytes], Path]] = []
+
+    def start(**settings: str) -> Path:
+        name = f"bridge-{len(running)}"
+        environment = {
+            **clean,
+            "EXECUTOR_REDIS__URL": server.url(),
+            "EXECUTOR_DATA_DIR": str(tmp_path / name),
+            "EXECUTOR_METRICS__BRIDGE_PORT": "0",
+            "EXECUTOR_LOGGING__FORMAT": "json",
+            **settings,
+        }
+        log = tmp_path / f"{name}.log"
+        command = [sys.executable, "-c", "from executor.cli.main import run; run()", "bridge"]
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=output, stderr=output)
+        running.append((process, log))
+        return log
+
+    yield start
+    for process, _ in running:
+        process.terminate()
+    for process, log in running:
+        assert process.wait(20) == 0, log.read_text()
 
 
 def _publish(client: "redis.Redis", message: bytes) -> None:
@@ -50,7 +63,10 @@ def _publish(client: "redis.Redis", message: bytes) -> None:
         time.sleep(0.05)
 
 
-def test_what_a_killed_redis_lost_is_recorded_again_once(server: PrivateRedis, bridge: Path) -> None:
+def test_what_a_killed_redis_lost_is_recorded_again_once(
+    server: PrivateRedis, start_bridge: Callable[..., Path]
+) -> None:
+    bridge = start_bridge()
     file = next(server.data_dir.glob("appendonly*/*.incr.aof"))
     with redis.Redis.from_url(server.url(), decode_responses=True) as client:
         _publish(client, strategy_message("kept"))
@@ -68,3 +84,19 @@ def test_what_a_killed_redis_lost_is_recorded_again_once(server: PrivateRedis, b
         with redis.Redis.from_url(server.url(1)) as broker:
             assert wait_for(lambda: broker.llen("signals"), 10)
     assert "DUPLICATE_SIGNAL" not in bridge.read_text()
+
+
+def test_a_surebet_that_two_bridges_heard_is_not_made_a_second_signal(
+    server: PrivateRedis, start_bridge: Callable[..., Path]
+) -> None:
+    """Its content is forgotten after a while, and each bridge has an arrival of its own for it."""
+    logs = [start_bridge(EXECUTOR_SIGNALS__MAX_AGE_SECONDS="6") for _ in range(2)]
+    with redis.Redis.from_url(server.url(), decode_responses=True) as client:
+        wait_for(lambda: dict(client.pubsub_numsub(keys.SUREBET_SIGNALS))[keys.SUREBET_SIGNALS] == 2, 30)
+        client.publish(keys.SUREBET_SIGNALS, json.dumps({**json.loads(SUREBET), "validityWindow": 300}))
+        wait_for(lambda: list(client.scan_iter(keys.signal("*"))), 10)
+        wait_for(lambda: not list(client.scan_iter(keys.seen("*"))), 20)
+    server.restart()
+    wait_for(lambda: all("redis_restarted" in log.read_text() for log in logs), 20)
+    with redis.Redis.from_url(server.url(), decode_responses=True) as client:
+        assert len(list(client.scan_iter(keys.signal("*")))) == 1

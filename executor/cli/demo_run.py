@@ -209,6 +209,8 @@ class DemoRun:
         """Look after the children and show what happens, for a while."""
         until = time.monotonic() + seconds
         while True:
+            if self._screen.is_gone:
+                raise DemoError("nobody reads it any more")
             self._supervisor.tick()
             wait_s = max(min(until - time.monotonic(), _TICK_S), 0.0)
             for event in (*self._feed.events(wait_s), *logged(self._supervisor.new_lines())):

@@ -1,9 +1,10 @@
 """A terminal that scrolls lines above a status that stays; plain lines alone where there is no terminal.
 
-Invariant: nothing that came from outside is read as markup or wrapped; no thread draws, only whoever calls.
+Invariants: nothing that came from outside is read as markup or wrapped; no thread draws, only whoever calls; a terminal
+or reader that is gone is no error, so that stopping is never cut short.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Self
 
 from rich.console import Console
@@ -27,6 +28,7 @@ class Screen:
         self._console = Console(highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self.is_terminal = self._console.is_terminal
+        self.is_gone = False  # nobody can read it any more
 
     def __enter__(self) -> Self:
         if self.is_terminal:
@@ -34,12 +36,20 @@ class Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        self._draw(self._live.stop)
 
     def line(self, text: str, style: str = "") -> None:
         """Print a line."""
-        self._console.print(Text(text, style), soft_wrap=True)
-        self._console.file.flush()
+        self._draw(lambda: self._console.print(Text(text, style), soft_wrap=True))
+
+    def _draw(self, draw: Callable[[], object]) -> None:
+        if self.is_gone:
+            return
+        try:
+            draw()
+            self._console.file.flush()
+        except (OSError, SystemExit):  # rich ends the program when a pipe is broken
+            self.is_gone = True
 
     def status(self, facts: Iterable[tuple[str, str]]) -> None:
         """Show this at the bottom, in place of what was there; nothing where there is no terminal."""
@@ -50,7 +60,7 @@ class Screen:
         for at in range(0, len(pairs), _COLUMNS):
             cells = (Text(text, style) for pair in pairs[at : at + _COLUMNS] for text, style in _styled(pair))
             table.add_row(*cells)
-        self._live.update(table, refresh=True)
+        self._draw(lambda: self._live.update(table, refresh=True))
 
 
 def _styled(pair: tuple[str, str]) -> Iterable[tuple[str, str]]:
@@ -65,7 +75,7 @@ def facts_of(state: State) -> list[tuple[str, str]]:
         ("trading", "breaker open" if state.breaker else trading),
         ("reconciled", "yes" if state.reconciled else "NO"),
         ("active orders", str(active)),
-        ("signals under way", str(state.open_signals)),
+        ("open signals", str(state.open_signals)),
         ("exposure", money(state.total_exposure)),
         ("staked", money(state.stake_deployed)),
         ("P&L today", money(state.daily_pnl)),

@@ -127,7 +127,7 @@ class UpRun:
                 self._looked = time.monotonic()
 
     def _mind_children(self) -> None:
-        if self._stopping:
+        if self._stopping or self._screen.is_gone:
             raise StoppedError
         if self._server is not None and self._server.pid is None:
             self._screen.line("process   the private Redis ended; it starts again with its data", "yellow")

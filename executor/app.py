@@ -84,6 +84,8 @@ def _check(**_: object) -> None:
 
 def _start_up() -> None:
     """Log in and poll once before the first message is taken: what waited meanwhile is to meet reconciled orders."""
+    for problem, advice in wiring.certificate_concerns(wiring.settings()):
+        log.warning("certificate_needs_care", problem=problem, hint=advice)
     try:
         engine = wiring.engine()
         engine.exchange.prepare()

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from executor.adapters.betfair import BetfairExchange
-from executor.adapters.betfair_certificate import certificate_expiry
+from executor.adapters.betfair_certificate import certificate_expiry, certificate_warnings
 from executor.adapters.ledger import SqlLedger
 from executor.adapters.paper import PaperExchange
 from executor.adapters.redis_client import connect
@@ -173,6 +173,16 @@ def engine() -> Engine:
     if mine is None:
         mine = _engines[os.getpid()] = build(settings())
     return mine
+
+
+def certificate_concerns(given: Settings) -> list[tuple[str, str]]:
+    """Return what is to be done about the client certificate before it stops working: (problem, advice)."""
+    if given.trading.enable_paper_trading or given.betfair.certificate_path is None:
+        return []
+    try:
+        return list(certificate_warnings(given.betfair))
+    except (ExecutorError, OSError):  # the login says what is wrong with it
+        return []
 
 
 def expiry(given: Settings) -> float | None:

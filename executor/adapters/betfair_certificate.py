@@ -8,10 +8,11 @@ the file is one `CertificateInvalid` line that says what to do and shows neither
 import contextlib
 import os
 import ssl
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from executor.sections import BetfairSettings
 
 _PATH: Final = "EXECUTOR_BETFAIR__CERTIFICATE_PATH"
 _PASSWORD: Final = "EXECUTOR_BETFAIR__CERTIFICATE_PASSWORD"  # noqa: S105 - a variable's name
+_SOON: Final = timedelta(days=30)  # time to make a new one and upload it
 _MAX_BYTES: Final = 1024 * 1024  # a certificate with its chain has a few KB
 
 
@@ -42,6 +44,21 @@ def certificate_expiry(settings: BetfairSettings) -> datetime:
         CertificateInvalid: it cannot be read.
     """
     return _load(settings).certificates[0].not_valid_after_utc
+
+
+def certificate_warnings(settings: BetfairSettings) -> Iterator[tuple[str, str]]:
+    """Yield what a person should do something about although the certificate works: (problem, advice).
+
+    Raises:
+        CertificateInvalid: it cannot be read.
+    """
+    path = settings.certificate_path
+    left = certificate_expiry(settings) - datetime.now(UTC)
+    if left < _SOON:
+        yield f"{path} expires in {left.days} days", "make a new one and upload it"
+    mode = stat.S_IMODE(path.stat().st_mode) if path is not None else 0
+    if mode & 0o077:
+        yield f"{path} can be read by others (mode {mode:o})", "chmod 600: it holds the private key"
 
 
 def client_context(settings: BetfairSettings) -> ssl.SSLContext:

@@ -4,12 +4,11 @@ Invariant: one real login at most, and none when the db is another account's; th
 Amounts in account currency.
 """
 
-import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from executor.adapters.betfair_certificate import certificate_expiry, client_context
+from executor.adapters.betfair_certificate import certificate_expiry, certificate_warnings, client_context
 from executor.adapters.redis_state import State
 from executor.cli.access import engine, mismatch
 from executor.cli.console import money
@@ -18,7 +17,6 @@ from executor.errors import CertificateInvalid, ExecutorError, LoginRefused
 from executor.ports import Funds
 from executor.settings import Settings
 
-_SOON_DAYS: Final = 30  # time to make a new one and upload it
 _PAPER: Final = "paper trading needs none"
 
 
@@ -30,14 +28,11 @@ def examine_certificate(given: Settings) -> Finding:
     try:
         client_context(given.betfair)
         left = certificate_expiry(given.betfair) - datetime.now(UTC)
-        mode = stat.S_IMODE(path.stat().st_mode)
+        problems = list(certificate_warnings(given.betfair))
     except (CertificateInvalid, OSError) as error:
         return Finding("certificate", FAIL, str(error))
-    if left.days < _SOON_DAYS:
-        return Finding("certificate", WARN, f"{path} expires in {left.days} days", "make a new one and upload it")
-    if mode & 0o077:
-        what = f"{path} can be read by others (mode {mode:o})"
-        return Finding("certificate", WARN, what, "chmod 600: it holds the private key")
+    if problems:
+        return Finding("certificate", WARN, "; ".join(what for what, _ in problems), problems[0][1])
     return Finding("certificate", OK, f"{path}, good for {left.days} days")
 
 

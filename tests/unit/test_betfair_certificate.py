@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
-from executor.adapters.betfair_certificate import certificate_expiry, client_context
+from executor.adapters.betfair_certificate import certificate_expiry, certificate_warnings, client_context
 from executor.errors import CertificateInvalid
 from executor.sections import BetfairSettings
 
@@ -122,3 +122,22 @@ def test_without_memory_files(
     before = set(tmp_path.iterdir())
     client_context(given)
     assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("days", "mode", "found"),
+    [(31, 0o600, []), (31, 0o400, []), (30, 0o600, ["expires in 29 days"]), (-1, 0o600, ["expires in -2 days"]),
+     (90, 0o640, ["(mode 640)"]), (90, 0o604, ["(mode 604)"]), (3, 0o644, ["expires in 2 days", "(mode 644)"])],
+)  # fmt: skip
+def test_what_needs_care(
+    key: ec.EllipticCurvePrivateKey,
+    settings: Callable[..., BetfairSettings],
+    days: int,
+    mode: int,
+    found: list[str],
+) -> None:
+    given = settings(certificate(key, -9, days).public_bytes(PEM) + key_pem(key))
+    assert given.certificate_path is not None
+    given.certificate_path.chmod(mode)
+    warnings = list(certificate_warnings(given))
+    assert [wanted in problem for wanted, (problem, _) in zip(found, warnings, strict=True)] == [True] * len(found)

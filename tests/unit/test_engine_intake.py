@@ -110,6 +110,15 @@ def test_a_signal_that_arrives_too_late_ends_there(rig: Rig, message: dict[str, 
     assert rig.telemetry.counts == {"received test": 1, "rejected SIGNAL_EXPIRED": 1}
 
 
+@pytest.mark.parametrize(("sent", "told"), [("2023-11-14T22:13:19Z", False), ("2023-11-14T22:13:10Z", True)])
+def test_a_clock_that_is_far_off_is_told(
+    rig: Rig, capsys: pytest.CaptureFixture[str], sent: str, *, told: bool
+) -> None:
+    rig.receive(strategy_message(timestamp=sent, validityWindow="0.5"))
+    assert rig.signal().status is SignalStatus.EXPIRED
+    assert ("clock_skew" in capsys.readouterr().out) is told
+
+
 def test_a_time_to_come_gives_no_longer_life(rig: Rig) -> None:
     assert rig.received(timestamp="2035-01-01T00:00:00Z").deadline == rig.clock.now + 60_000
 

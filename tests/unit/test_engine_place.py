@@ -239,6 +239,22 @@ def test_a_control_that_says_no_before_sending_gives_the_exposure_back(
         assert (order.status, order.reason, order.counts) == (status, reason, False)
 
 
+def test_a_release_that_loses_its_race_is_made_again(rig: Rig) -> None:
+    rig.accepted()
+    rig.memory.trading = "false"
+    rig.store.before_commit = [rig.touch_market]
+    assert rig.place().reason == "TRADING_DISABLED"
+    assert rig.order().counts is False
+
+
+def test_a_step_is_told_in_one_line(rig: Rig) -> None:
+    rig.accepted()
+    order_id = rig.order().order_id
+    assert str(rig.place()) == f"COMPLETED ({order_id})"
+    rig.received("signal-2", stake=500)
+    assert str(rig.validate("signal-2")) == "REJECTED MAX_STAKE_PER_ORDER: Stake 500 exceeds max per order 100"
+
+
 def test_the_deadline_is_looked_at_before_every_attempt(rig: Rig) -> None:
     rig.accepted(validityWindow=1)
     rig.exchange.script = [Throttled("TOO_MANY_REQUESTS", 0.9)] * 3

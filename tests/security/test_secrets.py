@@ -18,6 +18,8 @@ from executor.cli.stack import Stack
 from executor.cli.supervisor import Program
 from executor.sandbox.options import SandboxOptions, sandbox_env
 
+pytestmark = pytest.mark.slow  # a stack of its own: half a minute
+
 PROGRAM = Path(sys.executable).with_name("executor")
 PLANTED = {
     "app_key": "Planted-app-key-4711",
@@ -47,9 +49,9 @@ class PlantedStack(GuardedStack):
         self._given.mkdir()
         (self._given / "sandbox.json").write_text(json.dumps({**PLANTED, "username": USERNAME}))
         directory = folder / "sandbox"
-        options = replace(SandboxOptions(directory=directory, username=USERNAME), **PLANTED)
-        ports = {"port": self.ports.sandbox, "cert_port": self.ports.sandbox_cert}
-        told = sandbox_env(directory, options=options, **ports)
+        options = SandboxOptions(directory=directory, username=USERNAME, **PLANTED)  # type: ignore[arg-type]
+        cert_port = self.ports.sandbox_cert
+        told = sandbox_env(directory, options=options, port=self.ports.sandbox, cert_port=cert_port)
         self.environment["EXECUTOR_BETFAIR__USERNAME"] = USERNAME
         for name in PLANTED:
             variable = f"EXECUTOR_BETFAIR__{name.upper()}"
@@ -100,7 +102,7 @@ def _token(run: PlantedStack) -> str:
 def _written(secret: str) -> set[bytes]:
     """Return the ways in which a secret may stand in a file."""
     ways = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
-    ways |= {requests.compat.quote(secret, safe=""), requests.compat.quote_plus(secret)}  # type: ignore[attr-defined]
+    ways |= {requests.compat.quote(secret, safe=""), requests.compat.quote_plus(secret)}
     return {way.encode() for way in ways}
 
 

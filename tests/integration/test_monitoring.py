@@ -1,6 +1,8 @@
 """What ships for Prometheus and Grafana, against a real Prometheus that scrapes a real run."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -123,6 +125,23 @@ def test_every_panel_shows_a_real_run(run: Run) -> None:
 
 def shows(run: Run, query: str) -> bool:
     return any(value != "NaN" for series in run.prometheus.since(run.began, query) for _, value in series["values"])
+
+
+def test_the_smoke_check_sees_what_prometheus_scrapes(run: Run) -> None:
+    words = [word for port in run.stack.metrics_ports for word in ("--metrics", f"{HOST}:{port}")]
+    # From stdin, as `deploy/smoke --docker` gives it to a container.
+    done = subprocess.run(
+        [sys.executable, "-", *words, "--quick", "--prometheus", run.prometheus.url],
+        cwd=run.stack.folder,
+        env=run.stack.environ,
+        input=(ROOT / "deploy" / "smoke_check.py").read_text(encoding="utf-8"),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "smoke: Prometheus scrapes all of its 5 targets" in done.stdout
 
 
 def test_alerts_fire_and_clear_in_a_real_run(run: Run) -> None:

@@ -10,6 +10,9 @@ STAMP := .venv/.installed
 WITHOUT_SETTINGS := env $$(awk 'BEGIN { for (name in ENVIRON) \
 	if (toupper(name) ~ /^(EXECUTOR|CELERY|FLOWER|PROMETHEUS_MULTIPROC)_[A-Z0-9_]*$$/) print "-u", name }')
 COMPOSE = $$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+# Tests mostly wait for real processes: three files at a time fill two cores. A file's tests share servers.
+PARALLEL := -n 3 --dist loadfile
+
 # Which tests `test-all` runs, as a pytest marker expression; empty: all of them.
 MARKERS ?=
 
@@ -41,12 +44,12 @@ format: $(STAMP) ## Put the code in form
 
 .PHONY: test
 test: lint ## Lint, then run every test that needs nothing but what pip installs
-	$(WITHOUT_SETTINGS) $(BIN)/pytest -m 'not slow and not apt'
+	$(WITHOUT_SETTINGS) $(BIN)/pytest $(PARALLEL) -m 'not slow and not apt'
 
 .PHONY: test-all
 test-all: lint apt-packages ## The same, plus slow tests and those that need Debian packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres]'
-	$(WITHOUT_SETTINGS) $(BIN)/pytest -m '$(MARKERS)'
+	$(WITHOUT_SETTINGS) $(BIN)/pytest $(PARALLEL) -m '$(MARKERS)'
 
 .PHONY: apt-packages
 apt-packages:

@@ -9,10 +9,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import redis
 import requests
@@ -31,6 +31,16 @@ _BRIDGE: Final = "import sys; from executor.bridge import main; sys.exit(main())
 _PREFIX: Final = "aibetting_executor_"
 
 
+_T = TypeVar("_T")
+# A deadline is for what never comes; a busy machine may take its time.
+_PATIENCE_S: Final = 60.0
+
+
+def wait(read: Callable[[], _T]) -> _T:
+    """Poll until `read` returns something true."""
+    return wait_for(read, _PATIENCE_S)
+
+
 @dataclass
 class Process:
     """One process; `port` is where its metrics are."""
@@ -46,7 +56,7 @@ class Process:
     def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal and wait for the end."""
         self.popen.send_signal(number)
-        return self.popen.wait(30)
+        return self.popen.wait(_PATIENCE_S)
 
     def metrics(self) -> dict[str, float]:
         """Return the samples of its page by name and labels, without the common prefix."""
@@ -92,13 +102,13 @@ class Stack:
         """Start a worker; returns when it takes messages."""
         quick = ("--without-mingle", "--without-gossip")  # a second less each
         process = self.start("worker", "-m", "celery", "-A", "executor.app", "worker", *quick, *options, port=port)
-        wait_for(lambda: self._alive(process).said(" ready."), 30)
+        wait(lambda: self._alive(process).said(" ready."))
         return process
 
     def bridge(self) -> Process:
         """Start a bridge; returns when it listens."""
         process = self.start("bridge", "-c", _BRIDGE)
-        wait_for(lambda: self._alive(process).said("bridge_listening"), 30)
+        wait(lambda: self._alive(process).said("bridge_listening"))
         return process
 
     def beat(self) -> Process:
@@ -119,7 +129,7 @@ class Stack:
         for process in reversed(self.processes):
             if process.popen.poll() is None:
                 process.popen.kill()
-                process.popen.wait(30)
+                process.popen.wait(_PATIENCE_S)
         self.state.close()
         self.broker.close()
 
@@ -140,17 +150,17 @@ class Stack:
         found = [decode_order(str(self.state.get(key))) for key in self.state.scan_iter(keys.order("*"), count=5000)]
         return sorted((one for one in found if signal_id in {"", one.signal_id}), key=lambda order: order.order_id)
 
-    def ended(self, signal_id: str, within_s: float = 15) -> SignalRecord:
+    def ended(self, signal_id: str) -> SignalRecord:
         """Wait until a signal has its terminal state."""
 
         def over() -> list[SignalRecord]:
             record = self.signal(signal_id)
             return [record] if record is not None and record.finished_at else []
 
-        return wait_for(over, within_s)[0]
+        return wait(over)[0]
 
     def wait_until_reconciled(self) -> None:
-        wait_for(lambda: self.state.exists(keys.RECONCILED), 20)
+        wait(lambda: self.state.exists(keys.RECONCILED))
 
     def waiting(self, queue: str) -> list[str]:
         """Return a queue's messages, the next one last."""

@@ -3,12 +3,13 @@
 import json
 import random
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from process_rig import Process, Stack, message, running
-from sandbox_client import wait_for
+from process_rig import Process, Stack, message, running, wait
 
 from executor import keys
 from executor.ports import SignalStatus
@@ -38,11 +39,18 @@ def total(bridges: tuple[Process, ...], sample: str) -> float:
 def trades(stack: Stack, signal_id: str) -> None:
     """Publish a good signal and wait until it is executed."""
     assert stack.publish(message(signal_id)) >= 1
-    assert stack.ended(signal_id, 30).status is SignalStatus.COMPLETED
+    assert stack.ended(signal_id).status is SignalStatus.COMPLETED
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return how long something takes."""
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
 
 
 def listening(stack: Stack, count: int) -> None:
-    wait_for(lambda: dict(stack.state.pubsub_numsub(keys.STRATEGY_SIGNALS))[keys.STRATEGY_SIGNALS] == count)
+    wait(lambda: dict(stack.state.pubsub_numsub(keys.STRATEGY_SIGNALS))[keys.STRATEGY_SIGNALS] == count)
 
 
 def test_two_bridges_execute_a_signal_once(stack: Stack, bridges: tuple[Process, ...]) -> None:
@@ -62,7 +70,7 @@ def test_a_repeat_is_counted_once_as_a_duplicate(stack: Stack, bridges: tuple[Pr
     before = total(bridges, REPEATS)
     for _ in range(3):
         stack.publish(message("repeated"))
-    wait_for(lambda: total(bridges, REPEATS) - before == 3)
+    wait(lambda: total(bridges, REPEATS) - before == 3)
     assert len(stack.orders("repeated")) == 1
     assert any(bridge.said("DUPLICATE_SIGNAL", "repeated") for bridge in bridges)
 
@@ -72,7 +80,7 @@ def test_a_dropped_connection_is_counted_and_the_next_signal_trades(stack: Stack
     for client in stack.state.client_list(_type="pubsub"):
         if client["db"] == "0":
             stack.state.client_kill_filter(_id=client["id"])
-    wait_for(lambda: [bridge.count("bridge_reconnects_total") for bridge in bridges] == [one + 1 for one in before])
+    wait(lambda: [bridge.count("bridge_reconnects_total") for bridge in bridges] == [one + 1 for one in before])
     listening(stack, 2)
     assert all(bridge.said("bridge_disconnected", "gap_possible") for bridge in bridges)
     trades(stack, "after-the-gap")
@@ -104,7 +112,7 @@ def test_nothing_that_anyone_publishes_stops_it(stack: Stack, bridges: tuple[Pro
     trades(stack, "after-the-noise")
     sent = 2 * (len(awkward) + 1000)
     same = len(awkward)  # on both channels, one record each: told as repeats by whoever has the record
-    wait_for(lambda: sent - same <= total(bridges, MALFORMED) - before <= sent, 30)
+    wait(lambda: sent - same <= total(bridges, MALFORMED) - before <= sent)
     assert not any(bridge.said("Traceback") or bridge.said("message_not_handled") for bridge in bridges)
 
 
@@ -112,14 +120,14 @@ def test_a_record_of_the_wrong_type_stops_that_signal_only(stack: Stack, bridges
     stack.state.rpush(keys.seen("poisoned"), "garbage")
     stack.publish(message("poisoned"))
     trades(stack, "after-the-poison")
-    wait_for(lambda: all(bridge.said("signal_lost") for bridge in bridges))
+    wait(lambda: all(bridge.said("signal_lost") for bridge in bridges))
     assert stack.signal("poisoned") is None
 
 
 def test_a_signal_whose_chain_cannot_be_queued_keeps_its_record(stack: Stack, bridges: tuple[Process, ...]) -> None:
     stack.broker.set("signals", "in the way")  # whoever pushes to it is refused
     stack.publish(message("unqueued"))
-    wait_for(lambda: any(bridge.said("chain_not_queued", "unqueued") for bridge in bridges))
+    wait(lambda: any(bridge.said("chain_not_queued", "unqueued") for bridge in bridges))
     stack.broker.delete("signals")
     trades(stack, "after-the-queue")
     record = stack.signal("unqueued")
@@ -127,11 +135,17 @@ def test_a_signal_whose_chain_cannot_be_queued_keeps_its_record(stack: Stack, br
     assert record.status is SignalStatus.RECEIVED, "the sweep finds it there"
 
 
+def stops_at_once(bridge: Process) -> bool:
+    """Stop a bridge; tell whether that took a second at most, beside what the machine is behind."""
+    busy_s = seconds_of(lambda: subprocess.run([sys.executable, "-c", ""], check=True))
+    took_s = seconds_of(lambda: bridge.kill(signal.SIGTERM))
+    assert bridge.popen.returncode == 0
+    assert bridge.said("bridge_stopped")
+    return took_s < 1 + 10 * busy_s
+
+
 def test_sigterm_stops_one_within_a_second_and_the_other_goes_on(stack: Stack, bridges: tuple[Process, ...]) -> None:
-    first, _ = bridges
-    started = time.monotonic()
-    assert first.kill(signal.SIGTERM) == 0
-    assert time.monotonic() - started < 2, "a second, and one more for a busy machine"
-    assert first.said("bridge_stopped")
+    # A busy machine may be slow once, a bridge that waits for something is slow each time.
+    assert stops_at_once(bridges[0]) or any(stops_at_once(stack.bridge()) for _ in range(3))
     trades(stack, "one-is-enough")
     assert stack.publish(message("one-is-enough")) == 1

@@ -6,8 +6,8 @@ from contextlib import closing
 from decimal import Decimal
 
 import pytest
-from process_rig import Stack, message, running
-from sandbox_client import RunningSandbox, wait_for
+from process_rig import Stack, message, running, wait
+from sandbox_client import RunningSandbox
 
 from executor import keys
 from executor.domain.order import OrderStatus
@@ -49,7 +49,7 @@ def ledger(stack: Stack, order_id: str) -> list[tuple[object, ...]]:
             wanted = "select kind, size, paper, identity from trades where order_id = ?"
             return list(connection.execute(wanted, (order_id,)))
 
-    return wait_for(rows, 15)
+    return wait(rows)
 
 
 def test_a_paper_signal_ends_as_a_fill_in_the_ledger(paper: Stack) -> None:
@@ -60,7 +60,7 @@ def test_a_paper_signal_ends_as_a_fill_in_the_ledger(paper: Stack) -> None:
     assert (order.status, order.paper, order.size_matched) == (OrderStatus.MATCHED, True, Decimal(10))
     assert [tuple(map(str, row)) for row in ledger(paper, order.order_id)] == [("fill", "10.00", "1", "paper")]
     assert paper.state.hgetall(keys.matched_exposure("1.5")) == {"1": "10.00"}
-    assert wait_for(lambda: paper.state.xpending(keys.TRADES, keys.TRADES_GROUP)["pending"] == 0)
+    assert wait(lambda: paper.state.xpending(keys.TRADES, keys.TRADES_GROUP)["pending"] == 0)
 
 
 def test_a_surebet_goes_the_same_way_with_both_legs(paper: Stack) -> None:
@@ -69,7 +69,7 @@ def test_a_surebet_goes_the_same_way_with_both_legs(paper: Stack) -> None:
         "laySelectionId": "2", "layOdds": 2.6, "stakeLay": 9.5,
     }  # fmt: skip
     paper.publish(surebet, keys.SUREBET_SIGNALS)
-    found = wait_for(lambda: [one for one in paper.signals() if one.signal_id.startswith("sure-") and one.finished_at])
+    found = wait(lambda: [one for one in paper.signals() if one.signal_id.startswith("sure-") and one.finished_at])
     assert [order.status for order in paper.orders(found[0].signal_id)] == [OrderStatus.MATCHED, OrderStatus.MATCHED]
 
 
@@ -97,7 +97,7 @@ def test_a_live_signal_is_one_bet_at_the_exchange_and_a_fill_in_the_ledger(
     sandbox_process.market("1.5", to_back=[[3.0, 500]])
     live.publish(message("signal-1"))
     assert live.ended("signal-1").status is SignalStatus.COMPLETED
-    (order,) = wait_for(lambda: [one for one in live.orders("signal-1") if one.status is OrderStatus.MATCHED])
+    (order,) = wait(lambda: [one for one in live.orders("signal-1") if one.status is OrderStatus.MATCHED])
     (bet,) = [one for one in sandbox_process.get("orders") if one["customerOrderRef"] == order.order_id]
     assert (bet["betId"], bet["sizeMatched"], bet["side"]) == (order.bet_id, Decimal(10), "BACK")
     assert ledger(live, order.order_id)[0][:2] == ("fill", "10.00")
@@ -109,7 +109,7 @@ def test_what_stays_unmatched_is_cancelled_and_its_exposure_given_back(
     sandbox_process.market("1.7")
     live.publish(message("waiting", "1.7", unmatchedTimeoutSeconds=1))
     assert live.ended("waiting").status is SignalStatus.COMPLETED
-    wait_for(lambda: live.orders("waiting")[0].status is OrderStatus.CANCELLED, 15)
+    wait(lambda: live.orders("waiting")[0].status is OrderStatus.CANCELLED)
     (order,) = live.orders("waiting")
     assert (order.cancel_reason, order.size_cancelled) == ("UNMATCHED_TIMEOUT", Decimal(10))
     assert not live.state.exists(keys.risk_exposure("1.7"))
@@ -118,10 +118,10 @@ def test_what_stays_unmatched_is_cancelled_and_its_exposure_given_back(
 def test_a_settled_market_becomes_profit(live: Stack, sandbox_process: RunningSandbox) -> None:
     sandbox_process.market("1.8", to_back=[[3.0, 500]])
     live.publish(message("winner", "1.8"))
-    wait_for(lambda: [one for one in live.orders("winner") if one.status is OrderStatus.MATCHED])
+    wait(lambda: [one for one in live.orders("winner") if one.status is OrderStatus.MATCHED])
     sandbox_process.control("settle", marketId="1.8", winners=[1])
     live.tick("settle_orders")
-    (order,) = wait_for(lambda: [one for one in live.orders("winner") if one.status is OrderStatus.SETTLED])
+    (order,) = wait(lambda: [one for one in live.orders("winner") if one.status is OrderStatus.SETTLED])
     assert order.profit == Decimal(20)
     assert Decimal(str(live.state.get(keys.PNL_TOTAL))) == order.net_profit
     assert order.commission > 0

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from process_rig import Process, Stack, message, running
-from sandbox_client import wait_for
+from process_rig import Process, Stack, message, running, wait
 
 from executor import keys
 from executor.cli.redis_server import free_port
@@ -30,7 +29,7 @@ def trade(stack: Stack, name: str) -> None:
         stack.publish(message(f"{name}-bad-{at}", stake=500))
     for kind, count in (("good", _GOOD), ("bad", _BAD)):
         for at in range(count):
-            stack.ended(f"{name}-{kind}-{at}", 30)
+            stack.ended(f"{name}-{kind}-{at}")
 
 
 def totals(worker: Process) -> dict[str, float]:
@@ -59,12 +58,12 @@ def test_totals_are_right_over_children_restarts_and_recycling(stack: Stack) -> 
     port = free_port()
     first = stack.worker(*_POOL, port=port)
     trade(stack, "first")
-    wait_for(lambda: totals(first) == expected(1))
+    wait(lambda: totals(first) == expected(1))
     assert first.kill() != 0
     second = stack.worker(*_POOL, "--max-tasks-per-child", "5", port=port)
     assert totals(second) == expected(1), "an instance goes on counting where it was"
     trade(stack, "second")
-    wait_for(lambda: totals(second) == expected(2))
+    wait(lambda: totals(second) == expected(2))
     (bridge,) = stack.processes[:1]
     assert bridge.count("signals_received_total") == 2 * (_GOOD + _BAD)
     assert bridge.count("orders_placed_total") == 0, "counted where it happened, once"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from process_rig import Process, Stack, message, running
-from sandbox_client import RunningSandbox, wait_for
+from process_rig import Process, Stack, message, running, wait
+from sandbox_client import RunningSandbox
 
 from executor import keys
 from executor.domain.order import Order, OrderStatus
@@ -43,12 +43,12 @@ def _no_worker_is_left(stack: Stack) -> Iterator[None]:
 
 def queued(stack: Stack, signal_id: str, queue: str = "signals") -> str:
     """Return a signal's message, waiting until it is in the queue."""
-    return wait_for(lambda: [one for one in stack.waiting(queue) if f"-{signal_id}" in one])[0]
+    return wait(lambda: [one for one in stack.waiting(queue) if f"-{signal_id}" in one])[0]
 
 
 def idle(stack: Stack) -> None:
     """Wait until nothing waits in the chain's queues and no worker holds anything."""
-    wait_for(lambda: not any(map(stack.waiting, ("signals", "orders", "trades"))) and not stack.unacknowledged(), 20)
+    wait(lambda: not any(map(stack.waiting, ("signals", "orders", "trades"))) and not stack.unacknowledged())
 
 
 def calls(market: RunningSandbox, order: Order) -> list[Any]:
@@ -68,7 +68,7 @@ def calling(stack: Stack, market: RunningSandbox, signal_id: str) -> Order:
     def called() -> list[Order]:
         return [order for order in stack.orders(signal_id) if calls(market, order)]
 
-    return wait_for(called)[0]
+    return wait(called)[0]
 
 
 def test_a_chain_delivered_three_times_places_one_bet(stack: Stack, market: RunningSandbox) -> None:
@@ -124,7 +124,7 @@ def test_a_worker_killed_in_mid_call_leaves_one_bet_that_the_poll_finds(stack: S
     assert "place-killed" in stack.redeliver()
     idle(stack)
     assert stack.state.hget(keys.risk_exposure("1.5"), "1") == held, "what may be at the exchange is still counted"
-    wait_for(lambda: [bet for bet in market.get("orders") if bet["customerOrderRef"] == order.order_id])
+    wait(lambda: [bet for bet in market.get("orders") if bet["customerOrderRef"] == order.order_id])
     stack.tick("poll_orders")
     assert stack.ended("killed").status is SignalStatus.COMPLETED
     (order,) = stack.orders("killed")

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
-from process_rig import QUEUES, Stack, message, running
-from sandbox_client import wait_for
+from process_rig import QUEUES, Stack, message, running, wait
 
 from beat_schedule import periodic_tasks
 from executor import keys
@@ -87,7 +86,7 @@ STATE: list[PrivateRedis] = []
 
 def test_a_chain_carries_ids_only_and_task_ids_of_the_signal(stack: Stack) -> None:
     stack.publish(message("first"))
-    (raw,) = wait_for(lambda: stack.waiting("signals"))
+    (raw,) = wait(lambda: stack.waiting("signals"))
     sent = json.loads(raw)
     assert sent["headers"]["id"] == "risk-first"
     assert sent["headers"]["task"] == "executor.validate_risk"
@@ -107,7 +106,7 @@ def test_every_periodic_task_runs_and_says_so(stack: Stack) -> None:
     assert stack.ended("first").status is SignalStatus.COMPLETED
     names = [name.removeprefix("executor.") for name, (queue, *_) in POLICY.items() if queue == "maintenance"]
     stack.tick(*names)
-    wait_for(lambda: set(stack.state.hkeys(keys.LAST_SUCCESS)) >= set(names), 20)
+    wait(lambda: set(stack.state.hkeys(keys.LAST_SUCCESS)) >= set(names))
 
 
 def test_tasks_for_nobody_and_nonsense_do_no_harm(stack: Stack) -> None:
@@ -128,7 +127,7 @@ def test_tasks_for_nobody_and_nonsense_do_no_harm(stack: Stack) -> None:
     before = stack.orders()
     stack.publish(message("after-the-nonsense", "1.6"))
     assert stack.ended("after-the-nonsense").status is SignalStatus.COMPLETED
-    wait_for(lambda: not any(map(stack.waiting, QUEUES)))
+    wait(lambda: not any(map(stack.waiting, QUEUES)))
     assert [order for order in stack.orders() if order.signal_id == "first"] == before
 
 
@@ -139,7 +138,7 @@ def test_a_step_that_meets_redis_away_is_taken_up_again(stack: Stack) -> None:
     stack.ended("first-again")
     raw = _queued_while_away(stack, state)
     assert "risk-delayed" in raw
-    assert stack.ended("delayed", 30).status is SignalStatus.COMPLETED
+    assert stack.ended("delayed").status is SignalStatus.COMPLETED
     assert any(process.said("step_postponed", "delayed") for process in stack.processes)
 
 
@@ -148,13 +147,13 @@ def _queued_while_away(stack: Stack, state: PrivateRedis) -> str:
     worker = stack.processes[-1]
     worker.kill()
     stack.publish(message("delayed", "1.8"))
-    raw = wait_for(lambda: stack.waiting("signals"))[0]
+    raw = wait(lambda: stack.waiting("signals"))[0]
     # A worker starts only where Redis answers: start it on an empty queue, then give the message back.
     stack.broker.delete("signals")
     stack.worker()
     state.kill()
     stack.broker.lpush("signals", raw)
-    wait_for(lambda: any(process.said("step_postponed", "delayed") for process in stack.processes), 20)
+    wait(lambda: any(process.said("step_postponed", "delayed") for process in stack.processes))
     state.start()
     stack.tick("poll_orders")
     return raw

@@ -48,7 +48,7 @@ def encode(record: Order | SignalRecord) -> str:
 def _load(what: str, text: str) -> dict[str, Any]:
     try:
         loaded = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         loaded = None
     if not isinstance(loaded, dict):
         raise StoreUnavailable(f"{what} in Redis is not readable: {text[:80]!r}")

@@ -50,6 +50,6 @@ class FailedTasks:
     def _read(text: str | None) -> dict[str, str]:
         try:
             loaded = json.loads(text) if text else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             loaded = {"error": "unreadable entry"}
         return {str(name): str(value) for name, value in loaded.items()} if isinstance(loaded, dict) else {}

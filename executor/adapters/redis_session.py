@@ -43,7 +43,7 @@ class RedisTokenStore:
         try:
             value = json.loads(str(held)) if held else {}
             return str(value["token"]), int(value["created_at"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def put(self, token: str, created_at_ms: int) -> None:
@@ -84,7 +84,7 @@ class RedisTokenStore:
         try:
             value = json.loads(str(held)) if held else {}
             return LoginBan(str(value["code"]), int(value["until"]), str(value["credentials"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def put_ban(self, ban: LoginBan) -> None:

@@ -20,6 +20,7 @@ from executor.domain.risk import LIMIT_FIELDS, InvalidLimits, is_true, parse_lim
 from executor.domain.times import day, hour
 from executor.errors import StoreUnavailable
 
+_MAX_DIGITS: Final = 20  # more than any amount, count or time has before or after its point
 QUEUES: Final = ("signals", "orders", "trades", "maintenance")
 
 
@@ -78,7 +79,8 @@ def amount(text: str | None) -> Decimal | None:
         value = Decimal(text) if text is not None else None
     except InvalidOperation:
         return None
-    return value if value is None or value.is_finite() else None
+    # Written out, 1E+999999 is a megabyte, and as a float it is no number.
+    return value if value is not None and value.is_finite() and abs(value.adjusted()) < _MAX_DIGITS else None
 
 
 def _limits(held: Mapping[str, str]) -> tuple[dict[str, Decimal], dict[str, str]]:

@@ -107,6 +107,20 @@ class ScriptedExchange:
             reports.append(LegReport(one.order_id, LegOutcome.PLACED, bet=bet))
         return reports
 
+    def answering(self, *outcomes: LegOutcome, code: str = "CODE") -> Script:
+        """Return a step that answers leg by leg; PLACED legs are taken."""
+
+        def answer(market_id: str, instructions: Sequence[Instruction]) -> list[LegReport]:
+            reports = []
+            for one, outcome in zip(instructions, outcomes, strict=True):
+                if outcome is LegOutcome.PLACED:
+                    reports += self.take(market_id, [one])
+                else:
+                    reports.append(LegReport(one.order_id, outcome, code, "why"))
+            return reports
+
+        return answer
+
     def match(self, bet_id: str, size: str, price: str = "") -> None:
         """Match this much of a bet in total."""
         bet = self.bets[bet_id]

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -112,7 +113,13 @@ class Bridge:
         with self._client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
             pubsub.subscribe(*_CHANNELS)
             log.info("bridge_listening", channels=[name.decode() for name in _CHANNELS], reconnects=connections)
-            self._record_again()
+            try:
+                self._record_again()
+            except RedisError:
+                with suppress(RedisError):
+                    while (said := pubsub.get_message(timeout=_WAIT_S)) is not None:
+                        self._take(said)  # its publisher was told that somebody heard it
+                raise
             heard = pinged = time.monotonic()
             while not self._stopping.is_set():
                 message = pubsub.get_message(timeout=_WAIT_S)
@@ -152,21 +159,23 @@ class Bridge:
         """
         run_id = str(self._client.info("server")["run_id"])
         remembered = tuple(self._heard) if self._run_id not in {"", run_id} else ()
+        self._run_id = run_id
         said: set[bytes] = set()
         for kind, data, arrived, heard in remembered:
             known_s = self._intake.policy.max_age_s - _KNOWN_MARGIN_S if kind is SignalKind.SUREBET else math.inf
-            if data in said or time.monotonic() - heard > known_s:
-                continue
+            # Under another name: for this one they would be repeats, to be counted and logged.
+            name, token = f"{self._name}:{run_id[:8]}", os.urandom(8).hex()
+            while data not in said and time.monotonic() - heard < known_s and not self._stopping.is_set():
+                try:
+                    self._start(receive(self._intake, kind, data, arrived, name, token=token))
+                    said.add(data)
+                except StoreUnavailable as error:
+                    # Waiting keeps what has been heard meanwhile; another restart starts the whole anew.
+                    if _WRONG_TYPE in str(error) or self._stopping.wait(_RECONNECT_S):
+                        break
             said.add(data)
-            try:
-                # Under another name: for this one they would be repeats, to be counted and logged.
-                self._start(receive(self._intake, kind, data, arrived, f"{self._name}:{run_id[:8]}"))
-            except StoreUnavailable as error:
-                if _WRONG_TYPE not in str(error):
-                    raise redis.ConnectionError(str(error)) from error  # all of it again over the next connection
         if remembered:
             log.warning("redis_restarted", messages=len(said), why="what it may have lost of them was recorded again")
-        self._run_id = run_id
 
     def _record(self, kind: SignalKind, data: bytes) -> SignalRecord | None:
         """Record a message, waiting while Redis is away; it arrived when it was heard, however long that takes."""

@@ -138,6 +138,14 @@ class RecoveryRig:
         assert record is not None
         return record
 
+    def heard(self, raw: bytes) -> SignalRecord:
+        """Record a surebet as it arrives now."""
+        engine = self.worker()
+        intake = Intake(engine.store, engine.telemetry, self.policy)
+        record = receive(intake, SignalKind.SUREBET, raw, engine.store.now(), "bridge-1")
+        assert record is not None
+        return record
+
     def accepted(self, signal_id: str = "signal-1", **message: Any) -> None:
         self.received(signal_id, **message)
         step = validate(self.worker(), signal_id, MARKET)

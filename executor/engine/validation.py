@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import structlog
 
-from executor.domain.order import MAX_LEGS, UNPLACED, Order, customer_ref, order_ids
+from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, Order, customer_ref, order_ids
 from executor.domain.risk import Facts, Reason, Verdict, decide, is_true
-from executor.domain.signal import Leg, SignalKind, parse_signal
+from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
 from executor.engine.breaker import is_reset, with_rejection
 from executor.engine.context import TRIES, Engine, Policy, Step, finish, repeated, step, unknown_signal
 from executor.errors import Contended, InvalidSignal
@@ -56,6 +56,8 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
     ids = order_ids(record.signal_id, len(signal.legs))
     if any(one in view.orders and view.orders[one].status not in UNPLACED for one in ids):
         return Verdict(Reason.DUPLICATE_SIGNAL, "Orders of a signal with this id exist already"), ()
+    if signal.kind is SignalKind.SUREBET and _has_twin(policy, view, record, signal):
+        return Verdict(Reason.DUPLICATE_SIGNAL, "This surebet has orders already, under an arrival that Redis lost"), ()
 
     def reserve(leg: Leg, number: int) -> Order:
         return Order(
@@ -87,6 +89,22 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
         orders=[order for order in view.orders.values() if order.counts],
     )
     return decide(signal, facts, policy.rules, reserve)
+
+
+def _has_twin(policy: Policy, view: MarketView, record: SignalRecord, signal: Signal) -> bool:
+    """Tell whether a surebet has orders under the id of another arrival, or adopted ones just like its own.
+
+    Its content keeps it from being recorded twice; a Redis that lost a second has lost that too, while the first one's
+    call was under way.
+    """
+    near_ms = policy.max_age_s * 1000
+    legs = {(leg.selection_id, leg.side, leg.price, leg.size) for leg in signal.legs}
+    return any(
+        order.signal_id.startswith(f"{signal.signal_id}-")
+        or (order.strategy == ADOPTED and (order.selection_id, order.side, order.price, order.size) in legs)
+        for order in view.orders.values()
+        if order.signal_id != record.signal_id and abs(order.received_at - record.received_at) < near_ms
+    )
 
 
 def _change(

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from engine_rig import MARKET
+from factories import SUREBET
 from recovery_rig import RecoveryRig, statuses
 
 from executor import keys
+from executor.engine.placement import place
 from executor.engine.reconciliation import poll
 from executor.engine.validation import validate
 from executor.errors import NotSent, OutcomeUnknown, Refused
@@ -38,7 +41,7 @@ def test_a_step_that_has_read_before_a_restart_does_not_submit_after_it(rig: Rec
 
 def test_a_step_that_has_read_before_a_restart_does_not_reserve_after_it(rig: RecoveryRig) -> None:
     rig.received()
-    step = validate(rig.interrupted_worker(rig.restart), "signal-1", "1.200000000")
+    step = validate(rig.interrupted_worker(rig.restart), "signal-1", MARKET)
     assert (step.reason, rig.exposure()) == ("NOT_RECONCILED", {})
 
 
@@ -85,7 +88,7 @@ def test_an_order_that_was_lost_with_its_signal_is_adopted_and_its_signal_refuse
     assert [(order.strategy, str(order.status)) for order in adopted] == [("adopted", "PENDING")]
     assert rig.exposure() == {"123456": 10}
     rig.received()  # said again by its sender
-    step = validate(rig.worker(), "signal-1", "1.200000000")
+    step = validate(rig.worker(), "signal-1", MARKET)
     assert step.reason == "DUPLICATE_SIGNAL"
     assert (rig.orders(), rig.calls()) == (adopted, 1)
 
@@ -106,13 +109,49 @@ def test_a_signal_recorded_again_while_its_call_was_under_way_leaves_nothing_res
     rig.exchange.script = [lose_and_fail]
     rig.place()
     rig.poll()
-    validate(rig.worker(), "signal-1", "1.200000000")
+    validate(rig.worker(), "signal-1", MARKET)
     unknown = isinstance(outcome, OutcomeUnknown)
     assert statuses(rig.orders()) == (["SUBMITTED"] if unknown else ["FAILED"])
     assert rig.exposure() == ({"123456": 10} if unknown else {})
     record = rig.worker().store.signal("signal-1")
     assert record is not None
     assert (record.status, rig.calls()) == ("ACCEPTED" if unknown else "FAILED", 1)
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_a_surebet_whose_record_was_lost_in_its_call_is_not_bet_on_under_another_arrival(
+    rig: RecoveryRig, placed: bool
+) -> None:
+    """The other bridge heard it a moment later and records it in the new Redis: with an id, and orders, of its own."""
+    saved = rig.saved()
+    first = rig.heard(SUREBET.encode())
+    assert validate(rig.worker(), first.signal_id, MARKET).verdict == "ACCEPTED"
+
+    def lose(market_id: str, instructions: Sequence[Instruction]) -> list[LegReport]:
+        rig.cut_power(saved)
+        if placed:
+            return rig.exchange.take(market_id, instructions)
+        raise OutcomeUnknown("no answer")
+
+    rig.exchange.script = [lose]
+    place(rig.worker(), first.signal_id, MARKET)
+    rig.poll()
+    second = rig.heard(SUREBET.encode())
+    assert second.signal_id != first.signal_id
+    assert validate(rig.worker(), second.signal_id, MARKET).reason == "DUPLICATE_SIGNAL"
+    assert rig.calls() == 1
+
+
+def test_a_surebet_that_was_lost_with_its_orders_meets_the_adopted_ones(rig: RecoveryRig) -> None:
+    saved = rig.saved()
+    first = rig.heard(SUREBET.encode())
+    validate(rig.worker(), first.signal_id, MARKET)
+    place(rig.worker(), first.signal_id, MARKET)
+    rig.cut_power(saved)
+    rig.poll()
+    second = rig.heard(SUREBET.encode())
+    assert validate(rig.worker(), second.signal_id, MARKET).reason == "DUPLICATE_SIGNAL"
+    assert rig.calls() == 1
 
 
 def test_an_answer_whose_records_were_lost_meanwhile_is_written_again(rig: RecoveryRig) -> None:

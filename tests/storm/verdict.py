@@ -110,11 +110,17 @@ class Verdict:
             message = one.message
             records = self._records(message.name, surebet=message.is_surebet)
             said = f"{message.name} ({message.sort}, first said {one.first:.2f}, heard {_times(one.heard)})"
-            if len(records) != 1 and one.heard:
+            if len(records) != 1 and one.heard and not self._recorded_again(one, records):
                 yield f"signal {said} has {len(records)} records"
             for record in records:
                 if record["status"] not in expected.get(message.sort, TERMINAL):
                     yield f"signal {said} is {record['status']} {record.get('reason', '')}"
+
+    def _recorded_again(self, one: Published, records: list[Json]) -> bool:
+        """Tell whether a surebet that a killed Redis lost was recorded again with another arrival, executed once."""
+        cut = any(-_LOST_S < at - heard < _LOST_S for at in self._diary.cuts for heard in one.heard)
+        executed = sum(record["status"] in {"COMPLETED", "FAILED"} for record in records)
+        return one.message.is_surebet and cut and len(records) == 2 and executed <= 1
 
     # --- promise 3 ---------------------------------------------------------------------------------------------------
 

@@ -79,6 +79,19 @@ down: ## Stop the containers; the data stay
 logs: ## Follow the containers' logs
 	$(COMPOSE) logs --follow --tail 100
 
+# pip-audit in an environment of its own: it is no part of what it judges. Needs pypi.org; `--strict` fails on a package
+# that the service does not know, which is what a mirror without the service says of all of them.
+.PHONY: audit
+audit: ## Look the pinned versions up in the list of known vulnerabilities
+	@test -x .venv/audit/bin/pip-audit || { $(PYTHON) -m venv .venv/audit && \
+		.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
+	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off
+
+.PHONY: licences
+licences: $(STAMP) ## Write docs/licences.md anew, after a change of constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres]'
+	$(BIN)/python .ci/licences
+
 .PHONY: clean
 clean: ## Remove what make and the tools made; never data
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -102,8 +102,10 @@ def test_a_person_controls(guarded: GuardedStack) -> None:
         client.delete(keys.FAILED_ORDERS)
         assert client.hgetall(keys.LIMITS)
         client.keys("signal:malformed-*")
-    _run(guarded, "worker", "check")
     guarded.trade("acl-resumed")
+    (guarded.folder / "signal.json").write_text(json.dumps(signal("acl-sent")))
+    _run(guarded, "worker", "send", "signal.json")
+    guarded.wait(lambda: guarded.status_of("acl-sent") == "COMPLETED")
     assert not _denials(guarded)
 
 

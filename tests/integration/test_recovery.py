@@ -93,6 +93,23 @@ def test_an_order_that_was_lost_with_its_signal_is_adopted_and_its_signal_refuse
     assert (rig.orders(), rig.calls()) == (adopted, 1)
 
 
+def test_a_signal_refused_again_while_its_call_was_under_way_leaves_nothing_reserved(rig: RecoveryRig) -> None:
+    """As below, and the new record was decided on before the call ended: nothing would take a reservation back."""
+    saved = rig.saved()
+    rig.accepted()
+
+    def lose_and_fail(_market_id: str, _instructions: Sequence[Instruction]) -> list[LegReport]:
+        rig.cut_power(saved)
+        rig.received()
+        assert validate(rig.worker(), "signal-1", MARKET).reason == "NOT_RECONCILED"
+        raise NotSent("no connection")
+
+    rig.exchange.script = [lose_and_fail]
+    rig.place()
+    rig.poll()
+    assert (statuses(rig.orders()), rig.exposure()) == (["FAILED"], {})
+
+
 @pytest.mark.parametrize("outcome", [NotSent("no connection"), OutcomeUnknown("no answer"), Refused("INVALID_ODDS")])
 def test_a_signal_recorded_again_while_its_call_was_under_way_leaves_nothing_reserved(
     rig: RecoveryRig, outcome: Exception

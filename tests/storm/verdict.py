@@ -119,7 +119,7 @@ class Verdict:
     def _recorded_again(self, one: Published, records: list[Json]) -> bool:
         """Tell whether a surebet that a killed Redis lost was recorded again with another arrival, executed once."""
         cut = any(-_LOST_S < at - heard < _LOST_S for at in self._diary.cuts for heard in one.heard)
-        executed = sum(record["status"] in {"COMPLETED", "FAILED"} for record in records)
+        executed = sum(record["status"] == "COMPLETED" for record in records)
         return one.message.is_surebet and cut and len(records) == 2 and executed <= 1
 
     # --- promise 3 ---------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def free_port() -> int:
 class PrivateRedis:
     """One server process, its port fixed for its life, so that it can be stopped or killed and started again.
 
-    Use it as a context manager or call `start` and `stop`. With `append_only` its data survive `kill`. `first` is what
+    Use it as a context manager or call `start` and `stop`. With `append_only` its data survive `kill`, but for the last moment. `first` is what
     the new process runs before the server.
     """
 
@@ -145,7 +145,7 @@ class PrivateRedis:
             "daemonize": "no",
             "save": "",  # no snapshots: the append-only file is the one copy
             "appendonly": "yes" if self._append_only else "no",
-            "appendfsync": "everysec",  # a killed server loses nothing, a power cut at most two seconds
+            "appendfsync": "everysec",  # a kill or a power cut may lose two seconds; a restart reconciles first
             "maxmemory-policy": "noeviction",  # an order record must never be evicted
         }
         return [str(program), *(word for name, value in options.items() for word in (f"--{name}", value))]

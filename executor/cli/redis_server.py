@@ -60,8 +60,8 @@ def free_port() -> int:
 class PrivateRedis:
     """One server process, its port fixed for its life, so that it can be stopped or killed and started again.
 
-    Use it as a context manager or call `start` and `stop`. With `append_only` its data survive `kill`, but for the last moment. `first` is what
-    the new process runs before the server.
+    Use it as a context manager or call `start` and `stop`. With `append_only` its data survive `kill`, but for the last
+    moment. `first` is what the new process runs before the server.
     """
 
     def __init__(

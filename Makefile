@@ -79,7 +79,7 @@ down: ## Stop the containers; the data stay
 logs: ## Follow the containers' logs
 	$(COMPOSE) logs --follow --tail 100
 
-# pip-audit in an environment of its own: it is no part of what it judges. Needs pypi.org; `--strict` fails on a package
+# pip-audit in an environment of its own: it is no part of what it judges. Needs the package index's own advisories; `--strict` fails on a package
 # that the service does not know, which is what a mirror without the service says of all of them.
 .PHONY: audit
 audit: ## Look the pinned versions up in the list of known vulnerabilities

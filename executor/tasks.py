@@ -26,7 +26,7 @@ from executor.engine import (
 from executor.engine.context import Engine, unknown_signal
 from executor.errors import Contended, ExecutorError, StoreUnavailable
 from executor.ports import RefusedTask, SignalRecord
-from executor.wiring import desk, engine, failed_tasks, settings
+from executor.wiring import engine, failed_tasks, settings
 
 log = structlog.get_logger(__name__)
 
@@ -122,12 +122,12 @@ def dispatch(record: SignalRecord) -> None:
 
 def _periodic(task: str, work: Callable[[Engine], object]) -> str:
     """Run a periodic task unless another process does; its next tick is its retry."""
-    housekeeping = desk(settings())
-    with housekeeping.single_flight(task) as ours:
+    mine = engine()
+    with mine.desk.single_flight(task) as ours:
         if not ours:
             return "another process is at it"
-        result = work(engine())
-        housekeeping.succeeded(task)
+        result = work(mine)
+        mine.desk.succeeded(task)
         return str(result)
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from factories import LIMITS, make_rules
-from fakes import CountingTelemetry, FrozenClock, MemoryLedger, ScriptedExchange
+from fakes import CountingTelemetry, FrozenClock, MemoryLedger, Script, ScriptedExchange
 from memory_redis import Memory, MemoryDesk, MemoryStore, MemoryWatch
 
 from executor.domain.order import Order, OrderStatus
@@ -17,7 +17,7 @@ from executor.engine.context import Engine, Policy, Step
 from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.validation import validate
-from executor.ports import MarketView, SignalRecord, SignalStatus
+from executor.ports import LegOutcome, MarketView, SignalRecord, SignalStatus
 
 MARKET = "1.200000000"
 _POLICY = Policy(
@@ -140,3 +140,14 @@ class Rig:
     def trades(self) -> list[Mapping[str, str]]:
         """Return the feed's entries about money."""
         return [entry for entry in self.memory.feed.values() if entry["type"] != "signal"]
+
+
+Answer = Script | tuple[LegOutcome, ...]  # what the call comes to, as a step or leg by leg
+
+
+def script(rig: Rig, answer: Answer) -> Script:
+    return rig.exchange.answering(*answer) if isinstance(answer, tuple) else answer
+
+
+def sends(rig: Rig) -> int:
+    return len(rig.exchange.called("place"))

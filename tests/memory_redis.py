@@ -36,6 +36,7 @@ class Memory:
     full_read_at: int | None = None
     limits: dict[str, str] = field(default_factory=dict)
     applied: dict[str, str] = field(default_factory=dict)
+    succeeded: dict[str, int] = field(default_factory=dict)
     pnl: dict[str, str] = field(default_factory=dict)  # UTC day -> net
     settlements: dict[str, dict[str, Decimal]] = field(default_factory=dict)
     settled_at: int | None = None
@@ -359,6 +360,9 @@ class MemoryDesk:
             yield ours
         finally:
             self._m.locks -= {task} if ours else set()
+
+    def succeeded(self, task: str) -> None:
+        self._m.succeeded[task] = self._m.clock.now
 
     def queue_length(self, queue: str) -> int:
         return self._m.queues[queue]

@@ -74,5 +74,8 @@ class Desk(Protocol):
     def single_flight(self, task: str) -> AbstractContextManager[bool]:
         """Hold a task's lock while it runs; yields False when somebody else holds it."""
 
+    def succeeded(self, task: str) -> None:
+        """Remember when a periodic task last did its job."""
+
     def queue_length(self, queue: str) -> int:
         """Return how many messages wait in a queue."""

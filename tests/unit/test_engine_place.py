@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from engine_rig import MARKET, Rig, make_policy
-from fakes import Script
+from engine_rig import MARKET, Answer, Rig, make_policy, script, sends
 
 from executor.domain.order import CancelReason, OrderStatus
 from executor.errors import (
@@ -18,17 +17,6 @@ from executor.errors import (
 from executor.ports import LegOutcome, SignalStatus
 
 S = OrderStatus
-
-
-Answer = Script | tuple[LegOutcome, ...]  # what the call comes to, as a step or leg by leg
-
-
-def script(rig: Rig, answer: Answer) -> Script:
-    return rig.exchange.answering(*answer) if isinstance(answer, tuple) else answer
-
-
-def sends(rig: Rig) -> int:
-    return len(rig.exchange.called("place"))
 
 
 # --- every outcome ----------------------------------------------------------------------------------------------------

@@ -6,8 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine_rig import MARKET, Rig, make_policy
-from fakes import Script
+from engine_rig import MARKET, Answer, Rig, make_policy, script, sends
 
 from executor.domain.order import Order, OrderStatus
 from executor.engine.placement import place
@@ -21,17 +20,6 @@ from executor.errors import (
 from executor.ports import Instruction, LegOutcome, LegReport, SignalStatus
 
 S = OrderStatus
-
-
-Answer = Script | tuple[LegOutcome, ...]  # what the call comes to, as a step or leg by leg
-
-
-def script(rig: Rig, answer: Answer) -> Script:
-    return rig.exchange.answering(*answer) if isinstance(answer, tuple) else answer
-
-
-def sends(rig: Rig) -> int:
-    return len(rig.exchange.called("place"))
 
 
 # --- only the winner sends --------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from factories import LIMITS, make_rules
+import pytest
+from factories import LIMITS, NOW, make_rules
 from fakes import CountingTelemetry, FrozenClock, MemoryLedger, Script, ScriptedExchange
 from memory_redis import Memory, MemoryDesk, MemoryStore, MemoryWatch
 
@@ -17,7 +18,8 @@ from executor.engine.context import Engine, Policy, Step
 from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.validation import validate
-from executor.ports import LegOutcome, MarketView, SignalRecord, SignalStatus
+from executor.errors import OutcomeUnknown
+from executor.ports import ClearedBet, ClearedKind, LegOutcome, MarketView, SignalRecord, SignalStatus
 
 MARKET = "1.200000000"
 _POLICY = Policy(
@@ -151,3 +153,40 @@ def script(rig: Rig, answer: Answer) -> Script:
 
 def sends(rig: Rig) -> int:
     return len(rig.exchange.called("place"))
+
+
+def make_cleared(order: Order, kind: ClearedKind, **overrides: Any) -> ClearedBet:
+    """Return a bet of this order in the cleared lists."""
+    row = ClearedBet(
+        kind=kind,
+        bet_id=order.bet_id or "bet1",
+        order_id=order.order_id,
+        market_id=order.market_id,
+        selection_id=order.selection_id,
+        side=order.side,
+        price_requested=order.price,
+        price_matched=order.price,
+        size_settled=order.size if kind in {ClearedKind.SETTLED, ClearedKind.VOIDED} else Decimal(0),
+        size_cancelled=Decimal(0) if kind in {ClearedKind.SETTLED, ClearedKind.VOIDED} else order.size,
+        profit=Decimal(0),
+        settled_at=NOW,
+        placed_at=NOW,
+    )
+    return replace(row, **overrides)
+
+
+def unanswered(rig: Rig, signal_id: str = "signal-1", **message: Any) -> Order:
+    """Send a signal whose call gets no answer; nothing is at the exchange."""
+    rig.accepted(signal_id, **message)
+    rig.exchange.script = [OutcomeUnknown("cut off")]
+    rig.place(signal_id)
+    return rig.order(signal_id)
+
+
+def killed(rig: Rig) -> Order:
+    """Send a signal whose worker is killed in mid-call: no end of the call is recorded."""
+    rig.accepted()
+    rig.exchange.script = [SystemExit()]
+    with pytest.raises(SystemExit):
+        rig.place()
+    return rig.order()

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine_rig import MARKET, Rig, make_policy
+from engine_rig import MARKET, Rig, killed, make_cleared, make_policy, unanswered
 from factories import NOW, make_bet, make_order
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,47 +14,10 @@ from hypothesis import strategies as st
 from executor.domain.money import Side
 from executor.domain.order import ADOPTED, BetState, Order, OrderStatus
 from executor.engine.reconciliation import is_ripe, poll
-from executor.errors import Contended, OutcomeUnknown
+from executor.errors import Contended
 from executor.ports import ClearedBet, ClearedKind, Instruction, LegReport, SignalStatus
 
 S = OrderStatus
-
-
-def make_cleared(order: Order, kind: ClearedKind, **overrides: Any) -> ClearedBet:
-    """Return a bet of this order in the cleared lists."""
-    row = ClearedBet(
-        kind=kind,
-        bet_id=order.bet_id or "bet1",
-        order_id=order.order_id,
-        market_id=order.market_id,
-        selection_id=order.selection_id,
-        side=order.side,
-        price_requested=order.price,
-        price_matched=order.price,
-        size_settled=order.size if kind in {ClearedKind.SETTLED, ClearedKind.VOIDED} else Decimal(0),
-        size_cancelled=Decimal(0) if kind in {ClearedKind.SETTLED, ClearedKind.VOIDED} else order.size,
-        profit=Decimal(0),
-        settled_at=NOW,
-        placed_at=NOW,
-    )
-    return replace(row, **overrides)
-
-
-def unanswered(rig: Rig, signal_id: str = "signal-1", **message: Any) -> Order:
-    """Send a signal whose call gets no answer; nothing is at the exchange."""
-    rig.accepted(signal_id, **message)
-    rig.exchange.script = [OutcomeUnknown("cut off")]
-    rig.place(signal_id)
-    return rig.order(signal_id)
-
-
-def killed(rig: Rig) -> Order:
-    """Send a signal whose worker is killed in mid-call: no end of the call is recorded."""
-    rig.accepted()
-    rig.exchange.script = [SystemExit()]
-    with pytest.raises(SystemExit):
-        rig.place()
-    return rig.order()
 
 
 def take(rig: Rig, order: Order) -> LegReport:

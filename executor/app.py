@@ -15,7 +15,7 @@ import structlog
 from celery import Celery, signals
 
 from executor import broker, exporter, wiring
-from executor.engine import reconciliation
+from executor.engine import reconciliation, upkeep
 from executor.errors import ExecutorError, StoreUnavailable
 from executor.logs import configure_logging
 
@@ -83,11 +83,12 @@ def _check(**_: object) -> None:
 
 
 def _start_up() -> None:
-    """Log in and poll once before the first message is taken: what waited meanwhile is to meet reconciled orders."""
+    """Apply the limits, log in, poll: what waited meanwhile is to meet reconciled orders."""
     for problem, advice in wiring.certificate_concerns(wiring.settings()):
         log.warning("certificate_needs_care", problem=problem, hint=advice)
     try:
         engine = wiring.engine()
+        upkeep.apply_limits(engine, missing_only=False)
         engine.exchange.prepare()
         with engine.desk.single_flight("poll_orders") as ours:
             if ours:

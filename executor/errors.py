@@ -56,6 +56,10 @@ class StoreUnavailable(ExecutorError):
     """Redis cannot be read or written: stop, place nothing."""
 
 
+class RecordUnreadable(StoreUnavailable):
+    """A record in Redis is none: nothing is decided where it counts; the rest goes on."""
+
+
 class Contended(ExecutorError):
     """Others kept changing what was read: try again, a bounded number of times."""
 

@@ -121,6 +121,11 @@ def login_ban(identity: str) -> str:
     return f"executor:login_ban:{identity}"
 
 
+def order_reads(identity: str) -> str:
+    """Name the zset token -> ms when it lapses: who reads orders at the exchange now; TTL."""
+    return f"executor:reads:{identity}"
+
+
 def task_lock(task: str) -> str:
     """Name the single-flight lock of a periodic task."""
     return f"executor:lock:{task}"

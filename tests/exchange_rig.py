@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, Self
 import pytest
 from sandbox_client import RunningSandbox
 
-from executor.adapters.betfair import BetfairExchange
+from executor.adapters.betfair import MAX_READS, BetfairExchange
 from executor.adapters.betfair_session import LoginBan, TokenStore
 from executor.domain.money import Side
 from executor.errors import ExecutorError
@@ -64,6 +64,7 @@ class MemoryTokenStore:
 
     def __init__(self, token: str | None = None) -> None:
         self._lock = threading.Lock()
+        self._reads = threading.BoundedSemaphore(MAX_READS)
         self._held = (token, self.now()) if token else None
         self._ban: LoginBan | None = None
 
@@ -88,6 +89,16 @@ class MemoryTokenStore:
         finally:
             if mine:
                 self._lock.release()
+
+    @contextlib.contextmanager
+    def read_slot(self, limit: int, timeout_s: float) -> Iterator[bool]:
+        assert limit == MAX_READS
+        mine = self._reads.acquire(timeout=timeout_s)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._reads.release()
 
     def now(self) -> int:
         return time.time_ns() // 1_000_000

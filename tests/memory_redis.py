@@ -20,7 +20,7 @@ from executor.domain.money import ZERO
 from executor.domain.order import ACTIVE, Order
 from executor.domain.risk import LIMIT_FIELDS, is_true
 from executor.domain.times import day, hour, iso
-from executor.errors import StoreUnavailable
+from executor.errors import RecordUnreadable, StoreUnavailable
 from executor.ports import TERMINAL, Alert, Change, Funds, Gate, MarketView, Recorded, SignalRecord, Vitals
 
 
@@ -62,6 +62,7 @@ class Memory:
     queues: Counter[str] = field(default_factory=Counter)
     messages: list[dict[str, str]] = field(default_factory=list)
     away: set[str] = field(default_factory=set)
+    unreadable: str = ""  # a market one of whose records is none
 
     def reach(self, method: str) -> None:
         if method in self.away or "*" in self.away:
@@ -122,6 +123,8 @@ class MemoryStore:
     def view(self, market_id: str, *, signal_ids: Sequence[str] = (), order_ids: Sequence[str] = ()) -> MarketView:
         m = self._m
         m.reach("view")
+        if market_id == m.unreadable:
+            raise RecordUnreadable("an order's record in Redis is not readable")
         today = day(m.clock.now)
         signals = {one: m.signals[one] for one in signal_ids if one in m.signals}
         failures, lower = m.failed_since(self._window_s)
@@ -279,17 +282,18 @@ class MemoryDesk:
         self._m.reconciled_until = self._m.clock.now + ttl_s * 1000
         return True
 
-    def apply_limits(self, limits: Mapping[str, Decimal]) -> dict[str, tuple[str | None, str]]:
+    def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:
         self._m.reach("apply_limits")
         held = self._m.limits
         wanted = {name: f"{limits[attribute]:f}" for name, attribute in LIMIT_FIELDS.items()}
         changed = {
             name: (held.get(name), value)
             for name, value in wanted.items()
-            if self._m.applied.get(name) != value or name not in held
+            if name not in held or (not missing_only and self._m.applied.get(name) != value)
         }
-        held.update({name: new for name, (_, new) in changed.items()})
-        self._m.applied = wanted if changed else self._m.applied
+        news = {name: new for name, (_, new) in changed.items()}
+        held.update(news)
+        self._m.applied = {**self._m.applied, **news}
         return {name: values for name, values in changed.items() if values[0] != values[1]}
 
     def full_read_due(self, every_s: int, mark: str) -> bool:

@@ -5,7 +5,6 @@ reads and cancels, once. Every call is limited to bets of our customerStrategyRe
 list is never returned as a complete one. Units: money as Decimal in the account's currency, times in milliseconds.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,8 +38,7 @@ MAX_CATALOGUE: Final = 100  # Betfair: Market Data Request Limits, weight 1 each
 MAX_MARKETS: Final = 100  # markets per call; no limit is documented, this keeps calls small
 PAGE: Final = 1000  # Betfair: the largest page
 MAX_PAGES: Final = 50  # 50,000 bets: more is a runaway, and the read fails instead of going on for ever
-# Betfair allows an account 3 order reads at a time; two leave room for a second process to read one.
-MAX_READS: Final = 2
+MAX_READS: Final = 3  # Betfair: order reads of an account under way at a time, TOO_MANY_REQUESTS above
 _ORDER_READS: Final = frozenset({"listCurrentOrders", "listClearedOrders"})
 
 T = TypeVar("T")
@@ -65,7 +63,7 @@ class BetfairExchange:
         self._rpc = Rpc(settings, self._transport, telemetry)
         self._strategy_ref = settings.strategy_ref
         self._timeout_s = settings.api_timeout_seconds
-        self._reads = threading.BoundedSemaphore(MAX_READS)
+        self._tokens = tokens
 
     def prepare(self) -> None:
         """Log in and open this thread's connection, where that is not done."""
@@ -234,12 +232,10 @@ class BetfairExchange:
     ) -> T:
         if method not in _ORDER_READS:
             return self._rpc.call((api, method), params, token, parse)
-        if not self._reads.acquire(timeout=self._timeout_s):
-            raise NotSent(f"{method}: {MAX_READS} order reads are under way and do not end")
-        try:
+        with _store_needed(), self._tokens.read_slot(MAX_READS, self._timeout_s) as mine:
+            if not mine:
+                raise NotSent(f"{method}: {MAX_READS} order reads are under way and do not end")
             return self._rpc.call((api, method), params, token, parse)
-        finally:
-            self._reads.release()
 
     # --- the session -------------------------------------------------------------------------------------------------
 
@@ -263,11 +259,11 @@ class BetfairExchange:
 
 @contextmanager
 def _store_needed() -> Iterator[None]:
-    """Say in the exchange's words that the token could not be fetched: nothing was sent."""
+    """Say in the exchange's words that Redis did not give what a call needs first: nothing was sent."""
     try:
         yield
     except StoreUnavailable as error:
-        raise NotSent(f"no session token: {error}") from error
+        raise NotSent(f"no session: {error}") from error
 
 
 def _place_instruction(instruction: Instruction) -> dict[str, object]:

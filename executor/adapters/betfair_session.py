@@ -41,7 +41,7 @@ class LoginBan:
 
 
 class TokenStore(Protocol):
-    """Where all processes of one identity share the token. Every method may raise StoreUnavailable."""
+    """What all processes of one identity share: the token, logins, reads. Every method may raise StoreUnavailable."""
 
     def get(self) -> tuple[str, int] | None:
         """Return the token and when it was created."""
@@ -57,6 +57,9 @@ class TokenStore(Protocol):
 
     def login_lock(self, timeout_s: float) -> AbstractContextManager[bool]:
         """Wait for the right to log in, at most this long; False: somebody else still has it."""
+
+    def read_slot(self, limit: int, timeout_s: float) -> AbstractContextManager[bool]:
+        """Wait to be one of at most `limit` who read orders at a time; False: `timeout_s` was not enough."""
 
     def now(self) -> int:
         """Return the time that all processes share."""

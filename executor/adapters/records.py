@@ -14,7 +14,7 @@ from executor.domain.exposure import Position, SideTotal
 from executor.domain.money import Side, parse_number
 from executor.domain.order import Order, OrderStatus, Trade, TradeKind
 from executor.domain.times import iso
-from executor.errors import StoreUnavailable
+from executor.errors import RecordUnreadable
 from executor.ports import SignalRecord, SignalStatus
 
 SIGNAL: Final = "signal"  # type of the feed's entries that say how a signal ended
@@ -51,7 +51,7 @@ def _load(what: str, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         loaded = None
     if not isinstance(loaded, dict):
-        raise StoreUnavailable(f"{what} in Redis is not readable: {text[:80]!r}")
+        raise RecordUnreadable(f"{what} in Redis is not readable: {text[:80]!r}")
     return loaded
 
 
@@ -96,14 +96,14 @@ def _build(kind: type, known: Mapping[str, Field[Any]], what: str, text: str) ->
     try:
         return kind(**{name: _read(known[name], value) for name, value in values.items() if name in known})
     except (ValueError, TypeError, InvalidOperation) as error:
-        raise StoreUnavailable(f"{what} in Redis is not readable: {error}") from None
+        raise RecordUnreadable(f"{what} in Redis is not readable: {error}") from None
 
 
 def decode_order(text: str) -> Order:
     """Read an order's record.
 
     Raises:
-        StoreUnavailable: it is not one; nothing is decided on a record that cannot be read.
+        RecordUnreadable: it is not one; nothing is decided on a record that cannot be read.
     """
     order: Order = _build(Order, _ORDER, "an order's record", text)
     return order
@@ -113,7 +113,7 @@ def decode_signal(text: str) -> SignalRecord:
     """Read a signal's record.
 
     Raises:
-        StoreUnavailable: it is not one.
+        RecordUnreadable: it is not one.
     """
     record: SignalRecord = _build(SignalRecord, _SIGNAL, "a signal's record", text)
     return record

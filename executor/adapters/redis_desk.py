@@ -94,19 +94,20 @@ class RedisDesk(RedisAccounts):
         pipe.execute()
 
     @guarded
-    def apply_limits(self, limits: Mapping[str, Decimal]) -> dict[str, tuple[str | None, str]]:
+    def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:
         """Write limits that differ from the settings last applied, and missing ones; returns field -> (old, new)."""
         wanted = {field: f"{limits[attribute]:f}" for field, attribute in LIMIT_FIELDS.items()}
         applied, held = cast("list[dict[str, str]]", self._hashes(keys.LIMITS_APPLIED, keys.LIMITS))
         changed = {
             field: (held.get(field), value)
             for field, value in wanted.items()
-            if applied.get(field) != value or field not in held
+            if field not in held or (not missing_only and applied.get(field) != value)
         }
         if changed:
             pipe = self._redis.pipeline(transaction=True)
-            pipe.hset(keys.LIMITS, mapping=hash_of({field: new for field, (_, new) in changed.items()}))
-            pipe.hset(keys.LIMITS_APPLIED, mapping=hash_of(wanted))
+            mapping = hash_of({field: new for field, (_, new) in changed.items()})
+            pipe.hset(keys.LIMITS, mapping=mapping)
+            pipe.hset(keys.LIMITS_APPLIED, mapping=mapping)
             pipe.execute()
         return {field: values for field, values in changed.items() if values[0] != values[1]}
 

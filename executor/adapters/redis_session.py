@@ -1,11 +1,13 @@
 """The exchange session in Redis: one token, one login at a time, one ban, for all processes of an identity.
 
-Owns the keys `session`, `login_lock` and `login_ban` of `executor.keys`. Invariant: a token is deleted only by who
-names it, so a renewed one survives those who still mourn the old one. Times in milliseconds of Redis TIME.
+Owns the keys `session`, `login_lock`, `login_ban` and `order_reads` of `executor.keys`. Invariant: a token is deleted
+only by who names it, so a renewed one survives those who still mourn the old one. Times in milliseconds of Redis TIME.
 """
 
 import contextlib
 import json
+import secrets
+import time
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
@@ -25,6 +27,18 @@ if read and type(held) == 'table' and held['token'] == ARGV[1] then return redis
 return 0
 """
 
+# KEYS: readers. ARGV: who, limit, ms after which the place of one who was killed is free again.
+_READ: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+_READ_WAIT_S: Final = 0.02
+
 T = TypeVar("T")
 
 
@@ -36,6 +50,7 @@ class RedisTokenStore:
         self._session = keys.session(identity)
         self._lock = keys.login_lock(identity)
         self._ban = keys.login_ban(identity)
+        self._reads = keys.order_reads(identity)
 
     def get(self) -> tuple[str, int] | None:
         """Return the token and when it was created; a value that is none counts as no token."""
@@ -72,6 +87,23 @@ class RedisTokenStore:
                 # Lost to its TTL, or Redis gone: it ends by itself.
                 with contextlib.suppress(LockError, RedisError):
                     lock.release()
+
+    @contextlib.contextmanager
+    def read_slot(self, limit: int, timeout_s: float) -> Iterator[bool]:
+        """Wait to be one of at most `limit` who read orders at a time; False: `timeout_s` was not enough."""
+        who = secrets.token_hex(8)
+        lapse_ms = str(round(2 * timeout_s * 1000))  # longer than a read may take
+        give_up = time.monotonic() + timeout_s
+        while not (mine := bool(_asked(lambda: self._client.eval(_READ, 1, self._reads, who, str(limit), lapse_ms)))):
+            if time.monotonic() >= give_up:
+                break
+            time.sleep(_READ_WAIT_S)
+        try:
+            yield mine
+        finally:
+            if mine:
+                with contextlib.suppress(RedisError):  # it lapses by itself
+                    self._client.zrem(self._reads, who)
 
     def now(self) -> int:
         """Return Redis TIME."""

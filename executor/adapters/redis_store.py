@@ -9,9 +9,9 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import structlog
 from redis import Redis
@@ -22,10 +22,12 @@ from executor.adapters.records import decode_order, decode_signal, encode, signa
 from executor.adapters.redis_client import guarded, script
 from executor.domain.order import Order
 from executor.domain.times import hour
-from executor.errors import StoreUnavailable
+from executor.errors import RecordUnreadable
 from executor.ports import TERMINAL, Change, MarketView, Recorded, SignalRecord
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 def _count(text: str | None) -> int:
@@ -161,11 +163,12 @@ class RedisStore:
     def orders(self, order_ids: Iterable[str]) -> list[Order]:
         """Return these orders' records, those that exist."""
         wanted = [keys.order(order_id) for order_id in order_ids]
-        found: list[Order] = []
+        found: list[Order | None] = []
         for at in range(0, len(wanted), 500):  # keeps one reply, and Redis's pause for it, small
-            texts = cast("list[str | None]", self._redis.mget(wanted[at : at + 500]))
-            found += [decode_order(text) for text in texts if text is not None]
-        return found
+            some = wanted[at : at + 500]
+            texts = cast("list[str | None]", self._redis.mget(some))
+            found += [_readable(key, text, decode_order) for key, text in zip(some, texts, strict=True)]
+        return [order for order in found if order is not None]
 
     def _of(self, index: str) -> list[Order]:
         return self.orders(cast("list[str]", self._redis.zrange(index, 0, -1)))
@@ -189,17 +192,19 @@ class RedisStore:
     def open_signals(self, moved_before: int, limit: int) -> list[SignalRecord]:
         """Return signals without a terminal state that nothing moved since `moved_before`, oldest first."""
         ids = cast("list[str]", self._redis.zrangebyscore(keys.SIGNALS_OPEN, "-inf", moved_before, start=0, num=limit))
-        texts = cast("list[str | None]", self._redis.mget([keys.signal(one) for one in ids])) if ids else []
+        names = [keys.signal(one) for one in ids]
+        texts = cast("list[str | None]", self._redis.mget(names)) if ids else []
         for signal_id, text in zip(ids, texts, strict=True):
             if text is None:  # its record is gone (a person's DEL): nothing is left to close
                 self._redis.zrem(keys.SIGNALS_OPEN, signal_id)
-        return [record for record in map(_readable, texts) if record is not None]
+        found = [_readable(key, text, decode_signal) for key, text in zip(names, texts, strict=True)]
+        return [record for record in found if record is not None]
 
 
-def _readable(text: str | None) -> SignalRecord | None:
-    """Read a signal's record; one that cannot be read must not keep the others from being swept."""
+def _readable(key: str, text: str | None, decode: Callable[[str], T]) -> T | None:
+    """Read a record; one that cannot be read must not hold up the others. `view` is strict: it fences its market."""
     try:
-        return None if text is None else decode_signal(text)
-    except StoreUnavailable as error:
-        log.error("signal_not_readable", error=str(error), hint="delete its key, or repair it")  # noqa: TRY400
+        return None if text is None else decode(text)
+    except RecordUnreadable as error:
+        log.error("record_not_readable", key=key, error=str(error), hint="delete its key, or repair it")  # noqa: TRY400
         return None

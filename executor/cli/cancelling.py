@@ -111,7 +111,7 @@ def _act(engine: Engine, left: Left, reason: CancelReason) -> None:
     for market_id in _markets(left.pending):
         own = [order for order in left.pending if order.market_id == market_id]
         if not _attempt(f"market {market_id}", partial(cancel_orders, engine, own, reason)):
-            # A record of the market that cannot be read: the bets must not stay for that.
+            # Something is wrong with Redis: the bets must not stay for that.
             _cancel_bets(engine, market_id, [order.bet_id for order in own])
     unclear = [*left.submitted, *left.behind]
     for at in range(0, len(unclear), LOOKUP):

@@ -14,7 +14,7 @@ from executor.domain.money import ZERO
 from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, BetState, CancelReason, Order, OrderStatus, Trade
 from executor.domain.order import order_ids as leg_ids
 from executor.engine.context import TRIES, Engine, Policy, finish
-from executor.errors import Contended
+from executor.errors import Contended, RecordUnreadable
 from executor.ports import Change, ClearedBet, ClearedKind, MarketView, SignalRecord, SignalStatus
 
 log = structlog.get_logger(__name__)
@@ -48,6 +48,8 @@ def rewrite(
 ) -> list[Order]:
     """Change orders of one market by what is now known of them; returns those that changed, as they are now.
 
+    None do while a record that counts there cannot be read.
+
     `fresh` holds the record to start from for orders that have none.
 
     Raises:
@@ -57,7 +59,11 @@ def rewrite(
     legs = [leg for signal_id in known for leg in leg_ids(signal_id, MAX_LEGS)]
     wanted = sorted({*order_ids, *legs})  # a signal is concluded from all its legs
     for attempt in range(TRIES):
-        view = engine.store.view(market_id, signal_ids=known, order_ids=wanted)
+        try:
+            view = engine.store.view(market_id, signal_ids=known, order_ids=wanted)
+        except RecordUnreadable as error:  # its market stands still, the others do not
+            log.error("market_left_alone", market_id=market_id, error=str(error))  # noqa: TRY400 - says it all
+            return []
         changed: list[Order] = []
         trades: list[Trade] = []
         for order_id in order_ids:

@@ -59,6 +59,7 @@ class _Claim:
     orders: tuple[Order, ...]
     submitted_at: int  # Redis time of the commit
     since: float  # monotonic seconds just before the submit step
+    marked: float  # and just after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def _mark(
         transactions_max=engine.policy.max_transactions_per_hour,
     )
     committed_at = engine.store.commit(view, change)
-    return _Claim(record, sent, committed_at, since) if committed_at else None
+    return _Claim(record, sent, committed_at, since, engine.clock.monotonic()) if committed_at else None
 
 
 def _release(
@@ -204,12 +205,13 @@ def _failed(claim: _Claim, outcome: LegOutcome, code: str, error: Exception) -> 
 def _send(engine: Engine, claim: _Claim) -> _Answer:
     orders = claim.orders
     instructions = [Instruction(o.order_id, o.selection_id, o.side, o.price, o.size) for o in orders]
-    elapsed = engine.clock.monotonic() - claim.since
+    now = engine.clock.monotonic()
+    elapsed = now - claim.since
     if elapsed > _FROZEN_S:
         log.error("not_sent_after_pause", signal_id=claim.record.signal_id, elapsed_ms=round(elapsed * 1000))
         paused = f"this process stood still for {elapsed:.1f} s before sending"
         return replace(_not_sent(claim, "PROCESS_PAUSED", paused, 0.0), failure="")
-    engine.telemetry.execution_latency((claim.submitted_at - orders[0].received_at) / 1000 + elapsed)
+    engine.telemetry.execution_latency((claim.submitted_at - orders[0].received_at) / 1000 + now - claim.marked)
     try:
         reports = engine.exchange.place(claim.record.market_id, instructions, orders[0].customer_ref)
     except Throttled as error:

@@ -15,6 +15,7 @@ from executor.domain.order import BetState, Order, OrderStatus, merge, move
 from executor.engine.context import Engine
 from executor.engine.evidence import Rewritten, adopt, cleared_state, reference, rewrite
 from executor.engine.settlement import rebuild_pnl
+from executor.engine.upkeep import apply_limits
 from executor.errors import IdentityMismatch
 from executor.ports import ClearedBet, ClearedKind
 
@@ -52,8 +53,7 @@ def poll(engine: Engine) -> PollReport:
     owner = engine.desk.claim_identity()
     if owner != engine.policy.identity:
         raise IdentityMismatch(f"this Redis db belongs to {owner!r}, not to {engine.policy.identity!r}")
-    for field, (old, new) in engine.desk.apply_limits(engine.policy.limits).items():
-        log.warning("limit_changed", limit=field, old=old, new=new, why="the setting differs from the one applied last")
+    apply_limits(engine, missing_only=True)
     mark = engine.desk.data_mark()  # before anything is read
     active = engine.store.active_orders()
     now = engine.store.now()

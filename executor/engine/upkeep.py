@@ -1,6 +1,6 @@
-"""What beat does beside orders: the account's money and the session.
+"""What is kept up beside orders: the limits, the account's money and the session.
 
-Each function is one tick; its next tick is its retry.
+Each function that beat calls is one tick; its next tick is its retry.
 """
 
 from collections.abc import Sequence
@@ -36,6 +36,13 @@ def _unexplained(held: Decimal, orders: Sequence[Order]) -> Decimal:
     if held > most + _ROUNDING:
         return held - most
     return held - least if held < least - _ROUNDING else ZERO
+
+
+def apply_limits(engine: Engine, *, missing_only: bool) -> None:
+    """Write the settings' limits: those that differ from what was applied last (at a worker's start), or were lost."""
+    for field, (old, new) in engine.desk.apply_limits(engine.policy.limits, missing_only=missing_only).items():
+        why = "it was missing" if old is None else "the setting differs from the one applied last"
+        log.warning("limit_changed", limit=field, old=old, new=new, why=why)
 
 
 def keep_alive(engine: Engine) -> bool:

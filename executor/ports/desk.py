@@ -29,7 +29,7 @@ class Desk(Protocol):
     def confirm_reconciled(self, ttl_s: int, mark: str) -> bool:
         """Say that a complete poll has just ended, unless the data are not those that `mark` named at its start."""
 
-    def apply_limits(self, limits: Mapping[str, Decimal]) -> dict[str, tuple[str | None, str]]:
+    def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:
         """Write limits that differ from the settings last applied, and missing ones; returns field -> (old, new)."""
 
     def full_read_due(self, every_s: int, mark: str) -> bool:

@@ -153,7 +153,7 @@ def test_row_that_cannot_be_read_fails_the_read(
     assert named in str(error)
 
 
-def test_no_more_than_two_order_reads_at_a_time(server: ScriptedServer, exchange: BetfairExchange) -> None:
+def test_no_more_than_three_order_reads_at_a_time(server: ScriptedServer, exchange: BetfairExchange) -> None:
     busy, most, guard = 0, 0, threading.Lock()
 
     def script(request: Request) -> Answer:
@@ -172,7 +172,7 @@ def test_no_more_than_two_order_reads_at_a_time(server: ScriptedServer, exchange
 
     server.script = script
     run_together(*[read] * 6)
-    assert most == 2
+    assert most == 3
 
 
 # --- whatever comes --------------------------------------------------------------------------------------------------

@@ -62,31 +62,41 @@ def test_a_kill_switch_that_got_lost_stays_off(world: World) -> None:
 
 
 def test_the_settings_fill_an_empty_hash_and_say_what_they_changed(world: World) -> None:
-    changed = world.desk.apply_limits(SETTINGS)
+    changed = world.desk.apply_limits(SETTINGS, missing_only=False)
     assert changed == {name: (None, value) for name, value in LIMITS.items()}
     assert world.store.view("1.1").limits == LIMITS
-    assert world.desk.apply_limits(SETTINGS) == {}
+    assert world.desk.apply_limits(SETTINGS, missing_only=False) == {}
 
 
 def test_a_limit_that_a_person_set_outlives_a_restart(world: World) -> None:
-    world.desk.apply_limits(SETTINGS)
+    world.desk.apply_limits(SETTINGS, missing_only=False)
     world.put("limits", {**LIMITS, "MaxStakePerOrder": "7"})
-    assert world.desk.apply_limits(SETTINGS) == {}
+    assert world.desk.apply_limits(SETTINGS, missing_only=False) == {}
     assert world.store.view("1.1").limits["MaxStakePerOrder"] == "7"
 
 
 def test_a_setting_that_changed_overwrites_its_limit_and_no_other(world: World) -> None:
-    world.desk.apply_limits(SETTINGS)
+    world.desk.apply_limits(SETTINGS, missing_only=False)
     world.put("limits", {**LIMITS, "MaxStakePerOrder": "7", "Bankroll": "1"})
-    changed = world.desk.apply_limits({**SETTINGS, "max_stake_per_order": Decimal(8)})
+    changed = world.desk.apply_limits({**SETTINGS, "max_stake_per_order": Decimal(8)}, missing_only=False)
     assert changed == {"MaxStakePerOrder": ("7", "8")}
     assert world.store.view("1.1").limits == {**LIMITS, "MaxStakePerOrder": "8", "Bankroll": "1"}
 
 
-def test_a_limit_that_is_missing_comes_back_from_the_settings(world: World) -> None:
-    world.desk.apply_limits(SETTINGS)
+@pytest.mark.parametrize("missing_only", [True, False])
+def test_a_limit_that_is_missing_comes_back_from_the_settings(world: World, *, missing_only: bool) -> None:
+    world.desk.apply_limits(SETTINGS, missing_only=False)
     world.put("limits", {name: value for name, value in LIMITS.items() if name != "Bankroll"})
-    assert world.desk.apply_limits(SETTINGS) == {"Bankroll": (None, "10000")}
+    assert world.desk.apply_limits(SETTINGS, missing_only=missing_only) == {"Bankroll": (None, "10000")}
+
+
+def test_two_workers_with_other_settings_do_not_take_turns(world: World) -> None:
+    world.desk.apply_limits(SETTINGS, missing_only=False)
+    newer = {**SETTINGS, "max_stake_per_order": Decimal(8)}
+    assert world.desk.apply_limits(newer, missing_only=False) == {"MaxStakePerOrder": ("100", "8")}
+    for settings in (SETTINGS, newer, SETTINGS):  # each poll is by another worker
+        assert world.desk.apply_limits(settings, missing_only=True) == {}
+    assert world.store.view("1.1").limits == {**LIMITS, "MaxStakePerOrder": "8"}
 
 
 # --- P&L --------------------------------------------------------------------------------------------------------------

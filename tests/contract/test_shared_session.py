@@ -4,7 +4,8 @@ import json
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,40 @@ def test_one_login_at_a_time(tokens: TokenStore) -> None:
     with tokens.login_lock(5) as mine:
         assert mine
     thread.join()
+
+
+def test_readers_share_three_places(tokens: TokenStore) -> None:
+    with ExitStack() as inside:
+        assert all(inside.enter_context(tokens.read_slot(3, 1)) for _ in range(3))
+        with tokens.read_slot(3, 0.1) as mine:
+            assert not mine
+    with tokens.read_slot(3, 0.1) as mine:
+        assert mine
+
+
+def test_the_place_of_a_killed_reader_becomes_free(session_client: redis.Redis) -> None:
+    killed, other = (RedisTokenStore(session_client, "live someone") for _ in range(2))
+    with killed.read_slot(1, 0.2):  # never left, as far as the other one knows
+        with other.read_slot(1, 0.1) as mine:
+            assert not mine
+        with other.read_slot(1, 5) as mine:
+            assert mine
+
+
+def test_two_processes_never_read_orders_more_than_three_at_a_time(
+    sandbox: RunningSandbox, session_client: redis.Redis
+) -> None:
+    """The sandbox refuses a fourth one, as Betfair does."""
+    clients = [live(sandbox, RedisTokenStore(session_client, "live someone")) for _ in range(2)]
+    clients[0].prepare()
+    sandbox.control("faults", method="listCurrentOrders", kind="delay", seconds=0.1, count=8)
+
+    def read(exchange: BetfairExchange) -> None:
+        exchange.current_orders()
+        exchange.close()
+
+    run_together(*[partial(read, each) for each in clients * 4])
+    assert [entry["status"] for entry in sandbox.journal("listCurrentOrders")] == ["SUCCESS"] * 8
 
 
 def test_ban_ends_by_itself(tokens: TokenStore) -> None:

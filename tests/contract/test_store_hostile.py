@@ -50,12 +50,15 @@ def test_records_survive_the_way_through_redis(world: World) -> None:
 @pytest.mark.parametrize("text", ["", "not json", "[]", '"text"', "{}", '{"order_id": "o"}'])
 def test_an_order_that_cannot_be_read_stops_its_market(world: World, redis_client: "redis.Redis", text: str) -> None:
     world.ready()
+    other = make_order(order_id="other", market_id="1.9")
     world.save(MATCHED)
+    world.save(other)
     redis_client.set(keys.order(MATCHED.order_id), text)
     with pytest.raises(StoreUnavailable):
         world.store.view(MARKET)
-    with pytest.raises(StoreUnavailable):
-        world.store.unsettled_orders()
+    # What looks at everything goes on with the rest.
+    assert world.store.unsettled_orders() == [other]
+    assert world.store.orders([MATCHED.order_id, other.order_id]) == [other]
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,8 @@ def test_an_unreadable_record_hides_nothing_else(paper: Console, redis_client: "
     assert broken in found["status"].out
     assert "a lot" in found["limits"].out
     assert "MaxDailyLoss" in found["limits"].out
-    assert (found["orders"].code, found["orders"].out) == (1, "")
+    assert (found["orders"].code, found["orders"].out) == (0, "no orders\n")
+    assert keys.order(broken) in found["orders"].err
     failed = {finding["name"] for finding in found["check --json"].json if finding["result"] == "fail"}
     assert {"orders", "limits"} <= failed
 

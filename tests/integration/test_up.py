@@ -179,7 +179,7 @@ def test_a_taken_port_is_named_with_what_wants_it_and_how_to_choose_another(up: 
     second.close()
 
 
-@pytest.mark.parametrize("words", ["-Q signals,orders,trades", "run() bridge", "redis-server"])
+@pytest.mark.parametrize("words", ["-Q signals,orders,trades", "run() bridge", "-server "])
 def test_a_killed_process_is_started_again_and_signals_trade(up: Up, words: str) -> None:
     before = up.child(words)
     assert before

@@ -8,6 +8,7 @@ from engine_rig import Rig, make_cleared, make_policy
 from factories import make_bet, make_order
 
 from executor.domain.order import OrderStatus
+from executor.engine.cancellation import cancel_unmatched
 from executor.engine.reconciliation import poll
 from executor.errors import IdentityMismatch, LedgerUnavailable, NotSent, OutcomeUnknown, StoreUnavailable
 from executor.ports import ClearedKind
@@ -52,11 +53,28 @@ def test_a_db_that_became_somebody_elses_is_not_polled(rig: Rig) -> None:
     assert rig.exchange.calls == []
 
 
-def test_changed_settings_reach_the_limits(rig: Rig) -> None:
+def test_limits_that_were_lost_come_back_and_others_are_left_to_people(rig: Rig) -> None:
     rig.memory.applied["MaxStakePerOrder"] = "99"
     rig.memory.limits["MaxStakePerOrder"] = "7"
+    del rig.memory.limits["Bankroll"]
     poll(rig.engine)
-    assert rig.memory.limits["MaxStakePerOrder"] == "100"
+    assert (rig.memory.limits["MaxStakePerOrder"], rig.memory.limits["Bankroll"]) == ("7", "10000")
+
+
+def test_a_market_with_a_record_that_cannot_be_read_stands_still_alone(rig: Rig) -> None:
+    rig.memory.reconciled_until = 0
+    for at, market_id in enumerate(["1.bad", "1.good"]):
+        order = make_order(order_id=f"o{at}", market_id=market_id, status=S.PENDING, bet_id=f"b{at}", placed_at=1)
+        rig.memory.orders[order.order_id] = order
+        rig.exchange.bets[order.bet_id] = make_bet(order, bet_id=order.bet_id)
+        rig.exchange.match(order.bet_id, "4")
+    rig.memory.unreadable = "1.bad"
+    poll(rig.engine)
+    cancel_unmatched(rig.engine)
+    assert [rig.memory.orders[one].size_matched for one in ("o0", "o1")] == [0, 4]
+    assert rig.memory.orders["o1"].status is S.CANCELLED
+    assert rig.exchange.called("cancel") == [("1.bad", ("b0",)), ("1.good", ("b1",))]
+    assert rig.memory.reconciled_until > rig.clock.now
 
 
 def test_every_order_is_read_once_a_minute_and_the_live_ones_in_between(rig: Rig) -> None:

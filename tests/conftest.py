@@ -1,5 +1,6 @@
 """Fixtures shared by every test: one private Redis for the whole run, and the sandbox's."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,9 @@ from engine_rig import Rig
 from executor.cli.redis_server import PrivateRedis
 
 pytest_plugins = ["postgres", "sandbox_fixtures"]
+
+# A shell's background job ignores Ctrl-C, and so would every process that a test starts to see it obey one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,17 @@ MINUTES ?= 3
 storm: $(STAMP) ## Break everything while signals pour in, then check the promises (SEED=1 MINUTES=3)
 	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m storm --seed '$(SEED)' --minutes '$(MINUTES)'
 
+# Which measurements (all by default), how many interleaved rounds of how many seconds, and where to write the report.
+ONLY ?=
+ROUNDS ?=
+SECONDS ?=
+OUT ?=
+QUICK ?=
+.PHONY: bench
+bench: $(STAMP) ## Measure speed beside bare Celery (ONLY="latency cost" ROUNDS=5 SECONDS=10 OUT=folder QUICK=1)
+	@$(WITHOUT_SETTINGS) $(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OUT),--out '$(OUT)')
+
 .PHONY: up
 up: ## Start everything in containers (docker compose)
 	./deploy/redis/make-secrets

@@ -66,9 +66,9 @@ class SandboxClient:
         rows: list[Json] = self._read("accounts").json(parse_float=Decimal)["accounts"]
         return rows
 
-    def journal(self, method: str) -> list[Json]:
-        """Return the calls of one method."""
-        lines = self._read("journal", {"method": method}).text.splitlines()
+    def journal(self, method: str, since: float = 0.0) -> list[Json]:
+        """Return the calls of one method, received at `since` (epoch seconds) or later."""
+        lines = self._read("journal", {"method": method, "since": f"{since:.6f}"}).text.splitlines()
         return [json.loads(line, parse_float=Decimal) for line in lines]
 
     def control(self, path: str, body: Json) -> None:

@@ -1,0 +1,89 @@
+"""`python -m benchmarks [--quick] [--only NAME ...] [--rounds N] [--out DIR]`: exit 0 when everything was measured."""
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from benchmarks.figures import QUICK, Measurement, Plan, Report, Setup
+from benchmarks.latency import latency, saturation
+from benchmarks.report import show, write
+from benchmarks.stack import BenchError
+from executor.cli.console import INTERRUPTED, complain, say
+from executor.cli.redis_server import RedisServerError
+from executor.cli.sandbox_client import SandboxSilentError
+from executor.cli.supervisor import HopelessError
+from executor.logs import configure_logging
+from executor.settings import load_settings
+
+MEASUREMENTS: Final[dict[str, Measurement]] = {
+    "latency": latency,
+    "saturation": saturation,
+}
+_TROUBLE: Final = (BenchError, HopelessError, RedisServerError, SandboxSilentError)
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _tell(line: str) -> None:
+    say(f"{time.strftime('%H:%M:%S')}  {line}", "dim")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure what is asked for, one after the other, each with processes of its own."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="little of everything: shows that it works, not how fast")
+    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, metavar="NAME", help=", ".join(MEASUREMENTS))
+    parser.add_argument("--rounds", type=int, help="of interleaved blocks")
+    parser.add_argument("--seconds", type=float, help="of one block")
+    parser.add_argument("--out", type=Path, help="folder for Markdown, PNG and JSON")
+    given = parser.parse_args(words)
+    plan = QUICK if given.quick else Plan()
+    chosen = {"rounds": given.rounds, "block_s": given.seconds}
+    plan = replace(plan, **{name: value for name, value in chosen.items() if value})
+    signal.signal(signal.SIGTERM, _stop)
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    _quiet(folder)
+    reports: dict[str, Report] = {}
+    try:
+        for name in given.only or MEASUREMENTS:
+            _tell(f"{name} ...")
+            (folder / name).mkdir()
+            reports[name] = MEASUREMENTS[name](Setup(plan, folder / name, _tell))
+            show(reports[name])
+    except KeyboardInterrupt:
+        say("stopped; everything that was started has ended")
+        return INTERRUPTED
+    except _TROUBLE as error:
+        complain(f"{error} (logs: {folder})")
+        return 1
+    finally:
+        if given.out is not None and reports:
+            write(given.out, reports, {name: _command(name, given) for name in reports})
+            say(f"written to {given.out}")
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def _quiet(folder: Path) -> None:
+    """Keep the terminal for what is said here: this process is no part of what is measured."""
+    given = load_settings({}, folder)
+    quiet = given.logging.model_copy(update={"level": "CRITICAL", "file": False})
+    configure_logging(given.model_copy(update={"logging": quiet}), process="bench")
+
+
+def _command(name: str, given: argparse.Namespace) -> str:
+    options = {"QUICK": "1" if given.quick else None, "ROUNDS": given.rounds, "SECONDS": given.seconds}
+    return " ".join(["make bench", f"ONLY={name}", *(f"{key}={value}" for key, value in options.items() if value)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

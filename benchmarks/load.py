@@ -1,0 +1,212 @@
+"""Signals, published at a pace, and when each of them arrived at the exchange.
+
+Invariant: a block counts only when each of its signals reached the exchange exactly once and was accepted there.
+Times are epoch seconds of this machine's clock, which publisher and sandbox share.
+"""
+
+import itertools
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from benchmarks import floor
+from benchmarks.stack import ENGINE_QUEUES, BenchError, BenchStack
+from executor import keys
+from executor.domain.order import order_ids
+
+SELECTION: Final = 1
+_STALLED_S: Final = 30.0  # without a single arrival
+_LOOK_S: Final = 0.2
+_VALID_S: Final = 300  # a burst waits for its turn
+_SETTLE_S: Final = 120.0
+_SETTLE_AGAIN_S: Final = 3.0
+
+
+class Side(StrEnum):
+    """Who takes the signals."""
+
+    OURS = "executor"
+    FLOOR = "floor"
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A published signal, and when the exchange received its bet."""
+
+    signal_id: str
+    market_id: str
+    published_at: float
+    received_at: float
+
+    @property
+    def took_ms(self) -> float:
+        """Return PUBLISH -> request received."""
+        return (self.received_at - self.published_at) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The shots of one stretch, in the order of publishing."""
+
+    side: Side
+    shots: Sequence[Shot]
+    markets: Sequence[str]
+
+    @property
+    def latencies_ms(self) -> list[float]:
+        """Return what each signal took."""
+        return [shot.took_ms for shot in self.shots]
+
+    @property
+    def throughput(self) -> float:
+        """Return signals a second from the first PUBLISH to the last arrival."""
+        last = max(shot.received_at for shot in self.shots)
+        return len(self.shots) / (last - self.shots[0].published_at)
+
+
+class Load:
+    """Fires at one stack; names every signal and market once."""
+
+    def __init__(self, stack: BenchStack, *, markets: int = 50) -> None:
+        self._stack = stack
+        self._market_count = markets
+        self._numbers = itertools.count(1)
+        self._market_numbers = itertools.count(200_000_000)
+        self._fired: dict[str, str] = {}  # reference at the exchange -> signal
+
+    def warm_up(self) -> None:
+        """Let both sides open their connections: every thread's first call pays for a TLS handshake."""
+        for side in Side if self._stack.with_floor else (Side.OURS,):
+            self.settle(self.fire(side, 60, rate=30))
+            self.settle(self.fire(side, 100))
+
+    def fire(self, side: Side, count: int, rate: float | None = None, *, markets: Sequence[str] = ()) -> Block:
+        """Publish `count` signals, evenly at `rate` a second or all at once, and wait until all have arrived.
+
+        Raises:
+            BenchError: some did not arrive, or more than once, or were refused.
+        """
+        markets = markets or self.open_markets(self._market_count)
+        messages = [self._message(at, markets) for at in range(count)]
+        channel = keys.STRATEGY_SIGNALS if side is Side.OURS else floor.CHANNEL
+        begun = time.time()
+        published: dict[str, tuple[str, str, float]] = {}
+        start = time.perf_counter()
+        for at, (signal_id, market_id, raw) in enumerate(messages):
+            if rate is not None:
+                time.sleep(max(0.0, start + at / rate - time.perf_counter()))
+            moment = time.time()
+            if not self._stack.redis.publish(channel, raw):
+                raise BenchError(f"nobody listens on {channel}")
+            published[_reference(side, signal_id)] = signal_id, market_id, moment
+        self._fired |= {ref: one[0] for ref, one in published.items()}
+        arrived = self._wait(side, set(published), begun)
+        shots = [Shot(*one, arrived[ref]) for ref, one in published.items()]
+        return Block(side, shots, markets)
+
+    def open_markets(self, count: int, *, size: int = 1_000_000) -> list[str]:
+        """Open markets where whatever we bet is matched at once; with `size` 0 nobody offers anything."""
+        markets = [f"1.{next(self._market_numbers)}" for _ in range(count)]
+        offers = [[3.0, size]] if size else []
+        for market in markets:
+            runner = {"selectionId": SELECTION, "availableToBack": offers}
+            self._stack.sandbox.control("markets", {"marketId": market, "runners": [runner]})
+        return markets
+
+    def settle(self, block: Block) -> None:
+        """End the block's markets, so that the next block meets the same state as this one did.
+
+        Raises:
+            BenchError: the engine did not settle its orders in time.
+        """
+        for market in block.markets:
+            self._stack.sandbox.control("settle", {"marketId": market, "winners": [SELECTION]})
+        if block.side is Side.FLOOR:
+            return
+        asked = -_SETTLE_AGAIN_S
+
+        def settled() -> bool:
+            nonlocal asked
+            if not self._stack.redis.zcard(keys.ORDERS_UNSETTLED):
+                return True
+            if time.monotonic() - asked > _SETTLE_AGAIN_S:
+                self._stack.tick("settle_orders")
+                asked = time.monotonic()
+            return False
+
+        self._stack.until(settled, "the settlement of a block's orders", _SETTLE_S)
+
+    def check(self) -> int:
+        """Return how many signals were fired, all of which were placed exactly once.
+
+        Raises:
+            BenchError: they were not.
+        """
+        placed = Counter(str(order["customerOrderRef"]) for order in self._stack.sandbox.orders())
+        wrong = [signal_id for ref, signal_id in self._fired.items() if placed[ref] != 1]
+        if wrong:
+            raise BenchError(f"{len(wrong)} of {len(self._fired)} signals were not placed exactly once: {wrong[:5]}")
+        return len(self._fired)
+
+    def _message(self, at: int, markets: Sequence[str]) -> tuple[str, str, str]:
+        signal_id, market_id = f"bench-{next(self._numbers)}", markets[at % len(markets)]
+        bet = {"selectionId": str(SELECTION), "recommendedOdds": 3, "stake": 2, "betType": "Back"}
+        body = {
+            "signalId": signal_id,
+            "marketId": market_id,
+            "strategy": "bench",
+            "validityWindow": _VALID_S,
+            "primarySelection": bet,
+        }
+        return signal_id, market_id, json.dumps(body)
+
+    def _wait(self, side: Side, wanted: set[str], since: float) -> dict[str, float]:
+        arrived: dict[str, float] = {}
+        progress = time.monotonic()
+        while len(arrived) < len(wanted):
+            if time.monotonic() - progress > _STALLED_S:
+                raise BenchError(f"{side}: {len(wanted) - len(arrived)} of {len(wanted)} signals did not arrive")
+            time.sleep(_LOOK_S)
+            self._stack.supervisor.tick()
+            if self._waiting(side):  # a look at the exchange takes its time from what is measured
+                progress = time.monotonic()
+                continue
+            known = len(arrived)
+            arrived = _arrivals(self._stack.sandbox.journal("placeOrders", since), wanted)
+            if len(arrived) > known:
+                progress = time.monotonic()
+        return arrived
+
+    def _waiting(self, side: Side) -> int:
+        broker, queues = (
+            (self._stack.broker, ENGINE_QUEUES) if side is Side.OURS else (self._stack.floor_broker, floor.QUEUES)
+        )
+        return sum(int(broker.llen(name)) for name in queues)
+
+
+def _reference(side: Side, signal_id: str) -> str:
+    return order_ids(signal_id, 1)[0] if side is Side.OURS else floor.reference(signal_id)
+
+
+def _arrivals(calls: Sequence[Mapping[str, Any]], wanted: set[str]) -> dict[str, float]:
+    """Return when each reference was received.
+
+    Raises:
+        BenchError: one came twice, or was refused.
+    """
+    found: dict[str, float] = {}
+    for call in calls:
+        for instruction in call["params"]["instructions"]:
+            ref = str(instruction["customerOrderRef"])
+            if ref not in wanted:
+                continue
+            if ref in found:
+                raise BenchError(f"order {ref} was sent twice")
+            if call["status"] not in {None, "SUCCESS"}:
+                raise BenchError(f"order {ref} was refused: {call['status']} {call['error']}")
+            found[ref] = float(call["received_at"])
+    return found

@@ -1,0 +1,210 @@
+"""The processes that are measured: a private Redis, the sandbox, the engine as `executor up` starts it, the floor.
+
+Owns everything that it starts, in the folder it is given; nothing outlives `stop`, or this process. Invariant: no
+setting of the caller's is read and the exchange is on loopback, so it can never bet. Units: seconds.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Self
+
+import redis
+import requests
+from celery import Celery
+
+from benchmarks import floor
+from executor import keys, wiring
+from executor.cli.redis_server import HOST, PrivateRedis
+from executor.cli.sandbox_client import SandboxClient
+from executor.cli.stack import (
+    BROKER_URL,
+    DATA_DIR,
+    LOG_FORMAT,
+    METRICS_PORT,
+    REDIS_URL,
+    Ports,
+    Stack,
+    inherited,
+    replaced,
+)
+from executor.cli.supervisor import Program, Supervisor, die_with_us
+from executor.sandbox.options import SandboxOptions, sandbox_env
+from executor.settings import load_settings
+
+ROOT: Final = Path(__file__).parents[1]
+ENGINE_QUEUES: Final = ("signals", "orders", "trades")
+_READY_S: Final = 90.0  # a busy machine imports Celery slowly, five times at once
+_PAUSE_S: Final = 0.1
+_MONEY: Final = 1_000_000_000
+_BRIDGE: Final = (sys.executable, "-c", "from benchmarks.floor import bridge; bridge()")
+_BRIDGES, _WORKERS = 0, 2  # stages of stopping, as the engine's
+# Wide enough that nothing is refused: what is measured is the way of a bet that is taken.
+WIDE: Final = {
+    "EXECUTOR_RISK__MAX_STAKE_PER_ORDER": "1000000",
+    "EXECUTOR_RISK__MAX_EXPOSURE_PER_MARKET": str(_MONEY),
+    "EXECUTOR_RISK__MAX_EXPOSURE_PER_SELECTION": str(_MONEY),
+    "EXECUTOR_RISK__MAX_DAILY_LOSS": str(_MONEY),
+    "EXECUTOR_RISK__BANKROLL": str(_MONEY),
+    "EXECUTOR_RISK__CIRCUIT_BREAKER_FAILURES": "1000",
+    "EXECUTOR_TRADING__MAX_TRANSACTIONS_PER_HOUR": "1000000",
+}
+
+
+class BenchError(Exception):
+    """The measurement cannot go on, or what was measured is not what should have happened; the text says why."""
+
+
+class BenchStack:
+    """Engine and floor, side by side on one Redis and one exchange."""
+
+    def __init__(
+        self,
+        folder: Path,
+        tell: Callable[[str], None],
+        *,
+        workers: int = 1,
+        with_floor: bool = True,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.ports = Ports.free(bridges=1)
+        self.folder = folder
+        self._tell = tell
+        self._workers = workers
+        self.with_floor = with_floor
+        self._sandbox_folder = folder / "sandbox"
+        server = f"redis://{HOST}:{self.ports.redis}"
+        ours = {REDIS_URL: f"{server}/0", BROKER_URL: f"{server}/1", DATA_DIR: str(folder / "data"), LOG_FORMAT: "json"}
+        exchange = sandbox_env(self._sandbox_folder, port=self.ports.sandbox, cert_port=self.ports.sandbox_cert)
+        self.environ = replaced(inherited(ours=False), {**WIDE, **ours, **exchange, **(settings or {})})
+        self.environ["PYTHONPATH"] = str(ROOT)
+        self.settings = load_settings(self.environ, folder)
+        self.supervisor = Supervisor(folder / "logs", tell)
+        self.sandbox = SandboxClient(self._sandbox_folder, self.ports.sandbox)
+        self._server = PrivateRedis(folder / "redis", port=self.ports.redis, append_only=True, first=die_with_us())
+        self.redis = redis.Redis.from_url(f"{server}/0", decode_responses=True)
+        self.broker = redis.Redis.from_url(f"{server}/1", decode_responses=True)
+        self.floor_broker = redis.Redis.from_url(f"{server}/2", decode_responses=True)
+        self.celery = Celery("bench", broker=f"{server}/1")
+        self.token = ""
+
+    def start(self) -> Self:
+        """Start everything; returns when a signal would be traded.
+
+        Raises:
+            BenchError, HopelessError, RedisServerError, SandboxSilentError: it was not to be.
+        """
+        self._tell("starting Redis, the sandbox, the engine and the floor")
+        self._server.start()
+        programs = Stack(self.environ, self.folder, self.ports)
+        self.supervisor.start(programs.sandbox(self._sandbox_folder))
+        self.sandbox.wait_until_ready(_READY_S, self.supervisor.tick)
+        self.sandbox.control("reset", {"balance": _MONEY})
+        self.token = self._log_in()
+        for program in self.engine(programs.trading()):
+            self.supervisor.start(program)
+        for program in self._floor() if self.with_floor else ():
+            self.supervisor.start(program)
+        self.until(self._is_ready, "the processes to become ready")
+        return self
+
+    def stop(self) -> None:
+        """Stop everything."""
+        for client in (self.redis, self.broker, self.floor_broker):
+            client.close()
+        self.celery.close()
+        self.sandbox.close()
+        self.supervisor.hurry = True
+        self.supervisor.stop()
+        self._server.stop()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def engine(self, programs: Iterable[Program]) -> Iterable[Program]:
+        """Yield the engine's processes: the shipped ones, and further workers where more than one is asked for."""
+        for program in programs:
+            yield program
+            for number in range(2, self._workers + 1) if program.name == "worker" else ():
+                name = f"worker-{number}"
+                command = tuple(word.replace("worker@", f"{name}@") for word in program.command)
+                environment = replaced(program.environment, {METRICS_PORT: "0"})
+                yield replace(program, name=name, command=command, environment=environment)
+
+    def until(self, look: Callable[[], object], what: str, within_s: float = _READY_S) -> None:
+        """Wait until `look` returns something true.
+
+        Raises:
+            BenchError: it does not in time.
+        """
+        deadline = time.monotonic() + within_s
+        while not look():
+            if time.monotonic() > deadline:
+                raise BenchError(f"waited {within_s:.0f} s for {what}; logs: {self.folder / 'logs'}")
+            self.supervisor.tick()
+            time.sleep(_PAUSE_S)
+
+    def tick(self, task: str) -> None:
+        """Send a periodic task, as beat does."""
+        self.celery.send_task(f"executor.{task}", queue="maintenance", expires=60)
+
+    def call(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Call the exchange as a customer would, with a session of our own."""
+        body = {"jsonrpc": "2.0", "method": f"SportsAPING/v1.0/{method}", "params": params, "id": 1}
+        headers = {"X-Application": self._app_key, "X-Authentication": self.token}
+        return dict(self._post("/exchange/betting/json-rpc/v1", headers, json=body)["result"])
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of what runs, Redis too."""
+        found = {name: self.supervisor.pid(name) for name in self.supervisor.names}
+        return {name: pid for name, pid in {**found, "redis": self._server.pid}.items() if pid is not None}
+
+    def _floor(self) -> Iterable[Program]:
+        environ = {
+            **self.environ,
+            floor.BROKER: self._server.url(2),
+            floor.API_URL: self.settings.betfair.api_url,
+            floor.CA: str(self.settings.betfair.ca_bundle),
+            floor.APP_KEY: self._app_key,
+            floor.TOKEN: self.token,
+        }
+        celery = (sys.executable, "-m", "celery", "-A", "benchmarks.floor", "worker", "-Q", ",".join(floor.QUEUES))
+        for number in range(1, self._workers + 1):
+            name = f"floor-worker-{number}"
+            command = (*celery, "-n", f"{name}@%h", "--without-gossip", "--without-mingle")
+            yield Program(name=name, command=command, environment=environ, folder=self.folder, stage=_WORKERS)
+        yield Program(name="floor-bridge", command=_BRIDGE, environment=environ, folder=self.folder, stage=_BRIDGES)
+
+    def _is_ready(self) -> bool:
+        state = wiring.state(self.settings).read()
+        channels = [keys.SUREBET_SIGNALS, keys.STRATEGY_SIGNALS, *([floor.CHANNEL] if self.with_floor else [])]
+        heard = dict(self.redis.pubsub_numsub(*channels))
+        workers = sum(name.startswith("worker:") for name in state.processes)
+        return (
+            state.reconciled and state.trading_enabled and all(heard.values()) and workers >= self._workers + 1
+        )  # one is for maintenance
+
+    @property
+    def _app_key(self) -> str:
+        return self.settings.betfair.app_key.get_secret_value()
+
+    def _log_in(self) -> str:
+        given = SandboxOptions(directory=self._sandbox_folder)
+        body = {"username": given.username, "password": given.password}
+        return str(self._post("/api/login", {"X-Application": self._app_key}, data=body)["token"])
+
+    def _post(self, path: str, headers: Mapping[str, str], **body: Any) -> dict[str, Any]:  # noqa: ANN401 - requests'
+        with requests.Session() as session:
+            session.trust_env = False
+            url, ca = f"{self.settings.betfair.api_url}{path}", str(self.settings.betfair.ca_bundle)
+            given = {"Accept": "application/json", **headers}
+            return dict(session.post(url, headers=given, verify=ca, timeout=30, **body).json())

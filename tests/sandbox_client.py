@@ -18,7 +18,7 @@ import betfairlightweight
 import requests
 
 from executor.sandbox.certificates import CertificatePaths
-from executor.sandbox.options import SandboxOptions, sandbox_env
+from executor.sandbox.options import SandboxOptions, as_customer, sandbox_env
 
 _START = """
 import sys
@@ -75,9 +75,11 @@ class RunningSandbox:
     token: str = ""
 
     @classmethod
-    def at(cls, directory: Path) -> "RunningSandbox":
+    def at(cls, directory: Path, account: str = "") -> "RunningSandbox":
+        """Return the sandbox of this folder as its first account or a further one sees it."""
         env = sandbox_env(directory)
         options = SandboxOptions(directory=directory)
+        options = as_customer(options, account) if account else options
         sandbox = cls(directory, options, env["EXECUTOR_BETFAIR__API_URL"], env["EXECUTOR_BETFAIR__IDENTITY_CERT_URL"])
         sandbox.session = sandbox.new_session()
         return sandbox

@@ -14,7 +14,15 @@ from executor import wiring
 from executor.cli.console import AsJson, refuse, say, show_json
 from executor.logs import configure_logging
 from executor.sandbox.certificates import CertificatePaths
-from executor.sandbox.options import DEFAULT_CERT_PORT, DEFAULT_PORT, SandboxOptions, sandbox_env
+from executor.sandbox.options import (
+    DEFAULT_CERT_PORT,
+    DEFAULT_PORT,
+    SandboxOptions,
+    as_customer,
+    sandbox_env,
+    valid_account_name,
+)
+from executor.sandbox.rules import MINIMUMS
 
 _DEFAULTS: Final = SandboxOptions(directory=Path())
 _DIRECTORY_HELP: Final = "Folder of its certificates; by default `sandbox` in the data folder."
@@ -36,7 +44,7 @@ sandbox = typer.Typer(invoke_without_command=True, help="Run a test exchange tha
 
 
 @sandbox.callback(
-    epilog="Example: executor sandbox --port 0 --cert-port 0 --balance 500\n\n"
+    epilog="Example: executor sandbox --port 0 --cert-port 0 --balance 500 --account alice --account bob=50\n\n"
     'Point the executor at it: set -a; eval "$(executor sandbox env)"; set +a'
 )
 def run_sandbox(
@@ -53,6 +61,13 @@ def run_sandbox(
     session_lifetime: Annotated[
         int, typer.Option(min=1, metavar="SECONDS", help="Life of a session without a keep-alive.")
     ] = _DEFAULTS.session_lifetime_s,
+    currency: Annotated[
+        str, typer.Option(metavar="CODE", help="Of all accounts; decides the smallest stakes.")
+    ] = _DEFAULTS.currency,
+    account: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=AMOUNT]", help="Further account with this user name; may be repeated."),
+    ] = None,
     server_name: Annotated[
         list[str] | None, typer.Option(help="Further name for the server's certificate; may be repeated.")
     ] = None,
@@ -70,7 +85,9 @@ def run_sandbox(
             port=port,
             cert_port=cert_port,
             seed=seed,
-            balance=_amount(balance),
+            balance=_amount(balance, "--balance"),
+            currency=_currency(currency),
+            further_accounts=_accounts(account or [], balance),
             session_lifetime_s=session_lifetime,
             server_names=tuple(server_name or ()),
         )
@@ -86,16 +103,20 @@ def print_environment(
     *,
     directory: Directory = None,
     host: Annotated[str, typer.Option(help="Name under which the executor reaches it.")] = "localhost",
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="A further account instead of the first.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the EXECUTOR_* variables that point the executor at the sandbox, one KEY=value a line."""
     folder = _chosen(directory or context.obj)
+    options = SandboxOptions(directory=folder)
+    if account is not None:
+        options = as_customer(options, _account_name(account))
     if not CertificatePaths.of(folder).exist():
         refuse(
             f"no sandbox was ever started in {folder}: "
             f"start one with `executor sandbox --dir {shlex.quote(str(folder))}`"
         )
-    variables = sandbox_env(folder, host=host)
+    variables = sandbox_env(folder, host=host, options=options)
     if as_json:
         show_json(variables)
         return
@@ -107,13 +128,35 @@ def _chosen(directory: Path | None) -> Path:
     return (directory or wiring.settings().data_dir / "sandbox").absolute()
 
 
-def _amount(text: str) -> Decimal:
+def _accounts(texts: list[str], default_balance: str) -> tuple[tuple[str, Decimal], ...]:
+    balances: dict[str, Decimal] = {}
+    for text in texts:
+        name, _, balance = text.partition("=")
+        if name in {*balances, _DEFAULTS.username}:
+            raise typer.BadParameter(f"{name} is there already", param_hint="--account")
+        balances[_account_name(name)] = _amount(balance or default_balance, "--account")
+    return tuple(balances.items())
+
+
+def _account_name(name: str) -> str:
+    if not valid_account_name(name):
+        raise typer.BadParameter("a name of 1 to 32 letters, digits, - and _ is expected", param_hint="--account")
+    return name
+
+
+def _currency(code: str) -> str:
+    if code not in MINIMUMS:
+        raise typer.BadParameter(f"one of {', '.join(MINIMUMS)} is expected", param_hint="--currency")
+    return code
+
+
+def _amount(text: str, option: str) -> Decimal:
     try:
         amount = Decimal(text)
     except ArithmeticError:
         amount = Decimal(-1)
     if not (amount.is_finite() and 0 <= amount <= 10**9):
-        raise typer.BadParameter("an amount such as 10000 is expected", param_hint="--balance")
+        raise typer.BadParameter("an amount such as 10000 is expected", param_hint=option)
     return amount
 
 

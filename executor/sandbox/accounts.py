@@ -8,7 +8,7 @@ has no limit. Units: account currency, `Decimal`.
 from dataclasses import dataclass, field
 from decimal import Decimal
 from heapq import nsmallest
-from typing import Final
+from typing import Final, NamedTuple
 
 from executor.domain.money import ONE, ZERO, Side, round_up
 
@@ -81,6 +81,7 @@ class Account:
     exposure: Decimal = ZERO
     positions: dict[str, dict[int, Position]] = field(default_factory=dict)
     commission_paid: Decimal = ZERO
+    instructions: tuple[int, int] = (0, 0)  # an epoch second, and how many instructions came in it
 
     @property
     def available(self) -> Decimal:
@@ -100,3 +101,10 @@ class Account:
         self.exposure += amount - self.exposures.pop(market_id, ZERO)
         if amount:
             self.exposures[market_id] = amount
+
+
+class Caller(NamedTuple):
+    """Who makes a call, and whether with the delayed app key."""
+
+    account: Account
+    delayed: bool

@@ -134,7 +134,7 @@ def _cancel_one(exchange: Exchange, account: Account, market_id: str, item: Para
         return _failure(code, item.values)
     if reduction is not None and reduction < bet.size_remaining:
         left = bet.size_remaining - reduction
-        if reduction <= 0 or not bet_size_ok(bet.price, left + bet.size_matched):
+        if reduction <= 0 or not bet_size_ok(bet.price, left + bet.size_matched, account.currency):
             return _failure("INVALID_BET_SIZE", item.values)
         if not profit_ratio_ok(bet.price, left):
             return _failure("INVALID_PROFIT_RATIO", item.values)

@@ -32,6 +32,7 @@ from executor.sandbox.world import World, clock_ms
 # Betfair: calls of these in flight per account, together; more answers TOO_MANY_REQUESTS.
 _MAX_IN_FLIGHT: Final = 3
 _LIMITED: Final = ("listCurrentOrders", "listClearedOrders", "listMarketProfitAndLoss")
+_LIMITED_WITH_ORDERS: Final = "listMarketBook"  # when it shall show orders or matches
 _METHOD_LENGTH: Final = 100  # what of an unknown method's name goes into the journal
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,6 @@ class Calls:
     def __init__(self, world: World) -> None:
         self._world = world
         self._in_flight: dict[str, int] = {}
-        self._instructions: dict[str, tuple[int, int]] = {}
 
     async def answer(self, call: object, headers: Mapping[str, str], received_at: float, *, account_api: bool) -> Json:
         """Answer one JSON-RPC call.
@@ -113,45 +113,51 @@ class Calls:
     ) -> object:
         # A call that waits here or inside the operation is in flight: that is what the limit of three counts.
         token = headers.get("X-Authentication", "")
-        if entry.method in _LIMITED:
-            if self._in_flight.get(token, 0) >= _MAX_IN_FLIGHT:
+        owner = self._world.sessions.owner(token)
+        entry.account = owner.name if owner is not None else None
+        counted = entry.account if _is_limited(entry.method, values) else None
+        if counted is not None:
+            if self._in_flight.get(counted, 0) >= _MAX_IN_FLIGHT:
                 raise ApiError("TOO_MANY_REQUESTS")
-            self._in_flight[token] = self._in_flight.get(token, 0) + 1
+            self._in_flight[counted] = self._in_flight.get(counted, 0) + 1
         try:
             fault = await self.meet_faults(entry)
             if fault is not None and fault.kind == "expire_session":
                 self._world.sessions.expire(token)
-            account, delayed = self._world.sessions.caller(headers)
+            caller = self._world.sessions.caller(headers)
             if fault is not None and fault.code and fault.code not in REPORT_CODES:
                 raise ApiError(fault.code)
             params = Params({} if values is None else values)
             refused = fault.code if fault is not None else ""
-            if delayed and entry.method in ORDER_METHODS:
+            if caller.delayed and entry.method in ORDER_METHODS:
                 refused = "PERMISSION_DENIED"
             if refused:
-                value: object = refused_report(entry.method, params, refused)
+                value: object = refused_report(entry.method, params, refused, caller.account.currency)
             else:
-                self._charge(account, entry.method, params)
-                value = await operation(account, params)
+                _charge(caller.account, entry.method, params)
+                value = await operation(caller, params)
             return _seen(entry, value, fault)
         finally:
-            if entry.method in _LIMITED:
-                left = self._in_flight.get(token, 1) - 1
-                if left > 0:
-                    self._in_flight[token] = left
-                else:
-                    self._in_flight.pop(token, None)
+            if counted is not None:
+                self._in_flight[counted] -= 1
 
-    def _charge(self, account: Account, method: str, params: Params) -> None:
-        """Count instructions; Betfair: more than 1,000 in one second answer TOO_MANY_REQUESTS."""
-        if method not in ORDER_METHODS:
-            return
-        second, used = self._instructions.get(account.name, (0, 0))
-        now_s = clock_ms() // 1000
-        used = (used if second == now_s else 0) + len(params.items("instructions"))
-        if used > MAX_INSTRUCTIONS_PER_SECOND:
-            raise ApiError("TOO_MANY_REQUESTS")
-        self._instructions[account.name] = (now_s, used)
+
+def _is_limited(method: str, values: object) -> bool:
+    if method == _LIMITED_WITH_ORDERS and isinstance(values, dict):
+        return values.get("orderProjection") is not None
+    return method in _LIMITED
+
+
+def _charge(account: Account, method: str, params: Params) -> None:
+    """Count instructions; Betfair: more than 1,000 in one second answer TOO_MANY_REQUESTS."""
+    if method not in ORDER_METHODS:
+        return
+    second, used = account.instructions
+    now_s = clock_ms() // 1000
+    used = (used if second == now_s else 0) + len(params.items("instructions"))
+    if used > MAX_INSTRUCTIONS_PER_SECOND:
+        raise ApiError("TOO_MANY_REQUESTS")
+    account.instructions = (now_s, used)
 
 
 def _seen(entry: Entry, value: object, fault: Fault | None) -> object:
@@ -173,10 +179,10 @@ def _timed_out(report: Json) -> Json:
     return {**head, "status": "TIMEOUT", "instructionReports": reports}
 
 
-def refused_report(method: str, params: Params, code: str) -> Json:
+def refused_report(method: str, params: Params, code: str, currency: str) -> Json:
     """Return the execution report of an order call of which nothing was done."""
     if method == "placeOrders":
-        items: list[Json] = [instruction.echo for instruction in read_place_request(params).instructions]
+        items: list[Json] = [instruction.echo for instruction in read_place_request(params, currency).instructions]
     else:
         items = [Params(item, "instruction").values for item in params.items("instructions")]
     head = {key: params.text(key) for key in ("customerRef", "marketId") if params.has(key)}

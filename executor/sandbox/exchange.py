@@ -17,9 +17,7 @@ from executor.sandbox.markets import Bet, Market, Runner
 from executor.sandbox.matching import Fill, Order, opposite
 from executor.sandbox.prices import Liquidity
 from executor.sandbox.register import Register
-from executor.sandbox.rules import (
-    valid_market_id,
-)
+from executor.sandbox.rules import valid_market_id
 
 # About 1 KB each: the history stays within a few hundred megabytes on a sandbox left running for weeks. When it is
 # full the oldest settled bets are forgotten; when none is settled, placing answers SERVICE_UNAVAILABLE.
@@ -41,9 +39,11 @@ class Exchange:
         clock_ms: Callable[[], int],
         first_bet_id: int = FIRST_BET_ID,
     ) -> None:
-        self.accounts = {account.name: account for account in accounts}
+        self.accounts: dict[str, Account] = {}
+        self.registers: dict[str, Register] = {}
+        for account in accounts:
+            self.open_account(account)
         self.house = Account(HOUSE, "", "", "", ZERO)
-        self.registers = {name: Register() for name in self.accounts}
         self.markets: dict[str, Market] = {}
         self.bets: dict[int, Bet] = {}
         self.liquidity = Liquidity(seed)
@@ -56,6 +56,11 @@ class Exchange:
     def now_ms(self) -> int:
         """Return the time in whole seconds, the resolution of the dates that Betfair gives bets."""
         return self._clock_ms() // 1000 * 1000
+
+    def open_account(self, account: Account) -> None:
+        """Let one more customer bet; its name is free."""
+        self.accounts[account.name] = account
+        self.registers[account.name] = Register()
 
     # -- markets -----------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ was cut off is seen too; no password and no token is ever in it. Units: epoch se
 """
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +19,7 @@ _MAX_BYTES: Final = 256 * 1024 * 1024
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One call; `fault` names the injected fault it met."""
+    """One call; `account` is whose session it came in, `fault` names the injected fault it met."""
 
     received_at: float
     method: str
@@ -28,12 +27,13 @@ class Entry:
     status: str | None = None
     error: str | None = None
     fault: str | None = None
+    account: str | None = None
 
     def line(self) -> bytes:
-        """Return the entry as JSON."""
-        rest = dump_json({"status": self.status, "error": self.error, "fault": self.fault})
+        """Return the entry as a line of JSON."""
+        rest = dump_json({"status": self.status, "error": self.error, "fault": self.fault, "account": self.account})
         head = f'{{"received_at":{self.received_at:.6f},"method":'.encode()
-        return head + dump_json(self.method) + b',"params":' + self.params + b"," + rest[1:]
+        return head + dump_json(self.method) + b',"params":' + self.params + b"," + rest[1:] + b"\n"
 
 
 class Journal:
@@ -55,8 +55,8 @@ class Journal:
             self._bytes -= len(self._entries.popleft().params)
         return entry
 
-    def lines(self, method: str = "", since: float = 0.0) -> Iterator[bytes]:
-        """Return the lines, of one method and from one instant on when given."""
-        for entry in self._entries:
-            if (not method or entry.method == method) and entry.received_at >= since:
-                yield entry.line() + b"\n"
+    def entries(self, method: str = "", since: float = 0.0) -> list[Entry]:
+        """Return what is noted now, of one method and from one instant on when given."""
+        return [
+            entry for entry in self._entries if (not method or entry.method == method) and entry.received_at >= since
+        ]

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from executor.domain.money import ZERO, Side
-from executor.sandbox.accounts import Account, Position
+from executor.sandbox.accounts import Account, Caller, Position
 from executor.sandbox.exchange import Exchange
 from executor.sandbox.markets import Bet, Market, Runner
 from executor.sandbox.order_lists import EVENT_ID, EVENT_TYPE_ID, REGULATOR
@@ -63,7 +63,7 @@ def market_catalogue(exchange: Exchange, params: Params) -> list[Json]:
     return [_catalogue_row(market, projections) for market in found[:limit]]
 
 
-def market_book(exchange: Exchange, account: Account, params: Params) -> list[Json]:
+def market_book(exchange: Exchange, caller: Caller, params: Params) -> list[Json]:
     """Answer listMarketBook."""
     if not params.has("marketIds"):
         raise missing()
@@ -82,10 +82,10 @@ def market_book(exchange: Exchange, account: Account, params: Params) -> list[Js
     show = bool(data & {"EX_BEST_OFFERS", "EX_ALL_OFFERS", "EX_TRADED"})
     rows = []
     for market in _known(exchange, market_ids):
-        row = _book_row(market)
+        row = _book_row(market, delayed=caller.delayed)
         row["runners"] = [_runner_row(runner, offers, show=show) for runner in market.runners.values()]
         if orders:
-            _add_orders(market, account, orders, row["runners"])
+            _add_orders(market, caller.account, orders, row["runners"])
         rows.append(row)
     return rows
 
@@ -196,11 +196,11 @@ def _runner_catalogue(runner: Runner, projections: set[str]) -> Json:
     return row
 
 
-def _book_row(market: Market) -> Json:
+def _book_row(market: Market, *, delayed: bool) -> Json:
     active = sum(runner.status == "ACTIVE" for runner in market.runners.values())
     row: Json = {
         "marketId": market.market_id,
-        "isMarketDataDelayed": False,
+        "isMarketDataDelayed": delayed,
         "status": market.status,
         "betDelay": market.bet_delay_s,
         "bspReconciled": False,

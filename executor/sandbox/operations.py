@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from executor.domain.money import ZERO
-from executor.sandbox.accounts import EXPOSURE_LIMIT, Account
+from executor.sandbox.accounts import EXPOSURE_LIMIT, Account, Caller
 from executor.sandbox.amending import (
     cancel_orders,
     read_amend_request,
@@ -24,7 +24,7 @@ from executor.sandbox.wire import Json, Params
 
 BETTING_PREFIX: Final = "SportsAPING/v1.0/"
 ACCOUNT_PREFIX: Final = "AccountAPING/v1.0/"
-Operation = Callable[[Account, Params], Awaitable[object]]
+Operation = Callable[[Caller, Params], Awaitable[object]]
 
 
 class Operations:
@@ -66,8 +66,9 @@ class Operations:
 
     # -- orders ------------------------------------------------------------------------------------------------------
 
-    async def _place_orders(self, account: Account, params: Params) -> Json:
-        request = read_place_request(params)
+    async def _place_orders(self, caller: Caller, params: Params) -> Json:
+        account = caller.account
+        request = read_place_request(params, account.currency)
         if not self._refs.claim(account, request.customer_ref, self._exchange.now_ms()):
             return refusal(request, "DUPLICATE_TRANSACTION")
         code, codes = judge(self._exchange, account, request)
@@ -96,37 +97,38 @@ class Operations:
         handle = asyncio.get_running_loop().call_later(delay_s, arrive)
         self._later.add(handle)
 
-    async def _cancel_orders(self, account: Account, params: Params) -> Json:
-        return cancel_orders(self._exchange, account, params)
+    async def _cancel_orders(self, caller: Caller, params: Params) -> Json:
+        return cancel_orders(self._exchange, caller.account, params)
 
-    async def _update_orders(self, account: Account, params: Params) -> Json:
-        return update_orders(self._exchange, account, params)
+    async def _update_orders(self, caller: Caller, params: Params) -> Json:
+        return update_orders(self._exchange, caller.account, params)
 
-    async def _replace_orders(self, account: Account, params: Params) -> Json:
+    async def _replace_orders(self, caller: Caller, params: Params) -> Json:
         request = read_amend_request(params)
         delay_s = self._exchange.bet_delay_s(request.market_id)
         if delay_s:
             await asyncio.sleep(delay_s)
-        return replace_orders(self._exchange, account, request)
+        return replace_orders(self._exchange, caller.account, request)
 
     # -- lists and the account ---------------------------------------------------------------------------------------
 
-    async def _list_current_orders(self, account: Account, params: Params) -> Json:
-        return current_orders(self._exchange, account, params)
+    async def _list_current_orders(self, caller: Caller, params: Params) -> Json:
+        return current_orders(self._exchange, caller.account, params)
 
-    async def _list_cleared_orders(self, account: Account, params: Params) -> Json:
-        return cleared_orders(self._exchange, account, params)
+    async def _list_cleared_orders(self, caller: Caller, params: Params) -> Json:
+        return cleared_orders(self._exchange, caller.account, params)
 
-    async def _list_market_catalogue(self, _account: Account, params: Params) -> list[Json]:
+    async def _list_market_catalogue(self, _caller: Caller, params: Params) -> list[Json]:
         return market_catalogue(self._exchange, params)
 
-    async def _list_market_book(self, account: Account, params: Params) -> list[Json]:
-        return market_book(self._exchange, account, params)
+    async def _list_market_book(self, caller: Caller, params: Params) -> list[Json]:
+        return market_book(self._exchange, caller, params)
 
-    async def _list_market_profit_and_loss(self, account: Account, params: Params) -> list[Json]:
-        return profit_and_loss(self._exchange, account, params)
+    async def _list_market_profit_and_loss(self, caller: Caller, params: Params) -> list[Json]:
+        return profit_and_loss(self._exchange, caller.account, params)
 
-    async def _get_account_funds(self, account: Account, _params: Params) -> Json:
+    async def _get_account_funds(self, caller: Caller, _params: Params) -> Json:
+        account = caller.account
         return {
             "availableToBetBalance": account.available,
             "exposure": -account.exposure,
@@ -137,9 +139,9 @@ class Operations:
             "wallet": "UK",
         }
 
-    async def _get_account_details(self, account: Account, _params: Params) -> Json:
+    async def _get_account_details(self, caller: Caller, _params: Params) -> Json:
         return {
-            "currencyCode": account.currency,
+            "currencyCode": caller.account.currency,
             "firstName": "Sandbox",
             "lastName": "Customer",
             "localeCode": "en",

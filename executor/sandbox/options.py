@@ -6,18 +6,22 @@ account currency.
 """
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from executor.sandbox.accounts import HOUSE
 from executor.sandbox.certificates import CertificatePaths
 
 _HOUR_S: Final = 3600
 _PORTS_FILE: Final = "ports.json"
 DEFAULT_PORT: Final = 8443
 DEFAULT_CERT_PORT: Final = 8444
+# A name becomes part of an app key, which travels in a header.
+_ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,23 @@ class SandboxOptions:
     app_key: str = "SandboxLiveKey"
     delayed_app_key: str = "SandboxDelayedKey"
     server_names: tuple[str, ...] = ()  # further names for the server certificate
+    currency: str = "GBP"  # of every account: a sandbox knows no exchange rates
+    further_accounts: tuple[tuple[str, Decimal], ...] = ()  # user names and balances; `as_customer` has their logins
+
+
+def valid_account_name(name: str) -> bool:
+    """Tell whether a further account may have this user name."""
+    return _ACCOUNT_NAME.fullmatch(name) is not None and name != HOUSE
+
+
+def as_customer(options: SandboxOptions, name: str) -> SandboxOptions:
+    """Return the options with the login of the further account `name`: the same password, app keys of its own."""
+    return replace(
+        options,
+        username=name,
+        app_key=f"{options.app_key}-{name}",
+        delayed_app_key=f"{options.delayed_app_key}-{name}",
+    )
 
 
 def write_ports(directory: Path, ports: Mapping[str, int]) -> None:
@@ -67,7 +88,7 @@ def sandbox_env(
     """Return the EXECUTOR_* variables that point the executor, in live mode, at the sandbox on `directory`.
 
     `port` and `cert_port` default to what the running sandbox wrote; `options` matters when its names or passwords
-    differ from the default.
+    differ from the default, and for a further account (`as_customer`).
     """
     chosen = options or SandboxOptions(directory=directory)
     ports = read_ports(directory)

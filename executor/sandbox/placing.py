@@ -36,8 +36,8 @@ class PlaceRequest:
     version: int | None = None
 
 
-def read_place_request(params: Params) -> PlaceRequest:
-    """Read the parameters of placeOrders.
+def read_place_request(params: Params, currency: str) -> PlaceRequest:
+    """Read the parameters of placeOrders of an account in `currency`.
 
     Raises:
         BadValue: one of them cannot be read.
@@ -56,7 +56,7 @@ def read_place_request(params: Params) -> PlaceRequest:
     version = params.child("marketVersion")
     return PlaceRequest(
         params.text("marketId"),
-        [read_instruction(item) for item in items],
+        [read_instruction(item, currency) for item in items],
         customer_ref,
         params.text("customerStrategyRef"),
         version.integer("version") if version.has("version") else None,

@@ -1,13 +1,13 @@
 """What Betfair accepts: the checks of one placeOrders instruction and of the references a client gives.
 
-Owns: reading an instruction and the InstructionReportErrorCode it earns. Pure. Units: sizes and payouts in GBP,
-prices are decimal odds on the CLASSIC ladder.
+Owns: reading an instruction and the InstructionReportErrorCode it earns. Pure. Units: sizes and payouts in account
+currency, prices are decimal odds on the CLASSIC ladder.
 """
 
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from executor.domain.money import PENNY, ZERO, Side, is_on_ladder, to_money
 from executor.sandbox.wire import BadValue, Json, Params, missing
@@ -18,8 +18,6 @@ MAX_IDS: Final = 250  # Betfair: listCurrentOrders, bet and market ids together
 MAX_INSTRUCTIONS_PER_SECOND: Final = 1_000  # Betfair: placeOrders, cancelOrders, replaceOrders, updateOrders together
 DEDUPE_MS: Final = 60_000  # Betfair: how long a customerRef is remembered
 
-_MIN_SIZE: Final = Decimal(1)  # Betfair: Currency Parameters, GBP
-_MIN_PAYOUT: Final = Decimal(10)  # a smaller bet is valid when it returns this much
 _RATIO_LOW: Final = Decimal("0.8")  # Betfair: INVALID_PROFIT_RATIO, 20 % less
 _RATIO_HIGH: Final = Decimal("1.25")  # or 25 % more than the exact return
 # Betfair: letters, digits and - . _ + * : ; ~
@@ -29,6 +27,40 @@ _MAX_STRATEGY_REF: Final = 15
 _MARKET_ID: Final = re.compile(r"[12]\.[0-9]{1,15}")
 _ORDER_TYPES: Final = ("LIMIT", "LIMIT_ON_CLOSE", "MARKET_ON_CLOSE")
 PERSISTENCE_TYPES: Final = ("LAPSE", "PERSIST", "MARKET_ON_CLOSE")
+
+
+class Minimum(NamedTuple):
+    """The smallest stake of a currency; a smaller one is valid when it returns `payout`."""
+
+    size: Decimal
+    payout: Decimal
+
+
+# Betfair: Additional Information, Currency Parameters.
+MINIMUMS: Final = {
+    currency: Minimum(Decimal(size), Decimal(payout))
+    for currency, size, payout in (
+        ("ARS", 100, 500),
+        ("AUD", 5, 30),
+        ("BRL", 5, 50),
+        ("CAD", 2, 30),
+        ("DKK", 15, 150),
+        ("EUR", 1, 20),
+        ("GBP", 1, 10),
+        ("GEL", 10, 50),
+        ("HKD", 10, 125),
+        ("HUF", 400, 4000),
+        ("ISK", 350, 1750),
+        ("MXN", 30, 300),
+        ("NOK", 10, 150),
+        ("NZD", 2, 10),
+        ("PEN", 5, 50),
+        ("RON", 5, 50),
+        ("SEK", 15, 150),
+        ("SGD", 2, 30),
+        ("USD", 1, 20),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +99,13 @@ def profit_ratio_ok(price: Decimal, size: Decimal) -> bool:
     return exact <= 0 or _RATIO_LOW <= to_money(exact) / exact <= _RATIO_HIGH
 
 
-def bet_size_ok(price: Decimal, size: Decimal) -> bool:
+def bet_size_ok(price: Decimal, size: Decimal, currency: str) -> bool:
     """Tell whether a stake is in pennies and large enough, or small but returning enough."""
-    return size > 0 and size == size.quantize(PENNY) and (size >= _MIN_SIZE or price * size >= _MIN_PAYOUT)
+    minimum = MINIMUMS[currency]
+    return size > 0 and size == size.quantize(PENNY) and (size >= minimum.size or price * size >= minimum.payout)
 
 
-def read_instruction(value: object) -> Instruction:
+def read_instruction(value: object, currency: str) -> Instruction:
     """Read one element of placeOrders' `instructions` and judge all that needs no market.
 
     Raises:
@@ -92,7 +125,7 @@ def read_instruction(value: object) -> Instruction:
         return _refused(params, selection_id, side, "MARKET_NOT_OPEN_FOR_BSP_BETTING")
     if not params.has("limitOrder"):
         return _refused(params, selection_id, side, "INVALID_ORDER_TYPE")
-    return _limit_order(params, selection_id, side)
+    return _limit_order(params, selection_id, side, currency)
 
 
 def _refused(params: Params, selection_id: int, side: Side, error: str) -> Instruction:
@@ -107,7 +140,7 @@ def _echo(params: Params, selection_id: int, side: Side) -> Json:
     return {**echo, "side": side.value}
 
 
-def _limit_order(params: Params, selection_id: int, side: Side) -> Instruction:
+def _limit_order(params: Params, selection_id: int, side: Side, currency: str) -> Instruction:
     order = params.child("limitOrder")
     if order.has("betTargetType"):
         raise BadValue("betTargetType is not offered")
@@ -123,11 +156,11 @@ def _limit_order(params: Params, selection_id: int, side: Side) -> Instruction:
     elif params.amount("handicap"):
         error = "INVALID_RUNNER"  # only ODDS markets here: the line is always 0
     else:
-        error = _price_and_size_error(price, size)
+        error = _price_and_size_error(price, size, currency)
     if not error and persistence == "MARKET_ON_CLOSE":
         error = "INVALID_PERSISTENCE_TYPE"  # no starting price to close at
     if not error and min_fill is not None:
-        error = _min_fill_error(min_fill, size, fill_or_kill=fill_or_kill)
+        error = _min_fill_error(min_fill, size, currency, fill_or_kill=fill_or_kill)
     kill_below = (min_fill or size) if fill_or_kill else None
     limit: Json = {"size": size, "price": price}
     if min_fill is not None:
@@ -139,18 +172,18 @@ def _limit_order(params: Params, selection_id: int, side: Side) -> Instruction:
     return Instruction(echo, selection_id, side, price, size, persistence, kill_below, ref, error)
 
 
-def _price_and_size_error(price: Decimal, size: Decimal) -> str:
+def _price_and_size_error(price: Decimal, size: Decimal, currency: str) -> str:
     if not is_on_ladder(price):
         return "INVALID_ODDS"
-    if not bet_size_ok(price, size):
+    if not bet_size_ok(price, size, currency):
         return "INVALID_BET_SIZE"
     return "" if profit_ratio_ok(price, size) else "INVALID_PROFIT_RATIO"
 
 
-def _min_fill_error(min_fill: Decimal, size: Decimal, *, fill_or_kill: bool) -> str:
+def _min_fill_error(min_fill: Decimal, size: Decimal, currency: str, *, fill_or_kill: bool) -> str:
     if not fill_or_kill:
         return "UNEXPECTED_MIN_FILL_SIZE"
-    return "" if _MIN_SIZE <= min_fill <= size else "INVALID_MIN_FILL_SIZE"
+    return "" if MINIMUMS[currency].size <= min_fill <= size else "INVALID_MIN_FILL_SIZE"
 
 
 def back_and_lay_cross(instructions: list[Instruction]) -> set[int]:

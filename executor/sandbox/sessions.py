@@ -7,13 +7,13 @@ file but to its owner. Betfair: Login & Session Management. Units: epoch millise
 import hmac
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from executor.sandbox.accounts import Account
+from executor.sandbox.accounts import Account, Caller
 from executor.sandbox.wire import ApiError, Json
 
-# Betfair: 100 successful logins a minute; more block new logins for 20 minutes.
+# Betfair: 100 successful logins of an account a minute; more block its new logins for 20 minutes.
 _LOGINS: Final = 100
 _LOGIN_WINDOW_MS: Final = 60_000
 _BAN_MS: Final = 20 * 60_000
@@ -23,21 +23,24 @@ _BAD_PASSWORD: Final = "INVALID_USERNAME_OR_PASSWORD"  # noqa: S105 - Betfair's 
 
 
 class Sessions:
-    """The open sessions."""
+    """The open sessions of all accounts."""
 
-    def __init__(self, accounts: Iterable[Account], lifetime_ms: int, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, accounts: Mapping[str, Account], lifetime_ms: int, clock_ms: Callable[[], int]) -> None:
         self.lifetime_ms = lifetime_ms
         self._clock_ms = clock_ms
         self._sessions: OrderedDict[str, tuple[str, int]] = OrderedDict()
-        self._logins: deque[int] = deque()
-        self._banned_until_ms = 0
+        self._logins: dict[str, deque[int]] = {}
+        self._banned_until_ms: dict[str, int] = {}
         self.adopt(accounts)
 
-    def adopt(self, accounts: Iterable[Account]) -> None:
-        """Take over the accounts of an exchange that starts anew; sessions go on, a ban on logins ends."""
+    def adopt(self, accounts: Mapping[str, Account]) -> None:
+        """Take over the accounts of an exchange that starts anew; their sessions go on, bans on logins end."""
         self._logins.clear()
-        self._banned_until_ms = 0
-        self._accounts = {account.name: account for account in accounts}
+        self._banned_until_ms.clear()
+        self._accounts = accounts
+        for token, (name, _) in list(self._sessions.items()):
+            if name not in accounts:
+                self.expire(token)
 
     def log_in(self, username: str, password: str) -> tuple[str, str]:
         """Return (status, token): SUCCESS and a new token, or Betfair's reason and nothing."""
@@ -45,13 +48,14 @@ class Sessions:
         account = self._accounts.get(username)
         if account is None or not hmac.compare_digest(account.password.encode(), password.encode("utf-8", "replace")):
             return _BAD_PASSWORD, ""
-        while self._logins and self._logins[0] <= now_ms - _LOGIN_WINDOW_MS:
-            self._logins.popleft()
-        if len(self._logins) >= _LOGINS:
-            self._banned_until_ms = now_ms + _BAN_MS
-        if now_ms < self._banned_until_ms:
+        logins = self._logins.setdefault(username, deque())
+        while logins and logins[0] <= now_ms - _LOGIN_WINDOW_MS:
+            logins.popleft()
+        if len(logins) >= _LOGINS:
+            self._banned_until_ms[username] = now_ms + _BAN_MS
+        if now_ms < self._banned_until_ms.get(username, 0):
             return "TEMPORARY_BAN_TOO_MANY_REQUESTS", ""
-        self._logins.append(now_ms)
+        logins.append(now_ms)
         token = secrets.token_urlsafe(32)
         self._sessions[token] = (account.name, now_ms + self.lifetime_ms)
         if len(self._sessions) > _MAX_SESSIONS:
@@ -61,7 +65,7 @@ class Sessions:
     def keep_alive(self, headers: Mapping[str, str]) -> Json:
         """Answer keepAlive: start the session's clock anew."""
         token = headers.get("X-Authentication", "")
-        account = self._owner(token)
+        account = self.owner(token)
         if account is not None:
             self._sessions[token] = (account.name, self._clock_ms() + self.lifetime_ms)
         return _identity_reply(headers, token, known=account is not None)
@@ -69,7 +73,7 @@ class Sessions:
     def log_out(self, headers: Mapping[str, str]) -> Json:
         """Answer logout: end the session for everyone who holds its token."""
         token = headers.get("X-Authentication", "")
-        known = self._owner(token) is not None
+        known = self.owner(token) is not None
         self.expire(token)
         return _identity_reply(headers, token, known=known)
 
@@ -77,8 +81,8 @@ class Sessions:
         """End a session; unknown tokens are fine."""
         self._sessions.pop(token, None)
 
-    def caller(self, headers: Mapping[str, str]) -> tuple[Account, bool]:
-        """Return who calls and whether with the delayed app key.
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        """Return who calls; an app key is worth something in its own account's sessions only.
 
         Raises:
             ApiError: a header is absent or wrong, or the session has ended.
@@ -94,14 +98,15 @@ class Sessions:
         token = headers.get("X-Authentication", "")
         if not token:
             raise ApiError("NO_SESSION")
-        account = self._owner(token)
+        account = self.owner(token)
         if account is None:
             raise ApiError("INVALID_SESSION_INFORMATION")
         if app_key not in {account.app_key, account.delayed_app_key}:
             raise ApiError("INVALID_APP_KEY")
-        return account, app_key == account.delayed_app_key
+        return Caller(account, app_key == account.delayed_app_key)
 
-    def _owner(self, token: str) -> Account | None:
+    def owner(self, token: str) -> Account | None:
+        """Return whose session a token is, None when it is nobody's or has ended."""
         session = self._sessions.get(token)
         if session is None:
             return None

@@ -13,7 +13,7 @@ from executor.sandbox.exchange import FIRST_BET_ID, Exchange
 from executor.sandbox.faults import Faults
 from executor.sandbox.journal import Journal
 from executor.sandbox.operations import Operations
-from executor.sandbox.options import SandboxOptions
+from executor.sandbox.options import SandboxOptions, as_customer
 from executor.sandbox.sessions import Sessions
 
 # Bets of a sandbox started later have higher ids, as at Betfair: a client's ledger knows the earlier ones for ever. No
@@ -33,27 +33,50 @@ class World:
     def __init__(self, options: SandboxOptions) -> None:
         self.options = options
         self._first_bet_id = FIRST_BET_ID + (clock_ms() // 1000 - _IDS_SINCE_S) * _IDS_PER_S
-        self.exchange = self._new_exchange(options.seed, options.balance)
+        self.exchange = self._new_exchange(options.seed, None)
         self.operations = Operations(self.exchange)
-        self.sessions = Sessions(self.exchange.accounts.values(), options.session_lifetime_s * 1000, clock_ms)
+        self.sessions = Sessions(self.exchange.accounts, options.session_lifetime_s * 1000, clock_ms)
         self.faults = Faults(options.seed)
         self.journal = Journal()
 
     def reset(
         self, seed: int | None = None, balance: Decimal | None = None, session_lifetime_s: int | None = None
     ) -> None:
-        """Start anew: no markets, bets, faults or journal; None takes the value the sandbox was started with."""
+        """Start anew: no markets, bets, faults or journal, the accounts it was started with.
+
+        None takes the value the sandbox was started with; `balance` is every account's.
+        """
         seed = self.options.seed if seed is None else seed
         lifetime_s = self.options.session_lifetime_s if session_lifetime_s is None else session_lifetime_s
         self.operations.stop()
-        self.exchange = self._new_exchange(seed, self.options.balance if balance is None else balance)
+        self.exchange = self._new_exchange(seed, balance)
         self.operations = Operations(self.exchange)
-        self.sessions.adopt(self.exchange.accounts.values())
+        self.sessions.adopt(self.exchange.accounts)
         self.sessions.lifetime_ms = lifetime_s * 1000
         self.faults = Faults(seed)
         self.journal = Journal()
 
-    def _new_exchange(self, seed: int, balance: Decimal) -> Exchange:
+    def open_account(self, name: str, balance: Decimal | None = None) -> Account:
+        """Open a further account under a free name, until a reset; None: with the first account's balance."""
+        balance = self.options.balance if balance is None else balance
+        account = _account(as_customer(self.options, name), balance)
+        self.exchange.open_account(account)
+        return account
+
+    def _new_exchange(self, seed: int, balance: Decimal | None) -> Exchange:
         options = self.options
-        account = Account(options.username, options.password, options.app_key, options.delayed_app_key, balance)
-        return Exchange([account], seed, clock_ms, self._first_bet_id)
+        customers = [(options, options.balance)]
+        customers += [(as_customer(options, name), own) for name, own in options.further_accounts]
+        accounts = [_account(customer, own if balance is None else balance) for customer, own in customers]
+        return Exchange(accounts, seed, clock_ms, self._first_bet_id)
+
+
+def _account(customer: SandboxOptions, balance: Decimal) -> Account:
+    return Account(
+        customer.username,
+        customer.password,
+        customer.app_key,
+        customer.delayed_app_key,
+        balance,
+        customer.currency,
+    )

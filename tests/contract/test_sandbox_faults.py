@@ -139,19 +139,39 @@ def test_a_reset_disarms(exchange: RunningSandbox) -> None:
     assert exchange.get("orders") == []
 
 
-def test_only_three_reads_may_be_in_flight(exchange: RunningSandbox) -> None:
-    exchange.control("faults", method="listCurrentOrders", kind="delay", seconds=1, count=4)
+@pytest.mark.parametrize(
+    ("methods", "book", "refused"),
+    [
+        (["listCurrentOrders"] * 4, {}, 1),
+        (["listCurrentOrders", "listClearedOrders", "listMarketProfitAndLoss", "listMarketBook"], {}, 0),
+        (
+            ["listCurrentOrders", "listClearedOrders", "listMarketProfitAndLoss", "listMarketBook"],
+            {"orderProjection": "ALL"},
+            1,
+        ),
+    ],
+)
+def test_only_three_reads_may_be_in_flight(
+    exchange: RunningSandbox, methods: list[str], book: Json, refused: int
+) -> None:
+    exchange.control("faults", method="*", kind="delay", seconds=1, count=4)
+    params: dict[str, Json] = {
+        "listCurrentOrders": {},
+        "listClearedOrders": {"betStatus": "SETTLED"},
+        "listMarketProfitAndLoss": {"marketIds": [MARKET]},
+        "listMarketBook": {"marketIds": [MARKET], **book},
+    }
 
-    def read() -> Json:
+    def read(method: str) -> Json:
         with exchange.new_session() as session:
-            body: Json = {"jsonrpc": "2.0", "method": "SportsAPING/v1.0/listCurrentOrders", "params": {}, "id": 1}
+            body: Json = {"jsonrpc": "2.0", "method": f"SportsAPING/v1.0/{method}", "params": params[method], "id": 1}
             answer: Json = session.post(exchange.url(""), json=body, headers=exchange.headers).json()
             return answer
 
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: read(), range(4)))
-    refused = [answer["error"]["data"]["APINGException"]["errorCode"] for answer in answers if "error" in answer]
-    assert refused == ["TOO_MANY_REQUESTS"]
+        answers = list(pool.map(read, methods))
+    codes = [answer["error"]["data"]["APINGException"]["errorCode"] for answer in answers if "error" in answer]
+    assert codes == ["TOO_MANY_REQUESTS"] * refused
     assert "result" in wait_for(lambda: exchange.envelope("getAccountFunds", {}))
 
 

@@ -133,6 +133,14 @@ def test_the_delayed_key_reads_and_does_not_bet(sandbox: RunningSandbox) -> None
     assert sandbox.get("orders") == []
 
 
+def test_the_delayed_key_says_that_its_data_are_delayed(sandbox: RunningSandbox) -> None:
+    sandbox.market("1.5")
+    for key, delayed in ((sandbox.options.app_key, False), (sandbox.options.delayed_app_key, True)):
+        headers = sandbox.headers | {"X-Application": key}
+        (book,) = sandbox.envelope("listMarketBook", {"marketIds": ["1.5"]}, headers)["result"]
+        assert book["isMarketDataDelayed"] is delayed
+
+
 def test_certificates_are_made_once_and_private(sandbox: RunningSandbox) -> None:
     paths = sandbox.paths
     before = paths.client_pfx.read_bytes()

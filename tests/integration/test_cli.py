@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 from cli_rig import Console, Ran, console, message
-from sandbox_client import wait_for
+from sandbox_client import RunningSandbox, limit, wait_for
 
 from executor import keys
 from executor.cli.redis_server import PrivateRedis, free_port
@@ -24,6 +24,12 @@ WRONG = (
     ("orders --limit 0", "--limit"),
     ("send no-such-file", "no-such-file"),
     ("sandbox --balance much", "--balance"),
+    ("sandbox --account alice=much", "--account"),
+    ("sandbox --account a.b", "--account"),
+    ("sandbox --account alice --account alice=5", "--account"),
+    ("sandbox --account sandbox", "--account"),
+    ("sandbox --currency XXX", "--currency"),
+    ("sandbox env --account a.b", "--account"),
 )
 
 
@@ -129,6 +135,32 @@ def test_what_a_shell_reads_back_is_what_the_sandbox_uses(tmp_path: Path) -> Non
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 0
     assert errors == ""
+
+
+def test_further_accounts_of_a_sandbox_in_another_currency(tmp_path: Path) -> None:
+    here = Console(tmp_path, {})
+    words = ("--balance", "70", "--account", "alice", "--account", "bob=50", "--currency", "EUR")
+    process = here.start("sandbox", "--port", "0", "--cert-port", "0", *words)
+    try:
+        assert process.stdout is not None
+        assert "ready" in process.stdout.readline()
+        for name, balance in (("", 70), ("alice", 70), ("bob", 50)):
+            variables = here.run("sandbox", "env", "--json", *(("--account", name) if name else ())).json
+            customer = RunningSandbox.at(tmp_path / "data" / "sandbox", name)
+            assert variables["EXECUTOR_BETFAIR__USERNAME"] == customer.options.username == (name or "sandbox")
+            assert variables["EXECUTOR_BETFAIR__APP_KEY"] == customer.options.app_key
+            customer.log_in()
+            assert customer.call("getAccountFunds")["availableToBetBalance"] == balance
+            assert customer.call("getAccountDetails")["currencyCode"] == "EUR"
+            report = customer.place("1.5", limit(1, "BACK", 10, "0.99"))  # enough of GBP, not of EUR
+            assert report["instructionReports"][0]["errorCode"] == "INVALID_BET_SIZE"
+            customer.control("reset")
+            assert customer.call("getAccountFunds")["availableToBetBalance"] == balance
+            customer.session.close()
+    finally:
+        process.send_signal(signals.SIGINT)
+        _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
 
 
 def shell(script: Path) -> str:

@@ -76,7 +76,25 @@ def test_exposure_is_the_worst_of_all_results(results: list[tuple[int, int]], wi
     ],
 )
 def test_small_stakes_must_return_ten_pounds(price: str, size: str, valid: bool) -> None:
-    assert bet_size_ok(D(price), D(size)) is valid
+    assert bet_size_ok(D(price), D(size), "GBP") is valid
+
+
+@pytest.mark.parametrize(
+    ("currency", "price", "size", "valid"),
+    [
+        ("EUR", "10", "1", True),
+        ("EUR", "10", "0.99", False),
+        ("EUR", "20", "0.99", False),
+        ("EUR", "21", "0.96", True),
+        ("HUF", "9.8", "399", False),
+        ("HUF", "9.8", "400", True),
+        ("HUF", "11", "399", True),
+        ("DKK", "3", "14.99", False),
+        ("DKK", "3", "15", True),
+    ],
+)
+def test_each_currency_has_its_minimum(currency: str, price: str, size: str, valid: bool) -> None:
+    assert bet_size_ok(D(price), D(size), currency) is valid
 
 
 @pytest.mark.parametrize(

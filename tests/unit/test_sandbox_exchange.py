@@ -38,7 +38,8 @@ class Rig:
                 "side": side.value,
                 "orderType": "LIMIT",
                 "limitOrder": {"price": price, "size": size},
-            }
+            },
+            "GBP",
         )
         return place(self.exchange, self.exchange.accounts[name], PlaceRequest(MARKET, [instruction]))
 

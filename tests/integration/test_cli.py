@@ -28,7 +28,7 @@ WRONG = (
     ("sandbox --account a.b", "--account"),
     ("sandbox --account alice --account alice=5", "--account"),
     ("sandbox --account sandbox", "--account"),
-    ("sandbox --currency XXX", "--currency"),
+    ("sandbox --currency EURO", "--currency"),
     ("sandbox env --account a.b", "--account"),
 )
 

@@ -11,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from benchmarks.cost import cost
 from benchmarks.figures import QUICK, Measurement, Plan, Report, Setup
 from benchmarks.latency import latency, saturation
 from benchmarks.report import show, write
 from benchmarks.stack import BenchError
+from benchmarks.stages import stages
 from executor.cli.console import INTERRUPTED, complain, say
 from executor.cli.redis_server import RedisServerError
 from executor.cli.sandbox_client import SandboxSilentError
@@ -25,6 +27,8 @@ from executor.settings import load_settings
 MEASUREMENTS: Final[dict[str, Measurement]] = {
     "latency": latency,
     "saturation": saturation,
+    "stages": stages,
+    "cost": cost,
 }
 _TROUBLE: Final = (BenchError, HopelessError, RedisServerError, SandboxSilentError)
 

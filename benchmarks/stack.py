@@ -34,6 +34,7 @@ from executor.cli.supervisor import Program, Supervisor, die_with_us
 from executor.sandbox.options import SandboxOptions, sandbox_env
 from executor.settings import load_settings
 
+PROBE_FOLDER: Final = "BENCH_PROBE_FOLDER"
 ROOT: Final = Path(__file__).parents[1]
 ENGINE_QUEUES: Final = ("signals", "orders", "trades")
 _READY_S: Final = 90.0  # a busy machine imports Celery slowly, five times at once
@@ -67,6 +68,7 @@ class BenchStack:
         *,
         workers: int = 1,
         with_floor: bool = True,
+        probe: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.ports = Ports.free(bridges=1)
@@ -80,6 +82,9 @@ class BenchStack:
         exchange = sandbox_env(self._sandbox_folder, port=self.ports.sandbox, cert_port=self.ports.sandbox_cert)
         self.environ = replaced(inherited(ours=False), {**WIDE, **ours, **exchange, **(settings or {})})
         self.environ["PYTHONPATH"] = str(ROOT)
+        self._probed = probe is not None
+        if probe is not None:
+            self.environ[PROBE_FOLDER] = str(probe)
         self.settings = load_settings(self.environ, folder)
         self.supervisor = Supervisor(folder / "logs", tell)
         self.sandbox = SandboxClient(self._sandbox_folder, self.ports.sandbox)
@@ -132,7 +137,8 @@ class BenchStack:
 
     def engine(self, programs: Iterable[Program]) -> Iterable[Program]:
         """Yield the engine's processes: the shipped ones, and further workers where more than one is asked for."""
-        for program in programs:
+        for given in programs:
+            program = _with_probe(given) if self._probed else given
             yield program
             for number in range(2, self._workers + 1) if program.name == "worker" else ():
                 name = f"worker-{number}"
@@ -208,3 +214,12 @@ class BenchStack:
             url, ca = f"{self.settings.betfair.api_url}{path}", str(self.settings.betfair.ca_bundle)
             given = {"Accept": "application/json", **headers}
             return dict(session.post(url, headers=given, verify=ca, timeout=30, **body).json())
+
+
+def _with_probe(program: Program) -> Program:
+    if program.name == "worker":
+        return replace(program, command=(*program.command, "--include", "benchmarks.probe"))
+    if program.name == "bridge":
+        code = f"import benchmarks.probe; {program.command[2]}"
+        return replace(program, command=(*program.command[:2], code, *program.command[3:]))
+    return program

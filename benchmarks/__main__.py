@@ -12,11 +12,17 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.cost import cost
+from benchmarks.decision import decision
 from benchmarks.figures import QUICK, Measurement, Plan, Report, Setup
+from benchmarks.first_order import first_order
 from benchmarks.latency import latency, saturation
+from benchmarks.memory import memory
+from benchmarks.polling import polling
 from benchmarks.report import show, write
+from benchmarks.slow_exchange import slow_exchange
 from benchmarks.stack import BenchError
 from benchmarks.stages import stages
+from benchmarks.workers import workers
 from executor.cli.console import INTERRUPTED, complain, say
 from executor.cli.redis_server import RedisServerError
 from executor.cli.sandbox_client import SandboxSilentError
@@ -29,6 +35,12 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "saturation": saturation,
     "stages": stages,
     "cost": cost,
+    "slow-exchange": slow_exchange,
+    "decision": decision,
+    "polling": polling,
+    "first-order": first_order,
+    "workers": workers,
+    "memory": memory,
 }
 _TROUBLE: Final = (BenchError, HopelessError, RedisServerError, SandboxSilentError)
 

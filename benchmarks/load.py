@@ -131,7 +131,8 @@ class Load:
 
         def settled() -> bool:
             nonlocal asked
-            if not self._stack.redis.zcard(keys.ORDERS_UNSETTLED):
+            held = {str(market) for market in self._stack.redis.smembers(keys.MARKETS)}
+            if held.isdisjoint(block.markets):
                 return True
             if time.monotonic() - asked > _SETTLE_AGAIN_S:
                 self._stack.tick("settle_orders")

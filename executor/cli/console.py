@@ -6,7 +6,8 @@ folding, never by cutting; amounts are decimal text, times UTC.
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Final, Literal, NoReturn
@@ -56,6 +57,19 @@ def refuse(text: str) -> NoReturn:
     """End the command: not done, and why."""
     complain(text)
     raise typer.Exit(REFUSED)
+
+
+@contextmanager
+def in_place() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Open a screen of its own; yields what shows there all that a function prints, in place of what was there."""
+    with _out.screen() as screen:
+
+        def draw(show: Callable[[], None]) -> None:
+            with _out.capture() as captured:
+                show()
+            screen.update(Text.from_ansi(captured.get(), no_wrap=True))
+
+        yield draw
 
 
 def show_json(value: object) -> None:

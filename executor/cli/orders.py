@@ -26,6 +26,7 @@ from executor.cli.console import (
     show_json,
     show_table,
 )
+from executor.cli.watching import Watch, show
 from executor.domain.order import CancelReason, Order, OrderStatus
 from executor.engine.settlement import end_paper_positions
 from executor.settings import Settings
@@ -83,11 +84,15 @@ def orders(
     market: Annotated[str, typer.Option(metavar="MARKET", help="Only of this market.")] = "",
     limit: Limit = 100,
     as_json_: AsJson = False,
+    watch: Watch = False,
 ) -> None:
     """List orders, newest first."""
     given = settings_to_read()
     note_identity(given)
-    found = _find(given, market, limit, active=active)
+    show(lambda: _show(_find(given, market, limit, active=active), as_json_=as_json_), watch=watch, as_json=as_json_)
+
+
+def _show(found: Sequence[Order], *, as_json_: bool) -> None:
     if as_json_:
         show_json([as_json(order) for order in found])
         return

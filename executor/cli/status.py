@@ -15,6 +15,7 @@ from executor import keys
 from executor.adapters.redis_state import State
 from executor.cli.access import look, mismatch
 from executor.cli.console import AsJson, Column, duration, money, say, show_facts, show_json, show_table
+from executor.cli.watching import Watch, show
 from executor.domain.money import ZERO
 from executor.domain.order import OrderStatus
 from executor.domain.times import iso
@@ -62,8 +63,12 @@ def beat_lives(given: Settings, state: State) -> bool:
     return age is not None and age <= max(20, 4 * given.order_manager.status_check_interval_seconds)
 
 
-def status(*, as_json: AsJson = False) -> None:
+def status(*, as_json: AsJson = False, watch: Watch = False) -> None:
     """Show at one glance whether and what the system trades."""
+    show(lambda: _show(as_json=as_json), watch=watch, as_json=as_json)
+
+
+def _show(*, as_json: bool) -> None:
     given, state = look()
     if as_json:
         show_json(_as_json(given, state))
@@ -91,6 +96,8 @@ def _facts(given: Settings, state: State) -> Iterator[tuple[str, str | Text]]:
     why = why_not_trading(state)
     yield "trading", Text(f"OFF: {why}", "bold red") if why else Text("on", "bold green")
     yield "breaker", _breaker(given, state)
+    if state.alerts:
+        yield "alerts", Text(", ".join(state.alerts), "red")
     yield "mode", "paper: nothing is sent" if given.trading.enable_paper_trading else "live"
     yield "identity", _identity(given, state)
     yield "reconciled", "yes" if state.reconciled else Text("NO: nothing is placed until a poll completes", "red")
@@ -167,6 +174,7 @@ def _as_json(given: Settings, state: State) -> dict[str, Any]:
             "failures": state.recent_failures,
             "threshold": given.risk.circuit_breaker_failures,
         },
+        "alerts": list(state.alerts),
         "reconciled": state.reconciled,
         "session": None if given.trading.enable_paper_trading else state.session,
         "account": dict(state.account),

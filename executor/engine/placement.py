@@ -206,8 +206,7 @@ def _send(engine: Engine, claim: _Claim) -> _Answer:
     orders = claim.orders
     instructions = [Instruction(o.order_id, o.selection_id, o.side, o.price, o.size) for o in orders]
     now = engine.clock.monotonic()
-    elapsed = now - claim.since
-    if elapsed > _FROZEN_S:
+    if (elapsed := now - claim.since) > _FROZEN_S:
         log.error("not_sent_after_pause", signal_id=claim.record.signal_id, elapsed_ms=round(elapsed * 1000))
         paused = f"this process stood still for {elapsed:.1f} s before sending"
         return replace(_not_sent(claim, "PROCESS_PAUSED", paused, 0.0), failure="")

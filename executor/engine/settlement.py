@@ -56,15 +56,16 @@ class _Market:
 
 
 def share_commission(profits: Mapping[str, Decimal], commission: Decimal) -> dict[str, Decimal]:
-    """Share a market's commission among its winning bets by profit, to the penny; the last by name takes the rest."""
+    """Share a market's commission among its winning bets by profit; none is a penny off, the sum is exact."""
     winners = {name: profit for name, profit in sorted(profits.items()) if profit > ZERO}
     won = sum(winners.values(), ZERO)
     shares = dict.fromkeys(profits, ZERO)
-    left = commission
-    for at, (name, profit) in enumerate(winners.items(), start=1):
-        share = left if at == len(winners) else min(to_money(commission * profit / won), left)
-        shares[name] = share
-        left -= share
+    reached, taken = ZERO, ZERO
+    for name, profit in winners.items():
+        reached += profit
+        up_to_here = commission if reached == won else to_money(commission * reached / won)
+        shares[name] = up_to_here - taken
+        taken = up_to_here
     return shares
 
 

@@ -8,11 +8,11 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import betfairlightweight
 import requests
@@ -22,21 +22,32 @@ from executor.sandbox.options import SandboxOptions, as_customer, sandbox_env
 
 _START = """
 import sys
+from decimal import Decimal
 from pathlib import Path
 from executor.sandbox.options import SandboxOptions
 from executor.sandbox.server import serve
-serve(SandboxOptions(directory=Path(sys.argv[1]), port=int(sys.argv[2]), cert_port=int(sys.argv[3])))
+directory, port, cert_port, *names = sys.argv[1:]
+accounts = tuple((name, Decimal(10_000)) for name in names)
+serve(
+    SandboxOptions(directory=Path(directory), port=int(port), cert_port=int(cert_port), further_accounts=accounts)
+)
 """
 _ACCOUNT_METHODS = ("getAccountFunds", "getAccountDetails")
 
 Json = dict[str, Any]
 
 
-def start_process(directory: Path, port: int = 0, cert_port: int = 0) -> subprocess.Popen[str]:
+def start_process(
+    directory: Path,
+    port: int = 0,
+    cert_port: int = 0,
+    accounts: Sequence[str] = (),
+    stderr: int | IO[str] = subprocess.PIPE,
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", _START, str(directory), str(port), str(cert_port)],
+        [sys.executable, "-c", _START, str(directory), str(port), str(cert_port), *accounts],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         cwd=Path(__file__).parents[1],
     )

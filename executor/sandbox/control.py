@@ -59,6 +59,10 @@ class ControlHandler(RequestHandler):
         query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
         await self._run("GET", query)
 
+    async def delete(self) -> None:
+        """Undo it."""
+        await self._run("DELETE", {})
+
     async def post(self) -> None:
         """Do it."""
         try:
@@ -114,7 +118,7 @@ def control_routes(world: World) -> list[tuple[str, type[RequestHandler], dict[s
         "prices": {"POST": prices_action},
         "settle": {"POST": settle_action},
         "void": {"POST": void_action},
-        "faults": {"POST": _faults},
+        "faults": {"POST": _faults, "DELETE": _disarm},
         "reset": {"POST": _reset},
     }
     return [
@@ -217,6 +221,11 @@ def _faults(world: World, params: Params) -> list[Json]:
         }
         for fault in world.faults.armed()
     ]
+
+
+def _disarm(world: World, _params: Params) -> list[Json]:
+    world.faults.disarm()
+    return []
 
 
 def _reset(world: World, params: Params) -> Json:

@@ -8,7 +8,6 @@ epoch milliseconds, account currency.
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from itertools import count
-from random import Random
 from typing import Final
 
 from executor.domain.money import ZERO, Side
@@ -88,9 +87,9 @@ class Exchange:
         """Return a runner of `market`, made when missing."""
         runner = market.runners.get(selection_id)
         if runner is None:
-            rng = Random(f"{self._seed}/{market.market_id}/{selection_id}")  # noqa: S311 - a seeded process is the point
+            seed = f"{self._seed}/{market.market_id}/{selection_id}"
             priority = len(market.runners) + 1
-            runner = Runner(selection_id, name or f"Selection {selection_id}", priority, rng)
+            runner = Runner(selection_id, name or f"Selection {selection_id}", priority, seed)
             market.runners[selection_id] = runner
         return runner
 

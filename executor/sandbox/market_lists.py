@@ -34,6 +34,7 @@ _BOOK_WEIGHTS: Final = {
     "EX_TRADED": 17,
 }
 _BOOK_BASE_WEIGHT: Final = 2
+_WITH_TRADED: Final = {"EX_BEST_OFFERS": 20, "EX_ALL_OFFERS": 32}  # together with EX_TRADED, less than the sum
 _PROFIT_WEIGHT: Final = 4
 _BEST_OFFERS: Final = 3
 _FILTERS: Final = ("marketIds", "eventTypeIds", "eventIds", "marketTypeCodes", "inPlayOnly", "marketBettingTypes")
@@ -57,7 +58,7 @@ def market_catalogue(exchange: Exchange, params: Params) -> list[Json]:
         raise BadValue(f"filter {unknown[0]} is not offered")
     market_ids = list(dict.fromkeys(chosen.texts("marketIds")))
     weight = sum(_CATALOGUE_WEIGHTS[name] for name in projections)
-    _check_weight(weight * (min(len(market_ids), limit) if market_ids else limit))
+    _check_weight(Decimal(weight * (min(len(market_ids), limit) if market_ids else limit)))
     markets = _known(exchange, market_ids) if market_ids else list(exchange.markets.values())
     found = [market for market in markets if market.status != "CLOSED" and _passes(market, chosen)]
     return [_catalogue_row(market, projections) for market in found[:limit]]
@@ -73,11 +74,10 @@ def market_book(exchange: Exchange, caller: Caller, params: Params) -> list[Json
     orders = params.choice("orderProjection", _ORDER_PROJECTIONS)
     if params.has("matchProjection"):
         raise BadValue("matchProjection is not offered")
-    weight = sum(_BOOK_WEIGHTS[name] for name in data) or _BOOK_BASE_WEIGHT
-    _check_weight(weight * len(market_ids))
     depth = prices.child("exBestOffersOverrides").integer("bestPricesDepth", _BEST_OFFERS)
     if depth < 1:
         raise BadValue("bestPricesDepth is not positive")
+    _check_weight(_book_weight(data, depth) * len(market_ids))
     offers = None if "EX_ALL_OFFERS" in data else depth
     show = bool(data & {"EX_BEST_OFFERS", "EX_ALL_OFFERS", "EX_TRADED"})
     rows = []
@@ -95,7 +95,7 @@ def profit_and_loss(exchange: Exchange, account: Account, params: Params) -> lis
     if not params.has("marketIds"):
         raise missing()
     market_ids = list(dict.fromkeys(params.texts("marketIds")))
-    _check_weight(_PROFIT_WEIGHT * len(market_ids))
+    _check_weight(Decimal(_PROFIT_WEIGHT * len(market_ids)))
     net = params.flag("netOfCommission")
     rows: list[Json] = []
     for market in _known(exchange, market_ids):
@@ -123,7 +123,18 @@ def profit_and_loss(exchange: Exchange, account: Account, params: Params) -> lis
     return rows
 
 
-def _check_weight(weight: int) -> None:
+def _book_weight(data: set[str], depth: int) -> Decimal:
+    """Return what one market weighs; Betfair: Market Data Request Limits, the best offers by their depth."""
+    weights = {name: _BOOK_WEIGHTS[name] for name in data}
+    for offers, together in _WITH_TRADED.items():
+        if offers in weights and "EX_TRADED" in weights:
+            weights[offers] = together - _BOOK_WEIGHTS["EX_TRADED"]
+            break
+    total = Decimal(sum(weights.values()) or _BOOK_BASE_WEIGHT)
+    return total + weights.get("EX_BEST_OFFERS", 0) * (Decimal(depth) / _BEST_OFFERS - 1)
+
+
+def _check_weight(weight: Decimal) -> None:
     if weight > _MAX_WEIGHT:
         raise ApiError("TOO_MUCH_DATA")
 

@@ -51,7 +51,8 @@ class Runner:
     selection_id: int
     name: str
     sort_priority: int
-    rng: Random
+    seed: str  # of all that the house makes up here, whatever happens on other runners
+    rng: Random = field(init=False)
     book: Book = field(default_factory=Book)
     status: str = "ACTIVE"
     fixed: bool = False  # its offers were given through the control API and do not move by themselves
@@ -60,6 +61,9 @@ class Runner:
     last_price: Decimal | None = None
     total_matched: Decimal = ZERO
     removed_ms: int = 0
+
+    def __post_init__(self) -> None:
+        self.rng = Random(self.seed)  # noqa: S311 - a seeded process is the point
 
 
 @dataclass(slots=True, eq=False)

@@ -15,6 +15,7 @@ from executor.sandbox.exchange import Exchange
 from executor.sandbox.markets import Bet, Market
 from executor.sandbox.rules import (
     DEDUPE_MS,
+    LARGEST_VERSION,
     MAX_PLACE_INSTRUCTIONS,
     Instruction,
     back_and_lay_cross,
@@ -135,6 +136,8 @@ def refusal(request: PlaceRequest, code: str, codes: list[str] | None = None) ->
 def _judge_market(exchange: Exchange, request: PlaceRequest) -> tuple[str, Market | None]:
     if len(request.instructions) > MAX_PLACE_INSTRUCTIONS:
         return "TOO_MANY_INSTRUCTIONS", None
+    if request.version is not None and not 0 <= request.version <= LARGEST_VERSION:
+        return "INVALID_MARKET_VERSION", None
     if not exchange.room_for_bets(len(request.instructions)):
         return "SERVICE_UNAVAILABLE", None
     market = exchange.market(request.market_id)

@@ -2,9 +2,9 @@
 
 Owns: the house's quotes on such runners and when it comes back for an order that rests. Every order near the market is
 dealt a fate from a shuffled deck: matched at once, matched within seconds, matched in part, or never; so ten orders on
-ten selections show all four. Invariants: the same seed and the same calls give the same fates and quotes; a quote
-never crosses a resting order (only a dealt fate fills one), so price-time priority always holds. Units: epoch
-milliseconds, rungs of the ladder.
+ten selections show all four. Invariants: the same seed and the same calls give the same fates, and the same quotes so
+many seconds after an order; a quote never crosses a resting order (only a dealt fate fills one), so price-time priority
+always holds. Units: epoch milliseconds, rungs of the ladder.
 """
 
 from bisect import bisect_left
@@ -55,7 +55,6 @@ class Liquidity:
 
     def __init__(self, seed: int) -> None:
         self._rng = Random(seed)  # noqa: S311 - a seeded process is the point
-        self._wander_rng = Random(f"{seed}/wander")  # noqa: S311 - the same
         self._deck: list[Fate] = []
         self._due: list[tuple[int, int, Bet, Decimal]] = []
         self._sequence = count(1)
@@ -122,9 +121,11 @@ class Liquidity:
             if now_ms - used_ms > _WANDER_FOR_MS or runner.fixed or runner.mid is None:
                 del self._used[runner]
                 continue
-            best = runner.mid + self._wander_rng.randint(-_WANDER_RUNGS, _WANDER_RUNGS)
+            # By the seconds since its last order, so that a step more or less for a busy machine changes nothing later.
+            steps = (now_ms - used_ms) // _WANDER_EVERY_MS
+            rng = Random(f"{runner.seed}/{steps}")  # noqa: S311 - the same
+            best = runner.mid + rng.randint(-_WANDER_RUNGS, _WANDER_RUNGS)
             self.withdraw(runner)
-            rng = self._wander_rng
             self._offer(runner, Side.LAY, [(best - step, _amount(rng)) for step in range(_LEVELS)])
             self._offer(runner, Side.BACK, [(best + _SPREAD_RUNGS + step, _amount(rng)) for step in range(_LEVELS)])
 

@@ -16,6 +16,7 @@ MAX_PLACE_INSTRUCTIONS: Final = 200  # Betfair: placeOrders, per request
 MAX_CANCEL_INSTRUCTIONS: Final = 60  # Betfair: cancelOrders, updateOrders, replaceOrders
 MAX_IDS: Final = 250  # Betfair: listCurrentOrders, bet and market ids together
 MAX_INSTRUCTIONS_PER_SECOND: Final = 1_000  # Betfair: placeOrders, cancelOrders, replaceOrders, updateOrders together
+LARGEST_VERSION: Final = 10**12 - 1  # Betfair: INVALID_MARKET_VERSION, 12 digits
 DEDUPE_MS: Final = 60_000  # Betfair: how long a customerRef is remembered
 
 _RATIO_LOW: Final = Decimal("0.8")  # Betfair: INVALID_PROFIT_RATIO, 20 % less

@@ -1,7 +1,7 @@
-"""The HTTPS server: both ports, Betfair's paths, start and stop.
+"""The HTTPS server: both ports, their paths, start and stop.
 
-Owns: sockets, TLS, HTTP statuses, the process's signals. Invariants: certlogin is reached with a client certificate of
-the sandbox's authority only; no request ends in HTTP 500 or a traceback. Units: seconds.
+Owns: sockets, TLS, the process's signals. Invariant: certlogin is reached with a client certificate of the sandbox's
+authority only. Units: seconds.
 """
 
 import asyncio
@@ -10,176 +10,26 @@ import signal
 import socket
 import ssl
 import sys
-import time
-from collections.abc import Mapping
 from typing import Any, Final
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from executor.sandbox.calls import Calls, ConnectionCut, Unavailable
+from executor.sandbox.calls import Calls
 from executor.sandbox.certificates import CertificatePaths, ensure_certificates
 from executor.sandbox.control import control_routes
-from executor.sandbox.faults import Fault
-from executor.sandbox.journal import Entry
+from executor.sandbox.handlers import AccountRpcHandler, IdentityHandler, RpcHandler, UnknownHandler
 from executor.sandbox.options import SandboxOptions, write_ports
-from executor.sandbox.wire import Json, RpcError, dump_json, parse_json, rpc_error
 from executor.sandbox.world import World
 
 # Betfair closes connections that are idle for 3 minutes (Best Practice).
 _IDLE_S: Final = 180
 # 200 instructions have about 60 KB.
 _MAX_BODY: Final = 2 * 1024 * 1024
-_MAX_BATCH: Final = 200
-_NO_SUCH_OPERATION: Final = "DSC-0021"
 _log = logging.getLogger(__name__)
 # How often resting orders and displayed prices are looked at; finer than the half second that is the shortest wait.
 _TICK_S: Final = 0.1
-
-
-class BetfairHandler(RequestHandler):
-    """What every Betfair path has in common."""
-
-    world: World
-    calls: Calls
-
-    def initialize(self, world: World, calls: Calls) -> None:
-        """Take the sandbox (Tornado's constructor of a handler)."""
-        self.world, self.calls = world, calls
-
-    def prepare(self) -> None:
-        """Refuse what Betfair refuses before reading: an Expect header (Best Practice)."""
-        if self.request.headers.get("Expect"):
-            self.set_status(417)
-            self.finish()
-
-    def reply(self, value: object, status: int = 200) -> None:
-        """Send JSON."""
-        self.set_status(status)
-        self.set_header("Content-Type", "application/json")
-        self.finish(dump_json(value))
-
-    def cut(self) -> None:
-        """Close the connection without an answer."""
-        self.detach().close()
-
-    def unavailable(self) -> None:
-        """Answer as Betfair's front does when nothing is behind it: HTML."""
-        self.set_status(503)
-        self.finish("<html><body><h1>503 Service Unavailable</h1></body></html>")
-
-    def write_error(self, status_code: int, **_kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Tornado's signature
-        """Answer what Tornado refuses (a wrong HTTP method) in the form of Betfair's framework."""
-        self.set_header("Content-Type", "application/json")
-        self.finish(dump_json({"faultcode": "Client", "faultstring": _NO_SUCH_OPERATION, "detail": {}}))
-
-
-class RpcHandler(BetfairHandler):
-    """JSON-RPC, single and batch."""
-
-    account_api = False
-
-    async def post(self) -> None:
-        """Answer a call or a batch of calls."""
-        received_at = time.time()
-        try:
-            payload = parse_json(self.request.body)
-        except RpcError as error:
-            self.world.journal.open(received_at, "", None).error = error.dsc
-            self.reply(rpc_error(None, error), status=400)
-            return
-        try:
-            if not isinstance(payload, list):
-                self.reply(await self._answer(payload, received_at))
-            elif 0 < len(payload) <= _MAX_BATCH:
-                self.reply([await self._answer(call, received_at) for call in payload])
-            else:
-                self.reply(rpc_error(None, RpcError(-32600, "DSC-0008")), status=400)
-        except ConnectionCut:
-            self.cut()
-        except Unavailable:
-            self.unavailable()
-
-    async def _answer(self, call: object, received_at: float) -> Json:
-        return await self.calls.answer(call, self.request.headers, received_at, account_api=self.account_api)
-
-
-class AccountRpcHandler(RpcHandler):
-    """The account API, whose exceptions have another name and other numbers."""
-
-    account_api = True
-
-
-class IdentityHandler(BetfairHandler):
-    """Login, keepAlive and logout."""
-
-    async def post(self) -> None:
-        """Answer the operation that the path names."""
-        name = self.request.path.rsplit("/", 1)[-1]
-        username, password = self.get_body_argument("username", ""), self.get_body_argument("password", "", strip=False)
-        entry = self.world.journal.open(time.time(), name, {"username": username} if username else {})
-        try:
-            fault = await self.calls.meet_faults(entry)
-            if fault is not None and fault.kind == "expire_session":
-                self.world.sessions.expire(self.request.headers.get("X-Authentication", ""))
-            answer = self._answer(entry, name, username, password, fault)
-            if fault is not None and fault.kind == "drop_response":
-                raise ConnectionCut
-        except ConnectionCut:
-            entry.status = entry.status or "CUT"
-            self.cut()
-        except Unavailable:
-            entry.status = "CUT"
-            self.unavailable()
-        else:
-            if name == "login" and "application/json" not in self.request.headers.get("Accept", ""):
-                self.finish("<html><body>Log in with Accept: application/json</body></html>")
-            else:
-                self.reply(answer)
-
-    async def get(self) -> None:
-        """Answer keepAlive and logout, which Betfair also takes as GET."""
-        if self.request.path.rsplit("/", 1)[-1] not in {"keepAlive", "logout"}:
-            self.send_error(405)
-            return
-        await self.post()
-
-    def _answer(self, entry: Entry, name: str, username: str, password: str, fault: Fault | None) -> Json:
-        code = fault.code if fault is not None else ""
-        headers: Mapping[str, str] = self.request.headers
-        if name in {"keepAlive", "logout"}:
-            product = headers.get("X-Application", "")
-            if code:
-                answer: Json = {"token": "", "product": product, "status": "FAIL", "error": code}
-            else:
-                sessions = self.world.sessions
-                answer = sessions.keep_alive(headers) if name == "keepAlive" else sessions.log_out(headers)
-            entry.status, entry.error = answer["status"], answer["error"] or None
-            return answer
-        token = ""
-        if not code and name == "certlogin" and not self._has_certificate():
-            code = "CERT_AUTH_REQUIRED"
-        if not code:
-            code, token = self.world.sessions.log_in(username, password)
-        succeeded = code == "SUCCESS"
-        entry.status, entry.error = ("SUCCESS", None) if succeeded else ("FAIL", code)
-        if name == "certlogin":
-            return {"sessionToken": token, "loginStatus": code} if succeeded else {"loginStatus": code}
-        product = headers.get("X-Application", "")
-        status, error = ("SUCCESS", "") if succeeded else ("FAIL", code)
-        return {"token": token, "product": product, "status": status, "error": error}
-
-    def _has_certificate(self) -> bool:
-        return bool(self.request.get_ssl_certificate())
-
-
-class UnknownHandler(BetfairHandler):
-    """Every other path."""
-
-    def prepare(self) -> None:
-        """Answer 404 in the form of Betfair's framework: no such operation."""
-        self.reply({"faultcode": "Client", "faultstring": _NO_SUCH_OPERATION, "detail": {}}, status=404)
 
 
 def serve(options: SandboxOptions) -> None:

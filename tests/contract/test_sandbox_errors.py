@@ -68,6 +68,8 @@ def test_one_bad_instruction_refuses_the_whole_request(sandbox: RunningSandbox, 
         ({"status": "CLOSED"}, {}, "MARKET_NOT_OPEN_FOR_BETTING"),
         ({}, {"marketId": "one"}, "INVALID_MARKET_ID"),
         ({}, {"instructions": [GOOD] * 201}, "TOO_MANY_INSTRUCTIONS"),
+        ({}, {"marketVersion": {"version": 10**12}}, "INVALID_MARKET_VERSION"),
+        ({}, {"marketVersion": {"version": -1}}, "INVALID_MARKET_VERSION"),
         ({}, {"instructions": [limit(1, "BACK", 3, 10_001)]}, "INSUFFICIENT_FUNDS"),
         ({}, {"instructions": [limit(1, "LAY", 3, 5_001)]}, "INSUFFICIENT_FUNDS"),
     ],
@@ -187,6 +189,12 @@ def test_a_replacement_that_cannot_be_placed_leaves_the_bet_cancelled(sandbox: R
         ("listClearedOrders", {"betStatus": "LOST"}, "INVALID_INPUT_DATA"),
         ("listClearedOrders", {"betStatus": "VOIDED", "groupBy": "MARKET"}, "INVALID_INPUT_DATA"),
         ("listMarketBook", {"marketIds": [f"1.{n}" for n in range(101)]}, "TOO_MUCH_DATA"),
+        ("listMarketProfitAndLoss", {"marketIds": [f"1.{n}" for n in range(51)]}, "TOO_MUCH_DATA"),
+        (
+            "listMarketCatalogue",
+            {"filter": {}, "maxResults": 201, "marketProjection": ["MARKET_DESCRIPTION"]},
+            "TOO_MUCH_DATA",
+        ),
         ("listMarketCatalogue", {"filter": {}, "maxResults": 1_001}, "INVALID_INPUT_DATA"),
         ("listMarketCatalogue", {"filter": {"textQuery": "x"}, "maxResults": 1}, "INVALID_INPUT_DATA"),
         ("getAccountFunds", [], "INVALID_INPUT_DATA"),
@@ -194,6 +202,45 @@ def test_a_replacement_that_cannot_be_placed_leaves_the_bet_cancelled(sandbox: R
 )
 def test_the_exception_of_a_bad_call(sandbox: RunningSandbox, method: str, params: object, code: str) -> None:
     assert sandbox.error_code(method, params) == code
+
+
+@pytest.mark.parametrize(
+    ("data", "depth", "most"),
+    [
+        ([], 3, 100),
+        (["SP_AVAILABLE"], 3, 66),
+        (["EX_BEST_OFFERS"], 3, 40),
+        (["EX_BEST_OFFERS"], 10, 12),
+        (["EX_ALL_OFFERS"], 3, 11),
+        (["EX_BEST_OFFERS", "EX_TRADED"], 3, 10),
+        (["EX_ALL_OFFERS", "EX_TRADED"], 3, 6),
+    ],
+)
+def test_a_market_book_weighs_what_it_shows(sandbox: RunningSandbox, data: list[str], depth: int, most: int) -> None:
+    shown = {"priceData": data, "exBestOffersOverrides": {"bestPricesDepth": depth}}
+    market_ids = [f"1.{n}" for n in range(most + 1)]
+    params = {"marketIds": market_ids[:most], "priceProjection": shown}
+    assert len(sandbox.call("listMarketBook", **params)) == most
+    assert sandbox.error_code("listMarketBook", {**params, "marketIds": market_ids}) == "TOO_MUCH_DATA"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "message"),
+    [
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415, "DSC-0011"),
+        ({"Content-Type": "text/plain"}, 415, "DSC-0011"),
+        ({"Accept": "text/html"}, 406, "DSC-0013"),
+        ({"Content-Type": "application/json; charset=utf-8"}, 200, None),
+        ({"Accept": "text/html, */*;q=0.1"}, 200, None),
+        ({"Accept": "*/*"}, 200, None),
+    ],
+)
+def test_only_json_comes_in_and_goes_out(
+    sandbox: RunningSandbox, headers: dict[str, str], status: int, message: str | None
+) -> None:
+    reply = sandbox.post("listCurrentOrders", {}, sandbox.headers | headers)
+    assert (reply.status_code, reply.json().get("error", {}).get("message")) == (status, message)
+    assert sandbox.journal()[-1]["error"] == message
 
 
 def test_an_exception_has_betfairs_envelope(sandbox: RunningSandbox, betfair: Client) -> None:
@@ -214,6 +261,7 @@ def test_an_exception_has_betfairs_envelope(sandbox: RunningSandbox, betfair: Cl
         ("", 400, -32700),
         ("{", 400, -32700),
         ("[]", 400, -32600),
+        ("[7" + ",7" * 200 + "]", 400, -32600),
         ("7", 200, -32600),
         ('{"method": 7}', 200, -32600),
         ('{"method": "SportsAPING/v1.0/listEverything"}', 200, -32601),
@@ -229,6 +277,8 @@ def test_an_exception_has_betfairs_envelope(sandbox: RunningSandbox, betfair: Cl
 def test_what_is_no_call_gets_a_json_rpc_error(sandbox: RunningSandbox, body: str, status: int, code: int) -> None:
     reply = sandbox.session.post(sandbox.url("placeOrders"), data=body, headers=sandbox.headers)
     assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
+    (line,) = [line for line in sandbox.journal() if line["method"] != "certlogin"]
+    assert line["error"].startswith("DSC-")
 
 
 def test_a_batch_is_answered_by_a_batch(sandbox: RunningSandbox) -> None:

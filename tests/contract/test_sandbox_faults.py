@@ -131,6 +131,15 @@ def test_a_fault_waits_for_a_call_that_it_can_befall(exchange: RunningSandbox) -
     assert place(exchange)["status"] == "SUCCESS"
 
 
+def test_faults_may_be_disarmed_without_a_reset(exchange: RunningSandbox) -> None:
+    place(exchange)
+    exchange.control("faults", method="*", kind="http_503", probability=1)
+    reply = exchange.session.delete(f"{exchange.api}/sandbox/faults")
+    assert (reply.status_code, reply.json()) == (200, [])
+    assert place(exchange)["status"] == "SUCCESS"
+    assert len(exchange.get("orders")) == 2
+
+
 def test_a_reset_disarms(exchange: RunningSandbox) -> None:
     assert len(exchange.control("faults", method="*", kind="http_503", count=9)) == 1
     exchange.control("reset")

@@ -14,7 +14,7 @@ from executor.sandbox.certificates import ensure_certificates
 pytest_plugins = ["sandbox_fixtures"]
 
 
-def identity(sandbox: RunningSandbox, name: str, form: Json, headers: dict[str, str] | None = None) -> Json:
+def identity(sandbox: RunningSandbox, name: str, form: Json | bytes, headers: dict[str, str] | None = None) -> Json:
     url = f"{sandbox.cert_api if name == 'certlogin' else sandbox.api}/api/{name}"
     cert = str(sandbox.paths.client_pem) if name == "certlogin" else None
     reply = sandbox.session.post(url, data=form, headers=headers or sandbox.headers | {"Content-Type": FORM}, cert=cert)
@@ -47,6 +47,12 @@ def test_certlogin_needs_a_certificate_of_the_sandbox(
             session.post(url, data=credentials(sandbox), cert=certificate)
     on_api_port = sandbox.session.post(f"{sandbox.api}/api/certlogin", data=credentials(sandbox))
     assert on_api_port.json() == {"loginStatus": "CERT_AUTH_REQUIRED"}
+
+
+def test_a_form_that_is_no_text_is_a_wrong_password(sandbox: RunningSandbox) -> None:
+    for form in (b"username=%ff%fe&password=%80", b"\xff=\xfe&username", b""):
+        answer = identity(sandbox, "certlogin", form)
+        assert answer == {"loginStatus": "INVALID_USERNAME_OR_PASSWORD"}
 
 
 def test_interactive_login_has_another_shape(sandbox: RunningSandbox) -> None:

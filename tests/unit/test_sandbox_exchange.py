@@ -12,6 +12,7 @@ from executor.sandbox import exchange as exchange_module
 from executor.sandbox.accounts import Account
 from executor.sandbox.exchange import Exchange
 from executor.sandbox.markets import Market
+from executor.sandbox.order_lists import order_row
 from executor.sandbox.placing import PlaceRequest, place
 from executor.sandbox.rules import read_instruction
 from executor.sandbox.settlement import settle, void_market, void_runner
@@ -23,10 +24,10 @@ MARKET = "1.5"
 class Rig:
     """An exchange with two customers, one market of three runners, and a clock that a test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 1) -> None:
         self.clock_ms = 1_000_000_000_000
         customers = [Account(name, "", "", "", START) for name in ("a", "b")]
-        self.exchange = Exchange(customers, 1, lambda: self.clock_ms)
+        self.exchange = Exchange(customers, seed, lambda: self.clock_ms)
         self.market = self.exchange.open_market(MARKET, "Winner", "WIN", "Event")
         for selection_id in (1, 2, 3):
             self.exchange.runner(self.market, selection_id)
@@ -128,6 +129,49 @@ def test_balances_depend_on_the_last_result_only(results: list[int]) -> None:
             settle(rig.exchange, rig.market, [winner] if winner else [])
         balances.append([account.balance for account in rig.exchange.accounts.values()])
     assert balances[0] == balances[1]
+
+
+@settings(max_examples=30, deadline=None)
+@given(events=st.lists(_events, max_size=25), seed=st.integers(0, 3))
+def test_the_same_seed_and_calls_give_the_same_day(events: list[tuple[Any, ...]], seed: int) -> None:
+    days = []
+    for busy in (False, True):
+        rig = Rig(seed)
+        for event in events:
+            if busy and event[0] == "wait":
+                rig.exchange.tick()  # a clockwork that looks more often changes nothing
+            _happen(rig, event)
+        days.append(
+            (
+                [order_row(bet) for bet in rig.exchange.bets.values()],
+                [
+                    [runner.book.levels(side) for side in Side]
+                    for market in rig.exchange.markets.values()
+                    for runner in market.runners.values()
+                ],
+                [(account.balance, account.exposure) for account in rig.exchange.accounts.values()],
+            )
+        )
+    assert days[0] == days[1]
+
+
+def test_what_happens_on_one_runner_does_not_move_anothers_prices() -> None:
+    books = []
+    for others in ((), (2, 3)):
+        rig = Rig()
+        for selection_id in (*others, 1):
+            rig.place("a", selection_id, Side.BACK, LADDER[150], Decimal(20))
+        runner = rig.market.runners[1]
+        rig.exchange.liquidity.withdraw(runner)
+        runner.mid = 150  # whatever fate it was dealt
+        moves = []
+        for _ in range(5):
+            rig.clock_ms += 1_000
+            rig.exchange.tick()
+            moves.append([price for price, _ in runner.book.levels(Side.LAY)])
+        books.append(moves)
+    assert books[0] == books[1]
+    assert len({tuple(move) for move in books[0]}) > 1
 
 
 def test_settled_bets_are_forgotten_when_the_history_is_full(monkeypatch: pytest.MonkeyPatch) -> None:

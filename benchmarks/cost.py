@@ -1,24 +1,21 @@
 """What a signal costs: CPU time of each process, round trips to Redis, memory; what runs anyway is taken off.
 
-Reads /proc, so Linux only. CPU in milliseconds a signal, memory in MB. A round trip is one read of a client's socket by
+CPU in milliseconds a signal, memory in MB. A round trip is one read of a client's socket by
 Redis: a pipeline or a transaction is one, commands inside a script are none.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.figures import Report, Setup, Table, shown
 from benchmarks.load import Load, Side
+from benchmarks.machine import cpu_s, rss_mb
 from benchmarks.stack import BenchStack
 
 _RATE: Final = 20
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _MIN_S: Final = 10.0  # CPU is counted in ticks of 10 ms
 
 
@@ -39,18 +36,6 @@ def read_meter(stack: BenchStack) -> Meter:
     commands = {name.removeprefix("cmdstat_"): int(one["calls"]) for name, one in found.items()}
     cpu = {name: cpu_s(pid) for name, pid in stack.pids().items()}
     return Meter(time.monotonic(), cpu, int(stats["total_reads_processed"]), commands)
-
-
-def cpu_s(pid: int) -> float:
-    """Return the CPU time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    user, system = 11, 12  # proc(5): utime and stime, counted from the state
-    return (int(fields[user]) + int(fields[system])) / _TICKS
-
-
-def rss_mb(pid: int) -> float:
-    """Return the memory that a process holds."""
-    return int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * _PAGE / 1e6
 
 
 def cost(setup: Setup) -> Report:
@@ -84,7 +69,7 @@ def cost(setup: Setup) -> Report:
             )
         memory = {name: rss_mb(pid) for name, pid in stack.pids().items()}
         fired = load.check()
-    note = f"{_RATE} signals/s for {seconds:.0f} s, less a quiet stretch; {fired:,} signals, each placed exactly once"
+    note = f"{_RATE} signals/s for {seconds:.0f} s, less a quiet stretch; {fired}"
     return _report(used, commands, memory, note)
 
 

@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from benchmarks import floor
+from benchmarks.figures import percentile
+from benchmarks.machine import Others
 from benchmarks.stack import ENGINE_QUEUES, BenchError, BenchStack
 from executor import keys
 from executor.domain.order import order_ids
@@ -76,6 +78,7 @@ class Load:
         self._market_count = markets
         self._numbers = itertools.count(1)
         self._market_numbers = itertools.count(200_000_000)
+        self._others: list[float] = []  # of each block, the share of the machine that other programs took
         self._fired: dict[str, str] = {}  # reference at the exchange -> signal
 
     def warm_up(self) -> None:
@@ -93,6 +96,7 @@ class Load:
         markets = markets or self.open_markets(self._market_count)
         messages = [self._message(at, markets) for at in range(count)]
         channel = keys.STRATEGY_SIGNALS if side is Side.OURS else floor.CHANNEL
+        others = Others(self._stack.pids().values())
         begun = time.time()
         published: dict[str, tuple[str, str, float]] = {}
         start = time.perf_counter()
@@ -106,6 +110,7 @@ class Load:
         self._fired |= {ref: one[0] for ref, one in published.items()}
         arrived = self._wait(side, set(published), begun)
         shots = [Shot(*one, arrived[ref]) for ref, one in published.items()]
+        self._others.append(others.share())
         return Block(side, shots, markets)
 
     def open_markets(self, count: int, *, size: int = 1_000_000) -> list[str]:
@@ -141,8 +146,8 @@ class Load:
 
         self._stack.until(settled, "the settlement of a block's orders", _SETTLE_S)
 
-    def check(self) -> int:
-        """Return how many signals were fired, all of which were placed exactly once.
+    def check(self) -> str:
+        """Say how many signals were fired, all of which were placed exactly once, and in what conditions.
 
         Raises:
             BenchError: they were not.
@@ -151,7 +156,11 @@ class Load:
         wrong = [signal_id for ref, signal_id in self._fired.items() if placed[ref] != 1]
         if wrong:
             raise BenchError(f"{len(wrong)} of {len(self._fired)} signals were not placed exactly once: {wrong[:5]}")
-        return len(self._fired)
+        middle, worst = (100 * percentile(self._others, share) for share in (0.5, 1.0))
+        return (
+            f"{len(self._fired):,} signals, each placed exactly once; other programs took {middle:.0f} % of the "
+            f"machine (median of the blocks; at most {worst:.0f} %)"
+        )
 
     def _message(self, at: int, markets: Sequence[str]) -> tuple[str, str, str]:
         signal_id, market_id = f"bench-{next(self._numbers)}", markets[at % len(markets)]

@@ -11,6 +11,7 @@ _DELAY_S: Final = 0.1
 _CALLS: Final = 1_000_000  # the delay stays armed until the reset
 _PART_S: Final = 30.0  # markets are settled in between, or their orders would be what is measured
 _LIMIT: Final = 2.0  # issue: p99 below 2 x its value without the delay
+_OVERLOADED_MS: Final = 500.0  # a p50 of this is a queue that grows: the delay is not what decides
 
 
 def slow_exchange(setup: Setup) -> Report:
@@ -39,7 +40,7 @@ def slow_exchange(setup: Setup) -> Report:
             shown(plain[name]),
             shown(slow[name]),
             f"{slow[name] / plain[name]:.2f}",
-            f"< {_LIMIT:g}: {kept(slow[name] / plain[name], _LIMIT)}" if name == "p99" else "",
+            _verdict(plain, slow) if name == "p99" else "",
         )
         for name in QUANTILES
     ]
@@ -47,9 +48,15 @@ def slow_exchange(setup: Setup) -> Report:
         "PUBLISH -> request received, ms, by what a call to the exchange takes",
         ("load", *taken, "ratio", "target"),
         rows,
-        f"{parts} x {seconds / parts:.0f} s each; {fired:,} signals, each placed exactly once",
+        f"{parts} x {seconds / parts:.0f} s each; {fired}",
     )
     bars = Bars(
         "A slow exchange", "ms", list(QUANTILES), {"without": list(plain.values()), "with": list(slow.values())}
     )
     return Report([table], taken, [bars])
+
+
+def _verdict(plain: dict[str, float], slow: dict[str, float]) -> str:
+    if plain["p50"] > _OVERLOADED_MS:
+        return "overloaded without it: no verdict"
+    return f"< {_LIMIT:g}: {kept(slow['p99'] / plain['p99'], _LIMIT)}"

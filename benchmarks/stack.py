@@ -101,7 +101,7 @@ class BenchStack:
         Raises:
             BenchError, HopelessError, RedisServerError, SandboxSilentError: it was not to be.
         """
-        self._tell("starting Redis, the sandbox, the engine and the floor")
+        self._tell(f"starting processes; their logs: {self.folder / 'logs'}")
         self._server.start()
         programs = Stack(self.environ, self.folder, self.ports)
         self.supervisor.start(programs.sandbox(self._sandbox_folder))

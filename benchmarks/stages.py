@@ -52,7 +52,7 @@ def stages(setup: Setup) -> Report:
             setup.tell(f"round {number + 1} of {setup.plan.rounds}")
         fired = load.check()
     found = _stages(folder, blocks)
-    return _report(found, f"{_RATE} signals/s; {fired:,} signals, each placed exactly once; with the probe's own cost")
+    return _report(found, f"{_RATE} signals/s; {fired}; with the probe's own cost")
 
 
 def _stages(folder: Path, blocks: Sequence[Block]) -> Stages:

@@ -65,7 +65,8 @@ def main(words: Sequence[str] | None = None) -> int:
     plan = QUICK if given.quick else Plan()
     chosen = {"rounds": given.rounds, "block_s": given.seconds}
     plan = replace(plan, **{name: value for name, value in chosen.items() if value})
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
+        signal.signal(number, _stop)
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     _quiet(folder)
     reports: dict[str, Report] = {}
@@ -77,6 +78,7 @@ def main(words: Sequence[str] | None = None) -> int:
             show(reports[name])
     except KeyboardInterrupt:
         say("stopped; everything that was started has ended")
+        shutil.rmtree(folder, ignore_errors=True)
         return INTERRUPTED
     except _TROUBLE as error:
         complain(f"{error} (logs: {folder})")

@@ -109,6 +109,25 @@ def test_a_person_controls(guarded: GuardedStack) -> None:
     assert not _denials(guarded)
 
 
+@pytest.mark.parametrize("bundled", [False, True])
+def test_what_was_written_at_once_is_there_after_a_restart(tmp_path: Path, *, bundled: bool) -> None:
+    server = GuardedRedis(tmp_path, bundled=bundled, append_only=True)
+    with server, server.client("worker") as client:
+        with client.pipeline(transaction=True) as pipe:
+            pipe.set("order:1", "one").hset("risk:limits", "Bankroll", "1").execute()
+        client.eval("redis.call('SET', KEYS[1], 'two'); redis.call('SET', KEYS[2], 'two')", 2, "order:2", "order:3")
+        server.stop()
+        server.start()
+        assert client.mget("order:1", "order:2", "order:3") == ["one", "two", "two"]
+        assert client.hgetall("risk:limits") == {"Bankroll": "1"}
+
+
+def test_in_whose_name_the_file_is_read_back_is_off_and_may_do_everything(tmp_path: Path) -> None:
+    server = GuardedRedis(tmp_path)  # the version of Redis at hand may be one that needs no permission for it
+    default = next(line for line in (server.secrets / "users.acl").read_text().splitlines() if " default " in line)
+    assert default.split() == ["user", "default", "off", "resetpass", "~*", "&*", "+@all"]
+
+
 def test_the_rules_load_and_let_nobody_in_without_a_name(tmp_path: Path) -> None:
     with GuardedRedis(tmp_path, bundled=True) as server:  # not the one on PATH, which the other tests use
         for user in USERS:

@@ -30,6 +30,7 @@ from executor.ports import Change
 
 _WARM: Final = 20
 _TURN: Final = 10  # decisions, then as many bare loops, and so on: both meet the same machine
+_RECONCILE_S: Final = 5.0  # as beat does: without it nothing is accepted after 20 s
 _PER_COMMIT: Final = 50
 _FINISHED_MARKETS: Final = 100
 
@@ -58,7 +59,11 @@ def decision(engine: Engine, finished: int, markets: int, in_market: int, number
     intake = wiring.intake(wiring.settings())
     bare = _bare_loop(wiring.settings().redis.url)
     found: dict[str, list[float]] = {"decision": [], "bare": []}
+    reconciled = -_RECONCILE_S
     for turn in range((number + _WARM) // _TURN):
+        if time.monotonic() - reconciled > _RECONCILE_S:
+            reconciliation.poll(engine)
+            reconciled = time.monotonic()
         for at in range(turn * _TURN, (turn + 1) * _TURN):
             market = names[at % markets]
             record = receive(intake, SignalKind.STRATEGY, _message(f"decide-{at}", market), engine.store.now(), "bench")

@@ -121,6 +121,27 @@ PARAMS = {
     "getAccountDetails": some({}, {}),
     "getAccountStatement": some({}, {}),
 }
+# Bets with nothing wrong about them: at 1.01 to 3.1 three customers meet each other and the house.
+_BET = st.builds(
+    lambda runner, side, price, size: {
+        "selectionId": runner,
+        "side": side,
+        "orderType": "LIMIT",
+        "limitOrder": {"price": price, "size": size},
+    },
+    st.sampled_from((1, 1, 2)),
+    st.sampled_from(["BACK", "LAY"]),
+    st.sampled_from([1.01, 2.96, 2.98, 3, 3.05]),
+    st.sampled_from([2, "2.31", "3.33", 5, 40]),
+)
+BETS = st.tuples(
+    st.just("placeOrders"),
+    st.builds(
+        lambda market, bets: {"marketId": market, "instructions": bets},
+        st.sampled_from(("1.1", OWN, OWN)),
+        st.lists(_BET, min_size=1, max_size=2),
+    ),
+)
 _WEIGHTED = [*["placeOrders"] * 12, *["cancelOrders"] * 3, *["replaceOrders"] * 2, *PARAMS]
 CALL = st.sampled_from(_WEIGHTED).flatmap(lambda name: st.tuples(st.just(name), mostly(PARAMS[name])))
 _OFFERS = st.lists(st.tuples(_PRICE, _SIZE), max_size=2)
@@ -189,6 +210,7 @@ STEP = st.one_of(
     st.tuples(st.just("call"), st.sampled_from([*NAMES, "delayed", "nobody"]), CALL),
     st.tuples(st.just("call"), _WHO, CALL),
     st.tuples(st.just("call"), _WHO, CALL),
+    *[st.tuples(st.just("call"), _WHO, BETS)] * 5,
     st.tuples(st.just("batch"), _WHO, st.lists(CALL, max_size=3)),
     st.tuples(st.just("control"), CONTROL),
     st.tuples(st.just("body"), JUNK.map(json.dumps).map(str.encode) | st.binary(max_size=20)),

@@ -77,6 +77,10 @@ bench: $(STAMP) ## Measure speed beside bare Celery (ONLY="latency cost" ROUNDS=
 	@$(WITHOUT_SETTINGS) $(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OUT),--out '$(OUT)')
 
+.PHONY: bench-sandbox
+bench-sandbox: $(STAMP) ## Measure the test exchange alone: matching, placing, placeOrders over HTTPS
+	@$(WITHOUT_SETTINGS) $(BIN)/python -m benchmarks.sandbox $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OUT),--out '$(OUT)')
+
 .PHONY: up
 up: ## Start everything in containers (docker compose)
 	./deploy/redis/make-secrets

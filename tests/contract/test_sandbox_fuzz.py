@@ -1,6 +1,6 @@
 """Whatever is sent, in whatever order: the sandbox answers, keeps money and volume, and writes no traceback.
 
-By hand, ten minutes: SANDBOX_EXAMPLES=10000 pytest tests/contract/test_sandbox_fuzz.py --timeout 1200
+By hand, ten minutes: SANDBOX_EXAMPLES=5000 pytest tests/contract/test_sandbox_fuzz.py --timeout 1200
 """
 
 import json

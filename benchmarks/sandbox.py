@@ -1,0 +1,235 @@
+"""`python -m benchmarks.sandbox`: whether the test exchange could be the bottleneck in tests and measurements.
+
+Matching and whole placements in this process; placeOrders over HTTPS with the sandbox as a process of its own and each
+client too, one account each. Invariants: it writes nothing unless `--out` names a folder; every order that is counted
+was taken. Units: orders; seconds by the clock, and of a processor, which a busy machine does not change much.
+"""
+
+import argparse
+import http.client
+import json
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+from benchmarks.figures import Report, Table
+from benchmarks.machine import cpu_s
+from benchmarks.report import show, write
+from benchmarks.stack import BenchError
+from executor.cli.console import complain
+from executor.cli.stack import EXECUTOR, inherited
+from executor.cli.supervisor import die_with_us
+from executor.domain.money import LADDER, PENNY, Side
+from executor.sandbox.certificates import CertificatePaths
+from executor.sandbox.matching import Book, Order
+from executor.sandbox.options import SandboxOptions, as_customer, sandbox_env
+from executor.sandbox.placing import place, read_place_request
+from executor.sandbox.wire import Params, dump_json, parse_json
+from executor.sandbox.world import World
+
+MATCHED_AT_LEAST: Final = 10_000  # orders a second in process
+PLACED_AT_LEAST: Final = 300  # placeOrders a second over HTTPS, on one core
+MONEY: Final = 1_000_000_000
+ORDERS: Final = 50_000  # in process
+_MARKETS: Final = 50  # as many books of ordinary depth, not one of extraordinary depth
+_RUNNERS: Final = 3
+_TIMEOUT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many orders in so many seconds; `core_s` is what of a processor the sandbox's process used meanwhile."""
+
+    orders: int
+    took_s: float
+    core_s: float
+
+
+def _timed(orders: int, work: Callable[[], object]) -> Rate:
+    started, used_s = time.perf_counter(), time.process_time()
+    work()
+    return Rate(orders, time.perf_counter() - started, time.process_time() - used_s)
+
+
+def matching(orders: int) -> Rate:
+    """Submit orders of both sides around one price to some books; most of them meet others."""
+    rng = Random(1)  # noqa: S311 - the same orders every time
+    books = [Book() for _ in range(_MARKETS)]
+    arriving = [
+        (rng.choice(books), Order(at, "a", rng.choice(list(Side)), LADDER[150 + rng.randint(0, 5)], _size(rng)))
+        for at in range(1, orders + 1)
+    ]
+
+    def submit_all() -> None:
+        for book, order in arriving:
+            book.submit(order)
+
+    return _timed(orders, submit_all)
+
+
+def placing(orders: int, folder: Path) -> Rate:
+    """Read, judge, place and answer requests of one order each, funds and the house's liquidity included."""
+    world = World(SandboxOptions(directory=folder, balance=Decimal(MONEY)))
+    (account,) = world.exchange.accounts.values()
+    bodies = [dump_json(_params(at)) for at in range(orders)]
+
+    def place_all() -> None:
+        for body in bodies:
+            request = read_place_request(Params(parse_json(body)), account.currency)
+            report = place(world.exchange, account, request)
+            dump_json(report)
+            if report["status"] != "SUCCESS":
+                raise BenchError(f"an order was refused: {report}")
+
+    return _timed(orders, place_all)
+
+
+def over_https(clients: int, seconds: float, folder: Path) -> Rate:
+    """Let as many clients place orders, each in a process, on a connection and in an account of its own."""
+    names = [f"client-{number}" for number in range(clients)]
+    with _served(folder, names) as server, ProcessPoolExecutor(clients, get_context("spawn")) as pool:
+        list(pool.map(_warm_up, range(clients)))  # their start is no part of it
+        used_s, started = cpu_s(server.pid), time.perf_counter()
+        placed = sum(pool.map(_client, [str(folder)] * clients, names, [seconds] * clients))
+        return Rate(placed, time.perf_counter() - started, cpu_s(server.pid) - used_s)
+
+
+@contextmanager
+def _served(folder: Path, names: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
+    accounts = [word for name in names for word in ("--account", name)]
+    ports = ("--port", "0", "--cert-port", "0")
+    with subprocess.Popen(  # noqa: S603 - our own program
+        [*EXECUTOR, "sandbox", "--dir", str(folder), "--balance", str(MONEY), *ports, *accounts],
+        stdout=subprocess.PIPE,
+        env=inherited(ours=False),
+        text=True,
+        preexec_fn=die_with_us(),  # noqa: PLW1509 - it only calls prctl
+    ) as process:
+        try:
+            if process.stdout is None or "ready" not in process.stdout.readline():
+                raise BenchError("the sandbox did not start")
+            yield process
+        finally:
+            process.terminate()
+
+
+def _warm_up(number: int) -> int:
+    time.sleep(0.2)  # so that each process of the pool gets one of these
+    return number
+
+
+def _client(folder: str, name: str, seconds: float) -> int:
+    """Log in, place one order a call until the time is over; return how many were taken."""
+    options = as_customer(SandboxOptions(directory=Path(folder)), name)
+    variables = sandbox_env(options.directory, options=options)
+    token = _log_in(variables["EXECUTOR_BETFAIR__IDENTITY_CERT_URL"], options)
+    headers = {
+        "X-Application": options.app_key,
+        "X-Authentication": token,
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "Connection": "keep-alive",
+    }
+    connection = _connect(variables["EXECUTOR_BETFAIR__API_URL"], options.directory)
+    placed, ends = 0, time.perf_counter() + seconds
+    while time.perf_counter() < ends:
+        params = {**_params(placed), "customerRef": f"{name}-{placed}"}
+        call = {"jsonrpc": "2.0", "method": "SportsAPING/v1.0/placeOrders", "params": params, "id": placed}
+        connection.request("POST", "/exchange/betting/json-rpc/v1", json.dumps(call), headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        if b'"status":"SUCCESS"' not in body:
+            raise BenchError(f"an order was refused: {body[:300]!r}")
+        placed += 1
+    connection.close()
+    return placed
+
+
+def _log_in(url: str, options: SandboxOptions) -> str:
+    connection = _connect(url, options.directory)
+    form = urlencode({"username": options.username, "password": options.password})
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Application": options.app_key}
+    connection.request("POST", "/api/certlogin", form, headers)
+    token: str = json.loads(connection.getresponse().read())["sessionToken"]
+    connection.close()
+    return token
+
+
+def _connect(url: str, folder: Path) -> http.client.HTTPSConnection:
+    paths, address = CertificatePaths.of(folder), urlsplit(url)
+    context = ssl.create_default_context(cafile=str(paths.ca))
+    context.load_cert_chain(paths.client_pem)
+    return http.client.HTTPSConnection(address.hostname or "", address.port, timeout=_TIMEOUT_S, context=context)
+
+
+def _params(at: int) -> dict[str, object]:
+    instruction = {
+        "selectionId": 1 + at % _RUNNERS,
+        "side": list(Side)[at % 2].value,
+        "orderType": "LIMIT",
+        "limitOrder": {"size": 2.5, "price": 3.05, "persistenceType": "LAPSE"},
+        "customerOrderRef": f"order-{at}",
+    }
+    return {"marketId": f"1.{1 + at % _MARKETS}", "instructions": [instruction]}
+
+
+def _size(rng: Random) -> Decimal:
+    return rng.randint(200, 2_000) * PENNY
+
+
+def measure(clients: Sequence[int], seconds: float, folder: Path, orders: int = ORDERS) -> Report:
+    """Measure everything once."""
+    rates = {
+        "matching in process": matching(orders),
+        "whole placement in process": placing(orders, folder),
+    }
+    for number in clients:
+        rates[f"HTTPS, {number} client{'s' * (number > 1)}"] = over_https(number, seconds, folder)
+    rows = [
+        (
+            name,
+            f"{rate.orders / rate.took_s:,.0f}",
+            f"{rate.core_s / rate.took_s:.0%}",
+            f"{rate.orders / rate.core_s:,.0f}",
+        )
+        for name, rate in rates.items()
+    ]
+    columns = ("orders", "a second", "core used", "a second of a core")
+    note = f"Wanted: {MATCHED_AT_LEAST:,} matched in process; {PLACED_AT_LEAST} placed over HTTPS on one core."
+    raw = {name: asdict(rate) for name, rate in rates.items()}
+    return Report([Table("The sandbox, one order a call", columns, rows, note)], raw)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure and print; exit 1 when something is not as it should be."""
+    parser = argparse.ArgumentParser(prog="benchmarks.sandbox", description=__doc__)
+    parser.add_argument("--clients", nargs="+", type=int, default=[1, 4], help="how many at once, one run each")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of one run over HTTPS")
+    parser.add_argument("--out", type=Path, help="folder for Markdown and JSON")
+    given = parser.parse_args(words)
+    with tempfile.TemporaryDirectory(prefix="bench-sandbox-") as folder:
+        try:
+            report = measure(given.clients, given.seconds, Path(folder))
+        except BenchError as error:
+            complain(str(error))
+            return 1
+    show(report)
+    if given.out is not None:
+        write(given.out, {"sandbox": report}, {"sandbox": "make bench-sandbox"})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 _WRONG_SHAPE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, DataError)
 _SHOWN: Final = 200  # characters of what was wrong, and of a task's name
 _SCHEMES: Final = ("redis", "rediss")
+_EVENTS_S: Final = 0.2  # how late Flower hears of a task
 
 
 def refuse(reason: RefusedTask, **fields: object) -> None:
@@ -51,7 +52,24 @@ class Transport(RedisTransport):
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]
-    """A consumer that drops what it cannot hand to a task, for good."""
+    """A consumer that drops what it cannot hand to a task, for good, and sends events a few times a second."""
+
+    def on_send_event_buffered(self) -> None:
+        """Leave events to the timer: Celery sends them at each turn of its loop, one message for nearly each event."""
+
+    def start(self) -> None:
+        """Start Celery's consumer, and the timer."""
+        self.timer.call_repeatedly(_EVENTS_S, self._send_events)
+        super().start()
+
+    def shutdown(self) -> None:
+        """Send the last events, then end Celery's consumer."""
+        self._send_events()
+        super().shutdown()
+
+    def _send_events(self) -> None:
+        if self.event_dispatcher is not None:
+            self.event_dispatcher.flush()
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - Celery's
         """Wrap Celery's handler: what it lets through must not end the consumer and come back to end the next."""

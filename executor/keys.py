@@ -131,6 +131,11 @@ def task_lock(task: str) -> str:
     return f"executor:lock:{task}"
 
 
+def task_turn(task: str) -> str:
+    """Name the string that says that a task has just been done; its TTL is the pause until the next."""
+    return f"executor:turn:{task}"
+
+
 def heartbeat(process: str) -> str:
     """Name the string that says that a process lives; TTL 30 s. `process` is kind:host:pid."""
     return f"executor:heartbeat:{process}"

@@ -103,7 +103,7 @@ def log_trade(self: Task, *ids: object, **more: object) -> str:
 
 
 def _log(mine: Engine, signal_id: str, market_id: str) -> str:
-    written = accounting.write_ledger(mine)
+    written = accounting.log_trades(mine)
     record = mine.store.signal(signal_id)
     found = record.status if record else unknown_signal(mine, signal_id, market_id).verdict
     return f"{found}, {written} ledger entries written"

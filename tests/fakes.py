@@ -209,6 +209,7 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self.away = False
+        self.writes = 0
         self.trades: list[Mapping[str, str]] = []
         self.sizes: list[Decimal] = []
         self.settlements: dict[tuple[str, str], Mapping[str, str]] = {}
@@ -220,6 +221,7 @@ class MemoryLedger:
 
     def write(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
         self._reach()
+        self.writes += 1
         for _, entry in entries:
             with contextlib.suppress(KeyError, ValueError):
                 if entry["type"] == "settlement":

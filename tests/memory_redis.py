@@ -61,6 +61,7 @@ class Memory:
     locks: set[str] = field(default_factory=set)
     queues: Counter[str] = field(default_factory=Counter)
     messages: list[dict[str, str]] = field(default_factory=list)
+    turns: dict[str, int] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     unreadable: str = ""  # a market one of whose records is none
 
@@ -328,6 +329,15 @@ class MemoryDesk:
     def acknowledge_trades(self, ids: Sequence[str]) -> None:
         self._m.reach("acknowledge_trades")
         self._m.acknowledged.update(ids)
+
+    def trim_trades(self) -> None:
+        self._m.reach("trim_trades")
+
+    def take_turn(self, task: str, pause_ms: int) -> bool:
+        if self._m.turns.get(task, 0) > self._m.clock.now:
+            return False
+        self._m.turns[task] = self._m.clock.now + pause_ms
+        return True
 
     def save_account(self, funds: Funds, difference: Decimal) -> None:
         self._m.account = funds

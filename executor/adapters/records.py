@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 
 from executor.domain.exposure import Position, SideTotal
@@ -62,6 +63,7 @@ _SIGNED: Final = frozenset({"profit", "commission"})
 _MAX_AMOUNT: Final = Decimal(10) ** 12  # whatever was multiplied to get it
 _MAX_WHOLE: Final = 2**63  # Betfair: selectionId is a long
 _MAX_MOMENT: Final = 10**14  # ms; what `iso` can write
+_REMEMBERED: Final = 4096  # records; each step on a market reads all its orders, most of them as they were
 
 
 def _amount(name: str, text: object) -> Decimal:
@@ -99,8 +101,9 @@ def _build(kind: type, known: Mapping[str, Field[Any]], what: str, text: str) ->
         raise RecordUnreadable(f"{what} in Redis is not readable: {error}") from None
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def decode_order(text: str) -> Order:
-    """Read an order's record.
+    """Read an order's record; the same text gives the same record, unread.
 
     Raises:
         RecordUnreadable: it is not one; nothing is decided on a record that cannot be read.

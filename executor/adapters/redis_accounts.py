@@ -28,11 +28,29 @@ _AHEAD_MS: Final = 60_000  # what the clocks of a Redis and its replacement may 
 _CONSUMER: Final = "ledger"  # one name: entries that a killed writer had read are read again first
 
 
+# KEYS: the feed. ARGV: group, consumer, count. First what was read before and never acknowledged, else what is new.
+_READ: Final = """
+local function read(start)
+  return redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', ARGV[3], 'STREAMS', KEYS[1], start)
+end
+local found = read('0')
+if found.err then
+  if not string.find(found.err, '^NOGROUP') then return found end
+  redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+elseif #found[1][2] > 0 then
+  return found[1][2]
+end
+found = read('>')
+return found and (found.err and found or found[1][2]) or {}
+"""
+
+
 class RedisAccounts:
     """The part of `Desk` that is about money."""
 
     def __init__(self, client: "Redis") -> None:
         self._redis = client
+        self._read = client.register_script(_READ)
 
     def _get(self, key: str) -> str | None:
         return cast("str | None", self._redis.get(key))
@@ -83,13 +101,7 @@ class RedisAccounts:
     @guarded
     def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
         """Return entries of the feed that the ledger has not acknowledged, oldest first."""
-        try:
-            self._redis.xgroup_create(keys.TRADES, keys.TRADES_GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-        for start in ("0", ">"):  # first what was read before and never acknowledged
-            answer = self._redis.xreadgroup(keys.TRADES_GROUP, _CONSUMER, {keys.TRADES: start}, count=count)
+        while answer := cast("list[Any]", self._read(keys=[keys.TRADES], args=[keys.TRADES_GROUP, _CONSUMER, count])):
             found = _entries(answer)
             if gone := [entry for entry, fields in found if not fields]:  # deleted by hand since it was read
                 self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *gone)
@@ -99,12 +111,22 @@ class RedisAccounts:
 
     @guarded
     def acknowledge_trades(self, ids: Sequence[str]) -> None:
-        """Say that the ledger has them; old acknowledged ones are trimmed."""
+        """Say that the ledger has them."""
         self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *ids)
-        pending = self._redis.xpending(keys.TRADES, keys.TRADES_GROUP)
-        old = self._now() - _KEEP_TRADES_MS
-        oldest = pending.get("min") or ids[-1]
-        self._redis.xtrim(keys.TRADES, minid=min(old, int(str(oldest).partition("-")[0])), approximate=True)
+
+    @guarded
+    def trim_trades(self) -> None:
+        """Drop what the ledger acknowledged a week ago."""
+        try:
+            groups = self._redis.xinfo_groups(keys.TRADES)
+        except ResponseError:  # no feed yet
+            return
+        for group in groups:
+            if group["name"] == keys.TRADES_GROUP:
+                pending = self._redis.xpending(keys.TRADES, keys.TRADES_GROUP)
+                oldest = int(str(pending.get("min") or group["last-delivered-id"]).partition("-")[0])
+                old = self._now() - _KEEP_TRADES_MS
+                self._redis.xtrim(keys.TRADES, minid=min(old, oldest), approximate=True)
 
     @guarded
     def save_account(self, funds: Funds, difference: Decimal) -> None:
@@ -135,12 +157,5 @@ def _total(key: str, amounts: Sequence[str]) -> Decimal:
     return total
 
 
-def _entries(answer: Any) -> list[tuple[str, Mapping[str, str]]]:  # noqa: ANN401 - RESP2 list or RESP3 dict
-    if not answer:
-        return []
-    streams = answer.values() if isinstance(answer, dict) else [batch for _, batch in answer]
-    found: list[tuple[str, Mapping[str, str]]] = []
-    for batch in streams:
-        rows = batch[0] if batch and isinstance(batch[0], list) else batch
-        found += [(row[0], row[1] or {}) for row in rows]
-    return found
+def _entries(answer: Sequence[Any]) -> list[tuple[str, Mapping[str, str]]]:
+    return [(entry, dict(zip((flat or ())[::2], (flat or ())[1::2], strict=True))) for entry, flat in answer]

@@ -180,6 +180,11 @@ class RedisDesk(RedisAccounts):
             with store_errors():
                 self._redis.eval(_UNLOCK, 1, key, token)
 
+    @guarded
+    def take_turn(self, task: str, pause_ms: int) -> bool:
+        """Tell whether nobody else took this turn within the pause before; takes it if so."""
+        return bool(self._redis.set(keys.task_turn(task), "1", nx=True, px=pause_ms))
+
     def _renew(self, key: str, token: str, done: threading.Event) -> None:
         while not done.wait(self._lock_s / 3):
             with suppress(RedisError):

@@ -54,7 +54,13 @@ class Desk(Protocol):
         """Return entries of the feed that the ledger has not acknowledged, oldest first."""
 
     def acknowledge_trades(self, ids: Sequence[str]) -> None:
-        """Say that the ledger has them; old acknowledged ones are trimmed."""
+        """Say that the ledger has them."""
+
+    def trim_trades(self) -> None:
+        """Drop what the ledger acknowledged a week ago."""
+
+    def take_turn(self, task: str, pause_ms: int) -> bool:
+        """Tell whether nobody else took this turn within the pause before; takes it if so."""
 
     def save_account(self, funds: Funds, difference: Decimal) -> None:
         """Remember the account's money, how far its exposure is off ours, and since when it is."""

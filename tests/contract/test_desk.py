@@ -231,6 +231,14 @@ def test_settlements_are_not_read_from_the_future(redis_client: "redis.Redis") -
     assert world.desk.settled_at() is None
 
 
+def test_a_feed_that_is_not_there_yet_is_empty(redis_client: "redis.Redis") -> None:
+    desk = RedisDesk(redis_client, redis_client, IDENTITY)
+    desk.trim_trades()
+    assert desk.read_trades(5) == []
+    redis_client.xadd(keys.TRADES, {"type": "fill"})
+    assert [fields for _, fields in desk.read_trades(5)] == [{"type": "fill"}]
+
+
 def test_the_feed_keeps_a_week_and_whatever_the_ledger_has_not_got(redis_client: "redis.Redis") -> None:
     desk = RedisDesk(redis_client, redis_client, IDENTITY)
     old = int(time.time() * 1000) - 8 * DAY_MS
@@ -240,9 +248,11 @@ def test_the_feed_keeps_a_week_and_whatever_the_ledger_has_not_got(redis_client:
     first = desk.read_trades(400)
     assert len(first) == 400
     desk.acknowledge_trades([one for one, _ in first[250:]])
+    desk.trim_trades()
     assert redis_client.xlen(keys.TRADES) == 600, "the oldest 250 are not acknowledged"
     assert desk.read_trades(400)[0][0] == first[0][0]
     desk.acknowledge_trades([one for one, _ in first[:250]])
+    desk.trim_trades()
     kept = redis_client.xlen(keys.TRADES)
     assert 200 <= kept < 600, "those that nobody has read stay, most others go"
     assert len(desk.read_trades(400)) == 200
@@ -259,6 +269,12 @@ def test_an_entry_that_somebody_deleted_does_not_hold_the_feed_up(redis_client: 
     assert [one for one, _ in desk.read_trades(2)] == [ids[2]]
     desk.acknowledge_trades([str(ids[2])])
     assert redis_client.xpending(keys.TRADES, keys.TRADES_GROUP)["pending"] == 0
+
+
+def test_turns_are_a_pause_apart(world: World) -> None:
+    assert world.desk.take_turn("log_trade", 60_000)
+    assert not world.desk.take_turn("log_trade", 60_000)
+    assert world.desk.take_turn("another", 1)
 
 
 def test_controls_are_announced(redis_client: "redis.Redis") -> None:

@@ -7,7 +7,7 @@ from engine_rig import Rig, make_policy
 from factories import make_order
 
 from executor.domain.order import OrderStatus
-from executor.engine.accounting import write_ledger
+from executor.engine.accounting import log_trades, write_ledger
 from executor.engine.upkeep import keep_alive, reauthenticate, refresh_account
 from executor.errors import StoreUnavailable
 from executor.ports import Funds
@@ -30,6 +30,19 @@ def test_the_feed_goes_into_the_ledger_once(rig: Rig) -> None:
     assert write_ledger(rig.engine) == entries
     assert write_ledger(rig.engine) == 0
     assert len(rig.ledger.trades) == 1
+
+
+def test_a_burst_of_trades_is_written_a_few_times_a_second(rig: Rig) -> None:
+    with_a_fill(rig)
+    assert log_trades(rig.engine) == len(rig.memory.feed)
+    (fill,) = rig.trades()
+    for at in range(35):
+        rig.memory.feed[f"{at:04}-9"] = {**fill, "bet_id": f"b{at}"}
+        rig.clock.tick(0.02)
+        log_trades(rig.engine)
+    assert rig.ledger.writes == 4
+    assert write_ledger(rig.engine) > 0, "beat takes what the last ones left"
+    assert len(rig.ledger.trades) == 36
 
 
 def test_a_ledger_that_is_away_keeps_the_entries_and_fails_nothing(rig: Rig) -> None:

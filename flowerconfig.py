@@ -10,4 +10,5 @@ port = 5555
 tasks_columns = "name,uuid,state,result,received,runtime,worker"  # ids and outcomes: where a signal is, and why
 max_tasks = 10_000  # a day of busy trading, in about 100 MB
 natural_time = False  # exact times, to compare with logs
+purge_offline_workers = 3600  # seconds; each container that was replaced would otherwise stay on its list
 persistent = False  # its database is a pickle; what must last is in the ledger

@@ -7,6 +7,7 @@ exchange; takes its own order back, whatever happened. Units: seconds.
 
 import argparse
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -111,12 +112,25 @@ class Sandbox:
         return [bet for bet in placed if bet.get("customerOrderRef") == order_id]
 
 
+def instances(addresses: Sequence[str]) -> list[str]:
+    """Return every address behind these: a scaled service is one name of several containers."""
+    found = []
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        try:
+            known = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:
+            fail(f"no metrics at {address}: {error.strerror}")
+        found += sorted({f"{place[0]}:{port}" for *_, place in known})
+    return found
+
+
 def counts(addresses: Sequence[str]) -> dict[str, float]:
     """Add up the counters of all instances."""
     sums = dict.fromkeys(_COUNTERS, 0.0)
     with requests.Session() as session:
         session.trust_env = False
-        for address in addresses:
+        for address in instances(addresses):
             try:
                 page = session.get(f"http://{address}/metrics", timeout=_TIMEOUT_S).text
             except requests.RequestException as error:
@@ -129,8 +143,8 @@ def counts(addresses: Sequence[str]) -> dict[str, float]:
     return sums
 
 
-def look_at_prometheus(url: str) -> None:
-    """See that everything is scraped."""
+def scraped(url: str) -> tuple[int, list[str]]:
+    """Ask a Prometheus for its targets; returns how many are up, and the others with what is wrong with them."""
     with requests.Session() as session:
         session.trust_env = False
         try:
@@ -138,10 +152,20 @@ def look_at_prometheus(url: str) -> None:
         except (requests.RequestException, ValueError) as error:
             fail(f"no Prometheus at {url}: {error}")
     targets = answer["data"]["activeTargets"]
-    down = [f"{one['scrapeUrl']} ({one['lastError']})" for one in targets if one["health"] != "up"]
-    if down or not targets:
+    down = [f"{one['scrapeUrl']} ({one['lastError'] or 'not yet'})" for one in targets if one["health"] != "up"]
+    return len(targets) - len(down), down
+
+
+def look_at_prometheus(url: str) -> None:
+    """See that everything is scraped."""
+    deadline = time.monotonic() + _READY_S
+    up, down = scraped(url)
+    while (down or not up) and time.monotonic() < deadline:
+        time.sleep(1)  # what has just been started, or scaled, is found and scraped within ten seconds
+        up, down = scraped(url)
+    if down or not up:
         fail(f"Prometheus cannot scrape {', '.join(down) or 'anything'}")
-    say(f"Prometheus scrapes all of its {len(targets)} targets")
+    say(f"Prometheus scrapes all of its {up} targets")
 
 
 @contextmanager
@@ -225,13 +249,13 @@ def check(addresses: Sequence[str], prometheus: str, *, quick: bool) -> None:
     if prometheus:
         look_at_prometheus(prometheus)
     ports = (given.metrics.port, given.metrics.bridge_port)
-    instances = addresses or [f"127.0.0.1:{port}" for port in ports if port]
-    before = counts(instances)
+    exporters = addresses or [f"127.0.0.1:{port}" for port in ports if port]
+    before = counts(exporters)
     name = f"smoke-{time.time_ns():x}"
     with market(sandbox) as market_id:
         trade(name, market_id, sandbox)
         until(
-            lambda: all(value > before[counter] for counter, value in counts(instances).items()),
+            lambda: all(value > before[counter] for counter, value in counts(exporters).items()),
             _TIMEOUT_S,
             f"not all of {', '.join(_COUNTERS)} were counted",
         )

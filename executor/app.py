@@ -47,7 +47,10 @@ def _logging(**_: object) -> None:
 @signals.celeryd_init.connect  # type: ignore[untyped-decorator]
 def _choose_where_to_count(**_: object) -> None:
     given = wiring.settings()
-    exporter.prepare(given.data_dir, given.metrics.port)
+    try:
+        exporter.prepare(given.data_dir, given.metrics.port, given.metrics.instance)
+    except ExecutorError as error:
+        _refuse(error)
 
 
 def wait_for_redis(stopping: threading.Event) -> None:
@@ -71,6 +74,7 @@ def wait_for_redis(stopping: threading.Event) -> None:
 def _check(**_: object) -> None:
     given = wiring.settings()
     try:
+        wiring.refuse_without_account(given)
         wait_for_redis(_stopping)
         if given.metrics.port:
             stop = exporter.serve(

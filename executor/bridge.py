@@ -205,7 +205,7 @@ def main() -> int:
         IdentityMismatch, PortInUse: it must not start.
     """
     given = wiring.settings()
-    exporter.prepare(given.data_dir, given.metrics.bridge_port)
+    exporter.prepare(given.data_dir, given.metrics.bridge_port, given.metrics.instance)
     app.conf.task_publish_retry_policy = _PUBLISH_POLICY
     from executor.metrics import RECONNECTS  # noqa: PLC0415 - after `prepare`
 

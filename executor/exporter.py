@@ -1,9 +1,14 @@
 """`/metrics` and `/health` over HTTP, for workers and bridges.
 
-Owns the directory of Prometheus' multiprocess files: one per instance (host and port), kept across restarts so that
-counters go on where they were, and folded at each start so that dead processes do not pile up.
+Owns the directory of Prometheus' multiprocess files: one per instance, kept across restarts so that counters go on
+where they were, and folded at each start so that dead processes do not pile up.
+
+An instance is a host and a port; or, where processes come and go under changing hosts (scaled containers), the lowest
+number of a name that nobody counts under. Invariant: one process counts in a directory at a time. What such an instance
+counted carries its name as the label `instance`: its address may have been another's before.
 """
 
+import fcntl
 import json
 import os
 import socket
@@ -19,8 +24,14 @@ from executor.errors import ExecutorError
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+    from prometheus_client import Metric
+    from prometheus_client.registry import Collector
+
 DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"  # the library reads it when it is first imported
 _FOLDED: Final = "0"  # no process has this id
+_MOST: Final = 100  # instances of a name on one data folder: more is no scale but a lock that does not work
+
+_held: Final[dict[Path, int]] = {}  # the lock of the directory that is ours, as long as this process lives
 
 Health = Callable[[], tuple[bool, dict[str, Any]]]
 
@@ -29,10 +40,21 @@ class PortInUse(ExecutorError):
     """The metrics port is taken; two processes cannot share it."""
 
 
-def prepare(data_dir: Path, port: int) -> None:
-    """Say where this instance's processes count; before anything imports `executor.metrics`."""
+class NoInstanceFree(ExecutorError):
+    """All numbers of a name are taken."""
+
+
+def prepare(data_dir: Path, port: int, name: str = "") -> None:
+    """Say where this instance's processes count; before anything imports `executor.metrics`.
+
+    `name` is what several share, each with a number; "" counts under the host's name and the port.
+
+    Raises:
+        NoInstanceFree: too many share the name.
+    """
     if DIRECTORY not in os.environ:
-        os.environ[DIRECTORY] = str(data_dir / "metrics" / f"{socket.gethostname()}-{port}")
+        root = data_dir / "metrics"
+        os.environ[DIRECTORY] = str(_claim(root, name) if name else root / f"{socket.gethostname()}-{port}")
     folder = Path(os.environ[DIRECTORY])
     folder.mkdir(parents=True, exist_ok=True)
     from prometheus_client import values  # noqa: PLC0415 - as above
@@ -40,6 +62,22 @@ def prepare(data_dir: Path, port: int) -> None:
     # Celery's command line imports Flower's plug-in, and with it the library, before any code of ours runs.
     values.ValueClass = values.get_value_class()
     fold(folder)
+
+
+def _claim(root: Path, name: str) -> Path:
+    """Return the first directory of a name in which nobody counts; ours until this process ends, however it does."""
+    for number in range(1, _MOST + 1):
+        folder = root / f"{name}-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+        else:
+            _held[folder] = lock
+            return folder
+    raise NoInstanceFree(f"{_MOST} processes count as {name} in {root}")
 
 
 def fold(folder: Path) -> None:
@@ -86,6 +124,22 @@ class _Quiet(WSGIRequestHandler):
         """Say nothing: a scrape every few seconds is no event."""
 
 
+class _Named:
+    """Counts that say whose they are."""
+
+    def __init__(self, counts: "Collector", instance: str) -> None:
+        self._counts = counts
+        self._instance = instance
+
+    def collect(self) -> Iterator["Metric"]:
+        """Yield them with the label `instance`."""
+        for metric in self._counts.collect():
+            metric.samples = [
+                sample._replace(labels={**sample.labels, "instance": self._instance}) for sample in metric.samples
+            ]
+            yield metric
+
+
 def serve(host: str, port: int, collectors: Iterable[Any], health: Health) -> Callable[[], None]:
     """Serve `/metrics` and `/health` from a thread; returns what stops it.
 
@@ -96,7 +150,9 @@ def serve(host: str, port: int, collectors: Iterable[Any], health: Health) -> Ca
     from prometheus_client.exposition import make_wsgi_app  # noqa: PLC0415
 
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)
+    counts = multiprocess.MultiProcessCollector(None)
+    folder = Path(os.environ[DIRECTORY])
+    registry.register(_Named(counts, folder.name) if folder in _held else counts)
     for collector in collectors:
         registry.register(collector)
     metrics = make_wsgi_app(registry)

@@ -93,6 +93,7 @@ class BetfairSettings(Section):
     ca_bundle: OptionalPath = None
     # Betfair: placeOrders, customerStrategyRef, its length and its characters.
     strategy_ref: Annotated[str, Field(pattern=r"^[A-Za-z0-9\-._+*:;~]{1,15}$")] = "aibetting"
+    withheld: bool = False
 
     @field_validator("app_key")
     @classmethod
@@ -188,6 +189,7 @@ class MetricsSettings(Section):
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\-]+$")] = "127.0.0.1"
     port: Port = 5003
     bridge_port: Port = 5004
+    instance: Annotated[str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.\-]{0,62})?$")] = ""
 
 
 class LedgerSettings(Section):

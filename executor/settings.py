@@ -89,7 +89,7 @@ class Settings(BaseSettings):
             for name, is_given in given.items()
             if not is_given
         ]
-        if missing and not self.trading.enable_paper_trading:
+        if missing and not self.trading.enable_paper_trading and not betfair.withheld:
             raise ValueError(f"live trading (EXECUTOR_TRADING__ENABLE_PAPER_TRADING=false) needs {', '.join(missing)}")
         return self
 

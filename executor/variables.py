@@ -41,10 +41,12 @@ def read_variables(
 ) -> tuple[dict[Location, Given], list[str]]:
     """Return the settings among `variables`, of those `known`, and the problems; `where` ends each name in a message.
 
-    Names count in any letter case. `folder` is where a relative path of a secret's file starts.
+    Names count in any letter case. `folder` is where a relative path of a secret's file starts; an empty path beside
+    the variable itself names no file, so that whoever gives both takes away what another gave.
     """
     locations = {variable_name(location): location for location in known}
     ours = tuple({f"{variable_name(location[:1])}__" for location in locations.values() if len(location) > 1})
+    names = {name.upper() for name in variables}
     found: dict[Location, Given] = {}
     problems: list[str] = []
     for name, text in variables.items():
@@ -55,6 +57,8 @@ def read_variables(
         if location is None:
             if plain.startswith(ours):
                 problems.append(f"{origin}: is no setting{_suggestion(plain, locations)}")
+        elif from_file and not text and plain.removesuffix(_FILE_SUFFIX) in names:
+            continue
         elif text is None:
             problems.append(f"{origin}: has no value")
         elif location in found:

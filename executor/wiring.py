@@ -22,7 +22,7 @@ from executor.engine.intake import Intake
 from executor.errors import ExecutorError, IdentityMismatch
 from executor.logs import add_secret
 from executor.ports import Exchange, Telemetry
-from executor.settings import Settings, load_settings
+from executor.settings import Settings, SettingsError, load_settings
 
 _ORDER_KEEP_S = 7 * 24 * 3600  # finished orders stay readable for a week; the ledger has them for good
 
@@ -121,10 +121,27 @@ def telemetry(given: Settings) -> Telemetry:
     return PrometheusTelemetry(desk(given).market_type)
 
 
+def refuse_without_account(given: Settings) -> None:
+    """See that this process may speak to the exchange.
+
+    Raises:
+        SettingsError: the account was withheld from it.
+    """
+    if given.betfair.withheld and not given.trading.enable_paper_trading:
+        raise SettingsError(
+            "EXECUTOR_BETFAIR__WITHHELD: should be false where orders are placed or the exchange is asked"
+        )
+
+
 def exchange(given: Settings, counting: Telemetry) -> Exchange:
-    """Return the exchange: Betfair or the sandbox by URL, or paper."""
+    """Return the exchange: Betfair or the sandbox by URL, or paper.
+
+    Raises:
+        SettingsError: the account was withheld from this process.
+    """
     if given.trading.enable_paper_trading:
         return PaperExchange(given.risk.bankroll)
+    refuse_without_account(given)
     tokens = RedisTokenStore(connect(given.redis.url), given.identity)
     return BetfairExchange(given.betfair, tokens, counting, on_token=add_secret)
 

@@ -10,7 +10,8 @@ import pytest
 from guarded_stack import make_secrets
 
 from executor.sandbox.options import sandbox_env
-from executor.settings import load_settings
+from executor.settings import SettingsError, load_settings
+from executor.wiring import refuse_without_account
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -23,31 +24,81 @@ def test_the_compose_files_settings_are_those_of_its_sandbox() -> None:
     assert given == sandbox_env(Path("/sandbox"), host="sandbox", port=8443, cert_port=8444)
 
 
-def test_the_compose_files_settings_are_settings(tmp_path: Path) -> None:
+def block(name: str) -> dict[str, str]:
+    """Return the variables that an anchor of the compose file holds, without those that it takes up."""
+    text = COMPOSE.partition(f"\nx-{name}: &{name}\n")[2].partition("\n\n")[0]
+    return {name: value.strip('"') for name, value in re.findall(r"^  (EXECUTOR_\w+): (\S+)", text, re.MULTILINE)}
+
+
+def environ(folder: Path, user: str) -> dict[str, str]:
+    """Return what a process of that user is given, with its secret in this folder."""
     lines = (ROOT / "deploy" / "sandbox.env").read_text(encoding="utf-8").splitlines()
-    given = dict(line.split("=", 1) for line in lines if line.startswith("EXECUTOR_"))
-    given |= dict(re.findall(r"^ +(EXECUTOR_\w+): (\S+)", COMPOSE, re.MULTILINE))
-    make_secrets(tmp_path / "secrets")
+    given = dict(line.split("=", 1) for line in lines if line.startswith("EXECUTOR_")) | block("environment")
+    make_secrets(folder)
     assert given["EXECUTOR_REDIS__URL_FILE"] == "/run/secrets/redis-url"
-    given["EXECUTOR_REDIS__URL_FILE"] = str(tmp_path / "secrets" / "redis-url-worker")
-    settings = load_settings(given, tmp_path)
+    return given | {"EXECUTOR_REDIS__URL_FILE": str(folder / f"redis-url-{user}")}
+
+
+def test_the_compose_files_settings_are_settings(tmp_path: Path) -> None:
+    settings = load_settings(environ(tmp_path / "secrets", "worker"), tmp_path)
     assert not settings.trading.enable_paper_trading
+    refuse_without_account(settings)
     assert settings.metrics.host == "0.0.0.0"
     assert re.fullmatch(r"redis://worker:[0-9a-f]{64}@redis:6379/0", settings.redis.url)
     assert settings.redis.broker_url == settings.redis.url[:-1] + "1"
 
 
+@pytest.mark.parametrize("given", ["", "_FILE"])
+def test_who_never_speaks_to_the_exchange_starts_without_the_account(tmp_path: Path, given: str) -> None:
+    lines = environ(tmp_path / "secrets", "bridge")
+    whole = load_settings(lines, tmp_path)
+    theirs = {
+        "EXECUTOR_BETFAIR__APP_KEY": "planted-key",
+        "EXECUTOR_BETFAIR__PASSWORD": "planted-password",
+        "EXECUTOR_BETFAIR__CERTIFICATE_PASSWORD": "planted-certificate",
+        "EXECUTOR_LEDGER__URL": "postgresql://planted@db/ledger",
+    }
+    others = {name: value for name, value in lines.items() if name not in theirs}
+    lines = {**others, **{f"{name}{given}": value for name, value in theirs.items()}, **block("without-account")}
+    assert "planted" not in "".join(lines.values())
+    settings = load_settings(lines, tmp_path)
+    assert settings.identity == whole.identity
+    assert settings.betfair.certificate_path is None
+    with pytest.raises(SettingsError, match="EXECUTOR_BETFAIR__WITHHELD"):
+        refuse_without_account(settings)
+
+
+def test_only_workers_have_the_account() -> None:
+    executor, worker = (
+        COMPOSE.partition(f"\nx-{name}: &{name}\n")[2].partition("\n\n")[0] for name in ("executor", "worker")
+    )
+    assert "environment: *without-account" in executor
+    assert "certs" not in executor
+    assert ":/sandbox" not in executor
+    assert "environment: *environment" in worker
+    services = COMPOSE.partition("\nservices:\n")[2]
+    assert not [name for name in services.split() if name.startswith("EXECUTOR_") and "INSTANCE" not in name]
+
+
 def test_every_port_is_published_on_loopback_only() -> None:
     published = [port for ports in re.findall(r"ports: \[(.*)\]", COMPOSE) for port in ports.split(", ")]
     assert len(published) == 9
-    assert all(re.fullmatch(r'"127\.0\.0\.1:(\d+):\1"', port) for port in published)
+    assert all(re.fullmatch(r'"127\.0\.0\.1:(\d+|\$\{WORKER_PORTS:-\d+-\d+\}):\d+"', port) for port in published)
     assert COMPOSE.count("ports:") == COMPOSE.count("ports: [")
+
+
+def test_no_fixed_port_is_in_the_workers_range() -> None:
+    first, last = map(int, re.findall(r"WORKER_PORTS:-(\d+)-(\d+)", COMPOSE)[0])
+    fixed = {int(port) for port in re.findall(r'"127\.0\.0\.1:(\d+):', COMPOSE)}
+    assert last - first >= 2
+    assert not fixed & set(range(first, last + 1))
 
 
 def test_every_target_of_prometheus_is_a_service() -> None:
     described = COMPOSE.split("\nservices:\n")[1].split("\nvolumes:\n")[0]
     services = set(re.findall(r"^  ([a-z0-9-]+):$", described, re.MULTILINE))
-    targets = set(re.findall(r"([a-z0-9-]+):\d{4}\b", PROMETHEUS.read_text(encoding="utf-8")))
+    text = PROMETHEUS.read_text(encoding="utf-8")
+    targets = set(re.findall(r"([a-z0-9-]+):\d{4}\b", text)) | set(re.findall(r"names: \[([a-z0-9-]+)\]", text))
     assert targets - {"localhost"} <= services
     assert {"worker", "worker-maintenance", "bridge-1", "bridge-2", "flower"} <= targets
 

@@ -295,6 +295,12 @@ def test_a_variable_and_its_file_are_not_given_together(tmp_path: Path) -> None:
     )
 
 
+def test_an_empty_file_beside_the_variable_takes_away_what_another_gave(tmp_path: Path) -> None:
+    given = {"EXECUTOR_BETFAIR__PASSWORD": "", "EXECUTOR_BETFAIR__PASSWORD_FILE": ""}
+    assert load_settings(given, tmp_path).betfair.password.get_secret_value() == ""
+    assert load_settings(dict(reversed(given.items())), tmp_path).betfair.password.get_secret_value() == ""
+
+
 def test_the_name_of_a_file_that_no_setting_has(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="EXECUTOR_BETFAIR__PASWORD_FILE: is no setting"):
         load_settings({"EXECUTOR_BETFAIR__PASWORD_FILE": "x"}, tmp_path)

@@ -43,6 +43,7 @@ _WAIT_S: Final = 0.2  # how long a stop may go unnoticed
 _PING_S: Final = 5
 _SILENT_S: Final = 15  # three pings without an answer: the connection is dead, whatever the socket says
 _RECONNECT_S: Final = 0.5
+_HEAR_OUT_S: Final = 10  # less than the 15 that compose and systemd give it; thousands of messages
 _WRONG_TYPE: Final = "WRONGTYPE"  # somebody put something else where the record belongs: waiting changes nothing
 # A killed Redis loses up to three seconds (a sync each second, and writes wait two more for a slow one): as many
 # messages as a hundred a second bring in that time, at most 32 MB.
@@ -93,7 +94,7 @@ class Bridge:
         return self._stopping
 
     def stop(self, *_: object) -> None:
-        """Stop after the message in hand."""
+        """Stop after what has been sent to it."""
         self._stopping.set()
 
     def run(self) -> None:
@@ -132,6 +133,18 @@ class Bridge:
                     pinged = now
                 if now - heard > _SILENT_S:
                     raise redis.ConnectionError("no answer to pings")
+            self._hear_out(pubsub)
+
+    def _hear_out(self, pubsub: "redis.client.PubSub") -> None:
+        """Take what was sent to us before Redis knew that we stop: its publishers were told that somebody heard it."""
+        pubsub.unsubscribe()  # type: ignore[no-untyped-call]
+        deadline = time.monotonic() + _HEAR_OUT_S
+        while pubsub.subscribed and time.monotonic() < deadline:
+            message = pubsub.get_message(timeout=_WAIT_S)
+            if message is not None:
+                self._take(message)
+        if pubsub.subscribed:
+            log.error("bridge_stopped_early", hint="what it had been sent and did not record is lost")
 
     def _take(self, message: dict[str, Any]) -> None:
         kind = _CHANNELS.get(message["channel"]) if message["type"] == "message" else None

@@ -149,3 +149,20 @@ def test_sigterm_stops_one_within_a_second_and_the_other_goes_on(stack: Stack, b
     assert stops_at_once(bridges[0]) or any(stops_at_once(stack.bridge()) for _ in range(3))
     trades(stack, "one-is-enough")
     assert stack.publish(message("one-is-enough")) == 1
+
+
+def test_what_was_sent_to_one_that_stops_is_recorded(stack: Stack, bridges: tuple[Process, ...]) -> None:
+    for each in bridges:
+        each.popen.terminate()
+        each.popen.wait(10)
+    listening(stack, 0)
+    bridge = stack.bridge()
+    listening(stack, 1)
+    bridge.popen.send_signal(signal.SIGSTOP)
+    names = [f"sent-{at}" for at in range(30)]
+    assert [stack.publish(message(name)) for name in names] == [1] * len(names)
+    bridge.popen.send_signal(signal.SIGTERM)
+    bridge.popen.send_signal(signal.SIGCONT)
+    assert bridge.popen.wait(10) == 0
+    assert [name for name in names if stack.signal(name) is None] == []
+    assert bridge.said("bridge_stopped")

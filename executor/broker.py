@@ -35,7 +35,17 @@ def refuse(reason: RefusedTask, **fields: object) -> None:
 
 
 class Channel(RedisChannel):
-    """A channel that drops what is no envelope; it was taken off the queue already."""
+    """A channel that drops what is no envelope (it was taken off the queue already), and keeps its client."""
+
+    _kept: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - kombu's
+        """Return the client of the pool; kombu makes one for each publish and acknowledgement, 0.4 ms of work."""
+        if asynchronous:
+            return super()._create_client(asynchronous=True)  # type: ignore[no-untyped-call]
+        if self._kept is None or self._kept.connection_pool is not self.pool:
+            self._kept = super()._create_client()  # type: ignore[no-untyped-call]
+        return self._kept
 
     def _brpop_read(self, **options: Any) -> Any:  # noqa: ANN401 - kombu's
         try:

@@ -6,6 +6,7 @@ only by who names it, so a renewed one survives those who still mourn the old on
 
 import contextlib
 import json
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -27,15 +28,16 @@ if read and type(held) == 'table' and held['token'] == ARGV[1] then return redis
 return 0
 """
 
-# KEYS: readers. ARGV: who, limit, ms after which the place of one who was killed is free again.
+# KEYS: readers. ARGV: who, limit, seconds after which the place of one who was killed is free again.
 _READ: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-if not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
-redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return 1
+redis.call('ZADD', KEYS[1], now + 1000 * ARGV[3], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+if redis.call('ZCARD', KEYS[1]) <= tonumber(ARGV[2]) then return 1 end
+redis.call('ZREM', KEYS[1], ARGV[1])
+return 0
 """
 _READ_WAIT_S: Final = 0.02
 
@@ -92,9 +94,9 @@ class RedisTokenStore:
     def read_slot(self, limit: int, timeout_s: float) -> Iterator[bool]:
         """Wait to be one of at most `limit` who read orders at a time; False: `timeout_s` was not enough."""
         who = secrets.token_hex(8)
-        lapse_ms = str(round(2 * timeout_s * 1000))  # longer than a read may take
+        lapse_s = str(max(1, math.ceil(2 * timeout_s)))  # longer than a read may take
         give_up = time.monotonic() + timeout_s
-        while not (mine := bool(_asked(lambda: self._client.eval(_READ, 1, self._reads, who, str(limit), lapse_ms)))):
+        while not (mine := bool(_asked(lambda: self._client.eval(_READ, 1, self._reads, who, str(limit), lapse_s)))):
             if time.monotonic() >= give_up:
                 break
             time.sleep(_READ_WAIT_S)

@@ -1,8 +1,8 @@
 """`python -m benchmarks.sandbox`: whether the test exchange could be the bottleneck in tests and measurements.
 
 Matching and whole placements in this process; placeOrders over HTTPS with the sandbox as a process of its own and each
-client too, one account each. Invariants: it writes nothing unless `--out` names a folder; every order that is counted
-was taken. Units: orders; seconds by the clock, and of a processor, which a busy machine does not change much.
+client too, with accounts of its own. Invariants: it writes nothing unless `--out` names a folder; every order that is
+counted was taken. Units: orders; seconds by the clock, and of a processor, which a busy machine does not change much.
 """
 
 import argparse
@@ -45,6 +45,7 @@ MONEY: Final = 1_000_000_000
 ORDERS: Final = 50_000  # in process
 _MARKETS: Final = 50  # as many books of ordinary depth, not one of extraordinary depth
 _RUNNERS: Final = 3
+_ACCOUNTS: Final = 4  # of one client: Betfair takes 1,000 instructions a second of one account, and so do we
 _TIMEOUT_S: Final = 30.0
 
 
@@ -97,12 +98,14 @@ def placing(orders: int, folder: Path) -> Rate:
 
 
 def over_https(clients: int, seconds: float, folder: Path) -> Rate:
-    """Let as many clients place orders, each in a process, on a connection and in an account of its own."""
-    names = [f"client-{number}" for number in range(clients)]
+    """Let as many clients place orders, each in a process, on a connection and in accounts of its own."""
+    names = [f"client-{number}" for number in range(clients * _ACCOUNTS)]
     with _served(folder, names) as server, ProcessPoolExecutor(clients, get_context("spawn")) as pool:
-        list(pool.map(_warm_up, range(clients)))  # their start is no part of it
+        list(pool.map(_warm_up, range(clients)))  # neither their start nor logging in is part of it
+        logins = [_log_in(folder, name) for name in names]
+        shares = [logins[number::clients] for number in range(clients)]
         used_s, started = cpu_s(server.pid), time.perf_counter()
-        placed = sum(pool.map(_client, [str(folder)] * clients, names, [seconds] * clients))
+        placed = sum(pool.map(_client, [str(folder)] * clients, shares, [seconds] * clients))
         return Rate(placed, time.perf_counter() - started, cpu_s(server.pid) - used_s)
 
 
@@ -130,22 +133,14 @@ def _warm_up(number: int) -> int:
     return number
 
 
-def _client(folder: str, name: str, seconds: float) -> int:
-    """Log in, place one order a call until the time is over; return how many were taken."""
-    options = as_customer(SandboxOptions(directory=Path(folder)), name)
-    variables = sandbox_env(options.directory, options=options)
-    token = _log_in(variables["EXECUTOR_BETFAIR__IDENTITY_CERT_URL"], options)
-    headers = {
-        "X-Application": options.app_key,
-        "X-Authentication": token,
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "Connection": "keep-alive",
-    }
-    connection = _connect(variables["EXECUTOR_BETFAIR__API_URL"], options.directory)
+def _client(folder: str, logins: Sequence[dict[str, str]], seconds: float) -> int:
+    """Place one order a call until the time is over, in turn for each account; return how many were taken."""
+    variables = sandbox_env(Path(folder))
+    connection = _connect(variables["EXECUTOR_BETFAIR__API_URL"], Path(folder))
     placed, ends = 0, time.perf_counter() + seconds
     while time.perf_counter() < ends:
-        params = {**_params(placed), "customerRef": f"{name}-{placed}"}
+        headers = logins[placed % len(logins)]
+        params = {**_params(placed), "customerRef": f"request-{placed}"}
         call = {"jsonrpc": "2.0", "method": "SportsAPING/v1.0/placeOrders", "params": params, "id": placed}
         connection.request("POST", "/exchange/betting/json-rpc/v1", json.dumps(call), headers)
         answer = connection.getresponse()
@@ -157,14 +152,22 @@ def _client(folder: str, name: str, seconds: float) -> int:
     return placed
 
 
-def _log_in(url: str, options: SandboxOptions) -> str:
-    connection = _connect(url, options.directory)
+def _log_in(folder: Path, name: str) -> dict[str, str]:
+    """Return the headers of the account's calls."""
+    options = as_customer(SandboxOptions(directory=folder), name)
+    connection = _connect(sandbox_env(folder)["EXECUTOR_BETFAIR__IDENTITY_CERT_URL"], folder)
     form = urlencode({"username": options.username, "password": options.password})
-    headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Application": options.app_key}
-    connection.request("POST", "/api/certlogin", form, headers)
+    content = {"Content-Type": "application/x-www-form-urlencoded", "X-Application": options.app_key}
+    connection.request("POST", "/api/certlogin", form, content)
     token: str = json.loads(connection.getresponse().read())["sessionToken"]
     connection.close()
-    return token
+    return {
+        "X-Application": options.app_key,
+        "X-Authentication": token,
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "Connection": "keep-alive",
+    }
 
 
 def _connect(url: str, folder: Path) -> http.client.HTTPSConnection:

@@ -38,6 +38,7 @@ _WITH_TRADED: Final = {"EX_BEST_OFFERS": 20, "EX_ALL_OFFERS": 32}  # together wi
 _PROFIT_WEIGHT: Final = 4
 _BEST_OFFERS: Final = 3
 _FILTERS: Final = ("marketIds", "eventTypeIds", "eventIds", "marketTypeCodes", "inPlayOnly", "marketBettingTypes")
+_NO_ORDER_FILTERS: Final = ("customerStrategyRefs", "betIds", "matchedSince", "partitionMatchedByStrategyRef")
 _ORDER_PROJECTIONS: Final = ("ALL", "EXECUTABLE", "EXECUTION_COMPLETE")
 
 
@@ -74,6 +75,9 @@ def market_book(exchange: Exchange, caller: Caller, params: Params) -> list[Json
     orders = params.choice("orderProjection", _ORDER_PROJECTIONS)
     if params.has("matchProjection"):
         raise BadValue("matchProjection is not offered")
+    unknown = [name for name in _NO_ORDER_FILTERS if params.has(name)]
+    if unknown:
+        raise BadValue(f"{unknown[0]} is not offered")
     depth = prices.child("exBestOffersOverrides").integer("bestPricesDepth", _BEST_OFFERS)
     if depth < 1:
         raise BadValue("bestPricesDepth is not positive")

@@ -150,6 +150,9 @@ def test_cancels_are_refused(sandbox: RunningSandbox, params: Json, outer: str, 
 def test_some_cancels_may_fail(sandbox: RunningSandbox) -> None:
     sandbox.market(MARKET)
     bet_id = sandbox.place_one(MARKET, GOOD)
+    thin = sandbox.place_one(MARKET, limit(1, "BACK", "1.01", 2))
+    report = sandbox.call("cancelOrders", marketId=MARKET, instructions=[{"betId": thin, "sizeReduction": "0.70"}])
+    assert report["instructionReports"][0]["errorCode"] == "INVALID_PROFIT_RATIO"
     for reduction, code in (("1.50", "INVALID_BET_SIZE"), (0, "INVALID_BET_SIZE")):
         item = {"betId": bet_id, "sizeReduction": reduction}
         report = sandbox.call("cancelOrders", marketId=MARKET, instructions=[item])
@@ -190,6 +193,9 @@ def test_a_replacement_that_cannot_be_placed_leaves_the_bet_cancelled(sandbox: R
         ("listClearedOrders", {"betStatus": "VOIDED", "groupBy": "MARKET"}, "INVALID_INPUT_DATA"),
         ("listMarketBook", {"marketIds": [f"1.{n}" for n in range(101)]}, "TOO_MUCH_DATA"),
         ("listMarketProfitAndLoss", {"marketIds": [f"1.{n}" for n in range(51)]}, "TOO_MUCH_DATA"),
+        ("listMarketBook", {"marketIds": ["1.1"], "matchProjection": "NO_ROLLUP"}, "INVALID_INPUT_DATA"),
+        ("listMarketBook", {"marketIds": ["1.1"], "customerStrategyRefs": ["x"]}, "INVALID_INPUT_DATA"),
+        ("placeOrders", {"marketId": MARKET, "instructions": [GOOD] * 1_001}, "TOO_MANY_REQUESTS"),
         (
             "listMarketCatalogue",
             {"filter": {}, "maxResults": 201, "marketProjection": ["MARKET_DESCRIPTION"]},
@@ -241,6 +247,38 @@ def test_only_json_comes_in_and_goes_out(
     reply = sandbox.post("listCurrentOrders", {}, sandbox.headers | headers)
     assert (reply.status_code, reply.json().get("error", {}).get("message")) == (status, message)
     assert sandbox.journal()[-1]["error"] == message
+
+
+BY_BETFAIRLIGHTWEIGHT: list[tuple[str, str, Json, str]] = [
+    ("betting", "place_orders", {"market_id": MARKET, "instructions": []}, "INVALID_INPUT_DATA"),
+    ("betting", "cancel_orders", {"market_id": MARKET, "customer_ref": "x" * 33}, "INVALID_INPUT_DATA"),
+    ("betting", "replace_orders", {"market_id": MARKET, "instructions": [7]}, "INVALID_INPUT_DATA"),
+    ("betting", "update_orders", {"market_id": MARKET, "instructions": [7]}, "INVALID_INPUT_DATA"),
+    ("betting", "list_current_orders", {"order_by": "BY_LUCK"}, "INVALID_INPUT_DATA"),
+    ("betting", "list_cleared_orders", {"bet_status": "LOST"}, "INVALID_INPUT_DATA"),
+    ("betting", "list_market_catalogue", {"filter": {"textQuery": "x"}}, "INVALID_INPUT_DATA"),
+    ("betting", "list_market_book", {"market_ids": [f"1.{n}" for n in range(101)]}, "TOO_MUCH_DATA"),
+    ("betting", "list_market_profit_and_loss", {"market_ids": [f"1.{n}" for n in range(51)]}, "TOO_MUCH_DATA"),
+    ("betting", "list_event_types", {}, "DSC-0021"),
+    ("account", "get_account_statement", {}, "DSC-0021"),
+]
+
+
+@pytest.mark.parametrize(("part", "operation", "params", "code"), BY_BETFAIRLIGHTWEIGHT)
+def test_betfairlightweight_raises_the_code(
+    betfair: Client, part: str, operation: str, params: Json, code: str
+) -> None:
+    with pytest.raises(APIError, match=code):
+        getattr(getattr(betfair, part), operation)(**params)
+
+
+@pytest.mark.parametrize("operation", ["get_account_funds", "get_account_details"])
+def test_betfairlightweight_reads_that_a_session_ended(
+    sandbox: RunningSandbox, betfair: Client, operation: str
+) -> None:
+    sandbox.control("faults", method="*", kind="expire_session")
+    with pytest.raises(APIError, match="INVALID_SESSION_INFORMATION"):
+        getattr(betfair.account, operation)()
 
 
 def test_an_exception_has_betfairs_envelope(sandbox: RunningSandbox, betfair: Client) -> None:

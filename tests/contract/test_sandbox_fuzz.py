@@ -71,12 +71,13 @@ class Rig:
         elif who == "nobody":
             headers["X-Authentication"] = "gone"
         bodies = [
-            {"jsonrpc": "2.0", "method": f"SportsAPING/v1.0/{name}", "params": self.aimed(params), "id": at}
+            {"jsonrpc": "2.0", "method": f"{api_of(name)}/v1.0/{name}", "params": self.aimed(params), "id": at}
             for at, (name, params) in enumerate(calls)
         ]
         body = json.dumps(bodies if batch else bodies[0])
         lines = max(len(bodies), 1)
-        reply = self.request("POST", self.first.url(""), (lines, lines), data=body, headers=headers)
+        url = self.first.url(calls[0][0] if calls else "")  # of a batch for both APIs one half is not found
+        reply = self.request("POST", url, (lines, lines), data=body, headers=headers)
         if reply is None or reply.status_code == 503:
             return
         answers = reply.json() if batch and bodies else [reply.json()]
@@ -137,6 +138,10 @@ class Rig:
                 self.request("POST", f"{api}/api/{name}", (1, 1), data=data, headers=form)
             case ("bytes", head, rest):
                 self.send_bytes(head + rest)
+
+
+def api_of(method: str) -> str:
+    return "AccountAPING" if method.startswith("getAccount") else "SportsAPING"
 
 
 def most_lines(data: bytes) -> int:

@@ -1,6 +1,7 @@
 """Placing, cancelling, changing and listing orders, read through betfairlightweight's typed resources."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -107,6 +108,21 @@ def test_in_play_an_order_waits_for_the_bet_delay(sandbox: RunningSandbox) -> No
     started = time.monotonic()
     assert sandbox.place(MARKET, limit(1, "BACK", 3, 2))["status"] == "SUCCESS"
     assert time.monotonic() - started >= 1
+
+
+def test_in_play_a_cancel_does_not_wait(sandbox: RunningSandbox) -> None:
+    sandbox.market(MARKET)
+    resting = sandbox.place_one(MARKET, limit(1, "BACK", 3, 2, persistenceType="PERSIST"))
+    sandbox.control("markets", marketId=MARKET, inplay=True, betDelay=3)
+    with ThreadPoolExecutor(1) as pool, sandbox.new_session() as session:
+        body = {"jsonrpc": "2.0", "method": "SportsAPING/v1.0/placeOrders", "id": 1}
+        params = {"marketId": MARKET, "instructions": [limit(1, "BACK", 3, 2)]}
+        placing = pool.submit(session.post, sandbox.url(""), json={**body, "params": params}, headers=sandbox.headers)
+        wait_for(lambda: len(sandbox.journal("placeOrders")) == 2)
+        cancelled = sandbox.call("cancelOrders", marketId=MARKET, instructions=[{"betId": resting}])
+        assert cancelled["status"] == "SUCCESS"
+        assert sandbox.journal("placeOrders")[1]["status"] is None  # still waits
+        assert placing.result().json()["result"]["status"] == "SUCCESS"
 
 
 def test_turning_in_play_lapses_what_may_not_persist(sandbox: RunningSandbox) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.domain.money import Side
-from executor.sandbox.accounts import Position, market_exposure
+from executor.sandbox.accounts import Account, Position, market_exposure
+from executor.sandbox.placing import RecentRefs
 from executor.sandbox.rules import bet_size_ok, profit_ratio_ok
 
 D = Decimal
@@ -48,6 +49,18 @@ def test_exposure(positions: list[Position], runners: int | None, exposure: str)
 
 
 _results = st.tuples(st.integers(-50, 50), st.integers(-50, 50))
+
+
+def test_a_customer_ref_is_free_again_after_sixty_seconds() -> None:
+    refs, start_ms = RecentRefs(), 1_000_000
+    one, two = (Account(name, "", "", "", D(0)) for name in ("one", "two"))
+    assert refs.claim(one, "same", start_ms)
+    assert refs.claim(two, "same", start_ms + 30_000)
+    assert not refs.claim(one, "same", start_ms + 59_999)
+    assert refs.claim(one, "same", start_ms + 60_000)
+    assert not refs.claim(two, "same", start_ms + 60_000)
+    assert refs.claim(one, "", start_ms)
+    assert refs.claim(one, "", start_ms)
 
 
 @given(st.lists(_results, min_size=1, max_size=5), st.integers(1, 3), st.integers(0, 3))

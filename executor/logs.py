@@ -24,6 +24,10 @@ from executor.settings import Settings, SettingsError, secret_values
 KEEP_DAYS: Final = 14  # long enough to look into the last two weeks' betting; what happened to money is in the ledger
 _FILE_NAME: Final = re.compile(r"executor-(\d{8})\.log")
 
+# Celery says of each task that it came, and that it succeeded; ours say what it did, and cost as much.
+_TOLD_BY_OURS: Final = logging.getLogger("celery.worker.strategy")
+_TRACES: Final = logging.getLogger("celery.app.trace")
+
 _redactor: Final = Redactor()
 _installed: Final[list[logging.Handler]] = []
 
@@ -64,7 +68,13 @@ def configure_logging(settings: Settings, *, process: str) -> None:
         root.addHandler(handler)
     _installed[:] = handlers
     root.setLevel(settings.logging.level)
+    _TOLD_BY_OURS.setLevel(max(logging.WARNING, root.level))
+    _TRACES.addFilter(_is_news)
     logging.captureWarnings(capture=True)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or "succeeded in" not in str(record.msg)
 
 
 def add_secret(value: str) -> None:

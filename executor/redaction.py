@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus
 MASK: Final = "***"
 MAX_SECRETS: Final = 64  # a process has a dozen; session tokens come and go, the oldest expired long before
 _SHORT: Final = 6  # characters; a shorter secret may be part of ordinary words, so it is masked as a whole word only
+_MAX_KEYS: Final = 1000  # there are some hundred; an event made of a stranger's data may bring others
 _MAX_DEPTH: Final = 6  # nesting of an event's fields; deeper (or endless) ones are shown as text
 
 _NAME: Final = (
@@ -30,6 +31,8 @@ _NAMED_IN_TEXT: Final = re.compile(
     r"""|(?:(?:Bearer|Basic)\s{1,4})?[^\s,;&"'()\[\]{}\\]+)""",
     re.IGNORECASE | re.DOTALL,
 )
+# One of these follows the name, or the pattern cannot match.
+_AFTER_A_NAME: Final = (":", "=", "',", '",')
 
 
 class Redactor:
@@ -37,7 +40,9 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: OrderedDict[str, None] = OrderedDict()
-        self._pattern: re.Pattern[str] | None = None
+        self._written: tuple[str, ...] = ()
+        self._pattern: re.Pattern[str] = re.compile("(?!)")  # nothing
+        self._keys: dict[str, tuple[str, bool]] = {}  # key of an event -> as shown, and whether it names a secret
         for secret in secrets:
             self.add(secret)
 
@@ -51,14 +56,21 @@ class Redactor:
             self._secrets.popitem(last=False)
         written = {way for known in self._secrets for way in _ways_to_write(known)}
         # The longest first, so that a secret that begins with another one is masked to its end.
-        self._pattern = re.compile("|".join(_literal(way) for way in sorted(written, key=len, reverse=True)))
+        self._written = tuple(sorted(written, key=len, reverse=True))
+        self._pattern = re.compile("|".join(map(_literal, self._written)))
+        self._keys = {}
 
     def text(self, text: str) -> str:
         """Return `text` without the secrets in it, known ones and those that follow a secret's name."""
-        return self._known(_NAMED_IN_TEXT.sub(rf"\g<1>{MASK}", self._known(text)))
+        text = self._known(text)
+        if not any(mark in text for mark in _AFTER_A_NAME):
+            return text
+        masked = _NAMED_IN_TEXT.sub(rf"\g<1>{MASK}", text)
+        return text if masked == text else self._known(masked)
 
     def _known(self, text: str) -> str:
-        return text if self._pattern is None else self._pattern.sub(MASK, text)
+        # Looking for each is much faster than the pattern, and there is hardly ever one.
+        return self._pattern.sub(MASK, text) if any(way in text for way in self._written) else text
 
     def value(self, value: object, depth: int = 0) -> object:
         """Return a field of an event without secrets, made of plain types only."""
@@ -69,14 +81,19 @@ class Redactor:
         if isinstance(value, str | Decimal | PurePath):
             return self.text(str(value))
         if depth < _MAX_DEPTH and isinstance(value, Mapping):
-            return {self.text(str(key)): self._member(str(key), item, depth + 1) for key, item in value.items()}
+            return dict(self._member(str(key), item, depth + 1) for key, item in value.items())
         if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
             return [self.value(item, depth + 1) for item in value]
         return self.text(repr(value))
 
-    def _member(self, key: str, value: object, depth: int) -> object:
-        harmless = value is None or isinstance(value, bool) or value == ""
-        return self.value(value, depth) if harmless or not _SECRET_NAME.search(key) else MASK
+    def _member(self, key: str, value: object, depth: int) -> tuple[str, object]:
+        known = self._keys.get(key)
+        if known is None:
+            known = (self.text(key), _SECRET_NAME.search(key) is not None)
+            if len(self._keys) < _MAX_KEYS:
+                self._keys[key] = known
+        harmless = not known[1] or value is None or isinstance(value, bool) or value == ""
+        return known[0], self.value(value, depth) if harmless else MASK
 
 
 def _ways_to_write(secret: str) -> set[str]:

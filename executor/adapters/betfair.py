@@ -89,7 +89,7 @@ class BetfairExchange:
         # Whoever concludes from the start of this call that no bet came of it counts on the API timeout.
         send_by = time.monotonic() + min(SEND_WITHIN_S, self._timeout_s)
         with _store_needed():
-            token = self._session.current()
+            token = self._session.recent()
         if token is None:
             self._renew_before_place(None)
         params = {

@@ -28,6 +28,7 @@ from executor.sections import BetfairSettings
 _log = structlog.get_logger(__name__)
 _TOKEN: Final = re.compile(r"[!-~]{1,512}")  # goes into a header
 _OK: Final = 200
+_RECENT_S: Final = 1.0  # saves most placements a trip to Redis; a renewed token is hidden no longer than this
 _LOGIN_WAIT_MARGIN_S: Final = 5.0  # what a login needs beyond the timeout of its reply: connecting, TLS
 
 
@@ -97,13 +98,20 @@ class BetfairSession:
         self._telemetry = telemetry
         self._on_token = on_token
         self._seen: str | None = None
+        self._recent: tuple[str | None, float] = (None, 0.0)  # and until when (monotonic)
         secrets = (settings.username, settings.password.get_secret_value(), settings.app_key.get_secret_value())
         # Eight digits tell changed credentials from the same ones, and are too few to find a password by.
         self._credentials = hashlib.sha256("\0".join(secrets).encode()).hexdigest()[:8]
 
+    def recent(self) -> str | None:
+        """Return the token that was in use within the last second, or None: a dead one costs a refusal, no bet."""
+        token, until = self._recent
+        return token if time.monotonic() < until else self.current()
+
     def current(self) -> str | None:
         """Return the token in use, or None."""
         held = self._tokens.get()
+        self._recent = (None, 0.0) if held is None else (held[0], time.monotonic() + _RECENT_S)
         if held is None:
             return None
         if held[0] != self._seen:
@@ -203,6 +211,7 @@ class BetfairSession:
             self._telemetry.api_call("certlogin", time.monotonic() - started, "")
             self._on_token(token)
             self._tokens.put(token, self._tokens.now())
+            self._recent = (None, 0.0)
             _log.info("logged_in")
             return token
         code = policy.clean_code(status)

@@ -22,6 +22,7 @@ from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import iso
 
 _LOCK_S: Final = 15  # a killed holder must not stop the poll for as long as `executor:reconciled` lasts, 20 s
+_MAX_TYPES: Final = 10_000
 
 # Compare-and-delete: only the holder of a lock may free it.
 _UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
@@ -45,6 +46,7 @@ class RedisDesk(RedisAccounts):
         self._broker = broker
         self._identity = identity
         self._lock_s = lock_s
+        self._types: dict[str, str] = {}  # of markets; they do not change
         self._first_start = client.register_script(script("first_start"))
         self._trip = client.register_script(script("trip"))
 
@@ -208,4 +210,9 @@ class RedisDesk(RedisAccounts):
     @guarded
     def market_type(self, market_id: str) -> str:
         """Return a market's type, `unknown` until it has been looked up."""
-        return cast("str | None", self._redis.hget(keys.MARKET_TYPES, market_id)) or "unknown"
+        known = self._types.get(market_id)
+        if known is None:
+            known = cast("str | None", self._redis.hget(keys.MARKET_TYPES, market_id))
+            if known is not None and len(self._types) < _MAX_TYPES:
+                self._types[market_id] = known
+        return known or "unknown"

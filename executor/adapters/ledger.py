@@ -65,6 +65,9 @@ class SqlLedger:
         try:
             with self._start().begin() as connection:
                 return work(connection)
+        except ImportError as error:
+            hint = "pip install 'aibetting-executor[postgres]'"
+            raise LedgerUnavailable(f"ledger: the database's driver is not installed ({error.name}): {hint}") from error
         except (SQLAlchemyError, OSError) as error:
             raise LedgerUnavailable(f"ledger: {str(error).splitlines()[0]}") from error
 

@@ -1,6 +1,7 @@
 """The ledger's promises, the same for the one in memory and the one in SQL."""
 
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -157,6 +158,13 @@ def test_a_batch_is_written_wholly_or_not_at_all(tmp_path: Path) -> None:
         with pytest.raises(LedgerUnavailable, match="no room"):
             ledger.write([fill(1, "5.00"), ("2-1", settled_entry(TODAY, "b1", "1"))])
         assert ledger.count() == 0
+
+
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as where the extra is not installed
+    ledger = SqlLedger("postgresql+psycopg://nobody@127.0.0.1:9/none")
+    with pytest.raises(LedgerUnavailable, match=r"driver is not installed \(psycopg\): pip install .*\[postgres\]"):
+        ledger.count()
 
 
 @pytest.mark.parametrize("url", ["sqlite:////proc/nowhere/ledger.db", "sqlite:////dev/null/ledger.db"])

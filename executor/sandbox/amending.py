@@ -5,6 +5,7 @@ cancellation is not undone when its replacement cannot be placed, as at Betfair.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -62,7 +63,7 @@ def cancel_orders(exchange: Exchange, account: Account, params: Params) -> Json:
         bets = [bet for bet in register.open.values() if request.market_id in {"", bet.market_id}]
         reports = [_cancel(exchange, bet, None, {"betId": str(bet.bet_id)}) for bet in bets]
         return {**request.head, "status": "SUCCESS", "instructionReports": reports}
-    return _request_refusal(request) or _report(
+    return _request_refusal(request, failure) or _report(
         request, [_cancel_one(exchange, account, request.market_id, item) for item in request.items]
     )
 
@@ -73,8 +74,9 @@ def update_orders(exchange: Exchange, account: Account, params: Params) -> Json:
     if not request.items:
         raise missing()
     for item in request.items:
-        item.choice("newPersistenceType", PERSISTENCE_TYPES)
-    return _request_refusal(request) or _report(
+        if not item.choice("newPersistenceType", PERSISTENCE_TYPES):
+            raise missing()
+    return _request_refusal(request, failure) or _report(
         request, [_update_one(exchange, account, request.market_id, item) for item in request.items]
     )
 
@@ -86,7 +88,7 @@ def replace_orders(exchange: Exchange, account: Account, request: AmendRequest) 
     prices = [price for item in request.items if (price := item.amount("newPrice")) is not None]
     if len(prices) < len(request.items):
         raise missing()
-    return _request_refusal(request) or _report(
+    return _request_refusal(request, failed_replacement) or _report(
         request,
         [
             _replace_one(exchange, account, request.market_id, item, price)
@@ -95,7 +97,7 @@ def replace_orders(exchange: Exchange, account: Account, request: AmendRequest) 
     )
 
 
-def _request_refusal(request: AmendRequest) -> Json | None:
+def _request_refusal(request: AmendRequest, failed: Callable[[str, Json], Json]) -> Json | None:
     bet_ids = [item.text("betId") for item in request.items]
     if len(bet_ids) > MAX_CANCEL_INSTRUCTIONS:
         code = "TOO_MANY_INSTRUCTIONS"
@@ -105,7 +107,7 @@ def _request_refusal(request: AmendRequest) -> Json | None:
         code = "DUPLICATE_BETIDS"
     else:
         return None
-    reports = [_failure("ERROR_IN_ORDER", item.values) for item in request.items]
+    reports = [failed("ERROR_IN_ORDER", item.values) for item in request.items]
     return {**request.head, "status": "FAILURE", "errorCode": code, "instructionReports": reports}
 
 
@@ -131,13 +133,13 @@ def _cancel_one(exchange: Exchange, account: Account, market_id: str, item: Para
     reduction = item.amount("sizeReduction")
     bet, code = _find(exchange, account, market_id, item)
     if bet is None:
-        return _failure(code, item.values)
+        return failure(code, item.values)
     if reduction is not None and reduction < bet.size_remaining:
         left = bet.size_remaining - reduction
         if reduction <= 0 or not bet_size_ok(bet.price, left + bet.size_matched, account.currency):
-            return _failure("INVALID_BET_SIZE", item.values)
+            return failure("INVALID_BET_SIZE", item.values)
         if not profit_ratio_ok(bet.price, left):
-            return _failure("INVALID_PROFIT_RATIO", item.values)
+            return failure("INVALID_PROFIT_RATIO", item.values)
     return _cancel(exchange, bet, reduction, item.values)
 
 
@@ -155,11 +157,11 @@ def _update_one(exchange: Exchange, account: Account, market_id: str, item: Para
     persistence = item.choice("newPersistenceType", PERSISTENCE_TYPES)
     bet, code = _find(exchange, account, market_id, item)
     if bet is None:
-        return _failure(code, item.values)
+        return failure(code, item.values)
     if persistence not in {"LAPSE", "PERSIST"}:
-        return _failure("INVALID_PERSISTENCE_TYPE", item.values)
+        return failure("INVALID_PERSISTENCE_TYPE", item.values)
     if persistence == bet.persistence:
-        return _failure("NO_ACTION_REQUIRED", item.values)
+        return failure("NO_ACTION_REQUIRED", item.values)
     bet.persistence = persistence
     return {"status": "SUCCESS", "instruction": item.values}
 
@@ -169,13 +171,7 @@ def _replace_one(exchange: Exchange, account: Account, market_id: str, item: Par
     if bet is not None and not is_on_ladder(price):
         bet, code = None, "INVALID_ODDS"
     if bet is None:
-        failed = _failure(code, item.values)
-        return {
-            "status": "FAILURE",
-            "errorCode": code,
-            "cancelInstructionReport": failed,
-            "placeInstructionReport": {"status": "FAILURE", "errorCode": "RELATED_ACTION_FAILED"},
-        }
+        return failed_replacement(code, item.values)
     size = bet.size_remaining
     cancelled = _cancel(exchange, bet, None, {"betId": str(bet.bet_id)})
     placed = _place_again(exchange, account, bet, size, price)
@@ -200,5 +196,16 @@ def _place_again(exchange: Exchange, account: Account, bet: Bet, size: Decimal, 
     return report
 
 
-def _failure(code: str, instruction: Json) -> Json:
+def failure(code: str, instruction: Json) -> Json:
+    """Return the report of an instruction that was not done."""
     return {"status": "FAILURE", "errorCode": code, "instruction": instruction}
+
+
+def failed_replacement(code: str, instruction: Json) -> Json:
+    """Return the report of a replacement of which neither half was done."""
+    return {
+        "status": "FAILURE",
+        "errorCode": code,
+        "cancelInstructionReport": failure(code, {"betId": instruction.get("betId")}),
+        "placeInstructionReport": {"status": "FAILURE", "errorCode": "RELATED_ACTION_FAILED"},
+    }

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from executor.sandbox.accounts import Account
+from executor.sandbox.amending import failed_replacement, failure
 from executor.sandbox.codes import REPORT_CODES
 from executor.sandbox.faults import ORDER_METHODS, Fault
 from executor.sandbox.journal import Entry
@@ -174,9 +175,16 @@ def _seen(entry: Entry, value: object, fault: Fault | None) -> object:
 def _timed_out(report: Json) -> Json:
     """Return the report as Betfair writes it when it does not know the outcome itself."""
     known = ("status", "errorCode", "instructionReports")
-    reports = [{"status": "TIMEOUT", "instruction": item["instruction"]} for item in report["instructionReports"]]
+    reports = [_timed_out_item(item) for item in report["instructionReports"]]
     head = {key: value for key, value in report.items() if key not in known}
     return {**head, "status": "TIMEOUT", "instructionReports": reports}
+
+
+def _timed_out_item(item: Json) -> Json:
+    """Return an instruction's report, or both halves of a replacement's, without what became of it."""
+    halves = {name: _timed_out_item(half) for name, half in item.items() if name.endswith("InstructionReport")}
+    instruction = {"instruction": item["instruction"]} if "instruction" in item else {}
+    return {"status": "TIMEOUT", **instruction, **halves}
 
 
 def refused_report(method: str, params: Params, code: str, currency: str) -> Json:
@@ -186,5 +194,6 @@ def refused_report(method: str, params: Params, code: str, currency: str) -> Jso
     else:
         items = [Params(item, "instruction").values for item in params.items("instructions")]
     head = {key: params.text(key) for key in ("customerRef", "marketId") if params.has(key)}
-    reports = [{"status": "FAILURE", "errorCode": "ERROR_IN_ORDER", "instruction": item} for item in items]
+    failed = failed_replacement if method == "replaceOrders" else failure
+    reports = [failed("ERROR_IN_ORDER", item) for item in items]
     return {**head, "status": "FAILURE", "errorCode": code, "instructionReports": reports}

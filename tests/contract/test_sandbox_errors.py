@@ -305,6 +305,7 @@ def test_an_exception_has_betfairs_envelope(sandbox: RunningSandbox, betfair: Cl
         ('{"method": "SportsAPING/v1.0/listEverything"}', 200, -32601),
         ('{"method": "AccountAPING/v1.0/getAccountFunds"}', 200, -32601),
         ('{"method": "SportsAPING/v1.0/placeOrders", "params": {}}', 200, -32602),
+        ('{"method": "SportsAPING/v1.0/updateOrders", "params": {"instructions": [{"betId": 1}]}}', 200, -32602),
         ('{"method": "SportsAPING/v1.0/listClearedOrders"}', 200, -32602),
         ('{"method": "x", "id": NaN}', 400, -32700),
         ('{"method": "x", "id": 1e999}', 400, -32700),

@@ -75,6 +75,35 @@ def test_a_timed_out_report_hides_that_it_acted(exchange: RunningSandbox) -> Non
     assert exchange.order(order["betId"])["status"] == "EXECUTION_COMPLETE"
 
 
+@pytest.mark.parametrize(
+    ("method", "change"),
+    [
+        ("cancelOrders", {}),
+        ("replaceOrders", {"newPrice": 4}),
+        ("updateOrders", {"newPersistenceType": "PERSIST"}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["report_timeout", "error:MARKET_SUSPENDED", "INVALID_BET_ID", "DUPLICATE_BETIDS"])
+def test_betfairlightweight_reads_every_report_of_a_change(
+    exchange: RunningSandbox, method: str, change: Json, kind: str
+) -> None:
+    bet_id = exchange.place_one(MARKET, GOOD)
+    item = {"betId": "1" if kind == "INVALID_BET_ID" else bet_id, **change}
+    if kind.startswith(("report", "error")):
+        exchange.control("faults", method=method, kind=kind)
+    betfair = exchange.betfair()
+    operation = getattr(betfair.betting, method.replace("Orders", "_orders"))
+    report = operation(market_id=MARKET, instructions=[item, item] if kind.startswith("DUP") else [item])
+    betfair.session.close()
+    items = getattr(report, f"{method.removesuffix('Orders')}_instruction_reports")
+    assert report.status == items[0].status == ("TIMEOUT" if kind == "report_timeout" else "FAILURE")
+    if method == "replaceOrders":
+        assert items[0].cancel_instruction_reports.instruction.bet_id == item["betId"]
+        assert items[0].place_instruction_reports.status == items[0].status
+    else:
+        assert items[0].instruction.bet_id == item["betId"]
+
+
 def test_a_delay(exchange: RunningSandbox) -> None:
     exchange.control("faults", method="placeOrders", kind="delay", seconds=0.3)
     started = time.monotonic()

@@ -57,7 +57,7 @@ class World:
         self.journal = Journal()
 
     def open_account(self, name: str, balance: Decimal | None = None) -> Account:
-        """Open a further account under a free name, until a reset; None: with the first account's balance."""
+        """Open a further account under a free name, until a reset; None: with the balance of the first at the start."""
         balance = self.options.balance if balance is None else balance
         account = _account(as_customer(self.options, name), balance)
         self.exchange.open_account(account)

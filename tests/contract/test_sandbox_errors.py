@@ -90,6 +90,14 @@ def test_funds_count_the_worst_result_not_the_sum(sandbox: RunningSandbox) -> No
     assert sandbox.call("getAccountFunds")["exposure"] == -9_000
 
 
+def test_the_exposure_limit_holds_however_rich_the_account(sandbox: RunningSandbox) -> None:
+    sandbox.control("reset", balance=10**8)
+    sandbox.market(MARKET)
+    limit_of_account = int(-sandbox.call("getAccountFunds")["exposureLimit"])
+    assert sandbox.place(MARKET, limit(1, "BACK", 3, limit_of_account + 1))["errorCode"] == "INSUFFICIENT_FUNDS"
+    assert sandbox.place(MARKET, limit(1, "BACK", 3, limit_of_account))["status"] == "SUCCESS"
+
+
 def test_betfairlightweight_reads_a_refusal(sandbox: RunningSandbox, betfair: Client) -> None:
     sandbox.market(MARKET)
     report = betfair.betting.place_orders(market_id=MARKET, instructions=[limit(1, "BACK", 3, 0)])

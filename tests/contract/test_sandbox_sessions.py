@@ -102,6 +102,13 @@ def test_a_logged_out_token_is_worth_nothing(sandbox: RunningSandbox) -> None:
     assert bare == {"token": "", "product": "key", "status": "FAIL", "error": "INPUT_VALIDATION_ERROR"}
 
 
+def test_keep_alive_and_logout_may_be_read(sandbox: RunningSandbox) -> None:
+    for name, status in (("keepAlive", "SUCCESS"), ("logout", "SUCCESS"), ("keepAlive", "FAIL")):
+        answer = sandbox.session.get(f"{sandbox.api}/api/{name}", headers=sandbox.headers)
+        assert (answer.status_code, answer.json()["status"]) == (200, status)
+    assert sandbox.session.get(f"{sandbox.api}/api/login", headers=sandbox.headers).status_code == 405
+
+
 def test_a_session_ends_whatever_its_use_unless_kept_alive(sandbox: RunningSandbox) -> None:
     sandbox.control("reset", sessionLifetime=1)
     kept, used = sandbox.log_in(), sandbox.log_in()

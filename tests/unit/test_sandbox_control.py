@@ -18,7 +18,7 @@ from executor.sandbox.markets import Bet
 from executor.sandbox.options import SandboxOptions
 from executor.sandbox.world import World
 
-BETS = 20_000
+BETS = 10_000
 
 
 async def _read(world: World, path: str) -> tuple[bytes, float, float]:

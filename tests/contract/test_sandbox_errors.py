@@ -1,8 +1,11 @@
 """What Betfair refuses: the code of each refusal, the envelope it comes in, and that nothing ever ends in HTTP 500."""
 
+import http.client
 import json
+import ssl
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from betfairlightweight import APIClient as Client
@@ -346,6 +349,20 @@ def test_http_is_as_betfairs(sandbox: RunningSandbox) -> None:
     for ref in range(20):
         sandbox.place("1.5", limit(1, "BACK", 3, 2, f"{ref}"))
     assert sandbox.post("listCurrentOrders", {}).headers["Content-Encoding"] == "gzip"
+
+
+def test_one_connection_serves_many_calls(sandbox: RunningSandbox) -> None:
+    address = urlsplit(sandbox.url("listCurrentOrders"))
+    context = ssl.create_default_context(cafile=str(sandbox.paths.ca))
+    connection = http.client.HTTPSConnection(address.hostname or "", address.port, context=context)
+    body = json.dumps({"jsonrpc": "2.0", "method": "SportsAPING/v1.0/listCurrentOrders", "params": {}, "id": 1})
+    sockets = set()
+    for _ in range(3):
+        connection.request("POST", address.path, body, sandbox.headers)
+        assert "result" in json.loads(connection.getresponse().read())
+        sockets.add(connection.sock)
+    assert len(sockets) == 1
+    connection.close()
 
 
 _scalars = st.one_of(

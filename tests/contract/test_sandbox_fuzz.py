@@ -284,10 +284,6 @@ def test_the_checks_see_a_day_of_bets(rig: Rig) -> None:
     assert [order["sizeMatched"] for order in rig.first.get("orders")] == [5, 4, 5, 4]
     assert rig.lines == (4, 4)
     check_everything(rig)
-    check_journal_fails_when_a_line_is_missing(rig)
-
-
-def check_journal_fails_when_a_line_is_missing(rig: Rig) -> None:
-    rig.lines = (rig.lines[0] + 1000, rig.lines[1] + 1000)
+    rig.lines = (1_000, 1_000)
     with pytest.raises(AssertionError):
         check_journal(rig)

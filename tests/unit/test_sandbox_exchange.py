@@ -12,12 +12,13 @@ from executor.sandbox import exchange as exchange_module
 from executor.sandbox.accounts import Account
 from executor.sandbox.exchange import Exchange
 from executor.sandbox.markets import Market
-from executor.sandbox.order_lists import order_row
+from executor.sandbox.order_lists import current_orders, order_row
 from executor.sandbox.placing import PlaceRequest, place
 from executor.sandbox.rules import read_instruction
 from executor.sandbox.settlement import settle, void_market, void_runner
+from executor.sandbox.wire import Params
 
-START = Decimal(1_000)
+START = Decimal(1_001)
 MARKET = "1.5"
 
 
@@ -172,6 +173,21 @@ def test_what_happens_on_one_runner_does_not_move_anothers_prices() -> None:
         books.append(moves)
     assert books[0] == books[1]
     assert len({tuple(move) for move in books[0]}) > 1
+
+
+def test_a_page_has_a_thousand_orders_at_most() -> None:
+    rig = Rig()
+    for _ in range(1_001):
+        rig.place("a", 1, Side.BACK, LADDER[300], Decimal(1))
+    account = rig.exchange.accounts["a"]
+    placed = [str(bet_id) for bet_id in rig.exchange.bets]
+    assert len(placed) == START  # one pound each
+    for count in (0, 1_000, 5_000):
+        page = current_orders(rig.exchange, account, Params({"recordCount": count}))
+        assert [order["betId"] for order in page["currentOrders"]] == placed[:1_000]
+        assert page["moreAvailable"] is True
+    rest = current_orders(rig.exchange, account, Params({"fromRecord": 1_000}))
+    assert ([order["betId"] for order in rest["currentOrders"]], rest["moreAvailable"]) == (placed[1_000:], False)
 
 
 def test_settled_bets_are_forgotten_when_the_history_is_full(monkeypatch: pytest.MonkeyPatch) -> None:

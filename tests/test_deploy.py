@@ -1,5 +1,6 @@
 """The files that people deploy with agree with the code and with each other."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -85,6 +86,14 @@ def test_every_port_is_published_on_loopback_only() -> None:
     assert len(published) == 9
     assert all(re.fullmatch(r'"127\.0\.0\.1:(\d+|\$\{WORKER_PORTS:-\d+-\d+\}):\d+"', port) for port in published)
     assert COMPOSE.count("ports:") == COMPOSE.count("ports: [")
+
+
+@pytest.mark.parametrize("name", ["inspect", "smoke", "redis/make-secrets"])
+def test_a_script_for_people_is_a_program_that_a_plain_shell_reads(name: str) -> None:
+    script = ROOT / "deploy" / name
+    assert os.access(script, os.X_OK)
+    read = subprocess.run(["/bin/sh", "-n", script], capture_output=True, text=True, timeout=10, check=False)
+    assert (read.returncode, read.stderr) == (0, "")
 
 
 def test_no_fixed_port_is_in_the_workers_range() -> None:

@@ -36,6 +36,7 @@ class Rig:
     bets: list[str] = field(default_factory=list)
     lines: tuple[int, int] = (0, 0)  # at least, at most
     may_cut: bool = False
+    money: Decimal = START * len(NAMES)  # a number makes a name, so that accounts are opened now and then
     told: int = 0  # of what the server has written, by earlier days
 
     @property
@@ -48,7 +49,7 @@ class Rig:
             if "result" not in customer.envelope("getAccountFunds", {}):
                 customer.log_in()
         self.first.control("reset")
-        self.bets, self.lines, self.may_cut = [], (0, 0), False
+        self.bets, self.lines, self.may_cut, self.money = [], (0, 0), False, START * len(NAMES)
         self.told = self.errors.stat().st_size
         offers = [{"selectionId": one, "availableToBack": [], "availableToLay": []} for one in RUNNERS]
         self.first.control("markets", marketId=OWN, runners=offers)
@@ -105,6 +106,8 @@ class Rig:
         reply = self.request("POST", f"{self.first.api}/sandbox/{path}", json=body)
         assert reply is not None
         assert reply.status_code in {200, 400}
+        if path == "accounts" and reply.status_code == 200:
+            self.money += Decimal(str(reply.json()["balance"]))
         if path == "faults" and reply.status_code == 200:
             cutting = {"refuse_connection", "drop_response", "http_503"}
             self.may_cut |= bool(cutting & {fault["kind"] for fault in reply.json()})
@@ -171,7 +174,7 @@ def check_money(rig: Rig) -> dict[str, Json]:
     money = rig.first.get("accounts")
     accounts: list[Json] = money["accounts"]
     there = sum(account["balance"] + account["commission"] for account in accounts)
-    assert abs(there + money["house"] + money["rounding"] - START * len(accounts)) < Decimal("1e-6")
+    assert abs(there + money["house"] + money["rounding"] - rig.money) < Decimal("1e-6")
     for account in accounts:
         assert abs(account["available"] - (account["balance"] - account["exposure"])) < Decimal("1e-6")
         assert account["exposure"] >= 0
@@ -235,8 +238,10 @@ def check_everything(rig: Rig) -> None:
     check_orders(orders)
     check_volume(orders, check_books(rig))
     assert not any(order["sizeRemaining"] for order in orders)
-    for name, account in check_money(rig).items():
-        funds = rig.customers[name].call("getAccountFunds")
+    accounts = check_money(rig)
+    for name, customer in rig.customers.items():
+        account = accounts[name]
+        funds = customer.call("getAccountFunds")
         assert account["exposure"] == funds["exposure"] == 0
         assert funds["availableToBetBalance"] == account["balance"]
 
@@ -278,6 +283,7 @@ def test_any_day(rig: Rig, steps: list[tuple[Any, ...]]) -> None:
 def test_the_checks_see_a_day_of_bets(rig: Rig) -> None:
     """The day above may be empty; this one is not."""
     rig.reset()
+    rig.take(("control", ("accounts", {"name": -1})))
     for who, side in (("ann", "LAY"), ("ben", "BACK")):
         call = {"marketId": OWN, "instructions": [limit(1, side, 3, 5), limit(2, side, 2.9, 4)]}
         rig.take(("batch", who, [("placeOrders", call), ("listCurrentOrders", {})]))

@@ -185,13 +185,13 @@ class MemoryStore:
             cap is None or m.sent[view.transactions_key] + change.transactions <= cap
         )
 
-    def commit(self, view: MarketView, change: Change) -> int:
+    def commit(self, view: MarketView, change: Change) -> MarketView | None:
         m = self._m
         m.reach("commit")
         if self.before_commit:
             self.before_commit.pop(0)()
         if not self._holds(view, change):
-            return 0
+            return None
         self.commits.append(change)
         self._breaker(view, change)
         m.sent[view.transactions_key] += change.transactions
@@ -207,7 +207,7 @@ class MemoryStore:
                 m.enter(signal_fields(signal, self._identity))
             # A token of its own, as each write has in Redis: who read before this compares unequal after it.
             m.signals[signal.signal_id] = replace(signal, token=f"commit {len(self.commits)}")
-        return m.clock.now
+        return self.view(view.market_id, signal_ids=list(view.signals), order_ids=list(view.orders))
 
     def _breaker(self, view: MarketView, change: Change) -> None:
         m = self._m

@@ -42,7 +42,7 @@ class InterruptedStore(RedisStore):
 
     before_commit: Callable[[], None] | None = None
 
-    def commit(self, view: MarketView, change: Change) -> int:
+    def commit(self, view: MarketView, change: Change) -> MarketView | None:
         interrupt, self.before_commit = self.before_commit, None
         if interrupt is not None:
             interrupt()

@@ -48,21 +48,21 @@ class World:
         self.store.record(record, dedup_id=signal_id, dedup_s=60, renew=False)
         return record
 
-    def accept(self, *orders: Order, signal_id: str = "signal-1") -> int:
+    def accept(self, *orders: Order, signal_id: str = "signal-1") -> bool:
         """Commit reservations as validation does."""
         view = self.store.view(MARKET, signal_ids=(signal_id,))
         record = replace(view.signals[signal_id], status=SignalStatus.ACCEPTED, order_ids=ids(orders))
-        return self.store.commit(view, Change(orders=orders, signals=(record,), gates=ALL_GATES))
+        return bool(self.store.commit(view, Change(orders=orders, signals=(record,), gates=ALL_GATES)))
 
-    def save(self, *orders: Order, market_id: str = MARKET, **change: Any) -> int:
+    def save(self, *orders: Order, market_id: str = MARKET, **change: Any) -> bool:
         """Commit orders alone, whatever they were."""
-        return self.store.commit(self.store.view(market_id), Change(orders=orders, **change))
+        return bool(self.store.commit(self.store.view(market_id), Change(orders=orders, **change)))
 
-    def fail(self, name: str, at: int, *, trip: str = "") -> int:
+    def fail(self, name: str, at: int, *, trip: str = "") -> bool:
         """Commit a failed call."""
         order = make_order(order_id=name)
         view = self.store.view(MARKET)
-        return self.store.commit(view, Change(orders=(order,), failure=Failure(name, "CODE", at), trip=trip))
+        return bool(self.store.commit(view, Change(orders=(order,), failure=Failure(name, "CODE", at), trip=trip)))
 
 
 def ids(orders: tuple[Order, ...]) -> tuple[str, ...]:

@@ -157,6 +157,20 @@ def _status(view: MarketView, signal_id: str) -> SignalStatus | None:
     return None if before is None else before.status
 
 
+def after(view: MarketView, change: Change, now: int, token: str) -> MarketView:
+    """Return the view as it is once a commit with this token has written the change."""
+    signals = {one.signal_id: replace(one, token=token) for one in change.signals}
+    return replace(
+        view,
+        now=now,
+        revision=token if change.orders else view.revision,
+        transactions=view.transactions + change.transactions,
+        orders={**view.orders, **{order.order_id: order for order in change.orders}},
+        signals={**view.signals, **signals},
+        signals_raw={**view.signals_raw, **{name: encode(one) for name, one in signals.items()}},
+    )
+
+
 def request_for(view: MarketView, change: Change, identity: str, token: str, signal_s: int, order_s: int) -> Request:
     """Say what a commit compares and writes; `token` is unique to it."""
     signals = [replace(signal, token=token) for signal in change.signals]

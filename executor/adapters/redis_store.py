@@ -17,7 +17,7 @@ import structlog
 from redis import Redis
 
 from executor import keys
-from executor.adapters.commit import request_for
+from executor.adapters.commit import after, request_for
 from executor.adapters.records import decode_order, decode_signal, encode, signal_fields
 from executor.adapters.redis_client import guarded, script
 from executor.domain.order import Order
@@ -152,12 +152,13 @@ class RedisStore:
         )
 
     @guarded
-    def commit(self, view: MarketView, change: Change) -> int:
-        """Write a change if nothing that it depends on has changed since `view`; returns Redis TIME in ms, or 0."""
+    def commit(self, view: MarketView, change: Change) -> MarketView | None:
+        """Write a change if nothing that it depends on has changed since `view`; returns the view after it, or None."""
         token = secrets.token_hex(8)
         request = request_for(view, change, self._identity, token, self._keep.signal_s, self._keep.order_s)
         answer = self._commit(keys=[request.key], args=[request.value, json.dumps(request.as_json())])
-        return int(cast("int", answer))
+        now = int(cast("int", answer))
+        return after(view, change, now, token) if now else None
 
     @guarded
     def orders(self, order_ids: Iterable[str]) -> list[Order]:

@@ -130,8 +130,11 @@ class OrderStore(Protocol):
     def view(self, market_id: str, *, signal_ids: Sequence[str] = (), order_ids: Sequence[str] = ()) -> MarketView:
         """Read all that a step on this market may depend on, at one moment."""
 
-    def commit(self, view: MarketView, change: Change) -> int:
-        """Write a change if nothing that it depends on has changed since `view`; returns Redis TIME, or 0 if not."""
+    def commit(self, view: MarketView, change: Change) -> MarketView | None:
+        """Write a change if nothing that it depends on has changed since `view`; returns the view after it, or None.
+
+        What the change did to breaker and failures is not in it.
+        """
 
     def orders(self, order_ids: Iterable[str]) -> list[Order]:
         """Return these orders' records, those that exist."""

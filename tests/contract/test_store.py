@@ -152,9 +152,19 @@ def test_nothing_is_reserved_past_the_deadline(world: World, left_ms: int, *, in
     assert bool(world.store.commit(view, Change(orders=(make_order(),), gates=frozenset({Gate.DEADLINE})))) is in_time
 
 
-def test_a_commit_says_when_it_was(world: World) -> None:
+def test_a_commit_returns_what_the_next_view_finds(world: World) -> None:
     before = world.store.now()
-    assert before <= world.save(make_order()) <= world.store.now()
+    world.signal()
+    view = world.store.view(MARKET, signal_ids=("signal-1",))
+    record = replace(view.signals["signal-1"], status=SignalStatus.ACCEPTED)
+    left = world.store.commit(view, Change(orders=(make_order(),), signals=(record,), transactions=2))
+    assert left is not None
+    assert before <= left.now <= world.store.now()
+    found = world.store.view(MARKET, signal_ids=("signal-1",))
+    assert replace(found, now=left.now) == left
+    # And so the next change can be made from it, unless somebody else made one.
+    assert world.save(make_order(order_id="other"))
+    assert not world.store.commit(left, Change(orders=(make_order(size_matched=Decimal(1)),)))
 
 
 @pytest.mark.parametrize(("most", "fits"), [(2, True), (1, False)])

@@ -1,0 +1,107 @@
+"""One call of placeOrders for the orders that this process alone may send, and what its answer means for each.
+
+Invariants: a process that stood still between the submit step and sending does not send; whatever goes wrong after the
+request may have left is an unknown outcome; every order gets exactly one report.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from executor.domain.order import Order
+from executor.engine.context import Engine
+from executor.errors import ExecutorError, LoginRefused, NotSent, Refused, SessionExpired, Throttled
+from executor.ports import Instruction, LegOutcome, LegReport, MarketView, SignalRecord
+
+log = structlog.get_logger(__name__)
+
+_BACKOFF_S: Final = 0.3  # a refused connection: short enough for the price to be still there
+_FROZEN_S: Final = 1.0  # between the submit step and sending: a process that slept here must not send
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Orders that this process alone may send now."""
+
+    record: SignalRecord
+    orders: tuple[Order, ...]
+    view: MarketView  # as the submit step left it
+    since: float  # monotonic seconds just before the submit step
+    marked: float  # and just after it
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call came to: a report per order, and what it counts as for the breaker ("": not as a failure)."""
+
+    reports: Mapping[str, LegReport]
+    failure: str = ""
+    placed: bool = False
+    retry_after_s: float | None = None  # set when nothing was sent and another attempt makes sense
+
+
+def _same(orders: Sequence[Order], outcome: LegOutcome, code: str, detail: str = "") -> dict[str, LegReport]:
+    return {order.order_id: LegReport(order.order_id, outcome, code, detail) for order in orders}
+
+
+def _not_sent(claim: Claim, code: str, detail: str, retry_after_s: float) -> Answer:
+    reports = _same(claim.orders, LegOutcome.NOT_SENT, code, detail)
+    return Answer(reports, failure=code, retry_after_s=retry_after_s)
+
+
+def _failed(claim: Claim, outcome: LegOutcome, code: str, error: Exception) -> Answer:
+    return Answer(_same(claim.orders, outcome, code, str(error) or repr(error)), failure=code)
+
+
+def send(engine: Engine, claim: Claim) -> Answer:
+    """Send the claimed orders, unless this process stood still since; whatever happens is an answer."""
+    orders = claim.orders
+    instructions = [Instruction(o.order_id, o.selection_id, o.side, o.price, o.size) for o in orders]
+    now = engine.clock.monotonic()
+    if (elapsed := now - claim.since) > _FROZEN_S:
+        log.error("not_sent_after_pause", signal_id=claim.record.signal_id, elapsed_ms=round(elapsed * 1000))
+        paused = f"this process stood still for {elapsed:.1f} s before sending"
+        return replace(_not_sent(claim, "PROCESS_PAUSED", paused, 0.0), failure="")
+    engine.telemetry.execution_latency((claim.view.now - orders[0].received_at) / 1000 + now - claim.marked)
+    try:
+        reports = engine.exchange.place(claim.record.market_id, instructions, orders[0].customer_ref)
+    except Throttled as error:
+        return _not_sent(claim, error.code, str(error), error.after_s)
+    except SessionExpired as error:
+        return _not_sent(claim, "SESSION_EXPIRED", str(error), 0.0)
+    except NotSent as error:
+        return _not_sent(claim, "NOT_SENT", str(error), _BACKOFF_S)
+    except LoginRefused as error:
+        return _failed(claim, LegOutcome.REFUSED, "LOGIN_REFUSED", error)
+    except Refused as error:
+        return _failed(claim, LegOutcome.REFUSED, error.code, error)
+    except ExecutorError as error:
+        return _failed(claim, LegOutcome.UNKNOWN, "OUTCOME_UNKNOWN", error)
+    except Exception as error:  # whatever it is, the request may have left
+        log.exception("place_orders_crashed", signal_id=claim.record.signal_id)
+        return _failed(claim, LegOutcome.UNKNOWN, "OUTCOME_UNKNOWN", error)
+    return _read(claim, reports)
+
+
+def _read(claim: Claim, reports: Sequence[LegReport]) -> Answer:
+    by_id = {report.order_id: report for report in reports}
+    for order in claim.orders:
+        by_id.setdefault(order.order_id, LegReport(order.order_id, LegOutcome.UNKNOWN, "NO_REPORT"))
+    outcomes = {by_id[order.order_id].outcome for order in claim.orders}
+    codes = [by_id[order.order_id].code for order in claim.orders if by_id[order.order_id].code]
+    if LegOutcome.PLACED in outcomes:
+        return Answer(by_id, placed=True)
+    code = codes[0] if codes else "NO_REPORT"
+    retry_after_s = _BACKOFF_S if outcomes == {LegOutcome.NOT_SENT} else None
+    return Answer(by_id, failure=code, retry_after_s=retry_after_s)
+
+
+def given_up(answer: Answer) -> Answer:
+    """Turn what was not sent, and will not be tried again, into a refusal."""
+    reports = {
+        one: replace(report, outcome=LegOutcome.REFUSED) if report.outcome is LegOutcome.NOT_SENT else report
+        for one, report in answer.reports.items()
+    }
+    return replace(answer, reports=reports, retry_after_s=None)

@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT_S: Final = 10
 HEARTBEAT_TTL_S: Final = 30
+# Threads wait for each other at most this long, not Python's 5 ms: an order's step is shorter than that.
+_SWITCH_S: Final = 0.001
 _stopping = threading.Event()
 _stop_serving: list[Callable[[], None]] = []
 
@@ -45,7 +47,8 @@ def _logging(**_: object) -> None:
 
 
 @signals.celeryd_init.connect  # type: ignore[untyped-decorator]
-def _choose_where_to_count(**_: object) -> None:
+def _prepare_process(**_: object) -> None:
+    sys.setswitchinterval(_SWITCH_S)
     given = wiring.settings()
     try:
         exporter.prepare(given.data_dir, given.metrics.port, given.metrics.instance)

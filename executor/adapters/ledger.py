@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, and_, bindparam, create_engine, event, func, insert, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
@@ -30,6 +30,20 @@ _TIMEOUT_S: Final = 5  # a ledger that does not answer is away; its entries wait
 _TEXT: Final = ("order_id", "signal_id", "bet_id", "strategy", "market_id", "selection_id", "side", "at")
 _SETTLED: Final = ("order_id", "market_id", "at")
 _SIGNAL: Final = ("kind", "strategy", "market_id", "status", "reason", "detail", "received_at", "finished_at")
+
+# Made once: putting a statement together costs more than running it.
+_INSERT: Final = {table: insert(table) for table in (trades, settlements, signals)}
+_BOOKED: Final = (
+    select(trades)
+    .where(trades.c.identity == bindparam("identity"), trades.c.bet_id == bindparam("bet_id"))
+    .order_by(trades.c.id)
+)
+_HELD: Final = {
+    table: select(table.c.entry)
+    .where(*(column == bindparam(column.name) for column in table.primary_key))
+    .with_for_update()
+    for table in (settlements, signals)
+}
 
 Entry = tuple[str, Mapping[str, str]]
 T = TypeVar("T")
@@ -209,8 +223,7 @@ def _signed(kind: str, size: Decimal) -> Decimal:
 def _book_trade(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
     kind, total = fields["type"], _amount(fields, "size_matched")
     average = _amount(fields, "average_price_matched")
-    own = (trades.c.identity == fields["identity"]) & (trades.c.bet_id == fields["bet_id"])
-    booked = connection.execute(select(trades).where(own).order_by(trades.c.id)).all()
+    booked = connection.execute(_BOOKED, {"identity": fields["identity"], "bet_id": fields["bet_id"]}).all()
     if any((row.entry, row.size_matched) == (entry, total) for row in booked):
         return
     matched = sum((_signed(row.kind, row.size) for row in booked), ZERO)
@@ -218,19 +231,17 @@ def _book_trade(connection: Connection, entry: str, fields: Mapping[str, str]) -
     # Less than nothing: an answer older than what is booked. Nothing, at the same price: told before.
     if size < ZERO or (size == ZERO and booked and booked[-1].average_price_matched == average):
         return
-    connection.execute(
-        insert(trades).values(
-            entry=entry,
-            kind=kind,
-            identity=fields["identity"],
-            size=size,
-            price=_amount(fields, "price"),
-            size_matched=total,
-            average_price_matched=average,
-            paper=int(fields.get("paper") == "true"),
-            **{name: fields[name] for name in _TEXT},
-        )
-    )
+    values = {
+        "entry": entry,
+        "kind": kind,
+        "identity": fields["identity"],
+        "size": size,
+        "price": _amount(fields, "price"),
+        "size_matched": total,
+        "average_price_matched": average,
+        "paper": int(fields.get("paper") == "true"),
+    }
+    connection.execute(_INSERT[trades], values | {name: fields[name] for name in _TEXT})
 
 
 def _book_settlement(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
@@ -257,13 +268,11 @@ def _put_newest(
     connection: Connection, table: Table, entry: str, key: Mapping[str, str], values: Mapping[str, object]
 ) -> None:
     """Write a row that replaces the one before it, unless that comes from a later entry of the feed."""
-    own = table.c.identity == key["identity"]
-    for name, value in key.items():
-        own &= table.c[name] == value
-    held = connection.scalar(select(table.c.entry).where(own).with_for_update())
+    held = connection.scalar(_HELD[table], key)
     if held is None:
-        connection.execute(insert(table).values(entry=entry, **key, **values))
+        connection.execute(_INSERT[table], {"entry": entry, **key, **values})
     elif _order(held) < _order(entry):
+        own = and_(*(table.c[name] == value for name, value in key.items()))
         connection.execute(update(table).where(own).values(entry=entry, **values))
 
 

@@ -14,7 +14,7 @@ from executor.errors import LedgerUnavailable
 log = structlog.get_logger(__name__)
 
 _BATCH: Final = 500  # one transaction: large enough to catch up quickly, small enough to repeat
-_PAUSE_MS: Final = 200  # a transaction costs as much as all the rest of a signal; five a second are plenty
+_PAUSE_MS: Final = 500  # a transaction costs as much as all the rest of a signal; two a second are plenty
 
 
 def log_trades(engine: Engine) -> int:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from executor.adapters.betfair_outcomes import EXCEPTION_CODES, LEG_CODES, REPORT_CODES, TRANSPORT_ERRORS
 from executor.adapters.redis_state import State, amount
@@ -247,4 +247,10 @@ class StateCollector:
         yield from _gauge("reconciled", "1 when the last poll is recent and complete", int(state.reconciled))
         alerts = {str(alert): float(alert in state.alerts) for alert in Alert}
         yield _labelled("alert", "1 while the watchdog's alert stands", "alert", alerts)
+        denied = CounterMetricFamily(
+            PREFIX + "redis_denied", "Attempts that Redis refused by its users", labels=["kind"]
+        )
+        for kind, number in state.denied.items():
+            denied.add_metric([kind], number)
+        yield denied
         yield from _gauge("recent_failures", "Failed calls that the breaker counts", state.recent_failures)

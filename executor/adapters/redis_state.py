@@ -4,7 +4,7 @@ Unreadable values come out as None or are left out: a look must work best when s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, cast
 
@@ -21,6 +21,8 @@ from executor.domain.times import day, hour
 from executor.errors import StoreUnavailable
 
 _MAX_DIGITS: Final = 20  # more than any amount, count or time has before or after its point
+# Redis 7: INFO stats, attempts that its users (deploy/redis) do not allow.
+_DENIED: Final = {kind: f"acl_access_denied_{kind}" for kind in ("auth", "cmd", "key", "channel")}
 QUEUES: Final = ("signals", "orders", "trades", "maintenance")
 
 
@@ -50,6 +52,7 @@ class State:
     ledger_lag: int
     open_signals: int
     transactions: int = 0  # instructions sent in this clock hour
+    denied: Mapping[str, float] = field(default_factory=dict)  # what Redis refused since it started, by kind
     alerts: Sequence[str] = ()  # of the watchdog, those that stand
     unreadable: Sequence[str] = ()  # ids of unsettled orders whose record is missing or no order
 
@@ -86,11 +89,11 @@ def amount(text: str | None) -> Decimal | None:
 def _limits(held: Mapping[str, str]) -> tuple[dict[str, Decimal], dict[str, str]]:
     good: dict[str, Decimal] = {}
     bad: dict[str, str] = {}
-    for field in LIMIT_FIELDS:
+    for limit in LIMIT_FIELDS:
         try:
-            good[field] = parse_limit(field, held.get(field))
+            good[limit] = parse_limit(limit, held.get(limit))
         except InvalidLimits as error:
-            bad[field] = str(error)
+            bad[limit] = str(error)
     return good, bad
 
 
@@ -129,6 +132,7 @@ class RedisState:
         identity, trading, started, reconciled, total, daily, since = (_text(one) for one in raw[:7])
         breaker, limits, account, success = (_hash(one) for one in raw[7:11])
         good, bad = _limits(limits)
+        info = {**self._redis.info("server"), **self._redis.info("stats")}
         unsettled = list(raw[12] or ())
         orders = self._orders(unsettled)
         return State(
@@ -136,7 +140,7 @@ class RedisState:
             identity=identity,
             trading=trading,
             started=started is not None,
-            reconciled=(reconciled or "").partition(" ")[0] == self._redis.info("server")["run_id"],
+            reconciled=(reconciled or "").partition(" ")[0] == info["run_id"],
             breaker=breaker,
             recent_failures=self._failures(now, since),
             limits=good,
@@ -154,6 +158,7 @@ class RedisState:
             ledger_lag=self._ledger_lag(),
             open_signals=int(raw[14] or 0),
             transactions=int(amount(_text(raw[15])) or 0),
+            denied={kind: float(info[name]) for kind, name in _DENIED.items() if name in info},
             alerts=sorted(raw[16] or ()),
             unreadable=sorted(set(unsettled) - {order.order_id for order in orders}),
         )

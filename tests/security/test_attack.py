@@ -87,9 +87,11 @@ def _log_of(guarded: GuardedStack) -> int:
 
 
 def test_a_publisher_does_nothing_but_publish(guarded: GuardedStack) -> None:
-    before = _log_of(guarded)
+    before, counted = _log_of(guarded), guarded.counted("redis_denied_total")
     for name, attempt in ATTEMPTS.items():
         assert _is_denied(guarded, "publisher", attempt), name
+    processes = 2 + len(guarded.ports.bridges)  # each shows what Redis counted
+    assert guarded.counted("redis_denied_total") - counted == len(ATTEMPTS) * processes
     logged = guarded.redis.denied()
     assert _log_of(guarded) - before == len(ATTEMPTS)
     assert {entry["username"] for entry in logged[: len(ATTEMPTS)]} == {"publisher"}

@@ -107,7 +107,15 @@ def _start_up() -> None:
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _warm_up(**_: object) -> None:
     threading.Thread(target=beat_heart, args=("worker", _stopping), daemon=True).start()
+    threading.Thread(target=_keep_warm, daemon=True).start()
     app.send_task("executor.refresh_account", expires=60)  # status and metrics need not wait a minute for it
+
+
+def _keep_warm() -> None:
+    """Keep a session and an open connection to the exchange, however rarely an order comes."""
+    while not _stopping.wait(HEARTBEAT_S):
+        with contextlib.suppress(ExecutorError):  # polls say what is wrong
+            wiring.engine().exchange.prepare()
 
 
 @signals.beat_init.connect  # type: ignore[untyped-decorator]

@@ -115,7 +115,7 @@ class Bridge:
             pubsub.subscribe(*_CHANNELS)
             log.info("bridge_listening", channels=[name.decode() for name in _CHANNELS], reconnects=connections)
             try:
-                self._record_again()
+                self._record_again(pubsub)
             except RedisError:
                 with suppress(RedisError):
                     while (said := pubsub.get_message(timeout=_WAIT_S)) is not None:
@@ -165,16 +165,19 @@ class Bridge:
         except OperationalError as error:
             log.warning("chain_not_queued", signal_id=record.signal_id if record else "", error=str(error))
 
-    def _record_again(self) -> None:
+    def _record_again(self, pubsub: "redis.client.PubSub") -> None:
         """Record the last messages once more in a Redis that was restarted; it keeps those that it still knows.
 
-        A surebet is known by its content, and only for a while: a later or a second copy would be a new signal.
+        A surebet is known by its content, and only for a while: a later or a second copy would be a new signal. What
+        comes meanwhile is taken at once: nobody has it but this process, which may be killed.
         """
         run_id = str(self._client.info("server")["run_id"])
         remembered = tuple(self._heard) if self._run_id not in {"", run_id} else ()
         self._run_id = run_id
         said: set[bytes] = set()
+        broken: RedisError | None = None
         for kind, data, arrived, heard in remembered:
+            broken = broken or self._take_waiting(pubsub)
             known_s = self._intake.policy.max_age_s - _KNOWN_MARGIN_S if kind is SignalKind.SUREBET else math.inf
             # Under another name: for this one they would be repeats, to be counted and logged.
             name, token = f"{self._name}:{run_id[:8]}", os.urandom(8).hex()
@@ -189,6 +192,17 @@ class Bridge:
             said.add(data)
         if remembered:
             log.warning("redis_restarted", messages=len(said), why="what it may have lost of them was recorded again")
+        if broken is not None:
+            raise broken
+
+    def _take_waiting(self, pubsub: "redis.client.PubSub") -> RedisError | None:
+        """Take what has arrived; returns why no more can."""
+        try:
+            while (message := pubsub.get_message(timeout=0)) is not None:
+                self._take(message)
+        except RedisError as error:
+            return error
+        return None
 
     def _record(self, kind: SignalKind, data: bytes) -> SignalRecord | None:
         """Record a message, waiting while Redis is away; it arrived when it was heard, however long that takes."""

@@ -174,6 +174,11 @@ class RunningSandbox:
         assert reply.status_code == 200, reply.text
         return json.loads(reply.content, parse_float=Decimal)
 
+    def disarm(self) -> None:
+        """Take back every fault that waits for its call."""
+        reply = self.session.delete(f"{self.api}/sandbox/faults")
+        assert reply.status_code == 200, reply.text
+
     def get(self, path: str) -> Any:
         return json.loads(self.session.get(f"{self.api}/sandbox/{path}").content, parse_float=Decimal)
 

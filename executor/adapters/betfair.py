@@ -66,13 +66,13 @@ class BetfairExchange:
         self._tokens = tokens
 
     def prepare(self) -> None:
-        """Log in and open this thread's connection, where that is not done."""
+        """Log in and open a connection, where that is not done or the last one has not been used for a while."""
         self._token()
         if not self._rpc.is_warm():
             self.funds()
 
     def close(self) -> None:
-        """Close this thread's connections; the session stays, others use it."""
+        """Close the connections; the session stays, others use it."""
         self._transport.close()
 
     def place(self, market_id: str, instructions: Sequence[Instruction], customer_ref: str) -> list[LegReport]:

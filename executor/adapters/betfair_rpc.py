@@ -103,7 +103,7 @@ class Rpc:
             self._telemetry.api_call(method, time.monotonic() - started, error_type)
 
     def is_warm(self) -> bool:
-        """Tell whether this thread's connection to the API is open and fresh."""
+        """Tell whether a connection to the API is open and will be fresh for a while."""
         return self._transport.is_warm(self._url)
 
     def _headers(self, token: str) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """HTTPS to Betfair: one POST at a time, and the certainty whether any byte of it left this machine.
 
-Owns the connections: one `requests.Session` per process, thread and host, made when first used (so after a fork) and
-dropped after 150 s of idleness. Invariant: `NotSent` is raised only while the connection had not been handed a single
-byte of the request; everything later is `OutcomeUnknown`. No plain HTTP, no redirects, no proxies from the
-environment, no repeats. No error carries a header or a body, so none carries a secret. Units: seconds, bytes.
+Owns the connections: a `requests.Session` each, used by one thread at a time, the last used first; made when none is
+free, not shared with a fork, and dropped after 150 s of idleness. Invariant: `NotSent` is raised only while the
+connection had not been handed a single byte of the request; everything later is `OutcomeUnknown`. No plain HTTP, no
+redirects, no proxies from the environment, no repeats. No error carries a header or a body, so none carries a secret.
+Units: seconds, bytes.
 """
 
 import os
@@ -25,6 +26,7 @@ from executor.errors import NotSent, OutcomeUnknown
 
 CONNECT_TIMEOUT_S: Final = 3.05  # a bit above the first TCP retransmission after 3 s
 MAX_IDLE_S: Final = 150.0  # Betfair closes an idle connection after 180 s; a write after that has an unknown outcome
+_WARM_S: Final = 100.0  # what is kept warm is used again well before it is dropped
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024  # 1,000 orders are 1 MB; more is no answer of Betfair's
 _CHUNK_BYTES: Final = 256 * 1024
 # What a slow name server or store may use up before the first byte; a later request might arrive when it is not
@@ -111,13 +113,8 @@ class _Line:
     used_at: float
 
 
-class _Lines(threading.local):
-    pid: int = 0
-    by_host: dict[str, _Line]
-
-
 class Transport:
-    """POSTs with a connection of their own for each thread and host."""
+    """POSTs over connections that are kept."""
 
     def __init__(
         self,
@@ -131,19 +128,23 @@ class Transport:
         self._ca_bundle = ca_bundle
         self._max_idle_s = max_idle_s
         self._max_body_bytes = max_body_bytes
-        self._lines = _Lines()
+        self._free: dict[str, list[_Line]] = {}  # host -> connections that nobody uses, the last used last
+        self._pid = os.getpid()
+        self._guard = threading.Lock()
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, *, send_by: float | None = None) -> Reply:
-        """POST over this thread's connection to the host; `send_by` (time.monotonic) is when it must have left.
+        """POST over a connection to the host; `send_by` (time.monotonic) is when it must have left.
 
         Raises:
             TransportError: there was no complete answer.
         """
-        line = self._line(urlsplit(url).netloc)
+        host = urlsplit(url).netloc
+        line = self._take(host)
         try:
             return self._post(line.session, url, headers, body, send_by)
         finally:
             line.used_at = time.monotonic()
+            self._give_back(host, line)
 
     def post_with_certificate(
         self, url: str, headers: Mapping[str, str], body: bytes, context: ssl.SSLContext
@@ -157,32 +158,38 @@ class Transport:
             return self._post(session, url, headers, body, None)
 
     def is_warm(self, url: str) -> bool:
-        """Tell whether this thread has a connection to the URL's host that is still fresh."""
-        host = urlsplit(url).netloc
-        lines = self._by_host()
-        return host in lines and time.monotonic() - lines[host].used_at <= self._max_idle_s
+        """Tell whether there is a free connection to the URL's host that will be fresh for a while."""
+        with self._guard:
+            free = self._of_this_process().get(urlsplit(url).netloc, [])
+            return bool(free) and time.monotonic() - free[-1].used_at <= min(_WARM_S, self._max_idle_s)
 
     def close(self) -> None:
-        """Close this thread's connections."""
-        lines = self._by_host()
-        while lines:
-            lines.popitem()[1].session.close()
-
-    def _by_host(self) -> dict[str, _Line]:
-        if self._lines.pid != os.getpid():  # a fork: the parent's sockets are not ours to use or to close
-            self._lines.pid, self._lines.by_host = os.getpid(), {}
-        return self._lines.by_host
-
-    def _line(self, host: str) -> _Line:
-        lines = self._by_host()
-        now = time.monotonic()
-        line = lines.get(host)
-        if line is not None and now - line.used_at > self._max_idle_s:
+        """Close the connections that nobody uses."""
+        with self._guard:
+            lines = [line for free in self._of_this_process().values() for line in free]
+            self._free = {}
+        for line in lines:
             line.session.close()
-            line = None
-        if line is None:
-            line = lines[host] = _Line(self._open(_Adapter()), now)
-        return line
+
+    def _of_this_process(self) -> dict[str, list[_Line]]:
+        if self._pid != os.getpid():  # a fork: the parent's sockets are not ours to use or to close
+            self._pid, self._free = os.getpid(), {}
+        return self._free
+
+    def _take(self, host: str) -> _Line:
+        with self._guard:
+            free = self._of_this_process().setdefault(host, [])
+            if free and time.monotonic() - free[-1].used_at <= self._max_idle_s:
+                return free.pop()
+            idle = free[:]  # and all before the last one even longer
+            free.clear()
+        for line in idle:
+            line.session.close()
+        return _Line(self._open(_Adapter()), time.monotonic())
+
+    def _give_back(self, host: str, line: _Line) -> None:
+        with self._guard:
+            self._of_this_process().setdefault(host, []).append(line)
 
     def _open(self, adapter: _Adapter) -> requests.Session:
         session = requests.Session()

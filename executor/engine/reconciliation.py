@@ -27,6 +27,7 @@ _FULL_READ_S: Final = 60  # contract section 6: voids and price changes
 _APPEARS_MS: Final = 15_000  # Betfair: a timed-out bet may take this long to appear
 _PAUSE_MS: Final = 1000  # the submit step may be this much before the call's real start
 _SAME_MS: Final = 60_000  # a reference may be used again after a day: a bet from before the order was made is another
+_ENDED_MS: Final = 300_000  # what ended this long ago: a restart of Redis and several failed polls
 _RECONCILED_INTERVALS: Final = 4
 _RECONCILED_MIN_S: Final = 20
 
@@ -64,6 +65,7 @@ def poll(engine: Engine) -> PollReport:
     dropped = _dropped(active, listed)
     changed += _look_up(engine, dropped, now)
     if full:
+        adopted += _adopt_ended(engine, now)
         rebuild_pnl(engine)
         engine.desk.full_read_done(mark)
     if first:
@@ -111,6 +113,30 @@ def _take_in(engine: Engine, active: Sequence[Order], listed: Sequence[BetState]
     for market_id, bets in by_market.items():
         changed += absorb(engine, market_id, bets, known)
     return changed, adopted
+
+
+def _adopt_ended(engine: Engine, now: int) -> int:
+    """Adopt what ended unmatched and is in no record: Redis lost it, and only live and matched bets are listed."""
+    rows: dict[str, list[ClearedBet]] = {}
+    for kind in (ClearedKind.CANCELLED, ClearedKind.LAPSED):
+        for row in engine.exchange.settled_since(now - _ENDED_MS, kind):
+            if row.order_id:
+                rows.setdefault(row.order_id, []).append(row)
+    known = {order.order_id for order in engine.store.orders(rows)}
+    lost = [name for name in rows if name not in known]
+    matched = {row.order_id for at in range(0, len(lost), LOOKUP) for row in _settled(engine, lost[at : at + LOOKUP])}
+    ended = [cleared_state(rows[name]) for name in lost if name not in matched]  # the others are the settlement's
+    for bet in ended:
+        log.error("bet_adopted", order_id=bet.order_id, bet_id=bet.bet_id, market_id=bet.market_id, ended=True)
+    for market_id in dict.fromkeys(bet.market_id for bet in ended):
+        absorb(engine, market_id, [bet for bet in ended if bet.market_id == market_id], {})
+    return len(ended)
+
+
+def _settled(engine: Engine, names: Sequence[str]) -> list[ClearedBet]:
+    return [
+        row for kind in (ClearedKind.SETTLED, ClearedKind.VOIDED) for row in engine.exchange.find_cleared(names, kind)
+    ]
 
 
 def _differs(order: Order, bet: BetState) -> bool:

@@ -106,7 +106,7 @@ class Exchange(Protocol):
     """
 
     def prepare(self) -> None:
-        """Do what the first order should not pay for: log in, open the connection.
+        """Do what an order should not pay for: log in, open a connection; nothing where that is done.
 
         Raises:
             LoginRefused, NotSent, Throttled, OutcomeUnknown: there is no session.

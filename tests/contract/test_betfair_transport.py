@@ -15,6 +15,7 @@ from exchange_rig import (
     Answer,
     MemoryTelemetry,
     MemoryTokenStore,
+    Request,
     ScriptedServer,
     caught,
     http,
@@ -173,16 +174,33 @@ def test_stale_connection_is_dropped_before_the_exchange_drops_it(
         assert server.connections - before == connections
 
 
-def test_every_thread_has_its_own_connection(server: ScriptedServer, exchange: BetfairExchange) -> None:
+def test_a_connection_serves_one_at_a_time_whoever_it_is(server: ScriptedServer, exchange: BetfairExchange) -> None:
+    three = threading.Barrier(3)
+
+    def script(request: Request) -> Answer:
+        if together.is_set():
+            three.wait(10)
+        return rpc(request, result={"availableToBetBalance": 1, "exposure": 0})
+
+    together = threading.Event()
+    server.script = script
+    for _ in range(3):  # each by a thread of its own
+        run_together(exchange.funds)
+    assert server.connections == 1
+    together.set()
+    for _ in range(2):
+        run_together(*[exchange.funds] * 3)
+    assert (server.connections, len(server.requests)) == (3, 9)
+
+
+def test_what_is_warm_costs_no_call(server: ScriptedServer, exchange: BetfairExchange) -> None:
     server.script = lambda request: rpc(request, result={"availableToBetBalance": 1, "exposure": 0})
-
-    def read_twice() -> None:
-        exchange.funds()
-        exchange.funds()
-        exchange.close()
-
-    run_together(*[read_twice] * 3)
-    assert (server.connections, len(server.requests)) == (3, 6)
+    for _ in range(3):
+        exchange.prepare()
+    assert len(server.requests) == 1
+    exchange.close()
+    exchange.prepare()
+    assert (server.connections, len(server.requests)) == (2, 2)
 
 
 def test_no_proxy_and_no_netrc_of_the_environment(

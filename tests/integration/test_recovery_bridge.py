@@ -100,3 +100,20 @@ def test_a_surebet_that_two_bridges_heard_is_not_made_a_second_signal(
     wait_for(lambda: all("redis_restarted" in log.read_text() for log in logs), 20)
     with redis.Redis.from_url(server.url(), decode_responses=True) as client:
         assert len(list(client.scan_iter(keys.signal("*")))) == 1
+
+
+def test_what_comes_while_a_bridge_records_again_does_not_wait_for_that(
+    server: PrivateRedis, start_bridge: Callable[..., Path]
+) -> None:
+    """Nobody else may have it, and the bridge may be killed."""
+    log = start_bridge()
+    with redis.Redis.from_url(server.url(), decode_responses=True) as client:
+        for at in range(450):
+            _publish(client, strategy_message(f"before-{at}"))
+        wait_for(lambda: client.exists(keys.signal("before-449")), 30)
+    server.restart()
+    with redis.Redis.from_url(server.url(), decode_responses=True) as client:
+        _publish(client, strategy_message("meanwhile"))
+        wait_for(lambda: "redis_restarted" in log.read_text(), 30)
+        text = log.read_text()
+        assert 0 < text.find('"meanwhile"') < text.index("redis_restarted")

@@ -83,7 +83,8 @@ class Breakage:
             self.diary.note(f"{event.kind} {event.method} {event.fault}".rstrip())
 
     def finish(self) -> None:
-        """Bring everything back: Redis, paused processes, markets, controls."""
+        """Bring everything back: the exchange, Redis, paused processes, markets, controls."""
+        self._arena.sandbox.disarm()
         for child in self._arena.children.values():
             child.resume()
         while self._later or self._redis_back:

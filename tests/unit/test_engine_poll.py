@@ -86,6 +86,25 @@ def test_every_order_is_read_once_a_minute_and_the_live_ones_in_between(rig: Rig
     assert reads == ["current_orders", "executable_orders", "executable_orders", "current_orders"]
 
 
+def test_what_ended_unmatched_while_its_record_was_lost_is_adopted(rig: Rig) -> None:
+    rig.memory.full_read_at = None
+    lapsed = make_cleared(make_order(order_id="gone"), ClearedKind.LAPSED, bet_id="b1")
+    half = make_order(order_id="half")
+    rest = make_cleared(half, ClearedKind.CANCELLED, bet_id="b2")
+    rig.exchange.cleared += [lapsed, rest, make_cleared(half, ClearedKind.SETTLED, bet_id="b2")]
+    for adopted in (1, 0):
+        rig.memory.full_read_at = None
+        assert poll(rig.engine).adopted == adopted
+    order = rig.memory.orders["gone"]
+    assert (order.status, order.size_lapsed, order.size_matched, order.is_over) == (
+        S.LAPSED,
+        order.size,
+        Decimal(0),
+        True,
+    )
+    assert "half" not in rig.memory.orders, "its matched part is the settlement's"
+
+
 def test_a_failed_full_read_is_repeated(rig: Rig) -> None:
     rig.memory.full_read_at = None
     rig.exchange.reads_fail = NotSent("refused")

@@ -7,14 +7,14 @@ from decimal import Decimal
 from typing import Any, Final
 
 import redis
-from factories import LIMITS, make_order
+from factories import LIMITS, NOW, make_order
 from fakes import FrozenClock
 from memory_redis import Memory, MemoryDesk, MemoryStore
 
 from executor import keys
 from executor.adapters.redis_desk import RedisDesk
 from executor.adapters.redis_store import RedisStore, Retention
-from executor.domain.order import Order
+from executor.domain.order import Order, OrderStatus, Trade, TradeKind
 from executor.domain.times import day
 from executor.ports import Change, Desk, Failure, Gate, OrderStore, SignalRecord, SignalStatus
 
@@ -23,6 +23,15 @@ MARKET: Final = "1.200000000"
 WINDOW_S: Final = 600
 RETENTION: Final = Retention(signal_s=86_400, order_s=7 * 86_400, breaker_window_s=WINDOW_S)
 ALL_GATES: Final = frozenset(Gate)
+MATCHED: Final = make_order(
+    status=OrderStatus.MATCHED,
+    bet_id="b1",
+    size_matched=Decimal("10.00"),
+    average_price_matched=Decimal("3.00"),
+    matched_at=NOW,
+    trade_count=1,
+)
+FILL: Final = Trade(TradeKind.FILL, MATCHED, 1, Decimal("10.00"), Decimal("3.00"), NOW)
 
 
 @dataclass

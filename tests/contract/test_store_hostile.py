@@ -7,24 +7,15 @@ from decimal import Decimal
 
 import pytest
 import redis
-from factories import LIMITS, NOW, make_order
-from store_worlds import ALL_GATES, IDENTITY, MARKET, World, redis_world
+from factories import LIMITS, make_order
+from store_worlds import ALL_GATES, FILL, IDENTITY, MARKET, MATCHED, World, redis_world
 
 from executor import keys
-from executor.domain.order import Order, OrderStatus, Trade, TradeKind
+from executor.domain.order import Order
 from executor.errors import StoreUnavailable
 from executor.ports import Change, Failure, SignalStatus
 
 DAY_S = 86_400
-MATCHED = make_order(
-    status=OrderStatus.MATCHED,
-    bet_id="b1",
-    size_matched=Decimal("10.00"),
-    average_price_matched=Decimal("3.00"),
-    matched_at=NOW,
-    trade_count=1,
-)
-FILL = Trade(TradeKind.FILL, MATCHED, 1, Decimal("10.00"), Decimal("3.00"), NOW)
 
 
 @pytest.fixture

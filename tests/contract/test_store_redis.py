@@ -10,7 +10,18 @@ import pytest
 import redis
 from factories import NOW, make_order
 from lossy_proxy import LossyProxy
-from store_worlds import ALL_GATES, IDENTITY, MARKET, RETENTION, World, make_record, read_json, redis_world
+from store_worlds import (
+    ALL_GATES,
+    FILL,
+    IDENTITY,
+    MARKET,
+    MATCHED,
+    RETENTION,
+    World,
+    make_record,
+    read_json,
+    redis_world,
+)
 
 from executor import keys
 from executor.adapters.redis_client import connect
@@ -18,19 +29,10 @@ from executor.adapters.redis_desk import RedisDesk
 from executor.adapters.redis_store import RedisStore
 from executor.cli.redis_server import PrivateRedis
 from executor.domain.money import Side
-from executor.domain.order import OrderStatus, Trade, TradeKind
+from executor.domain.order import OrderStatus
 from executor.ports import Change, Failure, Recorded, SignalStatus
 
 DAY_S = 86_400
-MATCHED = make_order(
-    status=OrderStatus.MATCHED,
-    bet_id="b1",
-    size_matched=Decimal("10.00"),
-    average_price_matched=Decimal("3.00"),
-    matched_at=NOW,
-    trade_count=1,
-)
-FILL = Trade(TradeKind.FILL, MATCHED, 1, Decimal("10.00"), Decimal("3.00"), NOW)
 
 
 @pytest.fixture

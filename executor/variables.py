@@ -56,7 +56,9 @@ def read_variables(
         origin = f"{name}{where}"
         if location is None:
             if plain.startswith(ours):
-                problems.append(f"{origin}: is no setting{_suggestion(plain, locations)}")
+                # Where "=" was forgotten, or a colon stands for it, the name ends in what may be a secret.
+                shown = name if text is not None and name.isidentifier() else f"{plain[: plain.index('__') + 2]}..."
+                problems.append(f"{shown}{where}: is no setting{_suggestion(plain, locations)}")
         elif from_file and not text and plain.removesuffix(_FILE_SUFFIX) in names:
             continue
         elif text is None:
@@ -89,10 +91,20 @@ def read_dotenv(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, str |
         if binding.error and _PREFIX in binding.original.string.upper():
             problems.append(f"{DOTENV_NAME} line {binding.original.line}: should be NAME=value")
         elif binding.key is not None and not binding.error:
-            values = {**environ, **variables}
-            atoms = None if binding.value is None else parse_variables(binding.value)
-            variables[binding.key] = None if atoms is None else "".join(atom.resolve(values) for atom in atoms)
+            value = None if binding.value is None else _filled_in(binding.value, {**environ, **variables})
+            if value is not None and len(value) > MAX_FILE_BYTES:
+                problems.append(f"{DOTENV_NAME} line {binding.original.line}: is too long with its ${{NAME}} filled in")
+                value = ""
+            variables[binding.key] = value
     return variables, problems
+
+
+def _filled_in(text: str, values: Mapping[str, str | None]) -> str:
+    """Fill in each ${NAME}, no further than one character too many: a few lines may double a text without end."""
+    filled = ""
+    for atom in parse_variables(text):
+        filled = (filled + atom.resolve(values))[: MAX_FILE_BYTES + 1]
+    return filled
 
 
 def _suggestion(name: str, names: Iterable[str]) -> str:

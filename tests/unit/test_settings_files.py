@@ -304,3 +304,22 @@ def test_an_empty_file_beside_the_variable_takes_away_what_another_gave(tmp_path
 def test_the_name_of_a_file_that_no_setting_has(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="EXECUTOR_BETFAIR__PASWORD_FILE: is no setting"):
         load_settings({"EXECUTOR_BETFAIR__PASWORD_FILE": "x"}, tmp_path)
+
+
+def test_a_dotenv_that_grows_without_end(tmp_path: Path) -> None:
+    doubling = "A=" + "x" * 64 + "\n" + "A=${A}${A}\n" * 64
+    (tmp_path / ".env").write_text(doubling)
+    with pytest.raises(SettingsError, match=r"^\.env line 12: is too long with its \$\{NAME\} filled in"):
+        load_settings({}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["EXECUTOR_BETFAIR__PASSWORD:planted", "EXECUTOR_BETFAIR__PASSWORD:planted=", "EXECUTOR_BETFAIR__PASSWORDplanted"],
+)
+def test_a_secret_that_became_part_of_the_name(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(line)
+    with pytest.raises(SettingsError) as caught:
+        load_settings({}, tmp_path)
+    assert str(caught.value).startswith("EXECUTOR_BETFAIR__... in .env: is no setting; did you mean EXECUTOR_BETFAIR__")
+    assert "planted" not in str(caught.value)

@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from executor.domain.money import ZERO, Side, to_money
+from executor.domain.money import ONE, ZERO, Side, to_money
 from executor.domain.order import BetState
 from executor.ports import ClearedBet, ClearedKind, Funds, Instruction, MarketInfo
 
 Row = Mapping[str, Any]
 
 _MAX_AMOUNT: Final = Decimal(10) ** 12  # more is no amount, and would not be cheap to compute with
+_CONVERTED: Final = Decimal("0.01")  # that sizes of an account in another currency than GBP may be off by
 _PRICE_PLACES: Final = 6  # beyond this an average price only shows the binary float it travelled as
 _TEXT: Final = re.compile(r"[ -~]{1,64}")  # ids, references and names of types; they become keys and labels
 _MAX_NAME: Final = 60
@@ -54,7 +55,7 @@ def decode(body: bytes) -> Row:
         WireError: it is none.
     """
     try:
-        value = json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
+        value = json.loads(body, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_object)
     except (ValueError, RecursionError, ArithmeticError):
         raise WireError("no JSON") from None
     return as_row(value, "reply")
@@ -62,6 +63,13 @@ def decode(body: bytes) -> Row:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a name is there twice")
+    return row
 
 
 # --- one field -------------------------------------------------------------------------------------------------------
@@ -120,7 +128,7 @@ def _optional_size(row: Row, name: str) -> Decimal:
 
 def _price(row: Row, name: str) -> Decimal:
     price = number(row, name)
-    if price < ZERO:
+    if price < ZERO or ZERO < price < ONE:  # below 1 a lay would seem to free money; 0 is none yet
         raise WireError(f"{name} is no price")
     rounded = round(price, _PRICE_PLACES)
     return price if price == rounded else rounded
@@ -150,7 +158,8 @@ def _moment(row: Row, name: str) -> int:
     value = row.get(name)
     try:
         moment = datetime.fromisoformat(value)  # type: ignore[arg-type]
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
     except (TypeError, ValueError, OverflowError):
         raise WireError(f"{name} is missing or no time") from None
 
@@ -181,7 +190,7 @@ def current_order(row: Row) -> BetState:
     if row.get("handicap") is not None and number(row, "handicap") != ZERO:  # lines of a runner must not be netted
         raise WireError("handicap is none that we place: who uses our strategy ref?")
     asked = as_row(row.get("priceSize"), "priceSize")
-    return BetState(
+    bet = BetState(
         bet_id=text(row, "betId"),
         order_id=optional_text(row, "customerOrderRef"),
         market_id=text(row, "marketId"),
@@ -198,6 +207,7 @@ def current_order(row: Row) -> BetState:
         placed_at=_moment(row, "placedDate"),
         matched_at=_optional_moment(row, "matchedDate"),
     )
+    return _sized(bet)
 
 
 def placed_bet(row: Row, instruction: Instruction, market_id: str) -> BetState:
@@ -206,7 +216,7 @@ def placed_bet(row: Row, instruction: Instruction, market_id: str) -> BetState:
     It counts as live until it is completely matched: the report does not say what became of a rest.
     """
     matched = _optional_size(row, "sizeMatched")
-    return BetState(
+    bet = BetState(
         bet_id=text(row, "betId"),
         order_id=instruction.order_id,
         market_id=market_id,
@@ -219,6 +229,15 @@ def placed_bet(row: Row, instruction: Instruction, market_id: str) -> BetState:
         average_price_matched=_optional_price(row, "averagePriceMatched"),
         placed_at=_optional_moment(row, "placedDate"),
     )
+    return _sized(bet)
+
+
+def _sized(bet: BetState) -> BetState:
+    """Take a bet whose parts are no more than the whole; its fills would be booked as they are said."""
+    parts = (bet.size_matched, bet.size_cancelled, bet.size_lapsed, bet.size_voided)
+    if sum(parts, ZERO) > bet.size + _CONVERTED * sum(part > ZERO for part in parts):
+        raise WireError("sizes exceed what was asked for")
+    return bet
 
 
 def cleared_order(row: Row, kind: ClearedKind) -> ClearedBet:

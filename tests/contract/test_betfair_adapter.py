@@ -15,6 +15,7 @@ from exchange_rig import (
     ScriptedServer,
     aping,
     caught,
+    http,
     live,
     make_instruction,
     rpc,
@@ -141,6 +142,11 @@ def test_list_without_end_is_no_list(server: ScriptedServer, exchange: BetfairEx
         ({"betId": "\ud800"}, "betId"),
         ({"selectionId": "1"}, "selectionId"),
         ({"placedDate": "yesterday"}, "placedDate"),
+        ({"placedDate": "0001-01-01T00:00:00+14:00"}, "placedDate"),
+        ({"matchedDate": "9999-12-31T23:59:59-14:00"}, "matchedDate"),
+        ({"averagePriceMatched": 0.5}, "averagePriceMatched"),
+        ({"sizeMatched": 3.0}, "sizes"),
+        ({"sizeMatched": 1.0, "sizeCancelled": 1.5}, "sizes"),
     ],
 )
 def test_row_that_cannot_be_read_fails_the_read(
@@ -151,6 +157,22 @@ def test_row_that_cannot_be_read_fails_the_read(
     error = caught(exchange.current_orders)
     assert type(error) is OutcomeUnknown
     assert named in str(error)
+
+
+@pytest.mark.parametrize("matched", [10.02, 1e11])
+def test_a_bet_matched_beyond_its_size_is_no_answer(
+    matched: float, server: ScriptedServer, exchange: BetfairExchange
+) -> None:
+    leg = {"status": "SUCCESS", "betId": "1", "sizeMatched": matched, "instruction": {"customerOrderRef": "order-1"}}
+    server.script = lambda request: rpc(request, result={"status": "SUCCESS", "instructionReports": [leg]})
+    [answer] = place(exchange)
+    assert (answer.outcome, answer.detail) == (LegOutcome.UNKNOWN, "sizes exceed what was asked for")
+
+
+def test_a_reply_that_says_something_twice_says_nothing(server: ScriptedServer, exchange: BetfairExchange) -> None:
+    twice = b'{"jsonrpc":"2.0","id":%d,"result":{"status":"FAILURE","status":"SUCCESS","errorCode":"INVALID_ODDS"}}'
+    server.script = lambda request: http(twice % request.call["id"])
+    assert type(caught(lambda: place(exchange))) is OutcomeUnknown
 
 
 def test_no_more_than_three_order_reads_at_a_time(server: ScriptedServer, exchange: BetfairExchange) -> None:

@@ -232,6 +232,13 @@ def test_enabling_trading_resets_the_breaker_at_the_first_step(rig: Rig, verdict
     assert rig.memory.breaker == {}
 
 
+def test_a_trip_that_was_ended_between_reading_and_writing_is_reset_by_this_step(rig: Rig) -> None:
+    rig.received()
+    rig.store.before_commit = [lambda: put(breaker={"time": "x"})(rig)]  # trading is on again, as it was read
+    assert rig.validate().verdict == "ACCEPTED"
+    assert rig.memory.breaker == {}
+
+
 @pytest.mark.parametrize("counts", [True, False])
 def test_rejections_by_limits_trip_the_breaker_only_where_the_settings_say_so(rig: Rig, *, counts: bool) -> None:
     rig = Rig(policy=make_policy(breaker_counts_rejections=counts))

@@ -1,7 +1,7 @@
 """Does what the plan says: kills, pauses, Redis and the exchange in trouble, people at the controls.
 
-Invariant: somebody always listens. A bridge is touched only while the other one is subscribed and runs, since pub/sub
-loses what it hands to a listener that dies. Times in seconds since the epoch where they are kept for the verdict.
+Invariant: somebody always listens. A bridge is touched only when both have been subscribed and running for a while, since
+pub/sub loses what it hands to a listener that dies. Times in seconds since the epoch where they are kept for the verdict.
 """
 
 import os
@@ -23,6 +23,8 @@ from storm.signals import Markets
 
 LIMITS: Final = {"MaxExposurePerSelection": 200, "MaxExposurePerMarket": 500, "MaxStakePerOrder": 100}
 _CHANNELS: Final = (keys.SUREBET_SIGNALS, keys.STRATEGY_SIGNALS)
+_ASK_S: Final = 0.3
+_HEARD_S: Final = 3.0  # a busy machine may let a process wait for a second
 _RETIRED_S: Final = 3.0  # a retired market is settled when most of what was sent to it has arrived
 
 
@@ -56,6 +58,8 @@ class Breakage:
         self._redis_wakes = 0.0
         self._tripped = False
         self._off_since = 0.0
+        self._asked_at = 0.0  # monotonic; whether all bridges listen
+        self._deaf_at = time.monotonic()  # when that was last not so
 
     def tick(self) -> None:
         """Do what has become due, and let trading go on after a trip."""
@@ -69,6 +73,17 @@ class Breakage:
             act()
         if not self._redis_back:
             self._watch_breaker()
+        if now - self._asked_at > _ASK_S:
+            self._asked_at = now
+            self._watch_bridges()
+
+    def _watch_bridges(self) -> None:
+        try:
+            listening = not self._redis_wakes and self._all_listen()
+        except redis.RedisError:
+            listening = False
+        if not listening:
+            self._deaf_at = time.monotonic()
 
     def do(self, event: Event) -> None:
         """Start an event; one that cannot happen now does not."""
@@ -122,6 +137,10 @@ class Breakage:
         return self._others_listen() and self._child("bridge", event.pick).pause(event.for_s)
 
     def _others_listen(self) -> bool:
+        """Tell whether all bridges have listened for a while: what one of them alone was sent, it has taken."""
+        return self._all_listen() and time.monotonic() - self._deaf_at > _HEARD_S
+
+    def _all_listen(self) -> bool:
         bridges = [child for name, child in self._arena.children.items() if name.startswith("bridge")]
         if self._redis_back or not all(child.runs and not child.paused for child in bridges):
             return False
@@ -172,6 +191,7 @@ class Breakage:
             os.kill(pid, signal.SIGCONT)
 
     def _blip(self, event: Event) -> bool:
+        self._deaf_at = time.monotonic()
         kinds = ["normal", "normal", "pubsub"]
         self._client.client_kill_filter(_type=kinds[int(event.pick * len(kinds))], skipme=True)
         return True

@@ -103,6 +103,14 @@ def test_a_later_verdict_replaces_the_earlier_one_on_whichever_day(books: Books)
     assert books.ledger.profits(IDENTITY) == {TODAY: {"b2": Decimal("-1.00")}, "2026-11-21": {"b1": Decimal("-10.00")}}
 
 
+def test_a_verdict_that_is_read_again_after_a_later_one_changes_nothing(tmp_path: Path) -> None:
+    later, earlier = ("10-1", settled_entry(TODAY, "b1", "-10.00")), ("9-1", settled_entry(TODAY, "b1", "7.50"))
+    with closing(SqlLedger(f"sqlite:///{tmp_path}/ledger.db")) as ledger:
+        ledger.write([earlier, later])
+        ledger.write([earlier])
+        assert ledger.profits(IDENTITY) == {TODAY: {"b1": Decimal("-10.00")}}
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -1,7 +1,8 @@
 """Does what the plan says: kills, pauses, Redis and the exchange in trouble, people at the controls.
 
-Invariant: somebody always listens. A bridge is touched only when both have been subscribed and running for a while, since
-pub/sub loses what it hands to a listener that dies. Times in seconds since the epoch where they are kept for the verdict.
+Invariant: somebody always listens. A bridge is touched only when both have been subscribed and running for a while,
+since pub/sub loses what it hands to a listener that dies. Times in seconds since the epoch where they are kept for the
+verdict.
 """
 
 import os

@@ -1,0 +1,109 @@
+"""A step that breaks by an error nobody expected: seen in Flower, listed, run again by a person, traded once."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import requests
+from running_stack import RunningStack, until
+
+from executor.cli.redis_server import HOST
+
+SIGNAL: Final = "breaks"
+TASK: Final = f"place-{SIGNAL}"
+VALID_S: Final = 5  # long enough for the risk check, short enough to be waited for
+
+# Python imports a module of this name when it starts. The worker's place_order breaks while the file is there.
+BREAKS: Final = """
+from pathlib import Path
+from celery import signals
+
+@signals.worker_init.connect(weak=False)
+def arm(**_):
+    from executor.engine import placement
+    place = placement.place
+    def break_first(*args):
+        if Path({flag!r}).exists():
+            raise LookupError("nobody thought of this")
+        return place(*args)
+    placement.place = break_first
+"""
+
+
+class Broken:
+    """A running system whose place_order breaks until it is mended."""
+
+    def __init__(self, folder: Path) -> None:
+        self._flag = folder / "broken"
+        self._flag.touch()
+        injected = folder / "injected"
+        injected.mkdir()
+        (injected / "sitecustomize.py").write_text(BREAKS.format(flag=str(self._flag)), encoding="utf-8")
+        self.stack = RunningStack(folder, {"PYTHONPATH": str(injected)}, flower=True)
+
+    def mend(self) -> None:
+        self._flag.unlink()
+
+    def flower(self, task_id: str) -> str:
+        """Return the task's state as Flower's page tells it; empty while Flower does not know it."""
+        with requests.Session() as session:
+            session.trust_env = False
+            page = session.get(f"http://{HOST}:{self.stack.ports.flower}/task/{task_id}", timeout=10)
+        return next((state for state in ("FAILURE", "SUCCESS") if page.ok and state in page.text), "")
+
+    def failed_tasks(self) -> list[float]:
+        """Return the metric as every process tells it."""
+        pages = (self.stack.scrape(port) for port in self.stack.metrics_ports)
+        name = "aibetting_executor_failed_tasks "
+        return [float(line.rsplit(" ", 1)[1]) for page in pages for line in page.splitlines() if line.startswith(name)]
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.stack.executor(*words, "--json").stdout)
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Iterator[Broken]:
+    broken = Broken(tmp_path)
+    try:
+        broken.stack.start()
+        yield broken
+    finally:
+        broken.stack.stop()
+
+
+def test_a_task_that_broke_is_seen_retried_and_traded_once(broken: Broken) -> None:
+    stack = broken.stack
+    until(lambda: broken.flower("unknown") == "" and broken.failed_tasks() == [0, 0, 0], 30, "Flower is not there")
+    leg = {"selectionId": 1, "recommendedOdds": 3.0, "stake": 10, "betType": "Back"}
+    market = {"selectionId": 1, "availableToBack": [[3, 1000]]}
+    stack.sandbox.control("markets", {"marketId": "1.500", "runners": [market, 2]})
+    stack.publish({"signalId": SIGNAL, "marketId": "1.500", "strategy": "test", "primarySelection": leg,
+                   "validityWindow": VALID_S})  # fmt: skip
+
+    until(lambda: broken.flower(TASK) == "FAILURE", 20, "Flower shows no failure")
+    until(lambda: broken.failed_tasks() == [1, 1, 1], 10, "the metric does not count it")
+    (kept,) = broken.json("failed")
+    assert (kept["task_id"], kept["task"], kept["signal_id"]) == (TASK, "executor.place_order", SIGNAL)
+    assert kept["error"] == "LookupError: nobody thought of this"
+    assert "break_first" in kept["traceback"]
+    assert not stack.sandbox.orders()
+
+    def order() -> dict[str, Any]:
+        (only,) = broken.json("orders")
+        return dict(only)
+
+    until(lambda: order()["status"] == "EXPIRED", 30, "what it reserved was not released")
+    broken.mend()
+    refused = stack.executor("failed", "retry", TASK)
+    assert refused.returncode == 1
+    assert "--force" in refused.stderr
+    retried = stack.executor("failed", "retry", TASK, "--force")
+    assert retried.returncode == 0, retried.stderr
+
+    until(lambda: order()["status"] == "MATCHED", 20, "the retry did not trade")
+    until(lambda: broken.flower(f"{TASK}-r2") == "SUCCESS", 20, "Flower does not show the retry")
+    assert [bet["customerOrderRef"] for bet in stack.sandbox.orders()] == [order()["order_id"]]
+    assert broken.json("failed") == []
+    assert broken.failed_tasks() == [0, 0, 0]

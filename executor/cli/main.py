@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from executor import wiring
-from executor.cli import check, control, orders, pnl, processes, sending, status, verdicts
+from executor.cli import check, control, orders, pnl, processes, sending, signals, status, verdicts
 from executor.cli.attach import attach
 from executor.cli.console import DONE, INTERRUPTED, REFUSED, complain, say, warn
 from executor.cli.demo import demo
@@ -21,12 +21,13 @@ from executor.urls import mask_url
 
 _DISTRIBUTION: Final = "aibetting-executor"
 
+_HELP: Final = frozenset({"-h", "--help"})
 _ON_THEIR_OWN: Final = frozenset({"up", "demo", "sandbox", "bridge", None})  # they take or bring settings themselves
 
 app: Final = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": [*sorted(_HELP)]},
 )
 
 
@@ -50,19 +51,21 @@ def main(
 ) -> None:
     """Watch, stop and start the execution engine for the Betfair Exchange."""
     del version
-    if context.invoked_subcommand not in _ON_THEIR_OWN and (data_dir := attach()):
+    asks_for_help = _HELP & set(sys.argv)
+    if context.invoked_subcommand not in _ON_THEIR_OWN and not asks_for_help and (data_dir := attach()):
         warn(f"(with the executor up that runs on {data_dir})")
 
 
-for group in (status, check, control, orders, pnl, verdicts, sending, processes):
+for group in (status, check, control, signals, orders, pnl, verdicts, sending, processes):
     group.register(app)
 app.command()(up)
 app.command()(demo)
 
 
-def _where() -> str:
+def _where(error: StoreUnavailable) -> str:
+    away = "; is it running? `executor up` brings its own" if "connecting" in str(error) else ""
     try:
-        return f" (EXECUTOR_REDIS__URL is {mask_url(wiring.settings().redis.url)})"
+        return f" (EXECUTOR_REDIS__URL is {mask_url(wiring.settings().redis.url)}){away}"
     except ExecutorError:  # a command that brought its own settings
         return ""
 
@@ -72,7 +75,7 @@ def run() -> None:
     try:
         app()
     except StoreUnavailable as error:
-        complain(f"{error}{_where()}")
+        complain(f"{error}{_where(error)}")
     except ExecutorError as error:
         complain(str(error))
     except KeyboardInterrupt:

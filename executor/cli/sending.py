@@ -56,7 +56,7 @@ def send(
     unheard = 0
     for signal, text in signals:
         receivers = publish(client, _CHANNELS[signal.kind], text)
-        say(f"{signal.signal_id}: {receivers} receivers on {_CHANNELS[signal.kind]}")
+        say(f"{signal.signal_id}: heard by {receivers} on {_CHANNELS[signal.kind]}")
         unheard += not receivers
     if unheard:
         refuse(
@@ -122,4 +122,7 @@ def _guess(value: object) -> SignalKind:
 
 def register(app: typer.Typer) -> None:
     """Give the command to the program."""
-    app.command(epilog="Example: executor send signal.json\n\nExample: my-strategy | executor send -")(send)
+    app.command(
+        epilog="Example: executor send signal.json\n\nExample: my-strategy | executor send -\n\n"
+        "What became of it: executor signals SIGNAL_ID"
+    )(send)

@@ -103,7 +103,19 @@ def test_wrong_settings_are_one_line_that_names_the_variable(folder: Path) -> No
 def test_help_and_version(folder: Path) -> None:
     found = Console(folder, {}).run_all(("--help", "--version", "limits set -h"))
     assert {ran.code for ran in found.values()} == {0}
-    for command in ("status", "check", "halt", "resume", "limits", "orders", "cancel", "trades", "send", "sandbox"):
+    for command in (
+        "status",
+        "check",
+        "halt",
+        "resume",
+        "limits",
+        "orders",
+        "cancel",
+        "trades",
+        "signals",
+        "send",
+        "sandbox",
+    ):
         assert f" {command} " in found["--help"].out
     assert found["--version"].out.startswith("executor ")
     assert "MaxStakePerOrder=50" in found["limits set -h"].out
@@ -173,7 +185,7 @@ def test_a_bridge_lives_until_it_is_stopped(paper: Console, redis_client: "redis
         wait_for(lambda: redis_client.pubsub_numsub(keys.STRATEGY_SIGNALS)[0][1])
         ran = paper.run("send", "signal.json")
         assert ran.code == 0
-        assert "signal-1: 1 receivers" in ran.out
+        assert "signal-1: heard by 1 on" in ran.out
         wait_for(lambda: redis_client.exists(keys.signal("signal-1")))
         assert paper.run("status", "--json").json["processes"]["bridge"]
     finally:

@@ -9,10 +9,13 @@ import redis
 from cli_rig import MARKET, Console, console, message
 from factories import SUREBET
 
-from executor import keys
+from executor import keys, wiring
 from executor.adapters.redis_desk import RedisDesk
 from executor.cli.redis_server import PrivateRedis
 from executor.domain.risk import LIMIT_FIELDS
+from executor.domain.signal import SignalKind
+from executor.engine import accounting, validation
+from executor.engine.intake import receive
 
 pytestmark = pytest.mark.usefixtures("redis_client")
 OTHER = "1.200000009"
@@ -196,8 +199,8 @@ def test_send_publishes_every_signal_as_it_is_written_or_none(paper: Console, re
         ran = paper.run("send", "-", stdin=mixed)
         assert ran.code == 0
         assert [line.partition(": ")[2] for line in ran.out.splitlines()] == [
-            f"1 receivers on {keys.STRATEGY_SIGNALS}",
-            f"1 receivers on {keys.SUREBET_SIGNALS}",
+            f"heard by 1 on {keys.STRATEGY_SIGNALS}",
+            f"heard by 1 on {keys.SUREBET_SIGNALS}",
         ]
         first, second = (heard.get_message(timeout=5) for _ in range(2))
         assert (first["channel"], first["data"]) == (keys.STRATEGY_SIGNALS, exact)
@@ -207,8 +210,31 @@ def test_send_publishes_every_signal_as_it_is_written_or_none(paper: Console, re
     assert "heard by nobody" in unheard.err
 
 
+def test_what_became_of_a_signal_that_never_was_an_order(paper: Console) -> None:
+    with paper.engine() as engine:
+        order_id = paper.trade(engine, "signal-1")
+        raw = json.dumps(message("large", size=150)).encode()
+        record = receive(wiring.intake(paper.settings), SignalKind.STRATEGY, raw, engine.store.now(), "test:1:bridge")
+        assert record is not None
+        under_way = paper.run("signals", "--json", "large")
+        validation.validate(engine, record.signal_id, record.market_id)
+        accounting.write_ledger(engine)
+    assert [(row["status"], row["finished_at"]) for row in under_way.json] == [("RECEIVED", None)]
+    found = paper.run_all(("signals", "signals --json", "signals signal-1 --json", "signals large nobodys"))
+    assert fits(found["signals"].out)
+    assert "Stake 150 exceeds max per order 100" in found["signals"].out
+    newest, oldest = found["signals --json"].json
+    assert (newest["signal_id"], newest["status"], newest["reason"]) == ("large", "REJECTED", "MAX_STAKE_PER_ORDER")
+    assert (oldest["signal_id"], oldest["status"]) == ("signal-1", "COMPLETED")
+    (named,) = found["signals signal-1 --json"].json
+    assert named == {**oldest, "order_ids": [order_id]}
+    assert found["signals large nobodys"].code == 1
+    assert "nobodys: no such signal" in found["signals large nobodys"].err
+    assert "exceeds max per order" in found["signals large nobodys"].out
+
+
 def test_reading_leaves_a_folder_as_it_is(paper: Console) -> None:
-    found = paper.run_all(("trades --json", "status", "check"))
+    found = paper.run_all(("trades --json", "signals --json", "status", "check"))
     assert {command: ran.code for command, ran in found.items() if ran.code} == {"check": 1}
-    assert found["trades --json"].json == []
+    assert found["trades --json"].json == found["signals --json"].json == []
     assert list(paper.folder.iterdir()) == []

@@ -1,0 +1,79 @@
+"""`executor signals`: what became of signals, also of those that never were an order.
+
+Reads only. Without ids it tells the ends that the ledger has, with ids the records in Redis, which are ahead of the
+ledger and know signals under way. Times UTC.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+
+import typer
+from rich.text import Text
+
+from executor import wiring
+from executor.cli.access import note_identity, settings_to_read
+from executor.cli.console import REFUSED, AsJson, Column, complain, moment, say, show_json, show_table
+from executor.ports import SignalRecord, SignalStatus
+from executor.settings import Settings
+from executor.urls import mask_url
+
+_MOST: Final = 5000  # as many as `executor orders`
+_STYLES: Final = {SignalStatus.COMPLETED: "green", SignalStatus.REJECTED: "yellow"}
+_BAD: Final = frozenset({SignalStatus.FAILED, SignalStatus.EXPIRED})
+_SHOWN: Final = ("signal_id", "kind", "strategy", "market_id", "status", "reason", "detail")
+
+
+def signals(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="SIGNAL_ID", help="Only these, from Redis.")] = None,
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="At most this many, the newest.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List how signals ended and why, newest first; by id also one that is under way."""
+    given = settings_to_read()
+    note_identity(given)
+    rows = _named(given, ids) if ids else _ended(given, limit)
+    unknown = [one for one in ids or () if one not in {row["signal_id"] for row in rows}]
+    if as_json:
+        show_json(rows)
+    elif rows:
+        columns = [Column("signal"), Column("status"), Column("why")]
+        show_table("Signals, newest first (UTC)", columns, map(_row, rows))
+    elif not ids:
+        say(f"no signal has ended yet in {mask_url(given.ledger.url)}")
+    for one in unknown:
+        complain(f"{one}: no such signal, or so long ago that it is forgotten")
+    if unknown:
+        raise typer.Exit(REFUSED)
+
+
+def _ended(given: Settings, limit: int) -> list[dict[str, Any]]:
+    ledger = wiring.ledger(given)
+    rows = ledger.ended(limit) if ledger.exists() else []
+    return [{name: row[name] for name in (*_SHOWN, "received_at", "finished_at")} for row in rows]
+
+
+def _named(given: Settings, ids: Sequence[str]) -> list[dict[str, Any]]:
+    store = wiring.store(given)
+    records = filter(None, map(store.signal, dict.fromkeys(ids)))
+    return [_fields(record) for record in sorted(records, key=lambda record: -record.received_at)]
+
+
+def _fields(record: SignalRecord) -> dict[str, Any]:
+    times = {"received_at": moment(record.received_at), "finished_at": moment(record.finished_at)}
+    return {name: getattr(record, name) for name in _SHOWN} | times | {"order_ids": list(record.order_ids)}
+
+
+def _row(row: Mapping[str, Any]) -> Sequence[str | Text]:
+    status = row["status"]
+    at = (row["finished_at"] or row["received_at"])[:19].replace("T", " ")
+    lines = [row["signal_id"], f"{row['strategy']} {row['market_id']}".strip(), at]
+    # A reason folds at its underscores rather than anywhere.
+    reason = row["reason"].replace("_", " ").lower()
+    why = "\n".join(filter(None, [reason, row["detail"], *row.get("order_ids", ())]))
+    return "\n".join(filter(None, lines)), Text(status, "red" if status in _BAD else _STYLES.get(status, "")), why
+
+
+def register(app: typer.Typer) -> None:
+    """Give the command to the program."""
+    app.command(epilog="Example: executor signals test-123")(signals)

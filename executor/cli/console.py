@@ -118,6 +118,11 @@ def moment(ms: int) -> str | None:
     return iso(ms) if ms else None
 
 
+def counted(number: int, what: str) -> str:
+    """Write how many there are of something, for a person."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def duration(seconds: float) -> str:
     """Write a length of time for a person."""
     whole = round(seconds)

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from executor import keys
 from executor.adapters.redis_state import amount
+from executor.cli.console import money
 from executor.domain.order import OrderStatus, TradeKind
 
 _CHANNELS: Final = (keys.ORDER_UPDATES, keys.TRADE_UPDATES, keys.KILL_SWITCH)
@@ -103,12 +104,17 @@ def _trade(fields: dict[str, Any]) -> Event:
     kind = fields.get("type")
     if kind == TradeKind.SETTLEMENT:
         return Event(
-            f"settled   {_bet(fields)} {fields.get('size_matched')} @ {fields.get('average_price_matched')}: "
+            f"settled   {_bet(fields)} {fields.get('size_matched')} @ {_price(fields, 'average_price_matched')}: "
             f"net {fields.get('net_profit')}",
             "bold green",
         )
     word = "fill     " if kind == TradeKind.FILL else "void     "
-    return Event(f"{word} {_bet(fields)} {fields.get('size')} @ {fields.get('price')}", "bold green")
+    return Event(f"{word} {_bet(fields)} {fields.get('size')} @ {_price(fields, 'price')}", "bold green")
+
+
+def _price(fields: dict[str, Any], name: str) -> str:
+    price = amount(str(fields.get(name)))
+    return "?" if price is None else money(price)
 
 
 def _bet(fields: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
@@ -14,7 +15,7 @@ from rich.text import Text
 from executor import keys
 from executor.adapters.redis_state import State
 from executor.cli.access import look, mismatch
-from executor.cli.console import AsJson, Column, duration, money, say, show_facts, show_json, show_table
+from executor.cli.console import AsJson, Column, counted, duration, money, say, show_facts, show_json, show_table
 from executor.cli.watching import Watch, show
 from executor.domain.money import ZERO
 from executor.domain.order import OrderStatus
@@ -98,9 +99,9 @@ def _facts(given: Settings, state: State) -> Iterator[tuple[str, str | Text]]:
     yield "breaker", _breaker(given, state)
     if state.alerts:
         yield "alerts", Text(", ".join(state.alerts), "red")
-    yield "mode", "paper: nothing is sent" if given.trading.enable_paper_trading else "live"
+    yield "mode", _mode(given)
     yield "identity", _identity(given, state)
-    yield "reconciled", "yes" if state.reconciled else Text("NO: nothing is placed until a poll completes", "red")
+    yield "reconciled", _reconciled(given, state)
     if not given.trading.enable_paper_trading:
         yield "session", "yes" if state.session else Text("none", "yellow")
         yield "balance", _balance(state.account)
@@ -108,22 +109,34 @@ def _facts(given: Settings, state: State) -> Iterator[tuple[str, str | Text]]:
     if state.unreadable:
         yield "unreadable", Text(f"records of {', '.join(state.unreadable)}", "red")
     yield "signals open", str(state.open_signals)
-    yield "exposure", f"{money(state.total_exposure)} in {len(state.exposure)} markets"
-    yield "P&L today", money(state.daily_pnl)
-    yield "P&L total", money(state.total_pnl)
+    yield "exposure", f"{money(state.total_exposure)} in {counted(len(state.exposure), 'market')}"
+    yield "P&L", f"{money(state.daily_pnl)} today, {money(state.total_pnl)} in all"
     yield "limits", ", ".join(f"{name} {value:f}" for name, value in state.limits.items()) or "none yet"
     for problem in state.limit_problems.values() if state.started or state.limits else ():
         yield "limit wrong", Text(f"{problem}: every signal is rejected", "red")
     yield "queues", ", ".join(f"{name} {length}" for name, length in state.queues.items())
     for kind, where in processes(state).items():
         yield f"{kind}s" if kind in KINDS else kind, ", ".join(where) or Text("none", "red")
-    age = poll_age(state)
-    seen = "never" if age is None else f"{duration(age)} ago"
-    yield "last poll", seen if beat_lives(given, state) else Text(f"{seen}: are beat and a worker running?", "red")
     yield "ledger", "up to date" if not state.ledger_lag else f"{state.ledger_lag} entries behind"
     if state.failed_tasks:
         yield "failed tasks", Text(str(state.failed_tasks), "yellow")
     yield "as of", datetime.fromtimestamp(state.now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _mode(given: Settings) -> str:
+    if given.trading.enable_paper_trading:
+        return "paper: nothing is sent"
+    return f"live: orders go to {urlsplit(given.betfair.api_url).netloc}"
+
+
+def _reconciled(given: Settings, state: State) -> str | Text:
+    age = poll_age(state)
+    seen = "no poll yet" if age is None else f"last poll {duration(age)} ago"
+    if not beat_lives(given, state):
+        seen += ": are beat and a worker running?"
+    if not state.reconciled:
+        return Text(f"NO, {seen}; nothing is placed until a poll completes", "red")
+    return f"yes, {seen}" if beat_lives(given, state) else Text(f"yes, {seen}", "red")
 
 
 def _breaker(given: Settings, state: State) -> str | Text:
@@ -146,7 +159,8 @@ def _identity(given: Settings, state: State) -> str | Text:
 def _balance(account: Mapping[str, str]) -> str:
     if not account:
         return "not read yet"
-    return f"{account.get('balance', '?')} ({account.get('available', '?')} available) at {account.get('at', '?')}"
+    at = account.get("at", "?")[:19].replace("T", " ")
+    return f"{account.get('balance', '?')} ({account.get('available', '?')} available) at {at} UTC"
 
 
 def _orders(state: State) -> str:

@@ -103,6 +103,8 @@ def resolve(
     if bool(bet_id) == not_placed:
         raise typer.BadParameter("give --bet-id BET or --not-placed")
     given = settings_to_act()
+    if not wiring.store(given).orders([order_id]):
+        refuse(f"{order_id}: no such order; executor orders --active lists those at the exchange")
     verdict = f"is bet {bet_id}" if bet_id else "was not placed, and its exposure is released"
     if not yes and not typer.confirm(f"order {order_id} {verdict}?", err=True):
         refuse("nothing changed")

@@ -28,7 +28,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -n '$(PYTHON)' && $(PYTHON) -c '$(RECENT)' 2>/dev/null || { \
 		echo "make: this needs Python 3.11 or later; name one: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "installing into .venv: a minute or two, the first time only"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 .PHONY: lint

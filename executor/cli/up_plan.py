@@ -117,7 +117,7 @@ def check_ports(ports: Ports) -> None:
     """See that every port can be had.
 
     Raises:
-        NotAllowed: naming the first that cannot, what wants it and how to choose another.
+        NotAllowed: naming all that cannot, what wants them and how to choose others.
     """
     wanted = (
         (ports.redis, "the private Redis", "--redis-port"),
@@ -129,14 +129,17 @@ def check_ports(ports: Ports) -> None:
         (ports.flower, "Flower", "--flower-port, or do without it by --no-flower"),
     )
     taken: dict[int, str] = {}
+    in_use: list[str] = []
     for port, what, how in wanted:
         if not port:
             continue
         if port in taken:
             raise NotAllowed(f"port {port} is wanted by {taken[port]} and by {what}: choose another with {how}")
         if not is_free(port):
-            raise NotAllowed(f"port {port} is in use, and {what} wants it: choose another with {how}")
+            in_use.append(f"port {port} is in use, and {what} wants it: choose another with {how}")
         taken[port] = what
+    if in_use:
+        raise NotAllowed("\n".join(in_use))
 
 
 def _take(lock: int) -> None:

@@ -5,7 +5,9 @@ everything in order, the second makes it hurry; after `stop` nothing runs. Singl
 """
 
 import signal
+import sys
 import time
+from shutil import which
 from types import FrameType
 from typing import Final
 from urllib.parse import urlsplit
@@ -27,6 +29,7 @@ _TICK_S: Final = 0.2
 _LOOK_S: Final = 1.0
 _SANDBOX_S: Final = 30.0  # it makes its certificates at the first start
 _SLOW_S: Final = 30.0  # then somebody wants to know what it is waiting for
+_PROGRAM: Final = "executor"
 _EXAMPLE: Final = (
     '{"signalId": "test-1", "marketId": "1.999999", "strategy": "TestStrategy", "validityWindow": 60, '
     '"primarySelection": {"selectionId": "99999", "recommendedOdds": 2.0, "stake": 10.0, "betType": "Back"}}'
@@ -99,7 +102,8 @@ class UpRun:
             say(f"  Betfair AppKey: {given.betfair.app_key}")
             say(f"  Certificate: {given.betfair.certificate_path}")
         say(f"  Risk Management: {'ENABLED' if given.risk.enabled else 'DISABLED'}")
-        say(f"  Paper Trading: {'ENABLED' if paper else 'DISABLED'}")
+        orders = " (signals become orders at the sandbox)" if ports.sandbox else ""
+        say(f"  Paper Trading: {'ENABLED' if paper else f'DISABLED{orders}'}")
         if not paper and not ports.sandbox:
             say(f"  LIVE: signals become bets at {exchange}", "bold red")
         say(f"  Logs: {self._plan.logs}")
@@ -183,7 +187,8 @@ class UpRun:
         if self._server is not None:
             say("To send a test signal:")
             say(f"  redis-cli -p {self._server.port} PUBLISH {keys.STRATEGY_SIGNALS} '{_EXAMPLE}'")
-            say("In another terminal, in this folder:  executor status")
+            program = _PROGRAM if which(_PROGRAM) else sys.argv[0]
+            say(f"In another terminal, in this folder:  {program} status")
         say("Press Ctrl+C to stop", "bold")
 
     # -- stop --------------------------------------------------------------------------------------------------------

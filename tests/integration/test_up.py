@@ -132,7 +132,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 def test_it_says_what_it_runs_and_trades_on_its_own_sandbox(up: Up) -> None:
     for line in (
         "Risk Management: ENABLED",
-        "Paper Trading: DISABLED",
+        "Paper Trading: DISABLED (signals become orders at the sandbox)",
         "the sandbox: no real money",
         "Redis connected",
         "Betfair authentication successful",
@@ -267,7 +267,11 @@ def test_any_port_is_looked_at_before_anything_starts(tmp_path: Path) -> None:
         taken.listen()
         up = Up(tmp_path)
         up.ports["flower"] = taken.getsockname()[1]
-        assert "and Flower wants it" in up.refused()
+        with socket.socket() as too:
+            too.bind((HOST, up.ports["sandbox"]))
+            too.listen()
+            assert "and Flower wants it" in up.refused()
+        assert "and the sandbox exchange wants it" in up.shown
         assert "--no-flower" in up.shown
     assert not (tmp_path / "data" / "redis").exists()
     up.close()

@@ -67,7 +67,12 @@ def in_place() -> Iterator[Callable[[Callable[[], None]], None]]:
         def draw(show: Callable[[], None]) -> None:
             with _out.capture() as captured:
                 show()
-            screen.update(Text.from_ansi(captured.get(), no_wrap=True))
+            shown = list(Text.from_ansi(captured.get().rstrip("\n")).split())
+            if len(shown) > _out.height:
+                below = len(shown) - _out.height + 1
+                shown = shown[: _out.height - 1]
+                shown.append(Text(f"... {below} lines more in a taller window", "yellow"))
+            screen.update(Text("\n", no_wrap=True).join(shown))
 
         yield draw
 

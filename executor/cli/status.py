@@ -117,7 +117,7 @@ def _facts(given: Settings, state: State) -> Iterator[tuple[str, str | Text]]:
     yield "queues", ", ".join(f"{name} {length}" for name, length in state.queues.items())
     for kind, where in processes(state).items():
         yield f"{kind}s" if kind in KINDS else kind, ", ".join(where) or Text("none", "red")
-    yield "ledger", "up to date" if not state.ledger_lag else f"{state.ledger_lag} entries behind"
+    yield "ledger", "up to date" if not state.ledger_lag else f"entries behind: {state.ledger_lag}"
     if state.failed_tasks:
         yield "failed tasks", Text(str(state.failed_tasks), "yellow")
     yield "as of", datetime.fromtimestamp(state.now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

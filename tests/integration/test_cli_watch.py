@@ -102,3 +102,28 @@ def test_a_terminal_gets_its_screen_back(paper: Console, redis_client: "redis.Re
     assert shown.index(ENTER) < shown.index(b"no orders") < shown.index(LEAVE)
     assert b"Traceback" not in shown
     os.close(ours)
+
+
+def test_a_low_terminal_says_that_there_is_more(paper: Console) -> None:
+    with paper.engine() as engine:
+        for number in range(3):
+            paper.trade(engine, f"signal-{number}")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [PROGRAM, "orders", "--watch"],
+        cwd=paper.folder,
+        env={**PATH, **paper.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "8"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"taller window" not in shown:
+        shown += os.read(ours, 4096)
+    process.send_signal(signal.SIGINT)
+    while LEAVE not in shown:
+        shown += os.read(ours, 4096)
+    assert process.wait(30) == 0
+    assert b"... 5 lines more" in shown  # a title, two lines of a head, three a bet, in 7 lines
+    os.close(ours)

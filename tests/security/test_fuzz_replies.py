@@ -33,7 +33,7 @@ from executor.errors import ExecutorError
 
 pytest_plugins = ["exchange_fixtures"]
 
-SLOWEST_S: Final = 5.0  # of one step; each takes milliseconds
+SLOWEST_S: Final = 30.0  # of one step; each takes milliseconds, the rest is a busy machine
 RECORDED: Final = Path(__file__).parents[2].parent / "shared" / "recorded"
 ORDER: Final = order_ids("signal-1", 1)[0]
 BET: Final = "300000000001"
@@ -87,6 +87,7 @@ def _placed(**more: Any) -> dict[str, Any]:
     return {"result": {"status": "SUCCESS", "marketId": MARKET, "instructionReports": legs} | more}
 
 
+_NOTHING_DONE: Final = ("MARKET_SUSPENDED", "BET_ACTION_ERROR", "INSUFFICIENT_FUNDS")  # of a whole report
 _FAILED_LEG: Final = {"status": "FAILURE", "errorCode": "INVALID_ODDS", "instruction": {"customerOrderRef": ORDER}}
 _ERRORS: Final = [
     {"error": _error(code)}
@@ -215,14 +216,15 @@ def reports(said: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def may_be_placed(said: dict[str, Any] | None, order: Order) -> bool:
-    """Tell whether a reply says that this order is at the exchange, as the order has it."""
+    """Tell whether a reply names a bet of this order, as the order has it, and does not deny it elsewhere."""
     legs = [leg for leg in reports(said or {}) if leg.get("status") == "SUCCESS" and leg.get("betId") == order.bet_id]
     for leg in legs:
         echoed = leg.get("instruction")
         ref = echoed.get("customerOrderRef") if isinstance(echoed, dict) else None
         matched = leg.get("sizeMatched") or 0
         if ref in {ORDER, None, ""} and 0 <= matched <= 10 and order.size_matched == to_money(Decimal(matched)):
-            return said is not None and said["result"].get("status") in {"SUCCESS", "PROCESSED_WITH_ERRORS"}
+            outer = said["result"] if said else {}
+            return not (outer.get("status") == "FAILURE" and outer.get("errorCode") in _NOTHING_DONE)
     return False
 
 
@@ -283,7 +285,7 @@ class Stage:
 @pytest.fixture
 def stage(server: ScriptedServer) -> Iterator[Stage]:
     tokens = MemoryTokenStore(TOKEN)
-    with closing(BetfairExchange(server.settings(), tokens, MemoryTelemetry())) as exchange:
+    with closing(BetfairExchange(server.settings(api_timeout_seconds=5), tokens, MemoryTelemetry())) as exchange:
         made = Stage(server, tokens, exchange)
         server.script = made.respond
         yield made
@@ -357,7 +359,7 @@ def check_placed(rig: Rig, stage: Stage, reply: Reply) -> None:
     if order.status is OrderStatus.SUBMITTED:
         assert market_exposure([order]) == order.size
     elif order.status in _UNPLACED:
-        assert may_be_refused(said), "given up though nobody said no"
+        assert may_be_refused(said) or "placeOrders" not in stage.calls, "given up though nobody said no"
     else:
         assert may_be_placed(said, order), "placed though nobody said so"
     assert stage.calls.count("placeOrders") == 1 or may_be_refused(said), "sent again without a no"

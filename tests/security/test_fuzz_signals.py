@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from engine_rig import MARKET, Rig, strategy_message
 from factories import STRATEGY, SUREBET
-from hostile import RAWS, TEXTS, VALUES, examples, json_bytes
+from hostile import RAWS, TEXTS, VALUES, Raw, examples, json_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -39,7 +39,8 @@ STRATEGIES = [
     {**json.loads(strategy_message(legs=2)), **_EXTRA, "validityWindow": "12.5"},
 ]
 IDS = st.sampled_from(["malformed-0", "signal-1", "bet-1", "a" * 128, "a" * 129, ":", "signal:x", "*", "sure-1-2"])
-ANYTHING = VALUES | IDS
+NEAR = st.decimals("1.01", 12, places=3) | st.decimals(2, 101, places=12)  # what a sender might well mean
+ANYTHING = st.one_of(NEAR.map(str), NEAR.map(str).map(Raw), VALUES, IDS)
 MESSAGES = st.one_of(
     st.tuples(st.just(SignalKind.SUREBET), json_bytes(*SUREBETS, values=ANYTHING)),
     st.tuples(st.just(SignalKind.STRATEGY), json_bytes(*STRATEGIES, values=ANYTHING)),

@@ -103,12 +103,14 @@ def _put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 def mutated(draw: st.DrawFn, document: Any, values: st.SearchStrategy[Any] = VALUES) -> str:
     """Return the document's text with up to three things wrong; none wrong is among them."""
     for _ in range(draw(st.integers(0, 3))):
-        path = draw(st.sampled_from(list(_places(document))))
-        what = draw(st.sampled_from(["set", "set", "set", "drop", "copy", "spell", "twice", "more"]))
+        places = list(_places(document))
+        numbers = [place for place in places if isinstance(_at(document, place), int | float)]
+        path = draw(st.sampled_from(places + 6 * numbers))
+        what = draw(st.sampled_from(["set"] * 5 + ["drop", "copy", "spell", "twice", "more"]))
         if what == "set":
             document = _put(document, path, draw(values))
         elif what == "copy":
-            document = _put(document, path, _at(document, draw(st.sampled_from(list(_places(document))))))
+            document = _put(document, path, _at(document, draw(st.sampled_from(places))))
         elif path:
             inner, last = _at(document, path[:-1]), path[-1]
             if isinstance(last, str):

@@ -1,6 +1,6 @@
 """Whatever the exchange answers, to any call: what is not understood decides nothing, and no amount is made up.
 
-By hand, ten minutes: FUZZ_EXAMPLES=4000 pytest tests/security/test_fuzz_replies.py --timeout 3600
+By hand, ten minutes: FUZZ_EXAMPLES=2000 pytest tests/security/test_fuzz_replies.py --timeout 3600
 """
 
 import json
@@ -33,7 +33,7 @@ from executor.errors import ExecutorError
 
 pytest_plugins = ["exchange_fixtures"]
 
-SLOWEST_S: Final = 30.0  # of one step; each takes milliseconds, the rest is a busy machine
+SLOWEST_S: Final = 10.0  # of processor time in one step; each takes milliseconds, a list without end up to a second
 RECORDED: Final = Path(__file__).parents[2].parent / "shared" / "recorded"
 ORDER: Final = order_ids("signal-1", 1)[0]
 BET: Final = "300000000001"
@@ -328,12 +328,12 @@ def check_order(before: Order | None, order: Order, known: set[Decimal]) -> None
 
 def step(rig: Rig, call: Callable[[], object], known: set[Decimal]) -> bool:
     """Run one step; return whether it got through, having checked what it left."""
-    before, mark, began = dict(rig.memory.orders), rig.memory.reconciled_until, time.monotonic()
+    before, mark, began = dict(rig.memory.orders), rig.memory.reconciled_until, time.process_time()
     done = False
     with suppress(ExecutorError):
         call()
         done = True
-    assert time.monotonic() - began < SLOWEST_S
+    assert time.process_time() - began < SLOWEST_S
     assert done or rig.memory.reconciled_until == mark
     for order in rig.memory.orders.values():
         check_order(before.get(order.order_id), order, known)
@@ -343,6 +343,7 @@ def step(rig: Rig, call: Callable[[], object], known: set[Decimal]) -> bool:
     return done
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @examples(250)
 @given(reply=replies("placeOrders"), login=replies("certlogin"))
 def test_any_answer_to_a_placement(stage: Stage, reply: Reply, login: Reply) -> None:
@@ -353,6 +354,7 @@ def test_any_answer_to_a_placement(stage: Stage, reply: Reply, login: Reply) -> 
     check_placed(rig, stage, reply)
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @examples(60)
 @given(first=ANSWERS, then=ANSWERS, login=st.integers(0, 9))
 def test_any_reply(stage: Stage, first: dict[str, Reply], then: dict[str, Reply], login: int) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from executor.settings import ENV_NAMES, Settings, SettingsError, describe, load_settings, secret_values
 
-SLOWEST_S: Final = 30.0  # each takes milliseconds; the rest is a busy machine
+SLOWEST_S: Final = 10.0  # of processor time; each takes milliseconds, a file of the largest size a second or two
 _EXAMPLE: Final = Path(__file__).parents[2].joinpath(".env.example").read_text()
 _RANGES: Final = {  # as the example file tells people
     name: (Decimal(low), Decimal(high))
@@ -127,13 +127,13 @@ def check_bounds(settings: Settings) -> None:
 
 def outcome(environ: dict[str, str], folder: Path) -> str:
     """Load the settings; return the problems, "" when there are none."""
-    began = time.monotonic()
+    began = time.process_time()
     refused: SettingsError | None = None
     try:
         settings = load_settings(environ, folder)
     except SettingsError as error:
         refused = error
-    assert time.monotonic() - began < SLOWEST_S
+    assert time.process_time() - began < SLOWEST_S
     if refused is None:
         check_bounds(settings)
         assert SECRET not in "\n".join([repr(settings), str(describe(settings)), settings.identity])
@@ -151,6 +151,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("settings")
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @examples(150)
 @given(
     environ=_VARIABLES,

@@ -183,6 +183,7 @@ def travel(rig: Rig, kind: SignalKind, raw: bytes, wait_s: float) -> None:
         assert len(encode(order)) <= 3 * _MOST_TEXT
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @examples(300)
 @given(messages=st.lists(MESSAGES, min_size=1, max_size=3), wait_s=st.sampled_from([0, 0, 0, 1, 12.499, 12.5, 61]))
 def test_any_message(messages: list[tuple[SignalKind, bytes]], wait_s: float) -> None:

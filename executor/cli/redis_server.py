@@ -57,6 +57,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_ports(number: int) -> list[int]:
+    """Return so many different ones; asked one by one, the system may name a port again that is not taken yet."""
+    found: dict[int, None] = {}
+    while len(found) < number:
+        found[free_port()] = None
+    return list(found)
+
+
 class PrivateRedis:
     """One server process, its port fixed for its life, so that it can be stopped or killed and started again.
 

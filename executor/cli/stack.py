@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from executor.cli.redis_server import HOST, free_port
+from executor.cli.redis_server import HOST, free_ports
 from executor.cli.supervisor import Program
 
 EXECUTOR: Final = (sys.executable, "-c", "from executor.cli.main import run; run()")
@@ -61,10 +61,7 @@ class Ports:
     @classmethod
     def free(cls, *, bridges: int) -> "Ports":
         """Choose ports that nobody uses now, each a different one."""
-        chosen: set[int] = set()
-        while len(chosen) < 5 + bridges:
-            chosen.add(free_port())
-        first, *rest = chosen
+        first, *rest = free_ports(5 + bridges)
         return cls(
             redis=first,
             sandbox=rest[0],

@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sandbox_client import _START, RunningSandbox
 
-from executor.cli.redis_server import PrivateRedis, free_port
+from executor.cli.redis_server import PrivateRedis, free_ports
 from executor.sandbox.options import sandbox_env
 from storm.processes import Child, stop_all
 
@@ -157,7 +157,8 @@ class Arena:
             "bridge-1": (sys.executable, "-c", "from executor.cli.main import run; run()", "bridge"),
             "bridge-2": (sys.executable, "-c", "from executor.cli.main import run; run()", "bridge"),
         }
-        for name, command in commands.items():
+        ports = free_ports(len(commands))
+        for (name, command), number in zip(commands.items(), ports, strict=True):
             port = "EXECUTOR_METRICS__BRIDGE_PORT" if name.startswith("bridge") else "EXECUTOR_METRICS__PORT"
-            self.children[name] = self._child(name, command, **common, **{port: free_port()})
+            self.children[name] = self._child(name, command, **common, **{port: number})
             self.children[name].start()

@@ -36,12 +36,18 @@ from executor.variables import DOTENV_NAME, Given, Location, read_dotenv, read_v
 _MAX_VALUE_SHOWN: Final = 60  # characters of a wrong value in an error: enough to recognise it, still one line
 
 
+_LONGEST_LINE: Final = 1000  # of a problem; a name in a file may be a megabyte
+
+
 class SettingsError(ExecutorError):
     """The settings cannot be used; one line per problem, naming the variable or file and what is expected."""
 
     def __init__(self, *problems: str) -> None:
         # A name in a file may hold anything, a line end or a terminal's control codes among it.
-        super().__init__("\n".join(line if line.isprintable() else ascii(line)[1:-1] for line in problems))
+        lines = (line if line.isprintable() else ascii(line)[1:-1] for line in problems)
+        super().__init__(
+            "\n".join(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in lines)
+        )
 
 
 class Settings(BaseSettings):

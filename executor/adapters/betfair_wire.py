@@ -20,6 +20,7 @@ Row = Mapping[str, Any]
 
 _MAX_AMOUNT: Final = Decimal(10) ** 12  # more is no amount, and would not be cheap to compute with
 _CONVERTED: Final = Decimal("0.01")  # that sizes of an account in another currency than GBP may be off by
+_MAX_PRICE: Final = 1000  # Betfair: Price Increments, the highest; an average is not above it
 _PRICE_PLACES: Final = 6  # beyond this an average price only shows the binary float it travelled as
 _TEXT: Final = re.compile(r"[ -~]{1,64}")  # ids, references and names of types; they become keys and labels
 _MAX_NAME: Final = 60
@@ -109,7 +110,7 @@ def number(row: Row, name: str) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise WireError(f"{name} is missing or no number")
     amount = Decimal(value)
-    if abs(amount) > _MAX_AMOUNT:
+    if abs(amount) >= _MAX_AMOUNT:
         raise WireError(f"{name} is out of range")
     return amount
 
@@ -128,7 +129,7 @@ def _optional_size(row: Row, name: str) -> Decimal:
 
 def _price(row: Row, name: str) -> Decimal:
     price = number(row, name)
-    if price < ZERO or ZERO < price < ONE:  # below 1 a lay would seem to free money; 0 is none yet
+    if price < ZERO or ZERO < price < ONE or price > _MAX_PRICE:  # below 1 a lay would seem to free money; 0: none yet
         raise WireError(f"{name} is no price")
     rounded = round(price, _PRICE_PLACES)
     return price if price == rounded else rounded

@@ -145,6 +145,8 @@ def test_list_without_end_is_no_list(server: ScriptedServer, exchange: BetfairEx
         ({"placedDate": "0001-01-01T00:00:00+14:00"}, "placedDate"),
         ({"matchedDate": "9999-12-31T23:59:59-14:00"}, "matchedDate"),
         ({"averagePriceMatched": 0.5}, "averagePriceMatched"),
+        ({"averagePriceMatched": 1000.01}, "averagePriceMatched"),
+        ({"sizeMatched": 1e12}, "sizeMatched"),
         ({"sizeMatched": 3.0}, "sizes"),
         ({"sizeMatched": 1.0, "sizeCancelled": 1.5}, "sizes"),
     ],

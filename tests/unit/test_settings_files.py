@@ -323,3 +323,10 @@ def test_a_secret_that_became_part_of_the_name(tmp_path: Path, line: str) -> Non
         load_settings({}, tmp_path)
     assert str(caught.value).startswith("EXECUTOR_BETFAIR__... in .env: is no setting; did you mean EXECUTOR_BETFAIR__")
     assert "planted" not in str(caught.value)
+
+
+def test_a_name_without_end_is_cut_in_the_error(tmp_path: Path) -> None:
+    (tmp_path / "appsettings.json").write_text(f'{{"Executor": {{"Risk": {{"{"x" * 70_000}": 1}}}}}}')
+    with pytest.raises(SettingsError, match="Executor:Risk:xxx") as raised:
+        load_settings({}, tmp_path)
+    assert len(str(raised.value)) < 1100

@@ -13,6 +13,8 @@ from benchmarks.report import markdown, write
 from benchmarks.stack import BenchError, BenchStack
 from executor.domain.order import order_ids
 
+pytestmark = pytest.mark.slow  # two stacks of its own
+
 _TINY = replace(QUICK, block_s=0.5, rates=(10,))
 
 

@@ -7,6 +7,8 @@ import pytest
 from benchmarks import sandbox
 from benchmarks.stack import BenchError
 
+pytestmark = pytest.mark.slow  # measures for seconds
+
 
 def test_it_measures_what_it_says(tmp_path: Path) -> None:
     report = sandbox.measure([2], 0.5, tmp_path, orders=500)

@@ -11,6 +11,8 @@ from running_stack import RunningStack, until
 
 from executor.cli.redis_server import HOST
 
+pytestmark = pytest.mark.slow  # a stack of its own, with Flower
+
 SIGNAL: Final = "breaks"
 TASK: Final = f"place-{SIGNAL}"
 VALID_S: Final = 5  # long enough for the risk check, short enough to be waited for

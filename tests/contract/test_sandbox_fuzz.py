@@ -266,7 +266,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 
 @settings(
-    max_examples=int(os.environ.get("SANDBOX_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("SANDBOX_EXAMPLES", "20")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -211,7 +211,7 @@ CONTENTS = st.tuples(
 
 
 @settings(
-    max_examples=int(os.environ.get("REDIS_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("REDIS_EXAMPLES", "20")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -59,6 +59,16 @@ class MemoryTelemetry:
         raise AssertionError(f"the adapter counts API calls only, not {name}")
 
 
+@contextlib.contextmanager
+def _held(lock: "threading.Lock | threading.Semaphore", timeout_s: float) -> Iterator[bool]:
+    mine = lock.acquire(timeout=timeout_s)
+    try:
+        yield mine
+    finally:
+        if mine:
+            lock.release()
+
+
 class MemoryTokenStore:
     """The token store of one process."""
 
@@ -83,22 +93,14 @@ class MemoryTokenStore:
 
     @contextlib.contextmanager
     def login_lock(self, timeout_s: float) -> Iterator[bool]:
-        mine = self._lock.acquire(timeout=timeout_s)
-        try:
+        with _held(self._lock, timeout_s) as mine:
             yield mine
-        finally:
-            if mine:
-                self._lock.release()
 
     @contextlib.contextmanager
     def read_slot(self, limit: int, timeout_s: float) -> Iterator[bool]:
         assert limit == MAX_READS
-        mine = self._reads.acquire(timeout=timeout_s)
-        try:
+        with _held(self._reads, timeout_s) as mine:
             yield mine
-        finally:
-            if mine:
-                self._reads.release()
 
     def now(self) -> int:
         return time.time_ns() // 1_000_000

@@ -128,6 +128,16 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
+def when(at: str | None) -> str:
+    """Write a moment of records and programs for a person, to the second; nothing where there is none."""
+    return (at or "")[:19].replace("T", " ")
+
+
+def words(code: str) -> str:
+    """Write a reason for a person: it folds at its underscores rather than anywhere."""
+    return code.replace("_", " ").lower()
+
+
 def duration(seconds: float) -> str:
     """Write a length of time for a person."""
     whole = round(seconds)

@@ -25,6 +25,8 @@ from executor.cli.console import (
     say,
     show_json,
     show_table,
+    when,
+    words,
 )
 from executor.cli.watching import Watch, show
 from executor.domain.order import CancelReason, Order, OrderStatus
@@ -117,12 +119,11 @@ def _find(given: Settings, market: str, limit: int, *, active: bool) -> list[Ord
 
 
 def _row(order: Order) -> Sequence[str | Text]:
-    at = (moment(order.created_at) or "")[:19].replace("T", " ")
+    at = when(moment(order.created_at))
     matched = money(order.size_matched)
     if order.size_matched:
         matched += f"\n@ {money(order.average_price_matched)}"
-    # A reason folds at its underscores rather than anywhere.
-    reason = (order.reason or order.cancel_reason).replace("_", " ").lower()
+    reason = words(order.reason or order.cancel_reason)
     status = Text(order.status, "red" if order.reason else "green" if order.size_matched else "")
     if reason:
         status.append(f"\n{reason}", "dim")

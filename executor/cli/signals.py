@@ -12,7 +12,7 @@ from rich.text import Text
 
 from executor import wiring
 from executor.cli.access import note_identity, settings_to_read
-from executor.cli.console import REFUSED, AsJson, Column, complain, moment, say, show_json, show_table
+from executor.cli.console import REFUSED, AsJson, Column, complain, moment, say, show_json, show_table, when, words
 from executor.ports import SignalRecord, SignalStatus
 from executor.settings import Settings
 from executor.urls import mask_url
@@ -66,11 +66,9 @@ def _fields(record: SignalRecord) -> dict[str, Any]:
 
 def _row(row: Mapping[str, Any]) -> Sequence[str | Text]:
     status = row["status"]
-    at = (row["finished_at"] or row["received_at"])[:19].replace("T", " ")
+    at = when(row["finished_at"] or row["received_at"])
     lines = [row["signal_id"], f"{row['strategy']} {row['market_id']}".strip(), at]
-    # A reason folds at its underscores rather than anywhere.
-    reason = row["reason"].replace("_", " ").lower()
-    why = "\n".join(filter(None, [reason, row["detail"], *row.get("order_ids", ())]))
+    why = "\n".join(filter(None, [words(row["reason"]), row["detail"], *row.get("order_ids", ())]))
     return "\n".join(filter(None, lines)), Text(status, "red" if status in _BAD else _STYLES.get(status, "")), why
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from executor import keys
 from executor.adapters.redis_state import State
 from executor.cli.access import look, mismatch
-from executor.cli.console import AsJson, Column, counted, duration, money, say, show_facts, show_json, show_table
+from executor.cli.console import AsJson, Column, counted, duration, money, say, show_facts, show_json, show_table, when
 from executor.cli.watching import Watch, show
 from executor.domain.money import ZERO
 from executor.domain.order import OrderStatus
@@ -131,12 +131,13 @@ def _mode(given: Settings) -> str:
 
 def _reconciled(given: Settings, state: State) -> str | Text:
     age = poll_age(state)
+    alive = beat_lives(given, state)
     seen = "no poll yet" if age is None else f"last poll {duration(age)} ago"
-    if not beat_lives(given, state):
+    if not alive:
         seen += ": are beat and a worker running?"
     if not state.reconciled:
         return Text(f"NO, {seen}; nothing is placed until a poll completes", "red")
-    return f"yes, {seen}" if beat_lives(given, state) else Text(f"yes, {seen}", "red")
+    return f"yes, {seen}" if alive else Text(f"yes, {seen}", "red")
 
 
 def _breaker(given: Settings, state: State) -> str | Text:
@@ -159,7 +160,7 @@ def _identity(given: Settings, state: State) -> str | Text:
 def _balance(account: Mapping[str, str]) -> str:
     if not account:
         return "not read yet"
-    at = account.get("at", "?")[:19].replace("T", " ")
+    at = when(account.get("at", "?"))
     return f"{account.get('balance', '?')} ({account.get('available', '?')} available) at {at} UTC"
 
 

@@ -11,7 +11,7 @@ import typer
 
 from executor import wiring
 from executor.cli.access import engine, note_identity, person, settings_to_act, settings_to_read
-from executor.cli.console import REFUSED, AsJson, Column, complain, refuse, say, show_json, show_table
+from executor.cli.console import REFUSED, AsJson, Column, complain, refuse, say, show_json, show_table, when
 from executor.engine.verdicts import resolve_not_placed, resolve_placed, retry_signal
 from executor.errors import Contended, NotAllowed
 
@@ -39,7 +39,7 @@ def failed(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 
 def _row(task_id: str, fields: Mapping[str, str]) -> Sequence[str]:
-    at = fields.get("at", "")[:19].replace("T", " ")
+    at = when(fields.get("at"))
     name = f"{task_id}\n{fields.get('task', '')}\n{fields.get('market_id', '')} {at}".rstrip()
     return name, fields.get("error", ""), fields.get("attempts", "")
 

@@ -76,54 +76,51 @@ def test_a_redis_that_is_away_does_not_end_it(tmp_path: Path) -> None:
         read_until(process, "^as of")
 
 
-def test_a_terminal_gets_its_screen_back(paper: Console, redis_client: "redis.Redis") -> None:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [PROGRAM, "orders", "--watch"],
-        cwd=paper.folder,
-        env={**PATH, **paper.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    shown = b""
+class Terminal:
+    """`orders --watch` on a terminal of so many lines; `shown` is all that it got."""
+
+    def __init__(self, paper: Console, lines: int) -> None:
+        self._ours, theirs = pty.openpty()
+        self._process = subprocess.Popen(
+            [PROGRAM, "orders", "--watch"],
+            cwd=paper.folder,
+            env={**PATH, **paper.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": str(lines)},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        self.shown = b""
+
+    def until(self, words: bytes, times: int = 1) -> None:
+        while self.shown.count(words) < times:
+            self.shown += os.read(self._ours, 4096)
+
+    def end(self) -> int:
+        self._process.send_signal(signal.SIGINT)
+        self.until(LEAVE)
+        code = self._process.wait(30)
+        os.close(self._ours)
+        return code
+
+
+def test_a_terminal_gets_its_screen_back(paper: Console) -> None:
+    terminal = Terminal(paper, 24)
     with paper.engine() as engine:
-        while shown.count(b"no orders") < 2:  # the second one is another look
-            shown += os.read(ours, 4096)
+        terminal.until(b"no orders", times=2)  # the second one is another look
         order_id = paper.trade(engine, "signal-1")
-        while order_id.encode() not in shown:
-            shown += os.read(ours, 4096)
-    redis_client.close()
-    process.send_signal(signal.SIGINT)
-    while LEAVE not in shown:
-        shown += os.read(ours, 4096)
-    assert process.wait(30) == 0
+        terminal.until(order_id.encode())
+    assert terminal.end() == 0
+    shown = terminal.shown
     assert shown.index(ENTER) < shown.index(b"no orders") < shown.index(LEAVE)
     assert b"Traceback" not in shown
-    os.close(ours)
 
 
 def test_a_low_terminal_says_that_there_is_more(paper: Console) -> None:
     with paper.engine() as engine:
         for number in range(3):
             paper.trade(engine, f"signal-{number}")
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [PROGRAM, "orders", "--watch"],
-        cwd=paper.folder,
-        env={**PATH, **paper.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "8"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    shown = b""
-    while b"taller window" not in shown:
-        shown += os.read(ours, 4096)
-    process.send_signal(signal.SIGINT)
-    while LEAVE not in shown:
-        shown += os.read(ours, 4096)
-    assert process.wait(30) == 0
-    assert b"... 5 lines more" in shown  # a title, two lines of a head, three a bet, in 7 lines
-    os.close(ours)
+    terminal = Terminal(paper, 8)
+    terminal.until(b"taller window")
+    assert terminal.end() == 0
+    assert b"... 5 lines more" in terminal.shown  # a title, two lines of a head, three a bet, in 7 lines

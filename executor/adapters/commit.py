@@ -6,13 +6,13 @@ wrong type) comes first and the records, which are plain SETs, come last: the tr
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from executor import keys
 from executor.adapters.records import encode, order_fields, position_fields, signal_fields, trade_fields
-from executor.domain.exposure import exposures, positions
+from executor.domain.exposure import exposures, matched_weight, positions, weight
 from executor.domain.order import ACTIVE, Order
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import iso
@@ -40,6 +40,8 @@ class Request:
     before: int | None = None  # Redis TIME in ms
     cap: tuple[str, int] | None = None  # key of a number, and the most it may be
     marked: str | None = None  # key that must hold a mark of this run of the server
+    signals: dict[str, SignalRecord] = field(default_factory=dict)  # as written, and as text
+    signals_raw: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
         """Return it in the script's shape."""
@@ -49,13 +51,14 @@ class Request:
 
     def signal(self, record: SignalRecord, keep_s: int) -> None:
         """Write a signal's record and its place among the open ones."""
-        key = keys.signal(record.signal_id)
+        key, text = keys.signal(record.signal_id), encode(record)
+        self.signals[record.signal_id], self.signals_raw[record.signal_id] = record, text
         if record.status in TERMINAL:
             self.writes.append(["ZREM", keys.SIGNALS_OPEN, record.signal_id])
-            self.records.append(["SET", key, encode(record), "EX", keep_s])
+            self.records.append(["SET", key, text, "EX", keep_s])
         else:
             self.writes.append(["ZADD", keys.SIGNALS_OPEN, record.updated_at, record.signal_id])
-            self.records.append(["SET", key, encode(record)])
+            self.records.append(["SET", key, text])
 
 
 def _checks(view: MarketView, change: Change, identity: str, request: Request) -> None:
@@ -87,26 +90,35 @@ def _bounds(view: MarketView, change: Change, identity: str, request: Request) -
         request.cap = (view.transactions_key, change.transactions_max - change.transactions)
 
 
-def _projections(view: MarketView, orders: Mapping[str, Order], identity: str, request: Request) -> None:
+def _projections(view: MarketView, change: Change, identity: str, request: Request) -> None:
+    """Write anew, from all orders of the market, what the change alters of them; marking as sent alters nothing."""
+
+    def alters(of: Callable[[Order | None], object]) -> bool:
+        return any(of(order) != of(view.orders.get(order.order_id)) for order in change.orders)
+
     market = view.market_id
-    everything = list(orders.values())
-    counted = exposures(everything)
-    matched = exposures(everything, matched_only=True)
-    held = positions(everything)
-    sources = (
-        (keys.risk_exposure(market), {str(one): f"{amount:f}" for one, amount in counted.items()}, 0),
-        (keys.matched_exposure(market), {str(one): f"{amount:f}" for one, amount in matched.items()}, _PROJECTION_S),
-        (keys.positions(market), {str(one): position_fields(held[one]) for one in held}, _PROJECTION_S),
-    )
-    for key, values, ttl in sources:
-        request.writes.append(["DEL", key])
-        if values:
-            request.writes.append(["HSET", key, *[text for pair in values.items() for text in pair]])
-        if values and ttl:
-            request.writes.append(["EXPIRE", key, ttl])
+    if not alters(weight):
+        return
+    everything = list({**view.orders, **{one.order_id: one for one in change.orders}}.values())
+    counted = {str(one): f"{amount:f}" for one, amount in exposures(everything).items()}
+    _projection(keys.risk_exposure(market), counted, 0, request)
+    if alters(matched_weight):
+        matched, held = exposures(everything, matched_only=True), positions(everything)
+        lost = {str(one): f"{amount:f}" for one, amount in matched.items()}
+        _projection(keys.matched_exposure(market), lost, _PROJECTION_S, request)
+        shown = {str(one): position_fields(held[one]) for one in held}
+        _projection(keys.positions(market), shown, _PROJECTION_S, request)
     request.writes.append(["SADD" if counted else "SREM", keys.MARKETS, market])
-    message = {"market_id": market, "exposure": {str(one): f"{sum_:f}" for one, sum_ in counted.items()}}
-    request.writes.append(["PUBLISH", keys.EXPOSURE_UPDATES, json.dumps({**message, "identity": identity})])
+    message = {"market_id": market, "exposure": counted, "identity": identity}
+    request.writes.append(["PUBLISH", keys.EXPOSURE_UPDATES, json.dumps(message)])
+
+
+def _projection(key: str, values: Mapping[str, str], ttl: int, request: Request) -> None:
+    request.writes.append(["DEL", key])
+    if values:
+        request.writes.append(["HSET", key, *[text for pair in values.items() for text in pair]])
+    if values and ttl:
+        request.writes.append(["EXPIRE", key, ttl])
 
 
 def _order(order: Order, identity: str, keep_s: int, request: Request) -> None:
@@ -157,17 +169,16 @@ def _status(view: MarketView, signal_id: str) -> SignalStatus | None:
     return None if before is None else before.status
 
 
-def after(view: MarketView, change: Change, now: int, token: str) -> MarketView:
-    """Return the view as it is once a commit with this token has written the change."""
-    signals = {one.signal_id: replace(one, token=token) for one in change.signals}
+def after(view: MarketView, change: Change, request: Request, now: int, token: str) -> MarketView:
+    """Return the view as it is once this request with this token has written the change."""
     return replace(
         view,
         now=now,
         revision=token if change.orders else view.revision,
         transactions=view.transactions + change.transactions,
         orders={**view.orders, **{order.order_id: order for order in change.orders}},
-        signals={**view.signals, **signals},
-        signals_raw={**view.signals_raw, **{name: encode(one) for name, one in signals.items()}},
+        signals={**view.signals, **request.signals},
+        signals_raw={**view.signals_raw, **request.signals_raw},
     )
 
 
@@ -181,14 +192,14 @@ def request_for(view: MarketView, change: Change, identity: str, token: str, sig
     _checks(view, change, identity, request)
     if change.orders:
         # A Redis without memory refuses a script whose first write needs some, and lets one go on that has begun to
-        # write: what would bring a new bet begins with SADD, what the exchange answered with a projection's DEL.
+        # write: what would bring a new bet begins with SADD, what the exchange answered with one that frees.
         request.writes += [["SADD", keys.MARKETS, view.market_id]] if change.gates else []
-        _projections(view, {**view.orders, **{one.order_id: one for one in change.orders}}, identity, request)
+        request.writes.append(["ZREMRANGEBYRANK", keys.ORDERS_RECENT, 0, -_RECENT - 1])
+        _projections(view, change, identity, request)
     _breaker(view, change, identity, request)
     if change.orders:
         for order in change.orders:
             _order(order, identity, order_s, request)
-        request.writes.append(["ZREMRANGEBYRANK", keys.ORDERS_RECENT, 0, -_RECENT - 1])
         request.writes.append(["=ZCARD", keys.ACTIVE_COUNT, keys.ORDERS_ACTIVE])
     if change.transactions:
         request.writes.append(["INCRBY", view.transactions_key, change.transactions])

@@ -158,7 +158,7 @@ class RedisStore:
         request = request_for(view, change, self._identity, token, self._keep.signal_s, self._keep.order_s)
         answer = self._commit(keys=[request.key], args=[request.value, json.dumps(request.as_json())])
         now = int(cast("int", answer))
-        return after(view, change, now, token) if now else None
+        return after(view, change, request, now, token) if now else None
 
     @guarded
     def orders(self, order_ids: Iterable[str]) -> list[Order]:

@@ -32,6 +32,20 @@ class Position:
     changed_at: int
 
 
+def weight(order: Order | None) -> tuple[object, ...]:
+    """Return all of an order that `exposures` depends on; nothing of one that does not count."""
+    if order is None or not order.counts:
+        return ()
+    return (order.selection_id, order.side, order.size_open and order.price, order.size_open, matched_weight(order))
+
+
+def matched_weight(order: Order | None) -> tuple[object, ...]:
+    """Return all of an order that `positions`, and exposures of what is matched only, depend on."""
+    if order is None or not order.counts or not order.size_matched:
+        return ()
+    return (order.selection_id, order.side, order.size_matched, order.average_price_matched, order.matched_at)
+
+
 def _worst(orders: Iterable[Order], *, matched_only: bool) -> Decimal:
     return round_up(max(ZERO, *(-outcome for outcome in _outcomes(orders, matched_only=matched_only))))
 
@@ -40,18 +54,16 @@ def _outcomes(orders: Iterable[Order], *, matched_only: bool = False) -> tuple[D
     """Return what one selection's orders bring at worst when it wins, and when it loses."""
     wins = loses = ZERO
     for order in orders:
-        gain = order.size_matched * (order.average_price_matched - ONE)
-        if order.side is Side.BACK:
-            wins += gain
-            loses -= order.size_matched
-        else:
-            wins -= gain
-            loses += order.size_matched
-        if not matched_only:
-            if order.side is Side.BACK:
-                loses -= order.size_open
+        matched, still_open = order.size_matched, ZERO if matched_only else order.size_open
+        back = order.side is Side.BACK
+        if matched:
+            gain = matched * (order.average_price_matched - ONE)
+            wins, loses = (wins + gain, loses - matched) if back else (wins - gain, loses + matched)
+        if still_open:
+            if back:
+                loses -= still_open
             else:
-                wins -= order.size_open * (order.price - ONE)
+                wins -= still_open * (order.price - ONE)
     return wins, loses
 
 
@@ -71,7 +83,7 @@ def exposures(orders: Iterable[Order], *, matched_only: bool = False) -> dict[in
 
 def selection_exposure(orders: Iterable[Order], selection_id: int) -> Decimal:
     """Return the most that the orders on one selection can lose."""
-    return exposures(orders).get(selection_id, ZERO)
+    return exposures(order for order in orders if order.selection_id == selection_id).get(selection_id, ZERO)
 
 
 def market_exposure(orders: Iterable[Order]) -> Decimal:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from executor.domain.exposure import market_exposure, selection_exposure
+from executor.domain.exposure import exposures, selection_exposure
 from executor.domain.money import MAX_PRICE, MIN_PRICE, ONE, ZERO, liability, parse_number
 from executor.domain.order import Order
 from executor.domain.signal import Leg, Signal
@@ -127,7 +127,7 @@ class Facts:
     breaker_open: bool
     limits: Mapping[str, str]
     daily_pnl: str | None
-    orders: Sequence[Order]  # the market's orders that count
+    orders: Sequence[Order]  # the market's, all that count among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,17 +168,14 @@ def _risk(leg: Leg, limits: Limits) -> str:
     return f"Risk {number(risk)} exceeds max per trade {number(allowed)}"
 
 
-def _selection(before: Sequence[Order], after: Sequence[Order], leg: Leg, limits: Limits) -> str:
-    held = selection_exposure(before, leg.selection_id)
-    wanted = selection_exposure(after, leg.selection_id)
+def _selection(held: Decimal, wanted: Decimal, limits: Limits) -> str:
     # An order that adds nothing to the worst case closes a position: never refused for a limit already passed.
     if wanted <= max(limits.max_exposure_per_selection, held):
         return ""
     return f"Selection exposure {number(wanted)} exceeds max per selection {number(limits.max_exposure_per_selection)}"
 
 
-def _market(before: Sequence[Order], after: Sequence[Order], limits: Limits) -> str:
-    held, wanted = market_exposure(before), market_exposure(after)
+def _market(held: Decimal, wanted: Decimal, limits: Limits) -> str:
     if wanted <= max(limits.max_exposure_per_market, held):
         return ""
     return f"Market exposure {number(wanted)} exceeds max per market {number(limits.max_exposure_per_market)}"
@@ -224,8 +221,7 @@ def decide(
     reserved: tuple[Order, ...] = ()
     for at, leg in enumerate(signal.legs, start=1):
         order = reserve(leg, at)
-        before = (*facts.orders, *reserved)
-        reason, detail = _judge(leg, before, (*before, order), facts, rules, limits=limits, pnl=pnl)
+        reason, detail = _judge(leg, order, (*facts.orders, *reserved), facts, rules, limits=limits, pnl=pnl)
         if reason is not None:
             return Verdict(reason, detail, at), ()
         reserved = (*reserved, order)
@@ -234,8 +230,8 @@ def decide(
 
 def _judge(
     leg: Leg,
-    before: Sequence[Order],
-    after: Sequence[Order],
+    order: Order,
+    others: Sequence[Order],
     facts: Facts,
     rules: Rules,
     *,
@@ -249,11 +245,15 @@ def _judge(
     if leg.size < rules.min_stake or leg.size <= ZERO:
         return Reason.STAKE_BELOW_MINIMUM, f"Stake {number(leg.size)} below minimum {number(rules.min_stake)}"
     if rules.enabled:
+        held = exposures(others)
+        wanted = {**held, leg.selection_id: selection_exposure((*others, order), leg.selection_id)}
+        selection = held.get(leg.selection_id, ZERO), wanted[leg.selection_id]
+        market = sum(held.values(), ZERO), sum(wanted.values(), ZERO)
         checks: tuple[tuple[Reason, Callable[[], str]], ...] = (
             (Reason.MAX_STAKE_PER_ORDER, lambda: _stake(leg, limits)),
             (Reason.MAX_RISK_PER_TRADE, lambda: _risk(leg, limits)),
-            (Reason.MAX_EXPOSURE_PER_SELECTION, lambda: _selection(before, after, leg, limits)),
-            (Reason.MAX_EXPOSURE_PER_MARKET, lambda: _market(before, after, limits)),
+            (Reason.MAX_EXPOSURE_PER_SELECTION, lambda: _selection(*selection, limits)),
+            (Reason.MAX_EXPOSURE_PER_MARKET, lambda: _market(*market, limits)),
             (Reason.MAX_DAILY_LOSS, lambda: _daily_loss(pnl, limits)),
         )
         for reason, check in checks:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -144,6 +145,11 @@ Handicap = Annotated[Decimal, BeforeValidator(_handicap)]
 UnmatchedTimeout = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=3600)] | None
 
 
+@cache
+def _spelt(fields: tuple[str, ...]) -> dict[str, str]:
+    return {alias.lower(): alias for alias in map(to_camel, fields)}
+
+
 class _Message(BaseModel):
     """Names without regard to case or underscores, unknown fields ignored, two spellings of one name refused."""
 
@@ -154,7 +160,7 @@ class _Message(BaseModel):
     def _lower(cls, data: object) -> object:
         if not isinstance(data, Mapping):
             raise ValueError("an object is expected")  # noqa: TRY004
-        spelt = {alias.lower(): alias for alias in map(to_camel, cls.model_fields)}
+        spelt = _spelt(tuple(cls.model_fields))
         known: dict[str, Any] = {}
         for name, value in data.items():
             alias = spelt.get(str(name).replace("_", "").lower())

@@ -86,7 +86,7 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
         breaker_open=bool(view.breaker) and not is_true(view.trading),
         limits=view.limits,
         daily_pnl=view.daily_pnl,
-        orders=[order for order in view.orders.values() if order.counts],
+        orders=tuple(view.orders.values()),
     )
     return decide(signal, facts, policy.rules, reserve)
 

@@ -82,13 +82,13 @@ task_acks_late = True
 task_retry_on_worker_lost = True
 
 # --- workers ---------------------------------------------------------------------------------------------------------
-# Calls to the exchange are waiting, not computing; threads share one session, and cannot be killed in mid-call by a
-# time limit (which threads do not have: the HTTP timeout bounds every call).
-worker_pool = "threads"
+# Processes: with threads one core does all of a worker's Python (docs/performance.md has both). No time limit is set
+# anywhere, so that nothing kills a process in mid-call: the HTTP timeout bounds every call.
+worker_pool = "prefork"
 worker_consumer = "executor.broker:Consumer"  # outlives whatever is pushed on a queue
 worker_concurrency = 8  # two calls hanging for the API timeout, and their chains, must not starve polls and cancels
 worker_prefetch_multiplier = 1  # an order never waits behind a busy thread while another worker is idle
-worker_disable_prefetch = True  # and is fetched only when a thread is free
+worker_disable_prefetch = True  # and is fetched only when a process is free
 worker_eta_task_limit = 1000  # retries wait in memory; as many as 16 signals a second retried for a minute
 worker_send_task_events = True  # Flower's view of the chain
 task_send_sent_event = False  # one more publish for each task; `queue_length` shows what waits

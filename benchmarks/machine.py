@@ -10,19 +10,33 @@ from pathlib import Path
 from typing import Final
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and its children, a pool's among them."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
+    return [pid, *map(int, listed.split())]
 
 
 def cpu_s(pid: int) -> float:
-    """Return the CPU time that a process has used."""
+    """Return the CPU time that a process and its children have used."""
+    return sum(_cpu_s(one) for one in family(pid))
+
+
+def _cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     user, system = 11, 12  # proc(5): utime and stime, counted from the state
     return (int(fields[user]) + int(fields[system])) / _TICKS
 
 
 def rss_mb(pid: int) -> float:
-    """Return the memory that a process holds."""
-    return int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * _PAGE / 1e6
+    """Return the memory that a process and its children hold; what they share is counted once."""
+    return sum(_share_mb(one) for one in family(pid))
+
+
+def _share_mb(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / 1e6
 
 
 class Others:

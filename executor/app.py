@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import multiprocessing
 import os
 import socket
 import sys
@@ -13,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 import structlog
 from celery import Celery, signals
+from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from executor import broker, exporter, wiring
 from executor.engine import reconciliation, upkeep
@@ -29,6 +31,9 @@ HEARTBEAT_S: Final = 10
 HEARTBEAT_TTL_S: Final = 30
 # Threads wait for each other at most this long, not Python's 5 ms: an order's step is shorter than that.
 _SWITCH_S: Final = 0.001
+_NO_MARKET: Final = "0.0"
+_WARM_WITHIN_S: Final = 2.0  # Celery gives up a process that is not there after 4 s
+_warm_children: Final = multiprocessing.get_context("fork").Semaphore(0)  # of a pool, as they become ready
 _stopping = threading.Event()
 _stop_serving: list[Callable[[], None]] = []
 
@@ -105,17 +110,41 @@ def _start_up() -> None:
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
-def _warm_up(**_: object) -> None:
-    threading.Thread(target=beat_heart, args=("worker", _stopping), daemon=True).start()
-    threading.Thread(target=_keep_warm, daemon=True).start()
+def _ready(sender: Any, **_: object) -> None:  # noqa: ANN401 - Celery's consumer
+    children = sender.pool.num_processes if isinstance(sender.pool, PreforkPool) else 0
+    if not children:  # it places orders itself
+        threading.Thread(target=_keep_warm, args=(threading.Event(),), daemon=True).start()
+    threading.Thread(target=_live, args=(children,), daemon=True).start()
     app.send_task("executor.refresh_account", expires=60)  # status and metrics need not wait a minute for it
 
 
-def _keep_warm() -> None:
-    """Keep a session and an open connection to the exchange, however rarely an order comes."""
-    while not _stopping.wait(HEARTBEAT_S):
+def _live(children: int) -> None:
+    """Say that this worker lives, from when its processes are ready on."""
+    for _ in range(children):
+        _warm_children.acquire(timeout=_WARM_WITHIN_S)
+    beat_heart("worker", _stopping)
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+def _child_ready(**_: object) -> None:
+    warm = threading.Event()
+    threading.Thread(target=_keep_warm, args=(warm,), daemon=True).start()
+    warm.wait(_WARM_WITHIN_S)
+    _warm_children.release()
+
+
+def _keep_warm(warm: threading.Event) -> None:
+    """Open what an order's steps need; keep a session and a connection to the exchange, however rare orders are."""
+    with contextlib.suppress(ExecutorError, *app.connection_for_write().connection_errors):
+        wiring.engine().store.view(_NO_MARKET)
+        with app.producer_pool.acquire(block=True) as producer, producer.channel.conn_or_acquire() as client:
+            client.ping()
+    while True:
         with contextlib.suppress(ExecutorError):  # polls say what is wrong
             wiring.engine().exchange.prepare()
+        warm.set()
+        if _stopping.wait(HEARTBEAT_S):
+            return
 
 
 @signals.beat_init.connect  # type: ignore[untyped-decorator]

@@ -58,6 +58,11 @@ class Process:
         self.popen.send_signal(number)
         return self.popen.wait(_PATIENCE_S)
 
+    def children(self) -> list[int]:
+        """Return the ids of a pool's processes."""
+        pid = self.popen.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def metrics(self) -> dict[str, float]:
         """Return the samples of its page by name and labels, without the common prefix."""
         with requests.Session() as session:

@@ -122,8 +122,8 @@ class Stack:
     def trading(self) -> Iterator[Program]:
         """Yield what turns signals into orders: workers, beat, bridges."""
         yield self._worker("worker", "signals,orders,trades", self.ports.worker)
-        # Apart, so that a slow poll never takes a thread from an order.
-        yield self._worker("maintenance", "maintenance", self.ports.maintenance)
+        # Apart, so that a slow poll never takes a process from an order. Threads: each task runs once at a time anyway.
+        yield self._worker("maintenance", "maintenance", self.ports.maintenance, "-P", "threads")
         yield self._program("beat", (*_CELERY, "beat"), _BEAT)
         for number, port in enumerate(self.ports.bridges, start=1):
             name = f"bridge-{number}" if len(self.ports.bridges) > 1 else "bridge"
@@ -141,9 +141,9 @@ class Stack:
         )
         return self._program("flower", (*_CELERY, "flower", *options), _GROUND)
 
-    def _worker(self, name: str, queues: str, port: int) -> Program:
+    def _worker(self, name: str, queues: str, port: int, *pool: str) -> Program:
         # Two workers of one host need two node names; gossip and mingle serve fleets and cost seconds.
-        options = ("-Q", queues, "-n", f"{name}@%h", "--without-gossip", "--without-mingle")
+        options = ("-Q", queues, "-n", f"{name}@%h", "--without-gossip", "--without-mingle", *pool)
         return Program(
             name=name,
             command=(*_CELERY, "worker", *options),

@@ -1,6 +1,7 @@
 """Delivered again, killed, cut off, lost: one bet for one order, whatever happens to messages and workers."""
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -130,6 +131,26 @@ def test_a_worker_killed_in_mid_call_leaves_one_bet_that_the_poll_finds(stack: S
     (order,) = stack.orders("killed")
     assert order.status is S.MATCHED
     one_bet(market, order)
+
+
+def test_a_pools_process_killed_in_mid_call_leaves_one_bet_and_a_working_worker(
+    stack: Stack, market: RunningSandbox
+) -> None:
+    worker = stack.worker("-c", "2")
+    market.control("faults", method="placeOrders", kind="delay", seconds=2)
+    stack.publish(message("orphan"))
+    order = calling(stack, market, "orphan")
+    for child in worker.children():
+        os.kill(child, signal.SIGKILL)
+    wait(lambda: worker.said("task_repeated", "orphan"))  # given to a new process, which leaves the order alone
+    assert stack.orders("orphan")[0].status is S.SUBMITTED
+    wait(lambda: [bet for bet in market.get("orders") if bet["customerOrderRef"] == order.order_id])
+    stack.tick("poll_orders")
+    assert stack.ended("orphan").status is SignalStatus.COMPLETED
+    stack.publish(message("next"))
+    assert stack.ended("next").status is SignalStatus.COMPLETED
+    idle(stack)
+    one_bet(market, stack.orders("orphan")[0])
 
 
 def exits(worker: Process) -> int:

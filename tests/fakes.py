@@ -5,7 +5,7 @@ Times in milliseconds since the epoch, money as Decimal.
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -65,6 +65,8 @@ class ScriptedExchange:
     bets: dict[str, BetState] = field(default_factory=dict)  # in markets that are not settled
     cleared: list[ClearedBet] = field(default_factory=list)
     charged: dict[str, Decimal] = field(default_factory=dict)
+    page: int = 2  # settled bets at a time
+    moves: bool = False  # the list of settled bets moves while it is read: one comes twice
     calls: list[tuple[str, object]] = field(default_factory=list)
     reads_fail: BaseException | None = None
     known_session: bool = True
@@ -172,9 +174,11 @@ class ScriptedExchange:
         self._read("find_cleared", kind)
         return [row for row in self.cleared if row.order_id in order_ids and row.kind is kind]
 
-    def settled_since(self, since: int, kind: ClearedKind) -> list[ClearedBet]:
-        self._read("settled_since", since)
-        return [row for row in self.cleared if row.kind is kind and row.settled_at >= since]
+    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Sequence[ClearedBet]]:
+        found = [row for row in self.cleared if row.kind is kind and row.settled_at >= since]
+        for at in range(0, len(found), self.page) or (0,):
+            self._read("settled_since", since)
+            yield found[max(at - self.moves, 0) : at + self.page]
 
     def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
         self._read("settled_in", kind)

@@ -316,6 +316,15 @@ class MemoryDesk:
             self._m.pnl[one] = f"{sum(held.values(), ZERO):f}"
         self._m.settled_at = self._m.settled_at if settled_at is None else settled_at
 
+    def unbooked(self, days: Mapping[str, Mapping[str, Decimal]]) -> dict[str, dict[str, Decimal]]:
+        self._m.reach("unbooked")
+        held = self._m.settlements
+        lacking = {
+            one: {bet: net for bet, net in bets.items() if held.get(one, {}).get(bet) != net}
+            for one, bets in days.items()
+        }
+        return {one: bets for one, bets in lacking.items() if bets}
+
     def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
         for one, bets in days.items():
             if bets and one not in self._m.settlements:

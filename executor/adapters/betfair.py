@@ -133,9 +133,9 @@ class BetfairExchange:
         """Return the cleared bets of one kind with these references (Betfair: listClearedOrders)."""
         return self._cleared({"customerOrderRefs": _refs(order_ids)}, kind) if order_ids else []
 
-    def settled_since(self, since: int, kind: ClearedKind) -> list[ClearedBet]:
-        """Return our bets of a kind that were settled at or after `since` (Betfair: listClearedOrders)."""
-        return self._cleared({"settledDateRange": {"from": wire.moment_text(since)}}, kind)
+    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[list[ClearedBet]]:
+        """Yield the pages of our bets of a kind that were settled at or after `since` (Betfair: listClearedOrders)."""
+        return self._cleared_pages({"settledDateRange": {"from": wire.moment_text(since)}}, kind)
 
     def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
         """Return our bets of a kind in these markets, whenever settled (Betfair: listClearedOrders)."""
@@ -153,7 +153,8 @@ class BetfairExchange:
                 "customerStrategyRefs": [self._strategy_ref],
                 "includeItemDescription": False,
             }
-            for found in self._pages("listClearedOrders", params, "clearedOrders", wire.commission):
+            pages = self._pages("listClearedOrders", params, "clearedOrders", wire.commission)
+            for found in (row for page in pages for row in page):
                 if found is not None:
                     totals[found[0]] = totals.get(found[0], ZERO) + found[1]
         return totals
@@ -192,27 +193,32 @@ class BetfairExchange:
         # Betfair: the data move between pages; by place time what is new comes last.
         order = {"orderBy": "BY_PLACE_TIME", "sortDir": "EARLIEST_TO_LATEST", "includeItemDescription": False}
         params = {**filters, **order, "customerStrategyRefs": [self._strategy_ref]}
-        bets = self._pages("listCurrentOrders", params, "currentOrders", wire.current_order)
-        return list({bet.bet_id: bet for bet in bets}.values())
+        pages = self._pages("listCurrentOrders", params, "currentOrders", wire.current_order)
+        return list({bet.bet_id: bet for page in pages for bet in page}.values())
 
     def _cleared(self, filters: Mapping[str, object], kind: ClearedKind) -> list[ClearedBet]:
+        return list({bet.bet_id: bet for page in self._cleared_pages(filters, kind) for bet in page}.values())
+
+    def _cleared_pages(self, filters: Mapping[str, object], kind: ClearedKind) -> Iterator[list[ClearedBet]]:
         params = {
             **filters,
             "betStatus": str(kind),
             "customerStrategyRefs": [self._strategy_ref],
             "includeItemDescription": False,
         }
-        bets = self._pages("listClearedOrders", params, "clearedOrders", lambda row: wire.cleared_order(row, kind))
-        return list({bet.bet_id: bet for bet in bets}.values())
+        return self._pages("listClearedOrders", params, "clearedOrders", lambda row: wire.cleared_order(row, kind))
 
-    def _pages(self, method: str, params: Mapping[str, object], name: str, read: Callable[[wire.Row], T]) -> list[T]:
-        found: list[T] = []
+    def _pages(
+        self, method: str, params: Mapping[str, object], name: str, read: Callable[[wire.Row], T]
+    ) -> Iterator[list[T]]:
+        start = 0
         for _ in range(MAX_PAGES):
-            window = {**params, "fromRecord": len(found), "recordCount": PAGE}
+            window = {**params, "fromRecord": start, "recordCount": PAGE}
             page, more = self._call(BETTING, method, window, lambda result: _page(result, name, read))
-            found += page
+            start += len(page)
+            yield page
             if not more:
-                return found
+                return
             if not page:
                 raise OutcomeUnknown(f"{method}: more is said to follow an empty page")
         raise OutcomeUnknown(f"{method}: more than {MAX_PAGES * PAGE} bets")

@@ -4,7 +4,7 @@ Invariant: no I/O but a log line; what was "placed" is known to the caller's rec
 Money in the account's currency; times are left 0, the caller's clock says when.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import structlog
@@ -71,10 +71,10 @@ class PaperExchange:
         del order_ids, kind
         return []
 
-    def settled_since(self, since: int, kind: ClearedKind) -> list[ClearedBet]:
-        """Return nothing: nobody settles a paper bet."""
+    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Sequence[ClearedBet]]:
+        """Yield nothing: nobody settles a paper bet."""
         del since, kind
-        return []
+        return iter(())
 
     def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
         """Return nothing: nobody settles a paper bet."""

@@ -70,13 +70,17 @@ class RedisAccounts:
     def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int | None = None) -> None:
         """Put each day's bet id -> net profit; recompute the days' and the total P&L from all of them."""
         for day, bets in days.items():
-            self._redis.hset(keys.settlements(day), mapping=hash_of({bet: f"{net:f}" for bet, net in bets.items()}))
-            self._redis.expire(keys.settlements(day), _SETTLEMENTS_S)
+            if bets:
+                self._put_bets(day, bets)
             held = cast("list[str]", self._redis.hvals(keys.settlements(day)))
             self._put_day(day, _total(keys.settlements(day), held))
         self._put_total()
         if settled_at is not None:
             self._redis.set(keys.SETTLED_AT, settled_at)
+
+    def _put_bets(self, day: str, bets: Mapping[str, Decimal]) -> None:
+        self._redis.hset(keys.settlements(day), mapping=hash_of({bet: f"{net:f}" for bet, net in bets.items()}))
+        self._redis.expire(keys.settlements(day), _SETTLEMENTS_S)
 
     def _put_day(self, day: str, net: Decimal) -> None:
         pipe = self._redis.pipeline(transaction=True)
@@ -89,12 +93,24 @@ class RedisAccounts:
         self._redis.set(keys.PNL_TOTAL, f"{_total(keys.PNL_DAYS, days):f}")
 
     @guarded
+    def unbooked(self, days: Mapping[str, Mapping[str, Decimal]]) -> dict[str, dict[str, Decimal]]:
+        """Return those of each day's profits that are not held, or not so; days without any are left out."""
+        found: dict[str, dict[str, Decimal]] = {}
+        for day, bets in days.items():
+            if not bets:
+                continue
+            held = cast("list[str | None]", self._redis.hmget(keys.settlements(day), list(bets)))
+            for (bet, net), text in zip(bets.items(), held, strict=True):
+                if text != f"{net:f}":
+                    found.setdefault(day, {})[bet] = net
+        return found
+
+    @guarded
     def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
         """Put back what the ledger knows of days that Redis has lost; never overwrites."""
         for day, bets in days.items():
             if bets and not self._redis.exists(keys.settlements(day)):
-                self._redis.hset(keys.settlements(day), mapping=hash_of({bet: f"{net:f}" for bet, net in bets.items()}))
-                self._redis.expire(keys.settlements(day), _SETTLEMENTS_S)
+                self._put_bets(day, bets)
                 self._put_day(day, sum(bets.values(), ZERO))
         self._put_total()
 

@@ -117,15 +117,17 @@ def _take_in(engine: Engine, active: Sequence[Order], listed: Sequence[BetState]
 
 def _adopt_ended(engine: Engine, now: int) -> int:
     """Adopt what ended unmatched and is in no record: Redis lost it, and only live and matched bets are listed."""
-    rows: dict[str, list[ClearedBet]] = {}
+    lost: dict[str, dict[tuple[ClearedKind, str], ClearedBet]] = {}
     for kind in (ClearedKind.CANCELLED, ClearedKind.LAPSED):
-        for row in engine.exchange.settled_since(now - _ENDED_MS, kind):
-            if row.order_id:
-                rows.setdefault(row.order_id, []).append(row)
-    known = {order.order_id for order in engine.store.orders(rows)}
-    lost = [name for name in rows if name not in known]
-    matched = {row.order_id for at in range(0, len(lost), LOOKUP) for row in _settled(engine, lost[at : at + LOOKUP])}
-    ended = [cleared_state(rows[name]) for name in lost if name not in matched]  # the others are the settlement's
+        for page in engine.exchange.settled_since(now - _ENDED_MS, kind):
+            rows = [row for row in page if row.order_id]
+            known = {order.order_id for order in engine.store.orders(dict.fromkeys(row.order_id for row in rows))}
+            for row in rows:
+                if row.order_id not in known:
+                    lost.setdefault(row.order_id, {})[kind, row.bet_id] = row
+    names = list(lost)
+    matched = {row.order_id for at in range(0, len(names), LOOKUP) for row in _settled(engine, names[at : at + LOOKUP])}
+    ended = [cleared_state([*lost[name].values()]) for name in names if name not in matched]  # settlement's otherwise
     for bet in ended:
         log.error("bet_adopted", order_id=bet.order_id, bet_id=bet.bet_id, market_id=bet.market_id, ended=True)
     for market_id in dict.fromkeys(bet.market_id for bet in ended):

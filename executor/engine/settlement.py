@@ -2,7 +2,8 @@
 
 Invariants: P&L is recomputed from per-bet records and never added to, so that reading a settlement twice books it once;
 a later, different verdict replaces the earlier one, also on another day. A bet's P&L is booked before its order is
-changed: whoever dies in between finds the order as it was and does it all again.
+changed: whoever dies in between finds the order as it was and does it all again. Memory does not grow with the bets of
+the day that each read overlaps (`overlap`): whole markets are read only where something is news, a few at a time.
 
 Commission is a market's, over all our bets of it that are settled so far, whenever that was: the exchange's own figure,
 else the configured rate on their net winnings, rounded up to the penny. It is shared among the bets that won, in
@@ -10,9 +11,10 @@ proportion to their profits, to the penny; the last of them (by order id) takes 
 commission, net after.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cache
 from typing import Final
 
 import structlog
@@ -22,7 +24,8 @@ from executor.domain.order import Order, OrderStatus, merge
 from executor.domain.order import settle as settle_order
 from executor.domain.times import day
 from executor.engine.context import Engine
-from executor.engine.evidence import Rewritten, adopt, cleared_state, reference, rewrite
+from executor.engine.evidence import Rewritten, adopt, cleared_state, rewrite
+from executor.engine.overlap import VERDICTS, Days, find_news, owners, profit_of
 from executor.errors import Contended
 from executor.ports import ClearedBet, ClearedKind
 
@@ -31,11 +34,10 @@ log = structlog.get_logger(__name__)
 _DAY_MS: Final = 24 * 3600 * 1000
 _RECORDED_MS: Final = 7 * _DAY_MS  # orders, and each day's bets, are in Redis for at least this long
 _BATCH: Final = 100  # orders changed by one commit
+_AT_ONCE: Final = 1000  # bets held in memory: as many whole markets as these fill, one at least
 PAPER_POSITION_MS: Final = _DAY_MS  # contract section 5: a paper position ends 24 h after its fill
-_VERDICTS: Final = (ClearedKind.SETTLED, ClearedKind.VOIDED)
 _RESTS: Final = (ClearedKind.CANCELLED, ClearedKind.LAPSED)  # what became of a matched bet's other part
 
-Days = dict[str, dict[str, Decimal]]  # UTC day -> bet id -> net profit
 Rows = dict[str, list[ClearedBet]]  # order id -> its rows
 
 
@@ -53,6 +55,16 @@ class _Market:
     market_id: str
     rows: Rows
     known: Mapping[str, Order]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What is the same for all the markets of one read."""
+
+    now: int
+    charged: Mapping[str, Decimal]  # market id -> commission, where the exchange says it
+    held_from: str  # the first UTC day of which Redis surely has all bets
+    history: Callable[[], Days]  # the ledger's, asked for where it is needed
 
 
 def share_commission(profits: Mapping[str, Decimal], commission: Decimal) -> dict[str, Decimal]:
@@ -73,37 +85,43 @@ def settle(engine: Engine) -> int:
     """Take in what was settled since the last complete read, with a day's overlap; returns how many orders changed."""
     now = engine.store.now()
     last = engine.desk.settled_at()
+    history = cache(lambda: engine.ledger.profits(engine.policy.identity))
     if last is None:
-        engine.desk.restore_pnl(engine.ledger.profits(engine.policy.identity))
+        engine.desk.restore_pnl(history())
     if engine.policy.paper:
         return end_paper_positions(engine, older_than_ms=PAPER_POSITION_MS)
     since = last - _DAY_MS if last is not None else _oldest(engine, now)
-    recent = _markets(engine, [row for kind in _VERDICTS for row in engine.exchange.settled_since(since, kind)])
-    charged = engine.exchange.commissions(list(recent)) if recent else {}
-    days: Days = {}
-    news = []
-    for market in recent.values():
-        if not _is_booked(market, charged.get(market.market_id)):
-            news.append(market.market_id)
-        for order in market.known.values():
-            _note(days, order)
-    whole = _markets(engine, [row for kind in _VERDICTS for row in engine.exchange.settled_in(news, kind)])
-    verdicts = {one: _verdicts(engine, market, charged.get(one), now) for one, market in whole.items()}
-    _add_rests(engine, whole.values())
-    for market in whole.values():
-        _book_days(market, verdicts[market.market_id], days)
-    _recall(engine, whole.values(), days, now)
-    engine.desk.book_profits(days)
+    news = find_news(engine, since)
+    # Where records of orders are gone, a day's bets may be, too.
+    held_from = day(now + _DAY_MS if news.forgotten else now - _RECORDED_MS)
+    if min(news.days, default=day(now)) < held_from:
+        _recall(engine, news.days, history())
+    engine.desk.book_profits(news.days)
+    read = _Read(now, news.charged, held_from, history)
     changed, complete = 0, True
-    for market in whole.values():
+    for names in _batches(news.markets):
+        taken, whole = _take_in(engine, names, read)
+        changed += taken
+        complete = complete and whole
+    if complete:
+        engine.desk.book_profits({}, settled_at=now)
+    return changed
+
+
+def _take_in(engine: Engine, names: Sequence[str], read: _Read) -> tuple[int, bool]:
+    """Book these markets and settle their orders; returns how many changed, and whether all could be."""
+    markets = _markets(engine, names)
+    verdicts = {market.market_id: _verdicts(engine, market, read) for market in markets}
+    _add_rests(engine, markets)
+    _book(engine, markets, verdicts, read)
+    changed, whole = 0, True
+    for market in markets:
         try:
             changed += _settle_market(engine, market, verdicts[market.market_id])
         except Contended as error:
             log.warning("settlement_postponed", market_id=market.market_id, error=str(error))
-            complete = False
-    if complete:
-        engine.desk.book_profits({}, settled_at=now)
-    return changed
+            whole = False
+    return changed, whole
 
 
 def _oldest(engine: Engine, now: int) -> int:
@@ -113,22 +131,31 @@ def _oldest(engine: Engine, now: int) -> int:
     return min([now - _DAY_MS, *waiting, *([] if booked is None else [booked])])
 
 
-def _markets(engine: Engine, rows: Iterable[ClearedBet]) -> dict[str, _Market]:
-    """Group rows by market and order; a second bet under an order's reference is an order of its own."""
-    every = list(rows)
-    names = {reference(row) for row in every} | {f"bet-{row.bet_id}" for row in every}
-    known = {order.order_id: order for order in engine.store.orders(sorted(names))}
+def _batches(markets: Mapping[str, int]) -> Iterator[list[str]]:
+    """Put markets together, by how many bets they have."""
+    batch: list[str] = []
+    bets = 0
+    for market_id, number in markets.items():
+        if batch and bets + number > _AT_ONCE:
+            yield batch
+            batch, bets = [], 0
+        batch.append(market_id)
+        bets += number
+    if batch:
+        yield batch
+
+
+def _markets(engine: Engine, names: Sequence[str]) -> list[_Market]:
+    """Read whole markets: every bet that is settled or void, whenever that was."""
+    rows = [row for kind in VERDICTS for row in engine.exchange.settled_in(names, kind)]
+    order_ids, known = owners(engine, rows)
     grouped: dict[str, Rows] = {}
-    for row in every:
-        name = reference(row)
-        first = known.get(name)
-        if first is not None and first.bet_id not in {"", row.bet_id}:
-            name = f"bet-{row.bet_id}"
-        grouped.setdefault(row.market_id, {}).setdefault(name, []).append(row)
-    return {
-        market_id: _Market(market_id, own, {name: known[name] for name in own if name in known})
+    for order_id, row in zip(order_ids, rows, strict=True):
+        grouped.setdefault(row.market_id, {}).setdefault(order_id, []).append(row)
+    return [
+        _Market(market_id, own, {name: known[name] for name in own if name in known})
         for market_id, own in grouped.items()
-    }
+    ]
 
 
 def _add_rests(engine: Engine, markets: Iterable[_Market]) -> None:
@@ -154,67 +181,48 @@ def _is_open_ended(order: Order | None, rows: Sequence[ClearedBet]) -> bool:
     return order.status is not OrderStatus.SETTLED and ended < order.size
 
 
-def _profit(rows: Iterable[ClearedBet]) -> Decimal:
-    return sum((row.profit for row in rows if row.kind is ClearedKind.SETTLED), ZERO)
-
-
-def _is_booked(market: _Market, charged: Decimal | None) -> bool:
-    """Tell whether everything that these rows say is in the orders' records already."""
-    for name, rows in market.rows.items():
-        order = market.known.get(name)
-        if order is None:
-            return False
-        voided = sum((row.size_settled for row in rows if row.kind is ClearedKind.VOIDED), ZERO)
-        if order.size_voided < voided or order.profit != _profit(rows):
-            return False
-        settled = any(row.kind is ClearedKind.SETTLED for row in rows)
-        if settled and day(order.settled_at) != day(max(row.settled_at for row in rows)):
-            return False
-        if not order.is_over:
-            return False
-    commission = sum((order.commission for order in market.known.values()), ZERO)
-    return charged is None or charged == commission
-
-
-def _verdicts(engine: Engine, market: _Market, charged: Decimal | None, now: int) -> dict[str, _Verdict]:
-    profits = {name: _profit(rows) for name, rows in market.rows.items()}
-    net = sum(profits.values(), ZERO)
-    commission = charged if charged is not None else round_up(max(net, ZERO) * engine.policy.commission_rate)
+def _verdicts(engine: Engine, market: _Market, read: _Read) -> dict[str, _Verdict]:
+    profits = {name: profit_of(rows) for name, rows in market.rows.items()}
+    commission = read.charged.get(market.market_id)
+    if commission is None:
+        commission = round_up(max(sum(profits.values(), ZERO), ZERO) * engine.policy.commission_rate)
     shares = share_commission(profits, commission)
     return {
-        name: _Verdict(profits[name], shares[name], max(row.settled_at for row in rows) or now)
+        name: _Verdict(profits[name], shares[name], max(row.settled_at for row in rows) or read.now)
         for name, rows in market.rows.items()
     }
 
 
-def _note(days: Days, order: Order) -> None:
-    if order.status is OrderStatus.SETTLED:
-        days.setdefault(day(order.settled_at), {})[order.bet_id] = order.net_profit
+def _book(
+    engine: Engine, markets: Iterable[_Market], verdicts: Mapping[str, Mapping[str, _Verdict]], read: _Read
+) -> None:
+    """Book what these markets' bets won and lost; what Redis has forgotten of the days comes back first."""
+    days: Days = {}
+    forgotten = set()
+    for market in markets:
+        for name, rows in market.rows.items():
+            verdict, before, bet_id = verdicts[market.market_id][name], market.known.get(name), rows[0].bet_id
+            if before is None:
+                forgotten.add(bet_id)
+            elif before.settled_at and day(before.settled_at) != day(verdict.settled_at):
+                days.setdefault(day(before.settled_at), {})[bet_id] = ZERO  # settled again, on another day
+            days.setdefault(day(verdict.settled_at), {})[bet_id] = verdict.profit - verdict.commission
+    if forgotten or min(days, default=read.held_from) < read.held_from:
+        for then, bets in read.history().items():
+            for bet_id in forgotten & set(bets):
+                days.setdefault(then, {}).setdefault(bet_id, ZERO)  # likewise
+        _recall(engine, days, read.history())
+    engine.desk.book_profits(days)
 
 
-def _book_days(market: _Market, verdicts: Mapping[str, _Verdict], days: Days) -> None:
-    for name, rows in market.rows.items():
-        verdict, before, bet_id = verdicts[name], market.known.get(name), rows[0].bet_id
-        if before is not None and before.settled_at and day(before.settled_at) != day(verdict.settled_at):
-            days.setdefault(day(before.settled_at), {})[bet_id] = ZERO  # settled again, on another day
-        days.setdefault(day(verdict.settled_at), {})[bet_id] = verdict.profit - verdict.commission
-
-
-def _recall(engine: Engine, markets: Iterable[_Market], days: Days, now: int) -> None:
-    """Bring back from the ledger what Redis has forgotten of the days that change, so that none is summed in part."""
-    forgotten = {rows[0].bet_id for market in markets for name, rows in market.rows.items() if name not in market.known}
-    if not forgotten and min(days, default=day(now)) >= day(now - _RECORDED_MS):
-        return
-    history = engine.ledger.profits(engine.policy.identity)
-    for then, bets in history.items():
-        for bet_id in forgotten & set(bets):
-            days.setdefault(then, {}).setdefault(bet_id, ZERO)  # settled again, on another day
+def _recall(engine: Engine, days: Iterable[str], history: Days) -> None:
+    """Bring back from the ledger what Redis has forgotten of days that change, so that none is summed in part."""
     engine.desk.restore_pnl({then: history[then] for then in days if then in history})
 
 
 def _settle_market(engine: Engine, market: _Market, verdicts: Mapping[str, _Verdict]) -> int:
     def take(order: Order, now: int) -> Rewritten:
-        return _book(order, market.rows[order.order_id], verdicts[order.order_id], now)
+        return _apply(order, market.rows[order.order_id], verdicts[order.order_id], now)
 
     names = list(market.rows)
     changed: list[Order] = []
@@ -232,7 +240,7 @@ def _adopted(engine: Engine, name: str, rows: Sequence[ClearedBet]) -> Order:
     return replace(adopt(engine, cleared_state(rows)), order_id=name)
 
 
-def _book(order: Order, rows: Sequence[ClearedBet], verdict: _Verdict, now: int) -> Rewritten:
+def _apply(order: Order, rows: Sequence[ClearedBet], verdict: _Verdict, now: int) -> Rewritten:
     merged, trades = merge(order, cleared_state(rows), now)
     if merged.status is not OrderStatus.SETTLED and not any(row.kind is ClearedKind.SETTLED for row in rows):
         return merged, trades

@@ -44,8 +44,11 @@ class Desk(Protocol):
     def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int | None = None) -> None:
         """Put each day's bet id -> net profit; recompute the days' and the total P&L from all of them.
 
-        `settled_at` says that settlements were read completely at that time.
+        A day without bets is only summed anew. `settled_at` says that settlements were read completely at that time.
         """
+
+    def unbooked(self, days: Mapping[str, Mapping[str, Decimal]]) -> dict[str, dict[str, Decimal]]:
+        """Return those of each day's profits that are not held, or not so; days without any are left out."""
 
     def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
         """Put back what the ledger knows of days that Redis has lost; never overwrites."""

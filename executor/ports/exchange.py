@@ -4,7 +4,7 @@ Money is Decimal, times are milliseconds since the epoch in UTC. Every method of
 `executor.errors` that its docstring names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -136,8 +136,11 @@ class Exchange(Protocol):
     def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
         """Return the cleared bets of one kind with these references (at most 250)."""
 
-    def settled_since(self, since: int, kind: ClearedKind) -> list[ClearedBet]:
-        """Return our SETTLED or VOIDED bets that were settled at or after `since`, all pages."""
+    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Sequence[ClearedBet]]:
+        """Yield our bets of a kind that were settled or ended at or after `since`; a page is read when it is asked for.
+
+        A bet may come twice: the list may move between two pages.
+        """
 
     def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
         """Return our SETTLED or VOIDED bets in these markets, whenever they were settled."""

@@ -119,6 +119,25 @@ def test_pages_are_joined_and_a_bet_seen_twice_counts_once(server: ScriptedServe
     assert all((each["orderBy"], each["sortDir"]) == ("BY_PLACE_TIME", "EARLIEST_TO_LATEST") for each in windows)
 
 
+def test_settled_bets_come_page_by_page_each_when_it_is_asked_for(
+    server: ScriptedServer, exchange: BetfairExchange
+) -> None:
+    row = {"marketId": MARKET, "selectionId": 1, "side": "BACK", "orderType": "LIMIT", "sizeSettled": 2.0}
+    row |= {"settledDate": "2016-07-30T16:21:49.000Z", "priceMatched": 3.0, "profit": 4.0}
+
+    def script(request: Request) -> Answer:
+        at = len(server.requests)
+        return rpc(request, result={"clearedOrders": [row | {"betId": f"{at}"}], "moreAvailable": at < 3})
+
+    server.script = script
+    pages = exchange.settled_since(0, ClearedKind.SETTLED)
+    for at in (1, 2, 3):
+        assert [bet.bet_id for bet in next(pages)] == [f"{at}"]
+        assert len(server.requests) == at
+    assert list(pages) == []
+    assert [request.call["params"]["fromRecord"] for request in server.requests] == [0, 1, 2]
+
+
 def test_list_without_end_is_no_list(server: ScriptedServer, exchange: BetfairExchange) -> None:
     server.script = lambda request: rpc(request, result={"currentOrders": [current("1")], "moreAvailable": True})
     assert "more than 50000" in str(caught(exchange.current_orders))
@@ -260,7 +279,7 @@ def test_a_life_at_the_sandbox(sandbox: RunningSandbox) -> None:
         assert exchange.executable_orders() == []
         assert [each.market_id for each in exchange.market_info([MARKET])] == [MARKET]
         sandbox.control("settle", marketId=MARKET, winners=[1])
-        [settled] = exchange.settled_since(started, ClearedKind.SETTLED)
+        [[settled]] = exchange.settled_since(started, ClearedKind.SETTLED)
         assert (settled.order_id, settled.profit) == ("matched", Decimal(20))
         assert exchange.find_cleared(["matched"], ClearedKind.SETTLED) == [settled]
         assert exchange.settled_in([MARKET], ClearedKind.SETTLED) == [settled]

@@ -118,6 +118,26 @@ def test_a_bet_settled_again_on_another_day_counts_there_only(world: World) -> N
     assert Decimal(pnl(world) or "1") == 0
 
 
+def test_a_day_without_bets_is_summed_anew(world: World) -> None:
+    now = world.store.now()
+    today = day(now)
+    world.desk.book_profits({today: {"a": Decimal("5.00")}})
+    world.put("pnl", "7.00")
+    world.desk.book_profits({today: {}})
+    assert pnl(world) == "5.00"
+
+
+def test_what_is_not_held_or_not_so_is_unbooked(world: World) -> None:
+    now = world.store.now()
+    today, yesterday = day(now), day(now - DAY_MS)
+    profits = {"a": Decimal("5.00"), "b": Decimal("-7.50")}
+    assert world.desk.unbooked({today: profits}) == {today: profits}
+    world.desk.book_profits({today: profits})
+    assert world.desk.unbooked({today: profits}) == {}
+    other = {"b": Decimal("7.50"), "c": Decimal("0.00")}
+    assert world.desk.unbooked({today: {"a": Decimal("5.00"), **other}, yesterday: {}}) == {today: other}
+
+
 def test_what_the_ledger_knows_comes_back_and_overwrites_nothing(world: World) -> None:
     now = world.store.now()
     today, yesterday = day(now), day(now - DAY_MS)

@@ -77,7 +77,8 @@ def test_a_current_order(name: str, server: ScriptedServer, exchange: BetfairExc
 def test_a_settled_bet(server: ScriptedServer, exchange: BetfairExchange) -> None:
     # Recorded with a page of one; here nothing follows.
     plays(server, "listClearedOrders/2016-one.real.json", moreAvailable=False)
-    assert exchange.settled_since(0, ClearedKind.SETTLED) == [
+    [page] = exchange.settled_since(0, ClearedKind.SETTLED)
+    assert page == [
         ClearedBet(
             kind=ClearedKind.SETTLED,
             bet_id="71958694780",

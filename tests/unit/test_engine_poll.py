@@ -86,6 +86,15 @@ def test_every_order_is_read_once_a_minute_and_the_live_ones_in_between(rig: Rig
     assert reads == ["current_orders", "executable_orders", "executable_orders", "current_orders"]
 
 
+def test_what_ended_and_is_read_twice_has_the_size_that_it_has(rig: Rig) -> None:
+    gone = [make_order(order_id=f"gone-{number}") for number in range(5)]
+    rig.exchange.cleared = [make_cleared(order, ClearedKind.LAPSED, bet_id=order.order_id) for order in gone]
+    rig.exchange.moves = True
+    rig.memory.full_read_at = None
+    assert poll(rig.engine).adopted == 5
+    assert {order.size_lapsed for order in rig.memory.orders.values()} == {order.size for order in gone}
+
+
 def test_what_ended_unmatched_while_its_record_was_lost_is_adopted(rig: Rig) -> None:
     rig.memory.full_read_at = None
     lapsed = make_cleared(make_order(order_id="gone"), ClearedKind.LAPSED, bet_id="b1")

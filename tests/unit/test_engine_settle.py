@@ -125,7 +125,7 @@ def test_reading_a_settlement_again_changes_nothing(rig: Rig) -> None:
     verdict(rig, matched(rig, "s"), "20")
     assert [settle(rig.engine) for _ in range(3)] == [1, 0, 0]
     assert [entry["type"] for entry in rig.memory.trades] == ["fill", "settlement"]
-    assert rig.exchange.called("settled_in").count(ClearedKind.SETTLED) == 3  # asked of no market but once
+    assert rig.exchange.called("settled_in").count(ClearedKind.SETTLED) == 1  # whole markets, where there is news
     assert pnl(rig) == {TODAY: D(19)}
 
 

@@ -38,6 +38,7 @@ MAX_CATALOGUE: Final = 100  # Betfair: Market Data Request Limits, weight 1 each
 MAX_MARKETS: Final = 100  # markets per call; no limit is documented, this keeps calls small
 PAGE: Final = 1000  # Betfair: the largest page
 MAX_PAGES: Final = 50  # 50,000 bets: more is a runaway, and the read fails instead of going on for ever
+MAX_SETTLED_PAGES: Final = 500  # 500,000 bets settled in a day and more; no two pages of them are kept
 MAX_READS: Final = 3  # Betfair: order reads of an account under way at a time, TOO_MANY_REQUESTS above
 _ORDER_READS: Final = frozenset({"listCurrentOrders", "listClearedOrders"})
 
@@ -135,7 +136,7 @@ class BetfairExchange:
 
     def settled_since(self, since: int, kind: ClearedKind) -> Iterator[list[ClearedBet]]:
         """Yield the pages of our bets of a kind that were settled at or after `since` (Betfair: listClearedOrders)."""
-        return self._cleared_pages({"settledDateRange": {"from": wire.moment_text(since)}}, kind)
+        return self._cleared_pages({"settledDateRange": {"from": wire.moment_text(since)}}, kind, MAX_SETTLED_PAGES)
 
     def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
         """Return our bets of a kind in these markets, whenever settled (Betfair: listClearedOrders)."""
@@ -199,20 +200,24 @@ class BetfairExchange:
     def _cleared(self, filters: Mapping[str, object], kind: ClearedKind) -> list[ClearedBet]:
         return list({bet.bet_id: bet for page in self._cleared_pages(filters, kind) for bet in page}.values())
 
-    def _cleared_pages(self, filters: Mapping[str, object], kind: ClearedKind) -> Iterator[list[ClearedBet]]:
+    def _cleared_pages(
+        self, filters: Mapping[str, object], kind: ClearedKind, most: int = MAX_PAGES
+    ) -> Iterator[list[ClearedBet]]:
         params = {
             **filters,
             "betStatus": str(kind),
             "customerStrategyRefs": [self._strategy_ref],
             "includeItemDescription": False,
         }
-        return self._pages("listClearedOrders", params, "clearedOrders", lambda row: wire.cleared_order(row, kind))
+        return self._pages(
+            "listClearedOrders", params, "clearedOrders", lambda row: wire.cleared_order(row, kind), most
+        )
 
     def _pages(
-        self, method: str, params: Mapping[str, object], name: str, read: Callable[[wire.Row], T]
+        self, method: str, params: Mapping[str, object], name: str, read: Callable[[wire.Row], T], most: int = MAX_PAGES
     ) -> Iterator[list[T]]:
         start = 0
-        for _ in range(MAX_PAGES):
+        for _ in range(most):
             window = {**params, "fromRecord": start, "recordCount": PAGE}
             page, more = self._call(BETTING, method, window, lambda result: _page(result, name, read))
             start += len(page)
@@ -221,7 +226,7 @@ class BetfairExchange:
                 return
             if not page:
                 raise OutcomeUnknown(f"{method}: more is said to follow an empty page")
-        raise OutcomeUnknown(f"{method}: more than {MAX_PAGES * PAGE} bets")
+        raise OutcomeUnknown(f"{method}: more than {most * PAGE} bets")
 
     def _call(self, api: Api, method: str, params: Mapping[str, object], parse: Callable[[object], T]) -> T:
         """Call what may be repeated: once more after a login."""

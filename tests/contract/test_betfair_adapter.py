@@ -125,17 +125,20 @@ def test_settled_bets_come_page_by_page_each_when_it_is_asked_for(
     row = {"marketId": MARKET, "selectionId": 1, "side": "BACK", "orderType": "LIMIT", "sizeSettled": 2.0}
     row |= {"settledDate": "2016-07-30T16:21:49.000Z", "priceMatched": 3.0, "profit": 4.0}
 
+    last = 60  # more than any other list may have
+
     def script(request: Request) -> Answer:
         at = len(server.requests)
-        return rpc(request, result={"clearedOrders": [row | {"betId": f"{at}"}], "moreAvailable": at < 3})
+        return rpc(request, result={"clearedOrders": [row | {"betId": f"{at}"}], "moreAvailable": at != last})
 
     server.script = script
     pages = exchange.settled_since(0, ClearedKind.SETTLED)
-    for at in (1, 2, 3):
+    for at in range(1, last + 1):
         assert [bet.bet_id for bet in next(pages)] == [f"{at}"]
         assert len(server.requests) == at
     assert list(pages) == []
-    assert [request.call["params"]["fromRecord"] for request in server.requests] == [0, 1, 2]
+    assert [request.call["params"]["fromRecord"] for request in server.requests] == list(range(last))
+    assert "more than 500000" in str(caught(lambda: list(exchange.settled_since(0, ClearedKind.SETTLED))))
 
 
 def test_list_without_end_is_no_list(server: ScriptedServer, exchange: BetfairExchange) -> None:

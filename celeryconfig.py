@@ -78,7 +78,7 @@ task_routes = {
 imports = ("executor.tasks",)
 # Acknowledged when done: a killed worker's message comes back, and the record says what was done already.
 task_acks_late = True
-# With `--pool prefork`: a task whose process was killed runs again, but, unlike with reject, not for ever.
+# A task whose process was killed runs again, but, unlike with reject, not for ever.
 task_retry_on_worker_lost = True
 
 # --- workers ---------------------------------------------------------------------------------------------------------

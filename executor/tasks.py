@@ -61,6 +61,7 @@ _CHAIN: Final[dict[str, Any]] = {
     "base": ChainTask,
     "bind": True,
     "max_retries": RETRIES,
+    "default_retry_delay": RETRY_S,  # also of a step whose process was killed; Celery's is three minutes
     "throws": (Contended, StoreUnavailable),
 }
 

@@ -111,7 +111,7 @@ def _report(
     tables = [
         Table("Cost of one signal", ("what", *map(str, Side)), rows, note),
         Table("Redis commands of one signal, those in scripts too", ("command", *map(str, Side)), top),
-        Table("Memory (RSS) at the end, MB", ("process", "MB"), held),
+        Table("Memory at the end, MB; with children, what they share counted once", ("process", "MB"), held),
     ]
     raw = {str(side): {"used": used[side], "commands_x100": commands[side]} for side in Side}
     return Report(tables, {**raw, "rss_mb": memory})

@@ -39,7 +39,7 @@ def memory(setup: Setup) -> Report:
         judged = "" if name in _HOLDS else kept(slope, _GROWTH_MB)
         rows.append((name, shown(sizes[0]), shown(sizes[_WARM]), shown(sizes[-1]), shown(slope), judged))
     columns = ("process", "start", "after warm-up", "end", f"MB per {_SIGNALS:,}", f"<= {_GROWTH_MB:g}")
-    note = f"RSS in MB; growth is the slope of a line through what follows the warm-up; {checked}"
+    note = f"MB, with children; growth is the slope of a line through what follows the warm-up; {checked}"
     return Report([Table(f"Memory over {total:,} signals", columns, rows, note)], seen)
 
 

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import socket
@@ -92,6 +93,8 @@ def _check(**_: object) -> None:
     except ExecutorError as error:
         _refuse(error)
     _start_up()
+    gc.collect()
+    gc.freeze()  # a pool's processes share what is loaded so far; each would copy it by looking for garbage in it
 
 
 def _start_up() -> None:

@@ -108,7 +108,8 @@ def _projections(view: MarketView, change: Change, identity: str, request: Reque
         _projection(keys.matched_exposure(market), lost, _PROJECTION_S, request)
         shown = {str(one): position_fields(held[one]) for one in held}
         _projection(keys.positions(market), shown, _PROJECTION_S, request)
-    request.writes.append(["SADD" if counted else "SREM", keys.MARKETS, market])
+    if not (counted and change.gates):  # it is there already
+        request.writes.append(["SADD" if counted else "SREM", keys.MARKETS, market])
     message = {"market_id": market, "exposure": counted, "identity": identity}
     request.writes.append(["PUBLISH", keys.EXPOSURE_UPDATES, json.dumps(message)])
 

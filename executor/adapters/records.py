@@ -63,7 +63,7 @@ _SIGNED: Final = frozenset({"profit", "commission"})
 _MAX_AMOUNT: Final = Decimal(10) ** 12  # whatever was multiplied to get it
 _MAX_WHOLE: Final = 2**63  # Betfair: selectionId is a long
 _MAX_MOMENT: Final = 10**14  # ms; what `iso` can write
-_REMEMBERED: Final = 4096  # records; each step on a market reads all its orders, most of them as they were
+_REMEMBERED: Final = 2048  # records; each step on a market reads all its orders, most of them as they were
 
 
 def _amount(name: str, text: object) -> Decimal:

@@ -118,7 +118,7 @@ def held_range(orders: Iterable[Order]) -> tuple[Decimal, Decimal]:
 
 
 def _total(orders: Iterable[Order], side: Side) -> SideTotal:
-    own = [order for order in orders if order.side is side and order.size_matched > ZERO]
+    own = [order for order in orders if order.side is side]
     size = sum((order.size_matched for order in own), ZERO)
     if not size:
         return SideTotal(ZERO, ZERO)
@@ -129,13 +129,12 @@ def _total(orders: Iterable[Order], side: Side) -> SideTotal:
 def positions(orders: Iterable[Order]) -> dict[int, Position]:
     """Return selection id -> what is matched there."""
     found: dict[int, Position] = {}
-    for selection, group in _by_selection(orders).items():
-        if any(order.size_matched > ZERO for order in group):
-            found[selection] = Position(
-                selection_id=selection,
-                back=_total(group, Side.BACK),
-                lay=_total(group, Side.LAY),
-                exposure=_worst(group, matched_only=True),
-                changed_at=max(order.matched_at for order in group),
-            )
+    for selection, group in _by_selection(order for order in orders if order.size_matched).items():
+        found[selection] = Position(
+            selection_id=selection,
+            back=_total(group, Side.BACK),
+            lay=_total(group, Side.LAY),
+            exposure=_worst(group, matched_only=True),
+            changed_at=max(order.matched_at for order in group),
+        )
     return found

@@ -1,6 +1,7 @@
 """What only Redis can show: what people read there, how long it stays, and what a lost reply does."""
 
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -24,12 +25,14 @@ from store_worlds import (
 )
 
 from executor import keys
+from executor.adapters.records import position_fields
 from executor.adapters.redis_client import connect
 from executor.adapters.redis_desk import RedisDesk
 from executor.adapters.redis_store import RedisStore
 from executor.cli.redis_server import PrivateRedis
+from executor.domain.exposure import exposures, positions
 from executor.domain.money import Side
-from executor.domain.order import OrderStatus
+from executor.domain.order import Order, OrderStatus
 from executor.ports import Change, Failure, Recorded, SignalStatus
 
 DAY_S = 86_400
@@ -80,6 +83,39 @@ def test_a_projection_that_was_lost_does_not_let_anybody_over_a_limit(
     assert list(world.store.view(MARKET).orders) == [MATCHED.order_id]
     world.save(make_order(order_id="other", selection_id=5))
     assert redis_client.hgetall(keys.risk_exposure(MARKET)) == {"123456": "10.00", "5": "10.00"}
+
+
+def test_whatever_changes_the_projections_say_what_all_orders_say(world: World, redis_client: "redis.Redis") -> None:
+    """They are written only by a change that alters them; each of these changes at most a thing or two."""
+    chance = random.Random(7)  # noqa: S311 - nothing secret
+    orders: dict[str, Order] = {}
+    for _ in range(300):
+        name = f"order-{chance.randrange(5)}"
+        before = orders.get(name) or make_order(
+            order_id=name, selection_id=chance.randrange(3), side=chance.choice([*Side])
+        )
+        field, values = chance.choice(
+            [
+                ("status", [*OrderStatus]),
+                ("price", [Decimal(2), Decimal(3)]),
+                ("size_matched", [Decimal(0), Decimal(4), Decimal(10)]),
+                ("average_price_matched", [Decimal(2), Decimal(3)]),
+                ("size_cancelled", [Decimal(0), Decimal(6)]),
+                ("matched_at", [1_700_000_000_000, 1_700_000_001_000]),
+                ("detail", ["", "nothing that counts"]),
+            ]
+        )
+        orders[name] = replace(before, **{field: chance.choice(values)})
+        assert world.save(orders[name])
+        every = list(orders.values())
+        for key, found in (
+            (keys.risk_exposure(MARKET), exposures(every)),
+            (keys.matched_exposure(MARKET), exposures(every, matched_only=True)),
+        ):
+            assert redis_client.hgetall(key) == {str(one): f"{amount:f}" for one, amount in found.items()}, orders[name]
+        held = {str(one): position_fields(position) for one, position in positions(every).items()}
+        assert redis_client.hgetall(keys.positions(MARKET)) == held, orders[name]
+        assert bool(redis_client.sismember(keys.MARKETS, MARKET)) is bool(exposures(every))
 
 
 def test_what_is_over_leaves_the_projections_and_expires(world: World, redis_client: "redis.Redis") -> None:

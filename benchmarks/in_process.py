@@ -29,7 +29,7 @@ from executor.logs import configure_logging
 from executor.ports import Change
 
 _WARM: Final = 20
-_TURN: Final = 10  # decisions, then as many bare loops, and so on: both meet the same machine
+_TURN: Final = 10  # decisions in a row, then as many bare loops, and so on: both meet the same machine, equally warm
 _RECONCILE_S: Final = 5.0  # as beat does: without it nothing is accepted after 20 s
 _PER_COMMIT: Final = 50
 _FINISHED_MARKETS: Final = 100
@@ -51,7 +51,7 @@ def main(words: list[str]) -> None:
 
 
 def decision(engine: Engine, finished: int, markets: int, in_market: int, number: int) -> dict[str, list[float]]:
-    """Time decisions and bare loops in turns; each decision's order is released again, untimed."""
+    """Time decisions and bare loops in turns; a turn's orders are in the market together, then released, untimed."""
     names = [f"1.{300_000_000 + at}" for at in range(markets)]
     _finish(engine, finished, names[0])
     for name in names:
@@ -64,17 +64,18 @@ def decision(engine: Engine, finished: int, markets: int, in_market: int, number
         if time.monotonic() - reconciled > _RECONCILE_S:
             reconciliation.poll(engine)
             reconciled = time.monotonic()
-        for at in range(turn * _TURN, (turn + 1) * _TURN):
-            market = names[at % markets]
-            record = receive(intake, SignalKind.STRATEGY, _message(f"decide-{at}", market), engine.store.now(), "bench")
-            if record is None:
+        mine = [(f"decide-{at}", names[at % markets]) for at in range(turn * _TURN, (turn + 1) * _TURN)]
+        for name, market in mine:
+            if receive(intake, SignalKind.STRATEGY, _message(name, market), engine.store.now(), "bench") is None:
                 raise RuntimeError("the signal was not new")
+        for name, market in mine:
             begun = time.perf_counter()
-            verdict = validate(engine, record.signal_id, market).verdict
+            verdict = validate(engine, name, market).verdict
             found["decision"].append((time.perf_counter() - begun) * 1000)
             if verdict != "ACCEPTED":
                 raise RuntimeError(f"the signal was {verdict}")
-            release(engine, record.signal_id, market, Reason.TRADING_DISABLED, "only measured")
+        for name, market in mine:
+            release(engine, name, market, Reason.TRADING_DISABLED, "only measured")
         for _ in range(_TURN):
             begun = time.perf_counter()
             next(bare)

@@ -119,6 +119,9 @@ class Breakage:
     def _kill_worker(self, event: Event) -> bool:
         return self._child("worker", event.pick).kill()
 
+    def _kill_task(self, event: Event) -> bool:
+        return self._child("worker", event.pick).kill_one(event.for_s % 1)
+
     def _kill_maintenance(self, event: Event) -> bool:
         return self._child("maintenance", event.pick).kill()
 

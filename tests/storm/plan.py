@@ -7,6 +7,7 @@ from typing import Final
 # What happens -> once in how many seconds on average.
 EVERY_S: Final = {
     "kill worker": 14.0,
+    "kill task": 14.0,
     "kill maintenance": 35.0,
     "kill beat": 45.0,
     "kill bridge": 25.0,
@@ -26,7 +27,17 @@ EVERY_S: Final = {
     "fault": 1.3,
 }
 # A short storm has each of these at least once, spread over its time.
-ALWAYS: Final = ("kill worker", "kill bridge", "redis kill", "blip", "pause worker", "settle", "limits", "kill beat")
+ALWAYS: Final = (
+    "kill worker",
+    "kill task",
+    "kill bridge",
+    "redis kill",
+    "blip",
+    "pause worker",
+    "settle",
+    "limits",
+    "kill beat",
+)
 _CALM_S: Final = 3.0  # at the start: something must be running before it can break
 
 # Method -> share of the faults, and what may befall it beside the common kinds.

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -74,7 +75,16 @@ class Child:
     def kill(self) -> bool:
         return self._signal(signal.SIGKILL)
 
+    def kill_one(self, pick: float) -> bool:
+        """Kill one of its pool's processes, while it runs a task or not; `pick` (0..1) says which."""
+        pool = self._pool()
+        with suppress(ProcessLookupError, IndexError):
+            os.kill(pool[int(pick * len(pool))], signal.SIGKILL)
+            return True
+        return False
+
     def pause(self, seconds: float) -> bool:
+        """Stop it, and its pool with it, as a machine that stands still does."""
         if not self._signal(signal.SIGSTOP):
             return False
         self.wakes = time.monotonic() + seconds
@@ -88,7 +98,16 @@ class Child:
         if self.process is None or self.process.poll() is not None:
             return False
         os.kill(self.process.pid, number)
+        for one in self._pool() if number in {signal.SIGSTOP, signal.SIGCONT} else ():
+            with suppress(ProcessLookupError):
+                os.kill(one, number)
         return True
+
+    def _pool(self) -> list[int]:
+        pid = self.process.pid if self.process is not None else 0
+        with suppress(OSError):
+            return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return []
 
 
 def stop_all(children: Sequence[Child], grace_s: float = _GRACE_S) -> None:

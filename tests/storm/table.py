@@ -10,7 +10,7 @@ from storm.breakage import Diary
 from storm.publisher import Publisher
 from storm.verdict import Verdict
 
-_KILLS: Final = ("kill worker", "kill maintenance", "kill beat", "kill bridge")
+_KILLS: Final = ("kill worker", "kill task", "kill maintenance", "kill beat", "kill bridge")
 _RESTARTS: Final = ("redis restart", "redis kill", "redis power cut")
 _EVIDENCE: Final = 40  # lines; the first say as much as all
 

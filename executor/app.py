@@ -36,6 +36,7 @@ _NO_MARKET: Final = "0.0"
 _WARM_WITHIN_S: Final = 2.0  # Celery gives up a process that is not there after 4 s
 _warm_children: Final = multiprocessing.get_context("fork").Semaphore(0)  # of a pool, as they become ready
 _stopping = threading.Event()
+_parents: Final[list[int]] = []  # the process that a pool's processes are forked from
 _stop_serving: list[Callable[[], None]] = []
 
 
@@ -81,6 +82,7 @@ def wait_for_redis(stopping: threading.Event) -> None:
 
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
 def _check(**_: object) -> None:
+    _parents.append(os.getpid())
     given = wiring.settings()
     try:
         wiring.refuse_without_account(given)
@@ -130,6 +132,10 @@ def _live(children: int) -> None:
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _child_ready(**_: object) -> None:
+    # Celery lets a child die with its parent, but not one whose parent was killed before the child could ask for that:
+    # it would hold the metrics port, and the worker could not start again.
+    if _parents and os.getppid() not in _parents:
+        os._exit(1)
     warm = threading.Event()
     threading.Thread(target=_keep_warm, args=(warm,), daemon=True).start()
     warm.wait(_WARM_WITHIN_S)

@@ -63,6 +63,14 @@ class Process:
         pid = self.popen.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
+    @staticmethod
+    def is_gone(pid: int) -> bool:
+        """Tell whether a process has ended; nobody may have asked yet how."""
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except FileNotFoundError:
+            return True
+
     def metrics(self) -> dict[str, float]:
         """Return the samples of its page by name and labels, without the common prefix."""
         with requests.Session() as session:
@@ -106,9 +114,13 @@ class Stack:
     def worker(self, *options: str, port: int = 0) -> Process:
         """Start a worker; returns when it takes messages."""
         quick = ("--without-mingle", "--without-gossip")  # a second less each
-        process = self.start("worker", "-m", "celery", "-A", "executor.app", "worker", *quick, *options, port=port)
+        process = self.starting_worker(*quick, *options, port=port)
         wait(lambda: self._alive(process).said(" ready."))
         return process
+
+    def starting_worker(self, *options: str, port: int = 0) -> Process:
+        """Start a worker; returns at once."""
+        return self.start("worker", "-m", "celery", "-A", "executor.app", "worker", *options, port=port)
 
     def bridge(self) -> Process:
         """Start a bridge; returns when it listens."""

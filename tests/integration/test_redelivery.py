@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,6 +152,18 @@ def test_a_pools_process_killed_in_mid_call_leaves_one_bet_and_a_working_worker(
     assert stack.ended("next").status is SignalStatus.COMPLETED
     idle(stack)
     one_bet(market, stack.orders("orphan")[0])
+
+
+@pytest.mark.parametrize("after_ms", [10, 14, 18, 22])
+def test_a_worker_killed_while_it_starts_leaves_no_process_that_holds_its_port(stack: Stack, after_ms: int) -> None:
+    worker = stack.starting_worker("-c", "8")
+    ends = time.monotonic() + 60
+    while not worker.children():
+        assert time.monotonic() < ends
+    time.sleep(after_ms / 1000)
+    children = worker.children()
+    worker.kill()
+    wait(lambda: all(map(worker.is_gone, children)))
 
 
 def exits(worker: Process) -> int:

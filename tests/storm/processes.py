@@ -38,6 +38,7 @@ class Child:
     ended: float = 0.0
     wakes: float = 0.0  # when a paused one goes on
     exits: list[int] = field(default_factory=list)
+    paused_pool: list[int] = field(default_factory=list)
 
     def start(self) -> None:
         with self.log.open("ab") as log:
@@ -66,7 +67,8 @@ class Child:
         now = time.monotonic()
         if self.process is not None and self.process.poll() is not None:
             self.exits.append(self.process.returncode)
-            self.process, self.ended, self.wakes = None, now, 0.0
+            self.process, self.ended = None, now
+            self.resume()  # whoever of its pool is left must notice its end
         if self.process is None and now - self.ended >= _AGAIN_S:
             self.start()
         if self.wakes and now >= self.wakes:
@@ -87,21 +89,27 @@ class Child:
         """Stop it, and its pool with it, as a machine that stands still does."""
         if not self._signal(signal.SIGSTOP):
             return False
+        self.paused_pool = self._pool()
+        self._signal_pool(signal.SIGSTOP)
         self.wakes = time.monotonic() + seconds
         return True
 
     def resume(self) -> None:
         self.wakes = 0.0
+        self._signal_pool(signal.SIGCONT)
+        self.paused_pool = []
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> bool:
         if self.process is None or self.process.poll() is not None:
             return False
         os.kill(self.process.pid, number)
-        for one in self._pool() if number in {signal.SIGSTOP, signal.SIGCONT} else ():
+        return True
+
+    def _signal_pool(self, number: signal.Signals) -> None:
+        for one in self.paused_pool:
             with suppress(ProcessLookupError):
                 os.kill(one, number)
-        return True
 
     def _pool(self) -> list[int]:
         pid = self.process.pid if self.process is not None else 0

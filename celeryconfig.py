@@ -45,6 +45,9 @@ broker_transport_options = {
     "interval_step": 0.2,
     "interval_max": 0.5,
     "priority_steps": [0],  # no priorities: one Redis list per queue, so that LLEN is the queue's length
+    # By name: maintenance, orders, signals, trades. What is nearest to the exchange goes first, bookkeeping last (beat
+    # writes what it leaves); by default a burst's bookkeeping takes turns with its orders.
+    "queue_order_strategy": "sorted",
 }
 
 # --- messages --------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The floor: a bare three-task Celery chain that does nothing but send the same bet to the same exchange.
 
 Its second task makes the placeOrders request that the engine makes; no record, no check, no durability. Pool,
-concurrency, serializer, prefetch and acknowledgement are `celeryconfig`'s; everything else is Celery's default.
+concurrency, serializer, prefetch and acknowledgement are `celeryconfig`'s; everything else is Celery's default, the
+order in which its queues are read among it.
 
 `bridge` is its bridge; `celery -A benchmarks.floor worker` its worker. Both read BENCH_* variables that
 `benchmarks.stack` sets.
@@ -44,6 +45,7 @@ _EXCHANGE: Final = Exchange("floor", type="direct", durable=True)
 
 app: Final = Celery("floor")
 app.conf.update({name: getattr(celeryconfig, name) for name in _SAME})
+app.conf.broker_transport_options.pop("queue_order_strategy")  # Celery's: queues take turns
 app.conf.update(
     broker_url=os.environ.get(BROKER, ""),
     broker_connection_retry_on_startup=True,

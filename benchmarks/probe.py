@@ -110,7 +110,9 @@ def _watch_bridge() -> None:
     intake.receive = receive
 
 
-def _write() -> None:
+@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _write(**_: object) -> None:
+    """Write what this process noted; a pool's processes end without Python's own exit."""
     path = Path(os.environ[PROBE_FOLDER]) / f"probe-{os.getpid()}.json"
     path.write_text(json.dumps({"moments": _moments, "durations": _durations}), encoding="utf-8")
 

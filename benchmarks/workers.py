@@ -1,4 +1,4 @@
-"""How latency and saturation change with the number of worker processes, each with its threads, and the floor's too."""
+"""How latency and saturation change with the number of workers, each with its pool, and the floor's too."""
 
 from benchmarks.figures import Bars, Report, Setup, Table, quantiles, shown
 from benchmarks.load import Load, Side

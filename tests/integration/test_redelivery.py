@@ -199,6 +199,26 @@ def test_a_worker_asked_to_stop_ends_its_call_first(stack: Stack, market: Runnin
     one_bet(market, order)
 
 
+def test_what_is_nearest_to_the_exchange_goes_first(stack: Stack) -> None:
+    """Orders that wait are sent before more signals are decided on, however long these have waited."""
+    worker = stack.worker("-Q", "signals")
+    decided, heard = ("first-1", "first-2"), ("then-1", "then-2")
+    for name in decided:
+        stack.publish(message(name))
+        queued(stack, name, "orders")
+    worker.kill()
+    for name in heard:
+        stack.publish(message(name))
+        queued(stack, name)
+    worker = stack.worker("-c", "1")
+    for name in (*decided, *heard):
+        stack.ended(name)
+    told = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
+    steps = [(one["event"], one["signal_id"]) for one in told if one["event"] in {"signal_accepted", "order_placed"}]
+    one_by_one = [(event, name) for name in heard for event in ("signal_accepted", "order_placed")]
+    assert steps == [*(("order_placed", name) for name in decided), *one_by_one]
+
+
 def grow_old(stack: Stack, signal_id: str) -> None:
     """Let a signal have stood still for longer than the sweep waits."""
     record = json.loads(str(stack.state.get(keys.signal(signal_id))))

@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
 import structlog
@@ -32,6 +32,7 @@ HEARTBEAT_S: Final = 10
 HEARTBEAT_TTL_S: Final = 30
 # Threads wait for each other at most this long, not Python's 5 ms: an order's step is shorter than that.
 _SWITCH_S: Final = 0.001
+_BACKGROUND: Final = 10
 _NO_MARKET: Final = "0.0"
 _WARM_WITHIN_S: Final = 2.0  # Celery gives up a process that is not there after 4 s
 _warm_children: Final = multiprocessing.get_context("fork").Semaphore(0)  # of a pool, as they become ready
@@ -54,8 +55,10 @@ def _logging(**_: object) -> None:
 
 
 @signals.celeryd_init.connect  # type: ignore[untyped-decorator]
-def _prepare_process(**_: object) -> None:
+def _prepare_process(options: Mapping[str, Any], **_: object) -> None:
     sys.setswitchinterval(_SWITCH_S)
+    if "".join(options.get("queues") or ()) == app.conf.task_default_queue:
+        os.nice(_BACKGROUND)  # a poll of a thousand orders must not take the processor from the one being placed
     given = wiring.settings()
     try:
         exporter.prepare(given.data_dir, given.metrics.port, given.metrics.instance)

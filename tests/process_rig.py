@@ -113,7 +113,8 @@ class Stack:
 
     def worker(self, *options: str, port: int = 0) -> Process:
         """Start a worker; returns when it takes messages."""
-        quick = ("--without-mingle", "--without-gossip")  # a second less each
+        quick = ["--without-mingle", "--without-gossip"]  # a second less each
+        quick += [] if "-c" in options else ["-c", "2"]
         process = self.starting_worker(*quick, *options, port=port)
         wait(lambda: self._alive(process).said(" ready."))
         return process

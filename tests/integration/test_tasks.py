@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,6 +130,14 @@ def test_tasks_for_nobody_and_nonsense_do_no_harm(stack: Stack) -> None:
     assert stack.ended("after-the-nonsense").status is SignalStatus.COMPLETED
     wait(lambda: not any(map(stack.waiting, QUEUES)))
     assert [order for order in stack.orders() if order.signal_id == "first"] == before
+
+
+def test_maintenance_gives_way_to_orders(stack: Stack) -> None:
+    background = stack.worker("-Q", "maintenance", "-P", "threads")
+    niceness = os.getpriority(os.PRIO_PROCESS, background.popen.pid)
+    background.kill()
+    stack.processes.remove(background)
+    assert niceness > os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def test_a_step_that_meets_redis_away_is_taken_up_again(stack: Stack) -> None:

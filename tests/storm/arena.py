@@ -150,7 +150,7 @@ class Arena:
         }
         orders = ("-Q", "signals,orders,trades")
         commands = {
-            "maintenance": (*_WORKER, "-Q", "maintenance", "-n", "maintenance@%h"),
+            "maintenance": (*_WORKER, "-Q", "maintenance", "-P", "threads", "-n", "maintenance@%h"),
             "worker-1": (*_WORKER, *orders, "-n", "worker-1@%h"),
             "worker-2": (*_WORKER, *orders, "-n", "worker-2@%h"),
             "beat": (*_CELERY, "beat"),

@@ -89,7 +89,7 @@ task_retry_on_worker_lost = True
 # anywhere, so that nothing kills a process in mid-call: the HTTP timeout bounds every call.
 worker_pool = "prefork"
 worker_consumer = "executor.broker:Consumer"  # outlives whatever is pushed on a queue
-worker_concurrency = 10  # fifty orders a second beside an exchange that takes 100 ms hold six; of eight few were free
+worker_concurrency = 12  # beside an exchange that takes 100 ms, fifty orders a second hold six: the rest is for hiccups
 worker_prefetch_multiplier = 1  # an order never waits behind a busy thread while another worker is idle
 worker_disable_prefetch = True  # and is fetched only when a process is free
 worker_eta_task_limit = 1000  # retries wait in memory; as many as 16 signals a second retried for a minute

@@ -58,8 +58,7 @@ class Liquidity:
         self._deck: list[Fate] = []
         self._due: list[tuple[int, int, Bet, Decimal]] = []
         self._sequence = count(1)
-        self._used: OrderedDict[Runner, int] = OrderedDict()
-        self._wandered_ms = 0
+        self._used: OrderedDict[Runner, tuple[int, int]] = OrderedDict()  # its last order in ms, steps since
 
     def deal(self, runner: Runner, side: Side, price: Decimal, size: Decimal, now_ms: int) -> Fate | None:
         """Move the house's quotes for an order that is about to arrive; None when the order is left to the book."""
@@ -83,7 +82,7 @@ class Liquidity:
         self.withdraw(runner)
         self._offer(runner, opposite(side), near)
         self._offer(runner, side, far)
-        self._used[runner] = now_ms
+        self._used[runner] = now_ms, 0
         self._used.move_to_end(runner)
         if len(self._used) > _WANDERING:
             self._used.popitem(last=False)
@@ -114,15 +113,15 @@ class Liquidity:
 
     def wander(self, now_ms: int) -> None:
         """Let the displayed markets that somebody uses move by at most one rung."""
-        if now_ms - self._wandered_ms < _WANDER_EVERY_MS:
-            return
-        self._wandered_ms = now_ms
-        for runner, used_ms in list(self._used.items()):
+        for runner, (used_ms, done) in list(self._used.items()):
             if now_ms - used_ms > _WANDER_FOR_MS or runner.fixed or runner.mid is None:
                 del self._used[runner]
                 continue
             # By the seconds since its last order, so that a step more or less for a busy machine changes nothing later.
             steps = (now_ms - used_ms) // _WANDER_EVERY_MS
+            if steps == done:
+                continue
+            self._used[runner] = used_ms, steps
             rng = Random(f"{runner.seed}/{steps}")  # noqa: S311 - the same
             best = runner.mid + rng.randint(-_WANDER_RUNGS, _WANDER_RUNGS)
             self.withdraw(runner)

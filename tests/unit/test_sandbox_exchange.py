@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from executor.domain.money import LADDER, Side
@@ -134,6 +134,7 @@ def test_balances_depend_on_the_last_result_only(results: list[int]) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(events=st.lists(_events, max_size=25), seed=st.integers(0, 3))
+@example(events=[("place", "a", 1, Side.BACK, Decimal("2.98"), Decimal(1))] * 2 + [("wait", 530)], seed=0)
 def test_the_same_seed_and_calls_give_the_same_day(events: list[tuple[Any, ...]], seed: int) -> None:
     days = []
     for busy in (False, True):

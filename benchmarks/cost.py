@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from benchmarks.figures import Report, Setup, Table, shown
 from benchmarks.load import Load, Side
-from benchmarks.machine import cpu_s, rss_mb
+from benchmarks.machine import cpu_s, memory_mb
 from benchmarks.stack import BenchStack
 
 _RATE: Final = 20
@@ -67,7 +67,7 @@ def cost(setup: Setup) -> Report:
                     for name, calls in busy.commands.items()
                 }
             )
-        memory = {name: rss_mb(pid) for name, pid in stack.pids().items()}
+        memory = {name: memory_mb(pid) for name, pid in stack.pids().items()}
         fired = load.check()
     note = f"{_RATE} signals/s for {seconds:.0f} s, less a quiet stretch; {fired}"
     return _report(used, commands, memory, note)
@@ -114,4 +114,4 @@ def _report(
         Table("Memory at the end, MB; with children, what they share counted once", ("process", "MB"), held),
     ]
     raw = {str(side): {"used": used[side], "commands_x100": commands[side]} for side in Side}
-    return Report(tables, {**raw, "rss_mb": memory})
+    return Report(tables, {**raw, "memory_mb": memory})

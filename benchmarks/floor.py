@@ -32,7 +32,6 @@ STRATEGY: Final = "floor"  # not ours: the engine's poll would adopt its bets
 
 _SAME: Final = (
     "accept_content",
-    "broker_transport_options",
     "task_acks_late",
     "task_ignore_result",
     "task_serializer",
@@ -45,10 +44,11 @@ _EXCHANGE: Final = Exchange("floor", type="direct", durable=True)
 
 app: Final = Celery("floor")
 app.conf.update({name: getattr(celeryconfig, name) for name in _SAME})
-app.conf.broker_transport_options.pop("queue_order_strategy")  # Celery's: queues take turns
+_transport: Final = {**celeryconfig.broker_transport_options, "queue_order_strategy": "round_robin"}  # Celery's own
 app.conf.update(
     broker_url=os.environ.get(BROKER, ""),
     broker_connection_retry_on_startup=True,
+    broker_transport_options=_transport,
     task_queues=tuple(Queue(name, _EXCHANGE, routing_key=name, durable=True) for name in QUEUES),
     task_routes={f"floor.{name.removeprefix('floor-')}": {"queue": name} for name in QUEUES},
 )

@@ -82,7 +82,7 @@ class Load:
         self._fired: dict[str, str] = {}  # reference at the exchange -> signal
 
     def warm_up(self) -> None:
-        """Let both sides open their connections: every thread's first call pays for a TLS handshake."""
+        """Let both sides open their connections: every process's first call pays for a TLS handshake."""
         for side in Side if self._stack.with_floor else (Side.OURS,):
             self.settle(self.fire(side, 60, rate=30))
             self.settle(self.fire(side, 100))

@@ -29,7 +29,7 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[user]) + int(fields[system])) / _TICKS
 
 
-def rss_mb(pid: int) -> float:
+def memory_mb(pid: int) -> float:
     """Return the memory that a process and its children hold; what they share is counted once."""
     return sum(_share_mb(one) for one in family(pid))
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from benchmarks.figures import Report, Setup, Table, kept, shown
 from benchmarks.load import Load, Side
-from benchmarks.machine import rss_mb
+from benchmarks.machine import memory_mb
 from benchmarks.stack import BenchStack
 
 _STEPS: Final = 20
@@ -30,7 +30,7 @@ def memory(setup: Setup) -> Report:
                 load.settle(load.fire(Side.OURS, count))
                 fired += count
             for name, pid in stack.pids().items():
-                seen.setdefault(name, []).append(rss_mb(pid))
+                seen.setdefault(name, []).append(memory_mb(pid))
             setup.tell(f"{fired:,} signals: " + ", ".join(f"{name} {sizes[-1]:.0f}" for name, sizes in seen.items()))
         checked = load.check()
     rows = []

@@ -41,6 +41,13 @@ def wait(read: Callable[[], _T]) -> _T:
     return wait_for(read, _PATIENCE_S)
 
 
+def children_of(pid: int) -> list[int]:
+    """Return the ids of a process's children; none of one that has ended."""
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
 @dataclass
 class Process:
     """One process; `port` is where its metrics are."""
@@ -60,8 +67,7 @@ class Process:
 
     def children(self) -> list[int]:
         """Return the ids of a pool's processes."""
-        pid = self.popen.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return children_of(self.popen.pid)
 
     @staticmethod
     def is_gone(pid: int) -> bool:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from process_rig import children_of
+
 _AGAIN_S: Final = 1.0  # between an exit and the next start
 _GRACE_S: Final = 20.0  # a worker lets calls end; faults are off by then
 _PR_SET_PDEATHSIG: Final = 1
@@ -112,10 +114,7 @@ class Child:
                 os.kill(one, number)
 
     def _pool(self) -> list[int]:
-        pid = self.process.pid if self.process is not None else 0
-        with suppress(OSError):
-            return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        return []
+        return children_of(self.process.pid) if self.process is not None else []
 
 
 def stop_all(children: Sequence[Child], grace_s: float = _GRACE_S) -> None:

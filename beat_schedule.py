@@ -1,6 +1,6 @@
 """What Celery beat sends and how often: name -> (task, seconds). Data, no logic; a missed tick waits for the next."""
 
-from executor.settings import Settings
+from executor.settings.load import Settings
 
 
 def periodic_tasks(settings: Settings) -> dict[str, tuple[str, float]]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from kombu.entity import Exchange, Queue
 
 from beat_schedule import periodic_tasks
-from executor.settings import SettingsError, load_settings
+from executor.settings.load import SettingsError, load_settings
 
 try:
     _settings = load_settings()

@@ -23,12 +23,12 @@ from benchmarks.slow_exchange import slow_exchange
 from benchmarks.stack import BenchError
 from benchmarks.stages import stages
 from benchmarks.workers import workers
-from executor.cli.console import INTERRUPTED, complain, say
-from executor.cli.redis_server import RedisServerError
-from executor.cli.sandbox_client import SandboxSilentError
-from executor.cli.supervisor import HopelessError
-from executor.logs import configure_logging
-from executor.settings import load_settings
+from executor.cli.output import INTERRUPTED, complain, say
+from executor.devstack.redis_server import RedisServerError
+from executor.devstack.sandbox_client import SandboxSilentError
+from executor.devstack.supervisor import HopelessError
+from executor.observability.logs import configure_logging
+from executor.settings.load import load_settings
 
 MEASUREMENTS: Final[dict[str, Measurement]] = {
     "latency": latency,

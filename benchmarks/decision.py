@@ -8,9 +8,9 @@ from typing import Final
 
 from benchmarks.figures import Report, Setup, Table, kept, percentile, shown
 from benchmarks.stack import ROOT, WIDE, BenchError
-from executor.cli.redis_server import PrivateRedis
-from executor.cli.stack import BROKER_URL, DATA_DIR, LOG_FORMAT, REDIS_URL, inherited, replaced
-from executor.cli.supervisor import die_with_us
+from executor.devstack.redis_server import PrivateRedis
+from executor.devstack.stack import BROKER_URL, DATA_DIR, LOG_FORMAT, REDIS_URL, inherited, replaced
+from executor.devstack.supervisor import die_with_us
 
 _OVER_BARE: Final = 3.0  # issue: p50 at most 3 x two round trips
 _FLAT: Final = 1.5  # and within 1.5 x from 0 to 100,000 finished orders

@@ -14,8 +14,8 @@ from decimal import Decimal
 from itertools import count
 from typing import Any, Final
 
-from executor import exporter, keys, wiring
-from executor.adapters.redis_client import connect
+from executor import keys, wiring
+from executor.adapters.redis.client import connect
 from executor.domain.money import Side
 from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import Reason
@@ -25,7 +25,8 @@ from executor.engine.context import Engine
 from executor.engine.intake import receive
 from executor.engine.placement import release
 from executor.engine.validation import validate
-from executor.logs import configure_logging
+from executor.observability import exporter
+from executor.observability.logs import configure_logging
 from executor.ports import Change
 
 _WARM: Final = 20

@@ -17,8 +17,8 @@ from typing import Any, Final
 from celery import signals
 
 from benchmarks.stack import PROBE_FOLDER
-from executor.adapters.betfair import BetfairExchange
-from executor.adapters.redis_store import RedisStore
+from executor.adapters.betfair.exchange import BetfairExchange
+from executor.adapters.redis.store import RedisStore
 from executor.engine import intake
 
 _ID: Final = 0  # a chain task's first argument is its signal's id

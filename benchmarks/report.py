@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.figures import Bars, Report, Table
-from executor.cli.console import Column, say, show_table
+from executor.cli.output import Column, say, show_table
 
 _PACKAGES: Final = ("celery", "kombu", "redis", "hiredis", "requests")
 

@@ -28,16 +28,16 @@ from benchmarks.figures import Report, Table
 from benchmarks.machine import cpu_s
 from benchmarks.report import show, write
 from benchmarks.stack import BenchError
-from executor.cli.console import complain
-from executor.cli.stack import EXECUTOR, inherited
-from executor.cli.supervisor import die_with_us
-from executor.domain.money import LADDER, PENNY, Side
-from executor.sandbox.certificates import CertificatePaths
-from executor.sandbox.matching import Book, Order
-from executor.sandbox.options import SandboxOptions, as_customer, sandbox_env
-from executor.sandbox.placing import place, read_place_request
-from executor.sandbox.wire import Params, dump_json, parse_json
-from executor.sandbox.world import World
+from betfair_sandbox.api.wire import Params, dump_json, parse_json
+from betfair_sandbox.certificates import CertificatePaths
+from betfair_sandbox.market.matching import Book, Order
+from betfair_sandbox.market.money import LADDER, PENNY, Side
+from betfair_sandbox.market.placing import place, read_place_request
+from betfair_sandbox.options import SandboxOptions, as_customer, sandbox_env
+from betfair_sandbox.world import World
+from executor.cli.output import complain
+from executor.devstack.stack import EXECUTOR, inherited
+from executor.devstack.supervisor import die_with_us
 
 MATCHED_AT_LEAST: Final = 10_000  # orders a second in process
 PLACED_AT_LEAST: Final = 300  # placeOrders a second over HTTPS, on one core

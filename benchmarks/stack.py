@@ -16,10 +16,11 @@ import requests
 from celery import Celery
 
 from benchmarks import floor
+from betfair_sandbox.options import SandboxOptions, sandbox_env
 from executor import keys, wiring
-from executor.cli.redis_server import HOST, PrivateRedis
-from executor.cli.sandbox_client import SandboxClient
-from executor.cli.stack import (
+from executor.devstack.redis_server import HOST, PrivateRedis
+from executor.devstack.sandbox_client import SandboxClient
+from executor.devstack.stack import (
     BROKER_URL,
     DATA_DIR,
     LOG_FORMAT,
@@ -30,9 +31,8 @@ from executor.cli.stack import (
     inherited,
     replaced,
 )
-from executor.cli.supervisor import Program, Supervisor, die_with_us
-from executor.sandbox.options import SandboxOptions, sandbox_env
-from executor.settings import load_settings
+from executor.devstack.supervisor import Program, Supervisor, die_with_us
+from executor.settings.load import load_settings
 
 PROBE_FOLDER: Final = "BENCH_PROBE_FOLDER"
 ROOT: Final = Path(__file__).parents[1]

@@ -19,10 +19,10 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from executor import wiring
-from executor.cli.attach import attach
-from executor.cli.stack import EXECUTOR
+from executor.cli.connect_running import attach
+from executor.devstack.stack import EXECUTOR
 from executor.errors import ExecutorError
-from executor.settings import Settings
+from executor.settings.load import Settings
 
 _SELECTION: Final = 1
 _SIZE: Final = "2.00"  # the smallest that the default rules accept

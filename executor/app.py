@@ -17,10 +17,11 @@ import structlog
 from celery import Celery, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
-from executor import broker, exporter, wiring
+from executor import broker, wiring
 from executor.engine import reconciliation, upkeep
 from executor.errors import ExecutorError, StoreUnavailable
-from executor.logs import configure_logging
+from executor.observability import exporter
+from executor.observability.logs import configure_logging
 
 broker.install()
 app: Final = Celery("executor")

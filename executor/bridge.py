@@ -24,13 +24,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from executor import exporter, keys, wiring
+from executor import keys, wiring
 from executor.app import app, beat_heart, health, wait_for_redis
 from executor.domain.signal import MAX_BYTES, SignalKind
 from executor.engine.intake import Intake, receive
 from executor.errors import StoreUnavailable
+from executor.observability import exporter
 from executor.ports import SignalRecord
-from executor.settings import Settings
+from executor.settings.load import Settings
 from executor.tasks import dispatch
 
 log = structlog.get_logger(__name__)
@@ -234,7 +235,7 @@ def main() -> int:
     given = wiring.settings()
     exporter.prepare(given.data_dir, given.metrics.bridge_port, given.metrics.instance)
     app.conf.task_publish_retry_policy = _PUBLISH_POLICY
-    from executor.metrics import RECONNECTS  # noqa: PLC0415 - after `prepare`
+    from executor.observability.counters import RECONNECTS  # noqa: PLC0415 - after `prepare`
 
     bridge = Bridge(given, wiring.intake(given), RECONNECTS.inc)
     for number in (signal.SIGTERM, signal.SIGINT):

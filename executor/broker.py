@@ -28,7 +28,7 @@ _EVENTS_S: Final = 0.2  # how late Flower hears of a task
 
 def refuse(reason: RefusedTask, **fields: object) -> None:
     """Say once, and count, that a message for a task was not followed."""
-    from executor.metrics import REFUSED_TASKS  # noqa: PLC0415 - after `exporter.prepare` chose where to count
+    from executor.observability.counters import REFUSED_TASKS  # noqa: PLC0415 - after `exporter.prepare` chose where to count
 
     REFUSED_TASKS.labels(reason).inc()
     log.warning("task_refused", reason=reason, **{name: str(value)[:_SHOWN] for name, value in fields.items()})

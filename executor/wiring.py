@@ -5,24 +5,24 @@ import time
 from functools import cache
 from typing import Any
 
-from executor.adapters.betfair import BetfairExchange
-from executor.adapters.betfair_certificate import certificate_expiry, certificate_warnings
-from executor.adapters.ledger import SqlLedger
+from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings
+from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.paper import PaperExchange
-from executor.adapters.redis_client import connect
-from executor.adapters.redis_desk import RedisDesk
-from executor.adapters.redis_failed import FailedTasks
-from executor.adapters.redis_session import RedisTokenStore
-from executor.adapters.redis_state import RedisState
-from executor.adapters.redis_store import RedisStore, Retention
-from executor.adapters.redis_watch import RedisWatch
+from executor.adapters.redis.alerts import RedisWatch
+from executor.adapters.redis.client import connect
+from executor.adapters.redis.desk import RedisDesk
+from executor.adapters.redis.failed import FailedTasks
+from executor.adapters.redis.session import RedisTokenStore
+from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.store import RedisStore, Retention
+from executor.adapters.sql.ledger import SqlLedger
 from executor.domain.risk import LIMIT_FIELDS, Rules
 from executor.engine.context import Engine, Policy
 from executor.engine.intake import Intake
 from executor.errors import ExecutorError, IdentityMismatch
-from executor.logs import add_secret
+from executor.observability.logs import add_secret
 from executor.ports import Exchange, Telemetry
-from executor.settings import Settings, SettingsError, load_settings
+from executor.settings.load import Settings, SettingsError, load_settings
 
 _ORDER_KEEP_S = 7 * 24 * 3600  # finished orders stay readable for a week; the ledger has them for good
 
@@ -116,7 +116,7 @@ def ledger(given: Settings) -> SqlLedger:
 
 def telemetry(given: Settings) -> Telemetry:
     """Return what counts, in this process."""
-    from executor.metrics import PrometheusTelemetry  # noqa: PLC0415 - after `exporter.prepare` chose where to count
+    from executor.observability.counters import PrometheusTelemetry  # noqa: PLC0415 - after `exporter.prepare` chose where to count
 
     return PrometheusTelemetry(desk(given).market_type)
 
@@ -214,7 +214,7 @@ def expiry(given: Settings) -> float | None:
 
 def collector(given: Settings) -> Any:  # noqa: ANN401 - a prometheus collector; its module is imported late
     """Return the gauges of the whole system."""
-    from executor.metrics import StateCollector  # noqa: PLC0415 - see `telemetry`
+    from executor.observability.counters import StateCollector  # noqa: PLC0415 - see `telemetry`
 
     paper = given.trading.enable_paper_trading
     limits = {"MaxTransactionsPerHour": float(given.trading.max_transactions_per_hour)}

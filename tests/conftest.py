@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from engine_rig import Rig
+from support.engine_rig import Rig
 
-from executor.cli.redis_server import PrivateRedis
+from executor.devstack.redis_server import PrivateRedis
 
-pytest_plugins = ["postgres", "sandbox_fixtures"]
+pytest_plugins = ["support.postgres", "support.sandbox_fixtures"]
 
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts to see it obey one.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from executor.adapters.redis_state import RedisState
-from executor.cli.console import warn
+from executor.adapters.redis.snapshot import RedisState
+from executor.cli.output import warn
 from executor.domain.order import BetState, CancelReason, Order, OrderStatus
 from executor.engine.cancellation import CANCELS, cancel_orders
 from executor.engine.context import Engine

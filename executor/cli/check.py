@@ -13,19 +13,19 @@ import typer
 from rich.text import Text
 
 from executor import wiring
-from executor.adapters.redis_client import connect
-from executor.adapters.redis_console import server
-from executor.adapters.redis_state import State
-from executor.appsettings import FILE_NAME
-from executor.cli.access import mismatch, settings_to_read
+from executor.adapters.redis.client import connect
+from executor.adapters.redis.console import server
+from executor.adapters.redis.snapshot import State
 from executor.cli.check_exchange import examine_certificate, examine_exchange
-from executor.cli.console import AsJson, duration, refuse, say, show_json
-from executor.cli.findings import FAIL, OK, SKIP, WARN, Finding
+from executor.cli.check_result import FAIL, OK, SKIP, WARN, Finding
+from executor.cli.output import AsJson, duration, refuse, say, show_json
+from executor.cli.session import mismatch, settings_to_read
 from executor.cli.status import beat_lives, poll_age, processes, why_not_trading
 from executor.errors import LedgerUnavailable, StoreUnavailable
-from executor.settings import Settings, SettingsError
-from executor.urls import mask_url
-from executor.variables import DOTENV_NAME
+from executor.settings.appsettings import FILE_NAME
+from executor.settings.env import DOTENV_NAME
+from executor.settings.load import Settings, SettingsError
+from executor.settings.urls import mask_url
 
 _OLDEST: Final = (6, 2)  # what the engine's scripts need
 _SKEW_WARN_S: Final = 1.0

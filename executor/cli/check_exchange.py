@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from executor.adapters.betfair_certificate import certificate_expiry, certificate_warnings, client_context
-from executor.adapters.redis_state import State
-from executor.cli.access import engine, mismatch
-from executor.cli.console import money
-from executor.cli.findings import FAIL, OK, SKIP, WARN, Finding
+from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings, client_context
+from executor.adapters.redis.snapshot import State
+from executor.cli.check_result import FAIL, OK, SKIP, WARN, Finding
+from executor.cli.output import money
+from executor.cli.session import engine, mismatch
 from executor.errors import CertificateInvalid, ExecutorError, LoginRefused
 from executor.ports import Funds
-from executor.settings import Settings
+from executor.settings.load import Settings
 
 _PAPER: Final = "paper trading needs none"
 

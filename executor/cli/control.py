@@ -12,16 +12,16 @@ import typer
 from rich.text import Text
 
 from executor import wiring
-from executor.adapters.redis_client import connect
-from executor.adapters.redis_console import set_limits as write_limits
-from executor.adapters.redis_state import State
-from executor.cli.access import engine, look, person, settings_to_act
+from executor.adapters.redis.client import connect
+from executor.adapters.redis.console import set_limits as write_limits
+from executor.adapters.redis.snapshot import State
 from executor.cli.cancelling import Left, take_back
-from executor.cli.console import AsJson, Column, complain, refuse, say, show_json, show_table, warn
+from executor.cli.output import AsJson, Column, complain, refuse, say, show_json, show_table, warn
+from executor.cli.session import engine, look, person, settings_to_act
 from executor.cli.status import why_not_trading
 from executor.domain.order import CancelReason, OrderStatus
 from executor.domain.risk import LIMIT_FIELDS, InvalidLimits, parse_limit
-from executor.settings import Settings
+from executor.settings.load import Settings
 
 log = structlog.get_logger(__name__)
 

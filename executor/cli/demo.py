@@ -17,14 +17,14 @@ from typing import Annotated, Final
 import typer
 from redis.exceptions import RedisError
 
-from executor.cli.console import DONE, INTERRUPTED, REFUSED
-from executor.cli.demo_counts import Row
-from executor.cli.demo_run import DemoError, DemoRun
-from executor.cli.demo_signals import script
-from executor.cli.redis_server import RedisServerError
-from executor.cli.sandbox_client import SandboxSilentError
-from executor.cli.screen import Screen
-from executor.cli.supervisor import HopelessError
+from executor.cli.output import DONE, INTERRUPTED, REFUSED
+from executor.devstack.demo_counts import Row
+from executor.devstack.demo_run import DemoError, DemoRun
+from executor.devstack.demo_signals import script
+from executor.devstack.live_view import Screen
+from executor.devstack.redis_server import RedisServerError
+from executor.devstack.sandbox_client import SandboxSilentError
+from executor.devstack.supervisor import HopelessError
 from executor.errors import ExecutorError
 
 _COUNTED: Final = ("signals", "accepted", "rejected", "placed", "matched", "cancelled", "trades")

@@ -12,12 +12,12 @@ import typer
 
 from executor import wiring
 from executor.cli import check, control, orders, pnl, processes, sending, signals, status, verdicts
-from executor.cli.attach import attach
-from executor.cli.console import DONE, INTERRUPTED, REFUSED, complain, say, warn
+from executor.cli.connect_running import attach
 from executor.cli.demo import demo
+from executor.cli.output import DONE, INTERRUPTED, REFUSED, complain, say, warn
 from executor.cli.up import up
 from executor.errors import ExecutorError, StoreUnavailable
-from executor.urls import mask_url
+from executor.settings.urls import mask_url
 
 _DISTRIBUTION: Final = "aibetting-executor"
 

@@ -12,9 +12,8 @@ import typer
 from rich.text import Text
 
 from executor import wiring
-from executor.cli.access import engine, note_identity, person, settings_to_act, settings_to_read
 from executor.cli.cancelling import take_back
-from executor.cli.console import (
+from executor.cli.output import (
     REFUSED,
     AsJson,
     Column,
@@ -28,11 +27,12 @@ from executor.cli.console import (
     when,
     words,
 )
+from executor.cli.session import engine, note_identity, person, settings_to_act, settings_to_read
 from executor.cli.watching import Watch, show
 from executor.domain.order import CancelReason, Order, OrderStatus
 from executor.engine.settlement import end_paper_positions
-from executor.settings import Settings
-from executor.urls import mask_url
+from executor.settings.load import Settings
+from executor.settings.urls import mask_url
 
 log = structlog.get_logger(__name__)
 

@@ -16,10 +16,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from executor import wiring
-from executor.cli.access import settings_to_read
-from executor.cli.console import AsJson, Column, money, refuse, say, show_json, show_table
+from executor.cli.output import AsJson, Column, money, refuse, say, show_json, show_table
+from executor.cli.session import settings_to_read
 from executor.domain.money import ZERO
-from executor.urls import mask_url
+from executor.settings.urls import mask_url
 
 _NO_PLOT: Final = "--plot needs matplotlib: pip install 'aibetting-executor[plot]'"
 _AMOUNTS: Final = ("profit", "commission", "net_profit")

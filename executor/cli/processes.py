@@ -10,11 +10,9 @@ from typing import Annotated, Final
 
 import typer
 
-from executor import wiring
-from executor.cli.console import AsJson, refuse, say, show_json
-from executor.logs import configure_logging
-from executor.sandbox.certificates import CertificatePaths
-from executor.sandbox.options import (
+from betfair_sandbox.certificates import CertificatePaths
+from betfair_sandbox.market.rules import MINIMUMS
+from betfair_sandbox.options import (
     DEFAULT_CERT_PORT,
     DEFAULT_PORT,
     SandboxOptions,
@@ -22,7 +20,9 @@ from executor.sandbox.options import (
     sandbox_env,
     valid_account_name,
 )
-from executor.sandbox.rules import MINIMUMS
+from executor import wiring
+from executor.cli.output import AsJson, refuse, say, show_json
+from executor.observability.logs import configure_logging
 
 _DEFAULTS: Final = SandboxOptions(directory=Path())
 _DIRECTORY_HELP: Final = "Folder of its certificates; by default `sandbox` in the data folder."
@@ -76,7 +76,7 @@ def run_sandbox(
     context.obj = directory
     if context.invoked_subcommand is not None:
         return
-    from executor.sandbox.server import serve  # noqa: PLC0415 - brings Tornado
+    from betfair_sandbox.server import serve  # noqa: PLC0415 - brings Tornado
 
     serve(
         SandboxOptions(

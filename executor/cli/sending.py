@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from executor import keys
-from executor.adapters.redis_client import connect
-from executor.adapters.redis_console import publish
-from executor.cli.access import settings_to_act
-from executor.cli.console import complain, refuse, say
+from executor.adapters.redis.client import connect
+from executor.adapters.redis.console import publish
+from executor.cli.output import complain, refuse, say
+from executor.cli.session import settings_to_act
 from executor.domain.signal import MAX_BYTES, Signal, SignalKind, parse_signal
 from executor.errors import InvalidSignal
 

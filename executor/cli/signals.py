@@ -11,11 +11,11 @@ import typer
 from rich.text import Text
 
 from executor import wiring
-from executor.cli.access import note_identity, settings_to_read
-from executor.cli.console import REFUSED, AsJson, Column, complain, moment, say, show_json, show_table, when, words
+from executor.cli.output import REFUSED, AsJson, Column, complain, moment, say, show_json, show_table, when, words
+from executor.cli.session import note_identity, settings_to_read
 from executor.ports import SignalRecord, SignalStatus
-from executor.settings import Settings
-from executor.urls import mask_url
+from executor.settings.load import Settings
+from executor.settings.urls import mask_url
 
 _MOST: Final = 5000  # as many as `executor orders`
 _STYLES: Final = {SignalStatus.COMPLETED: "green", SignalStatus.REJECTED: "yellow"}

@@ -13,14 +13,14 @@ import typer
 from rich.text import Text
 
 from executor import keys
-from executor.adapters.redis_state import State
-from executor.cli.access import look, mismatch
-from executor.cli.console import AsJson, Column, counted, duration, money, say, show_facts, show_json, show_table, when
+from executor.adapters.redis.snapshot import State
+from executor.cli.output import AsJson, Column, counted, duration, money, say, show_facts, show_json, show_table, when
+from executor.cli.session import look, mismatch
 from executor.cli.watching import Watch, show
 from executor.domain.money import ZERO
 from executor.domain.order import OrderStatus
 from executor.domain.times import iso
-from executor.settings import Settings
+from executor.settings.load import Settings
 
 KINDS: Final = ("worker", "bridge")  # processes that say that they live; beat is known by what it causes
 _POLL: Final = "poll_orders"

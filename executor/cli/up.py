@@ -11,15 +11,15 @@ from typing import Annotated, Final
 import typer
 from redis.exceptions import RedisError
 
-from executor.cli.console import DONE, REFUSED, complain, refuse
-from executor.cli.redis_server import RedisServerError
-from executor.cli.sandbox_client import SandboxSilentError
-from executor.cli.screen import Screen
-from executor.cli.supervisor import HopelessError
-from executor.cli.up_plan import Plan, Wishes, alone, check_ports, leave_settings, make_plan
-from executor.cli.up_run import StoppedError, UpRun
+from betfair_sandbox.options import DEFAULT_CERT_PORT, DEFAULT_PORT
+from executor.cli.output import DONE, REFUSED, complain, refuse
+from executor.devstack.live_view import Screen
+from executor.devstack.redis_server import RedisServerError
+from executor.devstack.sandbox_client import SandboxSilentError
+from executor.devstack.supervisor import HopelessError
+from executor.devstack.up_plan import Plan, Wishes, alone, check_ports, leave_settings, make_plan
+from executor.devstack.up_run import StoppedError, UpRun
 from executor.errors import ExecutorError
-from executor.sandbox.options import DEFAULT_CERT_PORT, DEFAULT_PORT
 
 _REDIS_PORT: Final = 6379
 _MAINTENANCE_PORT: Final = 5005

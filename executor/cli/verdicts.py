@@ -10,8 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from executor import wiring
-from executor.cli.access import engine, note_identity, person, settings_to_act, settings_to_read
-from executor.cli.console import REFUSED, AsJson, Column, complain, refuse, say, show_json, show_table, when
+from executor.cli.output import REFUSED, AsJson, Column, complain, refuse, say, show_json, show_table, when
+from executor.cli.session import engine, note_identity, person, settings_to_act, settings_to_read
 from executor.engine.verdicts import resolve_not_placed, resolve_placed, retry_signal
 from executor.errors import Contended, NotAllowed
 

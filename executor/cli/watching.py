@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from executor.cli.console import complain, in_place, say
+from executor.cli.output import complain, in_place, say
 from executor.errors import ExecutorError
 
 _EVERY_S: Final = 2.0

@@ -8,7 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from exchange_rig import (
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+from support.exchange_rig import (
     TOKEN,
     Answer,
     Request,
@@ -21,13 +25,9 @@ from exchange_rig import (
     rpc,
     run_together,
 )
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
-from sandbox_client import RunningSandbox
-from structlog.testing import capture_logs
+from support.sandbox_client import RunningSandbox
 
-from executor.adapters.betfair import BetfairExchange
+from executor.adapters.betfair.exchange import BetfairExchange
 from executor.errors import (
     ExecutorError,
     OutcomeUnknown,
@@ -37,7 +37,7 @@ from executor.errors import (
 )
 from executor.ports import ClearedKind, LegOutcome
 
-pytest_plugins = ["exchange_fixtures", "sandbox_fixtures"]
+pytest_plugins = ["support.exchange_fixtures", "support.sandbox_fixtures"]
 MARKET = "1.200000001"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_rig import (
+from support.exchange_rig import (
     TOKEN,
     Answer,
     MemoryTelemetry,
@@ -21,10 +21,11 @@ from exchange_rig import (
     rpc,
     sandbox_settings,
 )
-from sandbox_client import RunningSandbox
+from support.sandbox_client import RunningSandbox
 
-from executor.adapters.betfair import BetfairExchange
-from executor.adapters.betfair_session import LoginBan
+from betfair_sandbox.certificates import CertificatePaths
+from executor.adapters.betfair.exchange import BetfairExchange
+from executor.adapters.betfair.session import LoginBan
 from executor.errors import (
     CertificateInvalid,
     LoginRefused,
@@ -33,9 +34,8 @@ from executor.errors import (
     SessionExpired,
     Throttled,
 )
-from executor.sandbox.certificates import CertificatePaths
 
-pytest_plugins = ["exchange_fixtures", "sandbox_fixtures"]
+pytest_plugins = ["support.exchange_fixtures", "support.sandbox_fixtures"]
 MARKET = "1.200000001"
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from exchange_rig import (
+from support.exchange_rig import (
     HOST,
     TOKEN,
     Answer,
@@ -24,16 +24,16 @@ from exchange_rig import (
     run_together,
 )
 
-from executor.adapters.betfair import BetfairExchange
-from executor.adapters.betfair_transport import Transport, TransportError
-from executor.cli.redis_server import free_port
+from betfair_sandbox.certificates import CertificatePaths
+from executor.adapters.betfair.exchange import BetfairExchange
+from executor.adapters.betfair.transport import Transport, TransportError
+from executor.devstack.redis_server import free_port
 from executor.errors import (
     NotSent,
     OutcomeUnknown,
 )
-from executor.sandbox.certificates import CertificatePaths
 
-pytest_plugins = ["exchange_fixtures"]
+pytest_plugins = ["support.exchange_fixtures"]
 MARKET = "1.200000001"
 
 

@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import pytest
 import redis
-from factories import LIMITS, make_order
-from sandbox_client import wait_for
-from store_worlds import IDENTITY, World, memory_world, redis_world
+from support.factories import LIMITS, make_order
+from support.sandbox_client import wait_for
+from support.store_worlds import IDENTITY, World, memory_world, redis_world
 
 from executor import keys
-from executor.adapters.redis_desk import RedisDesk
+from executor.adapters.redis.desk import RedisDesk
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import day
 from executor.ports import Funds

@@ -5,14 +5,14 @@ from contextlib import closing
 from decimal import Decimal
 
 import pytest
-from exchange_rig import live, make_instruction
-from sandbox_client import RunningSandbox
+from support.exchange_rig import live, make_instruction
+from support.sandbox_client import RunningSandbox
 
 from executor.adapters.paper import PaperExchange
 from executor.domain.money import Side
 from executor.ports import ClearedKind, Exchange, LegOutcome
 
-pytest_plugins = ["sandbox_fixtures"]
+pytest_plugins = ["support.sandbox_fixtures"]
 MARKET = "1.200000001"
 BANKROLL = Decimal(10_000)
 

@@ -9,12 +9,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from fakes import MemoryLedger
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_worlds import IDENTITY, settled_entry
+from support.fakes import MemoryLedger
+from support.store_worlds import IDENTITY, settled_entry
 
-from executor.adapters.ledger import SqlLedger
+from executor.adapters.sql.ledger import SqlLedger
 from executor.errors import LedgerUnavailable
 from executor.ports import Ledger
 

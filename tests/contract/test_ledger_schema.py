@@ -13,11 +13,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
-from store_worlds import IDENTITY, make_record, settled_entry
+from support.store_worlds import IDENTITY, make_record, settled_entry
 
-from executor.adapters.ledger import SqlLedger
-from executor.adapters.ledger_tables import metadata
-from executor.adapters.records import signal_fields
+from executor.adapters.redis.records import signal_fields
+from executor.adapters.sql.ledger import SqlLedger
+from executor.adapters.sql.tables import metadata
 from executor.errors import LedgerUnavailable
 from executor.ports import SignalStatus
 
@@ -112,7 +112,7 @@ def test_a_database_of_the_first_version_is_upgraded_with_its_rows(ledger: SqlLe
 
 def test_many_processes_may_start_at_once(url: str, plain: Engine) -> None:
     first_version(plain)
-    start = "import sys; from executor.adapters.ledger import SqlLedger; print(SqlLedger(sys.argv[1]).count())"
+    start = "import sys; from executor.adapters.sql.ledger import SqlLedger; print(SqlLedger(sys.argv[1]).count())"
     processes = [
         subprocess.Popen([sys.executable, "-c", start, url], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         for _ in range(2)

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_rig import Answer, Request, ScriptedServer, http, make_instruction, rpc
+from support.exchange_rig import Answer, Request, ScriptedServer, http, make_instruction, rpc
 
-from executor.adapters.betfair import BetfairExchange
+from executor.adapters.betfair.exchange import BetfairExchange
 from executor.domain.money import Side
 from executor.domain.order import BetState
 from executor.errors import LoginRefused
 from executor.ports import ClearedBet, ClearedKind, LegOutcome, MarketInfo
 
-pytest_plugins = ["exchange_fixtures"]
+pytest_plugins = ["support.exchange_fixtures"]
 RECORDED = Path(__file__).parents[2].parent / "shared" / "recorded"
 pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason=f"no recorded replies in {RECORDED}")
 

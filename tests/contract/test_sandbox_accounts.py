@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
-from sandbox_client import Json, RunningSandbox, limit
+from support.sandbox_client import Json, RunningSandbox, limit
 
-pytest_plugins = ["sandbox_fixtures"]
+pytest_plugins = ["support.sandbox_fixtures"]
 MARKET = "1.100000001"
 START = Decimal(10_000)
 Customer = Callable[..., RunningSandbox]

@@ -12,9 +12,9 @@ from betfairlightweight import APIClient as Client
 from betfairlightweight.exceptions import APIError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sandbox_client import Json, RunningSandbox, limit
+from support.sandbox_client import Json, RunningSandbox, limit
 
-pytest_plugins = ["sandbox_fixtures"]
+pytest_plugins = ["support.sandbox_fixtures"]
 MARKET = "1.100000001"
 GOOD = limit(1, "BACK", 3, 2)
 

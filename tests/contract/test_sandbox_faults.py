@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from sandbox_client import Json, RunningSandbox, limit, wait_for
+from support.sandbox_client import Json, RunningSandbox, limit, wait_for
 
-pytest_plugins = ["sandbox_fixtures"]
+pytest_plugins = ["support.sandbox_fixtures"]
 MARKET = "1.100000001"
 GOOD = limit(1, "BACK", 3, 2, "mine")
 

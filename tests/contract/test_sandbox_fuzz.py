@@ -18,8 +18,8 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sandbox_client import Json, RunningSandbox, limit, start_process
-from sandbox_steps import FURTHER, MARKETS, NAMES, OWN, RUNNERS, STEP
+from support.sandbox_client import Json, RunningSandbox, limit, start_process
+from support.sandbox_steps import FURTHER, MARKETS, NAMES, OWN, RUNNERS, STEP
 
 START = Decimal(10_000)
 TIMEOUT_S = 10  # nothing that is asked for here takes a second

@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 
-from sandbox_client import Json, RunningSandbox, limit, wait_for
+from support.sandbox_client import Json, RunningSandbox, limit, wait_for
 
-pytest_plugins = ["sandbox_fixtures"]
+pytest_plugins = ["support.sandbox_fixtures"]
 ORDERS = 24
 SIZE = 10
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from betfairlightweight import APIClient as Client
-from sandbox_client import Json, RunningSandbox, limit, wait_for
+from support.sandbox_client import Json, RunningSandbox, limit, wait_for
 
-pytest_plugins = ["sandbox_fixtures"]
+pytest_plugins = ["support.sandbox_fixtures"]
 MARKET = "1.100000001"
 
 

@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
-from sandbox_client import RunningSandbox, limit, start_process
+from support.sandbox_client import RunningSandbox, limit, start_process
 
-from executor.sandbox.options import SandboxOptions, sandbox_env
+from betfair_sandbox.options import SandboxOptions, sandbox_env
 
-pytest_plugins = ["sandbox_fixtures"]
+pytest_plugins = ["support.sandbox_fixtures"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

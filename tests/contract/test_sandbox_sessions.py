@@ -7,11 +7,11 @@ import requests
 from betfairlightweight import APIClient as Client
 from betfairlightweight.exceptions import LoginError
 from cryptography.hazmat.primitives.serialization import pkcs12
-from sandbox_client import Json, RunningSandbox, limit, wait_for
+from support.sandbox_client import Json, RunningSandbox, limit, wait_for
 
-from executor.sandbox.certificates import ensure_certificates
+from betfair_sandbox.certificates import ensure_certificates
 
-pytest_plugins = ["sandbox_fixtures"]
+pytest_plugins = ["support.sandbox_fixtures"]
 
 
 def identity(sandbox: RunningSandbox, name: str, form: Json | bytes, headers: dict[str, str] | None = None) -> Json:

@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import pytest
 from betfairlightweight import APIClient as Client
-from sandbox_client import Json, RunningSandbox, limit
+from support.sandbox_client import Json, RunningSandbox, limit
 
-pytest_plugins = ["sandbox_fixtures"]
+pytest_plugins = ["support.sandbox_fixtures"]
 MARKET = "1.100000001"
 START = Decimal(10_000)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox_client import Json, RunningSandbox, limit
+from support.sandbox_client import Json, RunningSandbox, limit
 
-pytest_plugins = ["sandbox_fixtures"]
+pytest_plugins = ["support.sandbox_fixtures"]
 MARKET = "1.100000001"
 RECORDED = Path(__file__).parents[2].parent / "shared" / "recorded"
 # What depends on the market or the time, not on the operation: starting prices, Asian lines, regulation. The sandbox

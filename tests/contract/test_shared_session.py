@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import redis
-from exchange_rig import (
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from support.exchange_rig import (
     MemoryTelemetry,
     MemoryTokenStore,
     ScriptedServer,
@@ -20,26 +22,24 @@ from exchange_rig import (
     run_together,
     sandbox_settings,
 )
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from sandbox_client import RunningSandbox, wait_for
+from support.sandbox_client import RunningSandbox, wait_for
 
-from executor.adapters.betfair import BetfairExchange
-from executor.adapters.betfair_session import LoginBan, TokenStore
-from executor.adapters.redis_session import RedisTokenStore
-from executor.cli.redis_server import PrivateRedis, free_port
+from betfair_sandbox.options import sandbox_env
+from executor.adapters.betfair.exchange import BetfairExchange
+from executor.adapters.betfair.session import LoginBan, TokenStore
+from executor.adapters.redis.session import RedisTokenStore
+from executor.devstack.redis_server import PrivateRedis, free_port
 from executor.errors import NotSent, StoreUnavailable
-from executor.sandbox.options import sandbox_env
 
-pytest_plugins = ["exchange_fixtures", "sandbox_fixtures"]
+pytest_plugins = ["support.exchange_fixtures", "support.sandbox_fixtures"]
 ROOT = Path(__file__).parents[2]
 READER = """
 import sys
 from pathlib import Path
 import redis
-from executor.adapters.betfair import BetfairExchange
-from executor.adapters.redis_session import RedisTokenStore
-from executor.settings import load_settings
+from executor.adapters.betfair.exchange import BetfairExchange
+from executor.adapters.redis.session import RedisTokenStore
+from executor.settings.load import load_settings
 class Telemetry:
     def api_call(self, method, seconds, error_type):
         pass

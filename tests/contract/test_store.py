@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from factories import LIMITS, make_order
-from store_worlds import ALL_GATES, MARKET, World, ids, make_record, memory_world, redis_world
+from support.factories import LIMITS, make_order
+from support.store_worlds import ALL_GATES, MARKET, World, ids, make_record, memory_world, redis_world
 
 from executor.domain.money import Side
 from executor.domain.order import OrderStatus, Trade, TradeKind

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 import redis
-from factories import LIMITS, make_order
-from store_worlds import ALL_GATES, FILL, IDENTITY, MARKET, MATCHED, World, redis_world
+from support.factories import LIMITS, make_order
+from support.store_worlds import ALL_GATES, FILL, IDENTITY, MARKET, MATCHED, World, redis_world
 
 from executor import keys
 from executor.domain.order import Order

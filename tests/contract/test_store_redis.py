@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import redis
-from factories import NOW, make_order
-from lossy_proxy import LossyProxy
-from store_worlds import (
+from support.factories import NOW, make_order
+from support.lossy_proxy import LossyProxy
+from support.store_worlds import (
     ALL_GATES,
     FILL,
     IDENTITY,
@@ -25,11 +25,11 @@ from store_worlds import (
 )
 
 from executor import keys
-from executor.adapters.records import position_fields
-from executor.adapters.redis_client import connect
-from executor.adapters.redis_desk import RedisDesk
-from executor.adapters.redis_store import RedisStore
-from executor.cli.redis_server import PrivateRedis
+from executor.adapters.redis.client import connect
+from executor.adapters.redis.desk import RedisDesk
+from executor.adapters.redis.records import position_fields
+from executor.adapters.redis.store import RedisStore
+from executor.devstack.redis_server import PrivateRedis
 from executor.domain.exposure import exposures, positions
 from executor.domain.money import Side
 from executor.domain.order import Order, OrderStatus

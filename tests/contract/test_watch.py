@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 import redis
-from factories import LIMITS, make_order
-from store_worlds import IDENTITY, WINDOW_S, redis_world, settled_entry
+from support.factories import LIMITS, make_order
+from support.store_worlds import IDENTITY, WINDOW_S, redis_world, settled_entry
 
 from executor import keys
-from executor.adapters.redis_session import SESSION_TTL_S, RedisTokenStore
-from executor.adapters.redis_state import RedisState
-from executor.adapters.redis_watch import RedisWatch
+from executor.adapters.redis.alerts import RedisWatch
+from executor.adapters.redis.session import SESSION_TTL_S, RedisTokenStore
+from executor.adapters.redis.snapshot import RedisState
 from executor.domain.order import OrderStatus
 from executor.domain.times import day, hour
-from executor.metrics import PREFIX, StateCollector
+from executor.observability.counters import PREFIX, StateCollector
 from executor.ports import Alert, Funds
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from process_rig import Process, Stack, message, running, wait
+from support.process_rig import Process, Stack, message, running, wait
 
 from executor import keys
 from executor.ports import SignalStatus

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 import redis
-from sandbox_client import RunningSandbox, limit
-from trading_rig import trading
+from support.sandbox_client import RunningSandbox, limit
+from support.trading_rig import trading
 
 from executor.domain.order import CancelReason, OrderStatus
 from executor.engine.cancellation import cancel_unmatched

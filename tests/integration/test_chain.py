@@ -6,13 +6,13 @@ from contextlib import closing
 from decimal import Decimal
 
 import pytest
-from process_rig import Stack, message, running, wait
-from sandbox_client import RunningSandbox
+from support.process_rig import Stack, message, running, wait
+from support.sandbox_client import RunningSandbox
 
+from betfair_sandbox.options import sandbox_env
 from executor import keys
 from executor.domain.order import OrderStatus
 from executor.ports import SignalStatus
-from executor.sandbox.options import sandbox_env
 
 FAST = {"EXECUTOR_ORDER_MANAGER__STATUS_CHECK_INTERVAL_SECONDS": "1"}
 

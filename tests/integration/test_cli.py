@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import redis
-from cli_rig import Console, Ran, console, message
-from sandbox_client import RunningSandbox, limit, wait_for
+from support.cli_rig import Console, Ran, console, message
+from support.sandbox_client import RunningSandbox, limit, wait_for
 
 from executor import keys
-from executor.cli.redis_server import PrivateRedis, free_port
+from executor.devstack.redis_server import PrivateRedis, free_port
 
 ACTING = ("halt --cancel", "resume", "limits set Bankroll=5", "cancel --all", "send signal.json", "paper clear")
 LOOKING = ("status", "orders --json", "limits")

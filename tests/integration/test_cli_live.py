@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import redis
-from cli_rig import MARKET, Console, Ran, console
-from sandbox_client import RunningSandbox, limit
+from support.cli_rig import MARKET, Console, Ran, console
+from support.sandbox_client import RunningSandbox, limit
 
+from betfair_sandbox.options import sandbox_env
 from executor import keys
-from executor.cli.redis_server import PrivateRedis
+from executor.devstack.redis_server import PrivateRedis
 from executor.engine.context import Engine
 from executor.ports import OrderStore
-from executor.sandbox.options import sandbox_env
 
 OTHER = "1.200000009"
 REF = "aibetting"

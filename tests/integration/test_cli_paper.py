@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import redis
-from cli_rig import MARKET, Console, console, message
-from factories import SUREBET
+from support.cli_rig import MARKET, Console, console, message
+from support.factories import SUREBET
 
 from executor import keys, wiring
-from executor.adapters.redis_desk import RedisDesk
-from executor.cli.redis_server import PrivateRedis
+from executor.adapters.redis.desk import RedisDesk
+from executor.devstack.redis_server import PrivateRedis
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal import SignalKind
 from executor.engine import accounting, reconciliation, validation

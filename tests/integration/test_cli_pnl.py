@@ -7,10 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from cli_rig import Console, Ran
-from store_worlds import settled_entry
+from support.cli_rig import Console, Ran
+from support.store_worlds import settled_entry
 
-from executor.adapters.ledger import SqlLedger
+from executor.adapters.sql.ledger import SqlLedger
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 COMMANDS = (

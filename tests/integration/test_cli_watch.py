@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import redis
-from cli_rig import PATH, PROGRAM, Console, console
+from support.cli_rig import PATH, PROGRAM, Console, console
 
 from executor import keys
-from executor.cli.redis_server import PrivateRedis
+from executor.devstack.redis_server import PrivateRedis
 
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"  # xterm: the alternate screen
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import redis
-from engine_rig import MARKET, make_policy, strategy_message
-from fakes import CountingTelemetry
-from racer import SENT
-from store_worlds import redis_world
+from support.engine_rig import MARKET, make_policy, strategy_message
+from support.fakes import CountingTelemetry
+from support.racer import SENT
+from support.store_worlds import redis_world
 
 from executor import keys
-from executor.cli.redis_server import PrivateRedis
+from executor.devstack.redis_server import PrivateRedis
 from executor.domain.exposure import market_exposure
 from executor.domain.signal import SignalKind
 from executor.engine.intake import Intake, receive
@@ -38,7 +38,7 @@ def test_racing_processes_never_exceed_a_limit(
     for at in range(SIGNALS):
         assert receive(intake, SignalKind.STRATEGY, strategy_message(f"signal-{at}"), world.store.now(), "bridge")
     environ = {"PATH": os.defpath, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
-    command = [sys.executable, str(TESTS / "racer.py"), private_redis.url()]
+    command = [sys.executable, str(TESTS / "support" / "racer.py"), private_redis.url()]
     racers = [
         subprocess.Popen([*command, str(seed), str(SIGNALS)], stdout=subprocess.PIPE, text=True, env=environ)
         for seed in range(RACERS)

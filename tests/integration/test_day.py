@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import pytest
 import redis
-from engine_rig import make_policy
-from sandbox_client import Json, RunningSandbox
-from trading_rig import TradingRig, trading
+from support.engine_rig import make_policy
+from support.sandbox_client import Json, RunningSandbox
+from support.trading_rig import TradingRig, trading
 
 from executor import keys
 from executor.domain.money import Side

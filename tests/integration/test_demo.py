@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from betfair_sandbox.options import sandbox_env
 from executor.cli.demo import _end
-from executor.cli.demo_counts import Row
-from executor.cli.demo_run import DemoError, refuse_the_world
-from executor.cli.demo_signals import Publish, script
-from executor.sandbox.options import sandbox_env
-from executor.settings import load_settings
+from executor.devstack.demo_counts import Row
+from executor.devstack.demo_run import DemoError, refuse_the_world
+from executor.devstack.demo_signals import Publish, script
+from executor.settings.load import load_settings
 
 PROGRAM = Path(sys.executable).with_name("executor")
 LAST = re.compile(

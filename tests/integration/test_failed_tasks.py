@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import pytest
 import requests
-from running_stack import RunningStack, until
+from support.running_stack import RunningStack, until
 
-from executor.cli.redis_server import HOST
+from executor.devstack.redis_server import HOST
 
 pytestmark = pytest.mark.slow  # a stack of its own, with Flower
 

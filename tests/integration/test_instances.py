@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import requests
 
-from executor.cli.redis_server import HOST, free_port
-from executor.cli.stack import OUR_STARTS
+from executor.devstack.redis_server import HOST, free_port
+from executor.devstack.stack import OUR_STARTS
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from executor import exporter
+from executor.observability import exporter
 folder, port, name = sys.argv[1:]
 exporter.prepare(Path(folder), int(port), name)
-from executor.metrics import RECONNECTS
+from executor.observability.counters import RECONNECTS
 exporter.serve("127.0.0.1", int(port), [], lambda: (True, {}))
 for line in sys.stdin:
     RECONNECTS.inc()

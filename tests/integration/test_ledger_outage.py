@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 import redis
-from engine_rig import make_policy, strategy_message
-from fakes import CountingTelemetry
-from postgres import Postgres
-from sandbox_client import wait_for
-from store_worlds import RETENTION, WINDOW_S
+from support.engine_rig import make_policy, strategy_message
+from support.fakes import CountingTelemetry
+from support.postgres import Postgres
+from support.sandbox_client import wait_for
+from support.store_worlds import RETENTION, WINDOW_S
 
 from executor import keys
-from executor.adapters.ledger import SqlLedger
 from executor.adapters.paper import PaperExchange
-from executor.adapters.redis_desk import RedisDesk
-from executor.adapters.redis_state import RedisState
-from executor.adapters.redis_store import RedisStore
-from executor.adapters.redis_watch import RedisWatch
+from executor.adapters.redis.alerts import RedisWatch
+from executor.adapters.redis.desk import RedisDesk
+from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.store import RedisStore
+from executor.adapters.sql.ledger import SqlLedger
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal import SignalKind
 from executor.engine.accounting import write_ledger

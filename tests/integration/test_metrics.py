@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from process_rig import Process, Stack, message, running, wait
+from support.process_rig import Process, Stack, message, running, wait
 
 from executor import keys
-from executor.cli.redis_server import free_port
+from executor.devstack.redis_server import free_port
 
 _GOOD, _BAD = 18, 6
 _POOL = ("-P", "prefork", "-c", "4")

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_prometheus import PROGRAM, RealPrometheus
-from running_stack import RunningStack, until
+from support.real_prometheus import PROGRAM, RealPrometheus
+from support.running_stack import RunningStack, until
 
 from executor import wiring
-from executor.cli.redis_server import HOST
+from executor.devstack.redis_server import HOST
 from executor.domain.order import Order, OrderStatus
 
 ROOT = Path(__file__).parents[2]

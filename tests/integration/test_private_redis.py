@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from executor.cli.redis_server import PrivateRedis, RedisServerError, find_redis_server, free_port
+from executor.devstack.redis_server import PrivateRedis, RedisServerError, find_redis_server, free_port
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from engine_rig import MARKET
-from factories import SUREBET
-from recovery_rig import RecoveryRig, statuses
+from support.engine_rig import MARKET
+from support.factories import SUREBET
+from support.recovery_rig import RecoveryRig, statuses
 
 from executor import keys
 from executor.engine.placement import place

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import redis
-from engine_rig import strategy_message
-from factories import SUREBET
-from sandbox_client import wait_for
+from support.engine_rig import strategy_message
+from support.factories import SUREBET
+from support.sandbox_client import wait_for
 
 from executor import keys
-from executor.cli.redis_server import PrivateRedis
+from executor.devstack.redis_server import PrivateRedis
 
 _FOREIGN = ("EXECUTOR_", "CELERY_", "PROMETHEUS_MULTIPROC_")
 

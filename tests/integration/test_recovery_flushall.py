@@ -8,8 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from engine_rig import MARKET
-from recovery_rig import RecoveryRig
+from support.engine_rig import MARKET
+from support.recovery_rig import RecoveryRig
 
 from executor import keys
 from executor.domain.times import day

@@ -1,7 +1,7 @@
 """Redis lost the submit step of two legs, and the exchange took only one of them: the other one's fate is found out."""
 
 import pytest
-from engine_rig import Rig
+from support.engine_rig import Rig
 
 from executor.domain.order import CancelReason, OrderStatus
 from executor.engine.reconciliation import poll

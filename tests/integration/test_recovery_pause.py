@@ -1,7 +1,7 @@
 """A poll that stood still between its read and its end says nothing about now."""
 
 import pytest
-from engine_rig import Rig
+from support.engine_rig import Rig
 
 from executor.domain.order import BetState
 from executor.engine.reconciliation import poll

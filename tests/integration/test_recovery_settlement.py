@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from engine_rig import MARKET, Rig
+from support.engine_rig import MARKET, Rig
 
 from executor.domain.money import Side
 from executor.domain.order import Order, OrderStatus

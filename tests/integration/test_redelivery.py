@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from process_rig import Process, Stack, message, running, wait
-from sandbox_client import RunningSandbox
+from support.process_rig import Process, Stack, message, running, wait
+from support.sandbox_client import RunningSandbox
 
+from betfair_sandbox.options import sandbox_env
 from executor import keys
 from executor.domain.order import Order, OrderStatus
 from executor.ports import SignalStatus
-from executor.sandbox.options import sandbox_env
 
 S = OrderStatus
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from engine_rig import MARKET
-from recovery_rig import RecoveryRig, statuses
+from support.engine_rig import MARKET
+from support.recovery_rig import RecoveryRig, statuses
 
 from executor import keys
 from executor.engine.validation import validate

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import redis
-from exchange_rig import run_together
-from sandbox_client import RunningSandbox, wait_for
-from trading_rig import IDENTITY, TradingRig, trading
+from support.exchange_rig import run_together
+from support.sandbox_client import RunningSandbox, wait_for
+from support.trading_rig import IDENTITY, TradingRig, trading
 
 from executor import keys
-from executor.adapters.redis_session import RedisTokenStore
+from executor.adapters.redis.session import RedisTokenStore
 from executor.engine.reconciliation import poll
 from executor.engine.upkeep import keep_alive, reauthenticate
 from executor.engine.watchdog import watch

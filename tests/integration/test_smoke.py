@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running_stack import RunningStack, until
+from support.running_stack import RunningStack, until
 
 from executor import wiring
-from executor.cli.redis_server import HOST
+from executor.devstack.redis_server import HOST
 from executor.domain.order import Order, OrderStatus
 
 SMOKE = Path(__file__).parents[2] / "deploy" / "smoke"

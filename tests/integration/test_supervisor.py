@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.cli.supervisor import HopelessError, Program, Supervisor
+from executor.devstack.supervisor import HopelessError, Program, Supervisor
 
 SLEEP = "import time; time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); {SLEEP}"
@@ -137,7 +137,7 @@ def test_children_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     code = f"""
         import os, sys, time
         from pathlib import Path
-        from executor.cli.supervisor import Program, Supervisor
+        from executor.devstack.supervisor import Program, Supervisor
         supervisor = Supervisor(Path({str(tmp_path)!r}), print)
         supervisor.start(Program(name="child", command=(sys.executable, "-c", {STUBBORN!r}), environment=os.environ,
                                  folder=Path("/"), stage=0))

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
-from process_rig import QUEUES, Stack, message, running, wait
+from support.process_rig import QUEUES, Stack, message, running, wait
 
 from beat_schedule import periodic_tasks
 from executor import keys
 from executor.app import app
-from executor.cli.redis_server import PrivateRedis
+from executor.devstack.redis_server import PrivateRedis
 from executor.errors import Contended, ExecutorError, StoreUnavailable
 from executor.ports import SignalStatus
-from executor.settings import load_settings
+from executor.settings.load import load_settings
 from executor.tasks import RETRIES
 
 CHAIN = (Contended, StoreUnavailable)

@@ -20,9 +20,9 @@ import redis
 import requests
 
 from executor import keys
-from executor.cli.redis_server import HOST, PrivateRedis, free_port
-from executor.cli.sandbox_client import SandboxClient
-from executor.cli.stack import BRIDGE_PORT, DATA_DIR, METRICS_PORT, REDIS_URL
+from executor.devstack.redis_server import HOST, PrivateRedis, free_port
+from executor.devstack.sandbox_client import SandboxClient
+from executor.devstack.stack import BRIDGE_PORT, DATA_DIR, METRICS_PORT, REDIS_URL
 
 PROGRAM = Path(sys.executable).with_name("executor")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from guarded_stack import GuardedStack, running
+from support.guarded_stack import GuardedStack, running
 
 
 @pytest.fixture(scope="session")

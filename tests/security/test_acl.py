@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import redis
-from guarded_stack import MARKET, USERS, GuardedRedis, GuardedStack, envelope, signal
+from support.guarded_stack import MARKET, USERS, GuardedRedis, GuardedStack, envelope, signal
 
 from executor import keys
-from executor.cli.redis_server import HOST
+from executor.devstack.redis_server import HOST
 
 PROGRAM = Path(sys.executable).with_name("executor")
 PERIODIC = ("cancel_unmatched", "sweep_signals", "write_ledger", "settle_orders", "refresh_account", "watchdog",

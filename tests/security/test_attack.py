@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import redis
-from guarded_stack import MARKET, GuardedStack, envelope
 from redis.exceptions import NoPermissionError
+from support.guarded_stack import MARKET, GuardedStack, envelope
 
 from executor import keys
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guarded_stack import ROOT, make_secrets
+from support.guarded_stack import ROOT, make_secrets
 
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 SERVICES = COMPOSE.split("\nservices:\n")[1].split("\nvolumes:\n")[0]

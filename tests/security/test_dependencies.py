@@ -3,7 +3,7 @@
 import re
 from importlib.metadata import PackageNotFoundError, version
 
-from guarded_stack import ROOT
+from support.guarded_stack import ROOT
 
 _PINNED = dict(
     line.split("==")

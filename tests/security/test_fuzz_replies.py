@@ -15,23 +15,23 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from engine_rig import MARKET, Rig
-from exchange_rig import TOKEN, Answer, MemoryTelemetry, MemoryTokenStore, Request, ScriptedServer, http
-from hostile import NUMBERS, VALUES, Raw, examples, mutated, sent, written
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from support.engine_rig import MARKET, Rig
+from support.exchange_rig import TOKEN, Answer, MemoryTelemetry, MemoryTokenStore, Request, ScriptedServer, http
+from support.hostile import NUMBERS, VALUES, Raw, examples, mutated, sent, written
 
-from executor.adapters.betfair import BetfairExchange
-from executor.adapters.betfair_session import LoginBan
-from executor.adapters.records import decode_order, encode
+from executor.adapters.betfair.exchange import BetfairExchange
+from executor.adapters.betfair.session import LoginBan
+from executor.adapters.redis.records import decode_order, encode
 from executor.domain.exposure import market_exposure
 from executor.domain.money import ZERO, to_money
 from executor.domain.order import TRANSITIONS, Order, OrderStatus, order_ids
 from executor.engine import accounting, cancellation, reconciliation, settlement, upkeep
 from executor.errors import ExecutorError
 
-pytest_plugins = ["exchange_fixtures"]
+pytest_plugins = ["support.exchange_fixtures"]
 
 SLOWEST_S: Final = 10.0  # of processor time in one step; each takes milliseconds, a list without end up to a second
 RECORDED: Final = Path(__file__).parents[2].parent / "shared" / "recorded"

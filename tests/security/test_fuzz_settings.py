@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hostile import NUMBERS, TEXTS, VALUES, examples, mutated, sent, written
 from hypothesis import given
 from hypothesis import strategies as st
+from support.hostile import NUMBERS, TEXTS, VALUES, examples, mutated, sent, written
 
-from executor.settings import ENV_NAMES, Settings, SettingsError, describe, load_settings, secret_values
+from executor.settings.load import ENV_NAMES, Settings, SettingsError, describe, load_settings, secret_values
 
 SLOWEST_S: Final = 10.0  # of processor time; each takes milliseconds, a file of the largest size a second or two
 _EXAMPLE: Final = Path(__file__).parents[2].joinpath(".env.example").read_text()

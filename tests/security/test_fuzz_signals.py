@@ -12,14 +12,14 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from engine_rig import MARKET, Rig, strategy_message
-from factories import STRATEGY, SUREBET
-from hostile import RAWS, TEXTS, VALUES, Raw, examples, json_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from support.engine_rig import MARKET, Rig, strategy_message
+from support.factories import STRATEGY, SUREBET
+from support.hostile import RAWS, TEXTS, VALUES, Raw, examples, json_bytes
 
-from executor.adapters.records import decode_order, decode_signal, encode
+from executor.adapters.redis.records import decode_order, decode_signal, encode
 from executor.domain.risk import Reason
 from executor.domain.signal import SignalKind
 from executor.ports import TERMINAL, SignalRecord, SignalStatus

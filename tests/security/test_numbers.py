@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_rig import Rig, strategy_message
+from support.engine_rig import Rig, strategy_message
 
 from executor.domain.risk import InvalidLimits, parse_limit
-from executor.settings import SettingsError, load_settings
+from executor.settings.load import SettingsError, load_settings
 
 _ACCEPTED, _MALFORMED, _ODDS, _STAKE = "ACCEPTED", "MALFORMED_SIGNAL", "ODDS_OUT_OF_RANGE", "STAKE_BELOW_MINIMUM"
 

@@ -12,23 +12,23 @@ from typing import Any
 
 import pytest
 import redis
-from engine_rig import MARKET, make_policy, strategy_message
-from factories import LIMITS
-from fakes import CountingTelemetry, FrozenClock, ScriptedExchange
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.engine_rig import MARKET, make_policy, strategy_message
+from support.factories import LIMITS
+from support.fakes import CountingTelemetry, FrozenClock, ScriptedExchange
 
 from executor import keys
-from executor.adapters.ledger import SqlLedger
-from executor.adapters.redis_client import connect
-from executor.adapters.redis_desk import RedisDesk
-from executor.adapters.redis_failed import FailedTasks
-from executor.adapters.redis_session import RedisTokenStore
-from executor.adapters.redis_state import RedisState
-from executor.adapters.redis_store import RedisStore, Retention
-from executor.adapters.redis_watch import RedisWatch
-from executor.cli.redis_server import PrivateRedis
+from executor.adapters.redis.alerts import RedisWatch
+from executor.adapters.redis.client import connect
+from executor.adapters.redis.desk import RedisDesk
+from executor.adapters.redis.failed import FailedTasks
+from executor.adapters.redis.session import RedisTokenStore
+from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.store import RedisStore, Retention
+from executor.adapters.sql.ledger import SqlLedger
 from executor.cli.status import why_not_trading
+from executor.devstack.redis_server import PrivateRedis
 from executor.domain.order import order_ids
 from executor.domain.signal import SignalKind
 from executor.domain.times import day, hour
@@ -46,7 +46,7 @@ from executor.engine import (
 from executor.engine.context import Engine
 from executor.engine.intake import Intake, receive
 from executor.errors import Contended, IdentityMismatch, LedgerUnavailable, StoreUnavailable
-from executor.metrics import StateCollector
+from executor.observability.counters import StateCollector
 
 IDENTITY = "paper"
 SLOWEST_S = 5.0  # of one use-case; each takes milliseconds

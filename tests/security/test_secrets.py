@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import requests
-from guarded_stack import GuardedStack
+from support.guarded_stack import GuardedStack
 
+from betfair_sandbox.options import SandboxOptions, sandbox_env
 from executor import keys
-from executor.cli.stack import Stack
-from executor.cli.supervisor import Program
-from executor.sandbox.options import SandboxOptions, sandbox_env
+from executor.devstack.stack import Stack
+from executor.devstack.supervisor import Program
 
 pytestmark = pytest.mark.slow  # a stack of its own: half a minute
 
@@ -31,8 +31,8 @@ LEDGER_PASSWORD = "Planted-ledger-4714"
 _SANDBOX = """
 import json, sys
 from pathlib import Path
-from executor.sandbox.options import SandboxOptions
-from executor.sandbox.server import serve
+from betfair_sandbox.options import SandboxOptions
+from betfair_sandbox.server import serve
 given = json.loads(Path(sys.argv[1]).read_text())
 serve(SandboxOptions(directory=Path(sys.argv[2]), port=int(sys.argv[3]), cert_port=int(sys.argv[4]), **given))
 """

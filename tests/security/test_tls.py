@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 
 import pytest
 
+from betfair_sandbox.certificates import CertificatePaths, ensure_certificates
 from executor import wiring
-from executor.adapters.redis_client import connect
-from executor.cli.redis_server import HOST, PrivateRedis
+from executor.adapters.redis.client import connect
+from executor.devstack.redis_server import HOST, PrivateRedis
 from executor.errors import StoreUnavailable
-from executor.sandbox.certificates import CertificatePaths, ensure_certificates
-from executor.settings import load_settings
+from executor.settings.load import load_settings
 
 # What Celery's own connection does, in a process whose celeryconfig reads the same settings.
 _PUBLISH = """

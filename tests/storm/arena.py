@@ -17,10 +17,10 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sandbox_client import _START, RunningSandbox
+from support.sandbox_client import _START, RunningSandbox
 
-from executor.cli.redis_server import PrivateRedis, free_ports
-from executor.sandbox.options import sandbox_env
+from betfair_sandbox.options import sandbox_env
+from executor.devstack.redis_server import PrivateRedis, free_ports
 from storm.processes import Child, stop_all
 
 API_TIMEOUT_S: Final = 5

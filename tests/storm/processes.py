@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from process_rig import children_of
+from support.process_rig import children_of
 
 _AGAIN_S: Final = 1.0  # between an exit and the next start
 _GRACE_S: Final = 20.0  # a worker lets calls end; faults are off by then

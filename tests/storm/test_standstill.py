@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_rig import strategy_message
+from support.engine_rig import strategy_message
 
 from executor import keys
 from storm.arena import Arena

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import betfairlightweight
 import redis
-from sandbox_client import RunningSandbox
+from support.sandbox_client import RunningSandbox
 
 from executor import keys
 

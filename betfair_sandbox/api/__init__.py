@@ -1,0 +1,1 @@
+"""Betfair's API over HTTP: JSON-RPC, identity, what each operation answers."""

@@ -1,0 +1,153 @@
+"""Betfair's operations: from a method's name and parameters to its answer.
+
+Owns: reading the parameters of each operation, its limits per call, and the bet delay. Invariant: every operation
+answers with a result or raises ApiError, RpcError or BadValue. Units: seconds of delay.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from betfair_sandbox.api.market_lists import market_book, market_catalogue, profit_and_loss
+from betfair_sandbox.api.order_lists import cleared_orders, current_orders
+from betfair_sandbox.api.wire import Json, Params
+from betfair_sandbox.market.accounts import EXPOSURE_LIMIT, Account, Caller
+from betfair_sandbox.market.amending import (
+    cancel_orders,
+    read_amend_request,
+    replace_orders,
+    update_orders,
+)
+from betfair_sandbox.market.exchange import Exchange
+from betfair_sandbox.market.money import ZERO
+from betfair_sandbox.market.placing import PlaceRequest, RecentRefs, judge, pending, place, read_place_request, refusal
+
+BETTING_PREFIX: Final = "SportsAPING/v1.0/"
+ACCOUNT_PREFIX: Final = "AccountAPING/v1.0/"
+Operation = Callable[[Caller, Params], Awaitable[object]]
+
+
+class Operations:
+    """The operations of both APIs over one exchange."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._refs = RecentRefs()
+        self._later: set[asyncio.TimerHandle] = set()
+        betting: dict[str, Operation] = {
+            "placeOrders": self._place_orders,
+            "cancelOrders": self._cancel_orders,
+            "replaceOrders": self._replace_orders,
+            "updateOrders": self._update_orders,
+            "listCurrentOrders": self._list_current_orders,
+            "listClearedOrders": self._list_cleared_orders,
+            "listMarketCatalogue": self._list_market_catalogue,
+            "listMarketBook": self._list_market_book,
+            "listMarketProfitAndLoss": self._list_market_profit_and_loss,
+        }
+        account: dict[str, Operation] = {
+            "getAccountFunds": self._get_account_funds,
+            "getAccountDetails": self._get_account_details,
+        }
+        self._methods = {False: betting, True: account}
+
+    def find(self, method: str, *, account_api: bool) -> tuple[str, Operation] | None:
+        """Return (short name, operation) for a JSON-RPC method, None when there is none."""
+        prefix = ACCOUNT_PREFIX if account_api else BETTING_PREFIX
+        name = method.removeprefix(prefix)
+        operation = self._methods[account_api].get(name)
+        return (name, operation) if operation is not None and method.startswith(prefix) else None
+
+    def stop(self) -> None:
+        """Drop the asynchronous orders that still wait for their bet delay."""
+        for handle in self._later:
+            handle.cancel()
+        self._later.clear()
+
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    async def _place_orders(self, caller: Caller, params: Params) -> Json:
+        account = caller.account
+        request = read_place_request(params, account.currency)
+        if not self._refs.claim(account, request.customer_ref, self._exchange.now_ms()):
+            return refusal(request, "DUPLICATE_TRANSACTION")
+        code, codes = judge(self._exchange, account, request)
+        if code:
+            self._refs.release(account, request.customer_ref)
+            return refusal(request, code, codes)
+        delay_s = self._exchange.bet_delay_s(request.market_id)
+        if params.flag("async"):
+            self._place_later(account, request, delay_s)
+            return pending(request)
+        if delay_s:
+            await asyncio.sleep(delay_s)
+        return self._place_now(account, request)
+
+    def _place_now(self, account: Account, request: PlaceRequest) -> Json:
+        report = place(self._exchange, account, request)
+        if report["status"] != "SUCCESS":
+            self._refs.release(account, request.customer_ref)
+        return report
+
+    def _place_later(self, account: Account, request: PlaceRequest, delay_s: int) -> None:
+        def arrive() -> None:
+            self._later.discard(handle)
+            self._place_now(account, request)
+
+        handle = asyncio.get_running_loop().call_later(delay_s, arrive)
+        self._later.add(handle)
+
+    async def _cancel_orders(self, caller: Caller, params: Params) -> Json:
+        return cancel_orders(self._exchange, caller.account, params)
+
+    async def _update_orders(self, caller: Caller, params: Params) -> Json:
+        return update_orders(self._exchange, caller.account, params)
+
+    async def _replace_orders(self, caller: Caller, params: Params) -> Json:
+        request = read_amend_request(params)
+        delay_s = self._exchange.bet_delay_s(request.market_id)
+        if delay_s:
+            await asyncio.sleep(delay_s)
+        return replace_orders(self._exchange, caller.account, request)
+
+    # -- lists and the account ---------------------------------------------------------------------------------------
+
+    async def _list_current_orders(self, caller: Caller, params: Params) -> Json:
+        return current_orders(self._exchange, caller.account, params)
+
+    async def _list_cleared_orders(self, caller: Caller, params: Params) -> Json:
+        return cleared_orders(self._exchange, caller.account, params)
+
+    async def _list_market_catalogue(self, _caller: Caller, params: Params) -> list[Json]:
+        return market_catalogue(self._exchange, params)
+
+    async def _list_market_book(self, caller: Caller, params: Params) -> list[Json]:
+        return market_book(self._exchange, caller, params)
+
+    async def _list_market_profit_and_loss(self, caller: Caller, params: Params) -> list[Json]:
+        return profit_and_loss(self._exchange, caller.account, params)
+
+    async def _get_account_funds(self, caller: Caller, _params: Params) -> Json:
+        account = caller.account
+        return {
+            "availableToBetBalance": account.available,
+            "exposure": -account.exposure,
+            "retainedCommission": ZERO,
+            "exposureLimit": -EXPOSURE_LIMIT,
+            "discountRate": ZERO,
+            "pointsBalance": 0,
+            "wallet": "UK",
+        }
+
+    async def _get_account_details(self, caller: Caller, _params: Params) -> Json:
+        return {
+            "currencyCode": caller.account.currency,
+            "firstName": "Sandbox",
+            "lastName": "Customer",
+            "localeCode": "en",
+            "region": "GBR",
+            "timezone": "GMT",
+            "discountRate": ZERO,
+            "pointsBalance": 0,
+            "countryCode": "GB",
+        }

@@ -1,0 +1,297 @@
+"""What customers read about their bets: listCurrentOrders and listClearedOrders.
+
+Owns: filters, order, pages and fields of the two lists. Reads only. Units: dates on the wire are UTC with
+milliseconds, bets' own dates have whole seconds, as at Betfair.
+"""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+from betfair_sandbox.api.wire import ApiError, BadValue, Json, Params, format_date, missing
+from betfair_sandbox.market.accounts import Account
+from betfair_sandbox.market.exchange import Exchange
+from betfair_sandbox.market.markets import EXECUTABLE, Bet, Market
+from betfair_sandbox.market.money import ZERO
+from betfair_sandbox.market.register import CLEARED_STATUSES
+from betfair_sandbox.market.rules import MAX_IDS
+from betfair_sandbox.market.settlement import commission_on
+
+_PAGE: Final = 1_000  # Betfair: the longest page of either list
+EVENT_TYPE_ID: Final = "1"
+EVENT_ID: Final = "30000000"
+REGULATOR: Final = "GIBRALTAR REGULATOR"
+
+_T = TypeVar("_T")
+_Instant = Callable[[Bet], int]
+_ORDERINGS: Final[dict[str, _Instant]] = {
+    "BY_BET": lambda bet: bet.placed_ms,
+    "BY_PLACE_TIME": lambda bet: bet.placed_ms,
+    "BY_MARKET": lambda bet: bet.placed_ms,
+    "BY_MATCH_TIME": lambda bet: bet.matched_ms,
+    "BY_SETTLED_TIME": lambda bet: bet.settled_ms,
+    "BY_VOID_TIME": lambda bet: bet.voided_ms,
+}
+_PROJECTIONS: Final = ("ALL", "EXECUTABLE", "EXECUTION_COMPLETE")
+_SIDES: Final = ("BACK", "LAY")
+
+
+def current_orders(exchange: Exchange, account: Account, params: Params) -> Json:
+    """Answer listCurrentOrders."""
+    bet_ids, market_ids = params.texts("betIds"), set(params.texts("marketIds"))
+    if len(bet_ids) + len(market_ids) > MAX_IDS:
+        raise ApiError("REQUEST_SIZE_EXCEEDS_LIMIT")
+    refs, strategies = params.texts("customerOrderRefs"), set(params.texts("customerStrategyRefs"))
+    projection = params.choice("orderProjection", _PROJECTIONS, "ALL")
+    ordering = params.choice("orderBy", tuple(_ORDERINGS), "BY_PLACE_TIME")
+    instant = _ORDERINGS[ordering]
+    earliest, latest = params.instants("dateRange")
+    register = exchange.registers[account.name]
+    if bet_ids:
+        candidates: Iterable[Bet] = _by_ids(register.current, bet_ids)
+    elif refs:
+        candidates = (bet for bet in register.by_refs(refs) if bet.bet_id in register.current)
+    else:
+        candidates = (register.open if projection == EXECUTABLE else register.current).values()
+    wanted_refs = set(refs)
+    found = [
+        bet
+        for bet in candidates
+        if (projection in {"ALL", bet.status})
+        and (not market_ids or bet.market_id in market_ids)
+        and (not wanted_refs or bet.customer_order_ref in wanted_refs)
+        and (not strategies or bet.customer_strategy_ref in strategies)
+        and instant(bet)
+        and _within(instant(bet), earliest, latest)
+    ]
+    descending = params.choice("sortDir", ("EARLIEST_TO_LATEST", "LATEST_TO_EARLIEST")) == "LATEST_TO_EARLIEST"
+    if ordering == "BY_MARKET":
+        found.sort(key=lambda bet: (bet.market_id, bet.bet_id), reverse=descending)
+    else:
+        found.sort(key=lambda bet: (instant(bet), bet.bet_id), reverse=descending)
+    page, more = _page(found, params)
+    rows = [order_row(bet) for bet in page]
+    if params.flag("includeItemDescription"):
+        for row in rows:
+            version = exchange.markets[row["marketId"]].version
+            row["currentItemDescription"] = {"marketVersion": {"version": version}}
+    return {"currentOrders": rows, "moreAvailable": more}
+
+
+def order_row(bet: Bet) -> Json:
+    """Return a bet in listCurrentOrders' fields."""
+    row: Json = {
+        "betId": str(bet.bet_id),
+        "marketId": bet.market_id,
+        "selectionId": bet.selection_id,
+        "handicap": ZERO,
+        "priceSize": {"price": bet.price, "size": bet.size},
+        "bspLiability": ZERO,
+        "side": bet.side.value,
+        "status": bet.status,
+        "persistenceType": bet.persistence,
+        "orderType": "LIMIT",
+        "placedDate": format_date(bet.placed_ms),
+        "averagePriceMatched": bet.average_price_matched,
+        "sizeMatched": bet.size_matched,
+        "sizeRemaining": bet.size_remaining,
+        "sizeLapsed": bet.size_lapsed,
+        "sizeCancelled": bet.size_cancelled,
+        "sizeVoided": bet.size_voided,
+        "regulatorCode": REGULATOR,
+    }
+    for name, instant_ms in (
+        ("matchedDate", bet.matched_ms),
+        ("cancelledDate", bet.cancelled_ms),
+        ("lapsedDate", bet.lapsed_ms),
+    ):
+        if instant_ms:
+            row[name] = format_date(instant_ms)
+    if bet.lapse_reason:
+        row["lapseStatusReasonCode"] = bet.lapse_reason
+    if bet.customer_order_ref:
+        row["customerOrderRef"] = bet.customer_order_ref
+    if bet.customer_strategy_ref:
+        row["customerStrategyRef"] = bet.customer_strategy_ref
+    return row
+
+
+def cleared_orders(exchange: Exchange, account: Account, params: Params) -> Json:
+    """Answer listClearedOrders."""
+    if not params.has("betStatus"):
+        raise missing()
+    status = params.choice("betStatus", CLEARED_STATUSES)
+    group = params.choice("groupBy", tuple(_GROUPS), "BET")
+    if params.has("groupBy") and status != "SETTLED":
+        raise BadValue("groupBy is for betStatus SETTLED only")
+    register = exchange.registers[account.name]
+    cleared = register.cleared[status]
+    bet_ids, refs = params.texts("betIds"), params.texts("customerOrderRefs")
+    if bet_ids:
+        candidates: Iterable[Bet] = _by_ids(cleared, bet_ids)
+    elif refs:
+        candidates = (bet for bet in register.by_refs(refs) if bet.bet_id in cleared)
+    else:
+        candidates = cleared.values()
+    found = list(filter(_cleared_filter(status, params), candidates))
+    found.sort(key=lambda bet: (_cleared_ms(bet, status), bet.bet_id))
+    describe = params.flag("includeItemDescription")
+    if group != "BET":
+        rows, more = _page(_grouped(exchange, found, group, describe=describe), params)
+        return {"clearedOrders": rows, "moreAvailable": more}
+    page, more = _page(found, params)
+    rows = [_cleared_row(exchange.markets[bet.market_id], bet, status, describe=describe) for bet in page]
+    return {"clearedOrders": rows, "moreAvailable": more}
+
+
+def _cleared_filter(status: str, params: Params) -> Callable[[Bet], bool]:
+    earliest, latest = params.instants("settledDateRange")
+    side = params.choice("side", _SIDES)
+    runners = {
+        (runner.text("marketId"), runner.integer("selectionId"))
+        for runner in (Params(value, "runnerIds") for value in params.items("runnerIds"))
+    }
+    wanted: list[tuple[set[str], Callable[[Bet], str]]] = [
+        (set(params.texts("eventTypeIds")), lambda _: EVENT_TYPE_ID),
+        (set(params.texts("eventIds")), lambda _: EVENT_ID),
+        (set(params.texts("marketIds")), lambda bet: bet.market_id),
+        (set(params.texts("customerOrderRefs")), lambda bet: bet.customer_order_ref),
+        (set(params.texts("customerStrategyRefs")), lambda bet: bet.customer_strategy_ref),
+    ]
+    active = [(allowed, value_of) for allowed, value_of in wanted if allowed]
+
+    def passes(bet: Bet) -> bool:
+        return (
+            all(value_of(bet) in allowed for allowed, value_of in active)
+            and (not runners or (bet.market_id, bet.selection_id) in runners)
+            and (not side or bet.side == side)
+            and _within(_cleared_ms(bet, status), earliest, latest)
+        )
+
+    return passes
+
+
+def _cleared_ms(bet: Bet, status: str) -> int:
+    return {
+        "SETTLED": bet.settled_ms,
+        "VOIDED": bet.voided_ms,
+        "LAPSED": bet.lapsed_ms,
+        "CANCELLED": bet.cancelled_ms,
+    }[status]
+
+
+def _cleared_row(market: Market, bet: Bet, status: str, *, describe: bool) -> Json:
+    row: Json = {
+        "eventTypeId": EVENT_TYPE_ID,
+        "eventId": EVENT_ID,
+        "marketId": bet.market_id,
+        "selectionId": bet.selection_id,
+        "handicap": ZERO,
+        "betId": str(bet.bet_id),
+        "placedDate": format_date(bet.placed_ms),
+        "persistenceType": bet.persistence,
+        "orderType": "LIMIT",
+        "side": bet.side.value,
+        "priceRequested": bet.price,
+        "settledDate": format_date(_cleared_ms(bet, status)),
+        "betCount": 1,
+        "priceReduced": False,
+    }
+    if bet.customer_order_ref:
+        row["customerOrderRef"] = bet.customer_order_ref
+    if bet.customer_strategy_ref:
+        row["customerStrategyRef"] = bet.customer_strategy_ref
+    if status == "SETTLED":
+        row["betOutcome"] = bet.outcome
+        row["lastMatchedDate"] = format_date(bet.matched_ms)
+        row["priceMatched"] = bet.average_price_matched
+        row["sizeSettled"] = bet.size_matched
+        row["profit"] = bet.profit
+    elif status == "VOIDED":
+        row["sizeSettled"] = bet.size_voided
+        row["profit"] = ZERO
+    else:
+        row["sizeCancelled"] = bet.size_cancelled if status == "CANCELLED" else bet.size_lapsed
+    if describe:
+        row["itemDescription"] = _description(market, market.runners[bet.selection_id].name)
+    return row
+
+
+def _description(market: Market, runner_name: str | None) -> Json:
+    described: Json = {
+        "eventTypeDesc": "Soccer",
+        "eventDesc": market.event_name,
+        "marketDesc": market.name,
+        "marketType": market.market_type,
+        "marketStartTime": format_date(market.start_ms),
+        "numberOfWinners": market.winners,
+    }
+    if runner_name is not None:
+        described["runnerDesc"] = runner_name
+    return described
+
+
+_GROUPS: Final[dict[str, Callable[[Bet], Json]]] = {
+    "BET": lambda bet: {"betId": str(bet.bet_id)},
+    "EVENT_TYPE": lambda _: {"eventTypeId": EVENT_TYPE_ID},
+    "EVENT": lambda _: {"eventTypeId": EVENT_TYPE_ID, "eventId": EVENT_ID},
+    "MARKET": lambda bet: {"eventTypeId": EVENT_TYPE_ID, "eventId": EVENT_ID, "marketId": bet.market_id},
+    "RUNNER": lambda bet: {
+        "eventTypeId": EVENT_TYPE_ID,
+        "eventId": EVENT_ID,
+        "marketId": bet.market_id,
+        "selectionId": bet.selection_id,
+        "handicap": ZERO,
+    },
+    "SIDE": lambda bet: {"side": bet.side.value},
+    "STRATEGY": lambda bet: {"customerStrategyRef": bet.customer_strategy_ref},
+}
+# Betfair: commission belongs to a market and to what is above it.
+_WITH_COMMISSION: Final = ("EVENT_TYPE", "EVENT", "MARKET")
+
+
+def _grouped(exchange: Exchange, bets: list[Bet], group: str, *, describe: bool) -> list[Json]:
+    members: dict[tuple[Any, ...], list[Bet]] = {}
+    for bet in bets:
+        members.setdefault(tuple(_GROUPS[group](bet).values()), []).append(bet)
+    return [_group_row(exchange, same, group, describe=describe) for same in members.values()]
+
+
+def _group_row(exchange: Exchange, bets: list[Bet], group: str, *, describe: bool) -> Json:
+    profit = sum((bet.profit for bet in bets), ZERO)
+    row: Json = {
+        **_GROUPS[group](bets[0]),
+        "betCount": len(bets),
+        "settledDate": format_date(max(bet.settled_ms for bet in bets)),
+        "lastMatchedDate": format_date(max(bet.matched_ms for bet in bets)),
+        "profit": profit,
+    }
+    if group in _WITH_COMMISSION:
+        per_market: dict[str, Decimal] = {}
+        for bet in bets:
+            per_market[bet.market_id] = per_market.get(bet.market_id, ZERO) + bet.profit
+        row["commission"] = sum(
+            (commission_on(amount, exchange.markets[key].base_rate) for key, amount in per_market.items()), ZERO
+        )
+    if describe and group in {"MARKET", "RUNNER"}:
+        market = exchange.markets[bets[0].market_id]
+        name = market.runners[bets[0].selection_id].name if group == "RUNNER" else None
+        row["itemDescription"] = _description(market, name)
+    return row
+
+
+def _by_ids(bets: dict[int, Bet], bet_ids: list[str]) -> list[Bet]:
+    wanted = sorted({int(bet_id) for bet_id in bet_ids if bet_id.isdecimal() and bet_id.isascii()})
+    return [bets[bet_id] for bet_id in wanted if bet_id in bets]
+
+
+def _within(instant_ms: int, earliest: int | None, latest: int | None) -> bool:
+    return (earliest is None or instant_ms >= earliest) and (latest is None or instant_ms <= latest)
+
+
+def _page(found: list[_T], params: Params) -> tuple[list[_T], bool]:
+    start, length = params.integer("fromRecord"), params.integer("recordCount")
+    if start < 0 or length < 0:
+        raise BadValue("fromRecord and recordCount are not negative")
+    end = start + (min(length, _PAGE) or _PAGE)
+    return found[start:end], len(found) > end

@@ -1,0 +1,1 @@
+"""The exchange itself: accounts, markets, books, bets, settlement. Pure."""

@@ -1,0 +1,200 @@
+"""What Betfair accepts: the checks of one placeOrders instruction and of the references a client gives.
+
+Owns: reading an instruction and the InstructionReportErrorCode it earns. Pure. Units: sizes and payouts in account
+currency, prices are decimal odds on the CLASSIC ladder.
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from betfair_sandbox.api.wire import BadValue, Json, Params, missing
+from betfair_sandbox.market.money import PENNY, ZERO, Side, is_on_ladder, to_money
+
+MAX_PLACE_INSTRUCTIONS: Final = 200  # Betfair: placeOrders, per request
+MAX_CANCEL_INSTRUCTIONS: Final = 60  # Betfair: cancelOrders, updateOrders, replaceOrders
+MAX_IDS: Final = 250  # Betfair: listCurrentOrders, bet and market ids together
+MAX_INSTRUCTIONS_PER_SECOND: Final = 1_000  # Betfair: placeOrders, cancelOrders, replaceOrders, updateOrders together
+LARGEST_VERSION: Final = 10**12 - 1  # Betfair: INVALID_MARKET_VERSION, 12 digits
+DEDUPE_MS: Final = 60_000  # Betfair: how long a customerRef is remembered
+
+_RATIO_LOW: Final = Decimal("0.8")  # Betfair: INVALID_PROFIT_RATIO, 20 % less
+_RATIO_HIGH: Final = Decimal("1.25")  # or 25 % more than the exact return
+# Betfair: letters, digits and - . _ + * : ; ~
+_REF: Final = re.compile(r"[A-Za-z0-9\-._+*:;~]*")
+_MAX_REF: Final = 32
+_MAX_STRATEGY_REF: Final = 15
+_MARKET_ID: Final = re.compile(r"[12]\.[0-9]{1,15}")
+_ORDER_TYPES: Final = ("LIMIT", "LIMIT_ON_CLOSE", "MARKET_ON_CLOSE")
+PERSISTENCE_TYPES: Final = ("LAPSE", "PERSIST", "MARKET_ON_CLOSE")
+
+
+class Minimum(NamedTuple):
+    """The smallest stake of a currency; a smaller one is valid when it returns `payout`."""
+
+    size: Decimal
+    payout: Decimal
+
+
+# Betfair: Additional Information, Currency Parameters.
+MINIMUMS: Final = {
+    currency: Minimum(Decimal(size), Decimal(payout))
+    for currency, size, payout in (
+        ("ARS", 100, 500),
+        ("AUD", 5, 30),
+        ("BRL", 5, 50),
+        ("CAD", 2, 30),
+        ("DKK", 15, 150),
+        ("EUR", 1, 20),
+        ("GBP", 1, 10),
+        ("GEL", 10, 50),
+        ("HKD", 10, 125),
+        ("HUF", 400, 4000),
+        ("ISK", 350, 1750),
+        ("MXN", 30, 300),
+        ("NOK", 10, 150),
+        ("NZD", 2, 10),
+        ("PEN", 5, 50),
+        ("RON", 5, 50),
+        ("SEK", 15, 150),
+        ("SGD", 2, 30),
+        ("USD", 1, 20),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """A placeOrders instruction as understood; `error` is set when it cannot be placed."""
+
+    echo: Json  # as reports repeat it: numbers as numbers
+    selection_id: int
+    side: Side
+    price: Decimal
+    size: Decimal
+    persistence: str
+    kill_below: Decimal | None  # FILL_OR_KILL: nothing unless at least this much is matched at once
+    customer_order_ref: str
+    error: str
+
+
+def valid_ref(ref: str) -> bool:
+    """Tell whether a customerRef or customerOrderRef keeps to Betfair's length and characters."""
+    return len(ref) <= _MAX_REF and _REF.fullmatch(ref) is not None
+
+
+def valid_strategy_ref(ref: str) -> bool:
+    """Tell whether a customerStrategyRef keeps to Betfair's length and characters."""
+    return len(ref) <= _MAX_STRATEGY_REF and _REF.fullmatch(ref) is not None
+
+
+def valid_market_id(market_id: str) -> bool:
+    """Tell whether this looks like a market of Betfair's."""
+    return _MARKET_ID.fullmatch(market_id) is not None
+
+
+def profit_ratio_ok(price: Decimal, size: Decimal) -> bool:
+    """Tell whether rounding leaves the bet's return within Betfair's INVALID_PROFIT_RATIO bounds."""
+    exact = size * (price - 1)
+    return exact <= 0 or _RATIO_LOW <= to_money(exact) / exact <= _RATIO_HIGH
+
+
+def bet_size_ok(price: Decimal, size: Decimal, currency: str) -> bool:
+    """Tell whether a stake is in pennies and large enough, or small but returning enough."""
+    minimum = MINIMUMS[currency]
+    return size > 0 and size == size.quantize(PENNY) and (size >= minimum.size or price * size >= minimum.payout)
+
+
+def read_instruction(value: object, currency: str) -> Instruction:
+    """Read one element of placeOrders' `instructions` and judge all that needs no market.
+
+    Raises:
+        BadValue: a field cannot be read at all.
+        RpcError: a mandatory field is absent.
+
+    """
+    params = Params(value, "instruction")
+    for name in ("selectionId", "side", "orderType"):
+        if not params.has(name):
+            raise missing()
+    side = Side(params.choice("side", [side.value for side in Side]))
+    order_type = params.choice("orderType", _ORDER_TYPES)
+    selection_id = params.integer("selectionId")
+    if order_type != "LIMIT":
+        # No market here has a starting price.
+        return _refused(params, selection_id, side, "MARKET_NOT_OPEN_FOR_BSP_BETTING")
+    if not params.has("limitOrder"):
+        return _refused(params, selection_id, side, "INVALID_ORDER_TYPE")
+    return _limit_order(params, selection_id, side, currency)
+
+
+def _refused(params: Params, selection_id: int, side: Side, error: str) -> Instruction:
+    echo = {**_echo(params, selection_id, side), "orderType": params.text("orderType")}
+    return Instruction(echo, selection_id, side, ZERO, ZERO, "LAPSE", None, "", error)
+
+
+def _echo(params: Params, selection_id: int, side: Side) -> Json:
+    echo: Json = {"selectionId": selection_id, "handicap": params.amount("handicap") or ZERO}
+    if params.has("customerOrderRef"):
+        echo["customerOrderRef"] = params.text("customerOrderRef")
+    return {**echo, "side": side.value}
+
+
+def _limit_order(params: Params, selection_id: int, side: Side, currency: str) -> Instruction:
+    order = params.child("limitOrder")
+    if order.has("betTargetType"):
+        raise BadValue("betTargetType is not offered")
+    price, size = order.amount("price"), order.amount("size")
+    if price is None or size is None:
+        raise missing()
+    persistence = order.choice("persistenceType", PERSISTENCE_TYPES, "LAPSE")
+    fill_or_kill = order.choice("timeInForce", ("FILL_OR_KILL",)) != ""
+    min_fill = order.amount("minFillSize")
+    ref = params.text("customerOrderRef")
+    if not valid_ref(ref):
+        error = "INVALID_CUSTOMER_ORDER_REF"
+    elif params.amount("handicap"):
+        error = "INVALID_RUNNER"  # only ODDS markets here: the line is always 0
+    else:
+        error = _price_and_size_error(price, size, currency)
+    if not error and persistence == "MARKET_ON_CLOSE":
+        error = "INVALID_PERSISTENCE_TYPE"  # no starting price to close at
+    if not error and min_fill is not None:
+        error = _min_fill_error(min_fill, size, currency, fill_or_kill=fill_or_kill)
+    kill_below = (min_fill or size) if fill_or_kill else None
+    limit: Json = {"size": size, "price": price}
+    if min_fill is not None:
+        limit["minFillSize"] = min_fill
+    for name in ("persistenceType", "timeInForce"):
+        if order.has(name):
+            limit[name] = order.text(name)
+    echo = {**_echo(params, selection_id, side), "limitOrder": limit, "orderType": "LIMIT"}
+    return Instruction(echo, selection_id, side, price, size, persistence, kill_below, ref, error)
+
+
+def _price_and_size_error(price: Decimal, size: Decimal, currency: str) -> str:
+    if not is_on_ladder(price):
+        return "INVALID_ODDS"
+    if not bet_size_ok(price, size, currency):
+        return "INVALID_BET_SIZE"
+    return "" if profit_ratio_ok(price, size) else "INVALID_PROFIT_RATIO"
+
+
+def _min_fill_error(min_fill: Decimal, size: Decimal, currency: str, *, fill_or_kill: bool) -> str:
+    if not fill_or_kill:
+        return "UNEXPECTED_MIN_FILL_SIZE"
+    return "" if MINIMUMS[currency].size <= min_fill <= size else "INVALID_MIN_FILL_SIZE"
+
+
+def back_and_lay_cross(instructions: list[Instruction]) -> set[int]:
+    """Return the selections that one request backs and lays at crossing prices (INVALID_BACK_LAY_COMBINATION)."""
+    backs: dict[int, Decimal] = {}
+    lays: dict[int, Decimal] = {}
+    for instruction in instructions:
+        key, price = instruction.selection_id, instruction.price
+        if instruction.side is Side.BACK:
+            backs[key] = min(price, backs.get(key, price))
+        else:
+            lays[key] = max(price, lays.get(key, price))
+    return {key for key, price in backs.items() if key in lays and lays[key] >= price}

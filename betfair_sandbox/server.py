@@ -1,0 +1,142 @@
+"""The HTTPS server: both ports, their paths, start and stop.
+
+Owns: sockets, TLS, the process's signals. Invariant: certlogin is reached with a client certificate of the sandbox's
+authority only. Units: seconds.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+import ssl
+import sys
+from typing import Any, Final
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from betfair_sandbox.api.calls import Calls
+from betfair_sandbox.api.handlers import AccountRpcHandler, IdentityHandler, RpcHandler, UnknownHandler
+from betfair_sandbox.certificates import CertificatePaths, ensure_certificates
+from betfair_sandbox.control.control_api import control_routes
+from betfair_sandbox.options import SandboxOptions, write_ports
+from betfair_sandbox.world import World
+
+# Betfair closes connections that are idle for 3 minutes (Best Practice).
+_IDLE_S: Final = 180
+# 200 instructions have about 60 KB.
+_MAX_BODY: Final = 2 * 1024 * 1024
+_log = logging.getLogger(__name__)
+# How often resting orders and displayed prices are looked at; finer than the half second that is the shortest wait.
+_TICK_S: Final = 0.1
+
+
+def serve(options: SandboxOptions) -> None:
+    """Run a sandbox until SIGINT or SIGTERM; print one line when it is ready.
+
+    Raises:
+        SystemExit: 1, after one line on stderr, when a port is taken or the directory cannot be written.
+
+    """
+    try:
+        paths = ensure_certificates(options.directory, options.certificate_password, options.server_names)
+        api_sockets = _bind(options.host, options.port)
+        cert_sockets = _bind(options.host, options.cert_port)
+        ports = {"port": api_sockets[0].getsockname()[1], "cert_port": cert_sockets[0].getsockname()[1]}
+        write_ports(options.directory, ports)
+    except OSError as error:
+        print(f"sandbox: {error.strerror or error}{_where(error, options)}", file=sys.stderr)  # noqa: T201 - the one line for the user
+        raise SystemExit(1) from None
+    asyncio.run(_run(options, paths, api_sockets, cert_sockets))
+
+
+async def _run(
+    options: SandboxOptions,
+    paths: CertificatePaths,
+    api_sockets: list[socket.socket],
+    cert_sockets: list[socket.socket],
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    world = World(options)
+    api, identity = _applications(world)
+    servers = [
+        _start(api, _tls(paths, client_certificate=False), api_sockets),
+        _start(identity, _tls(paths, client_certificate=True), cert_sockets),
+    ]
+    port, cert_port = api_sockets[0].getsockname()[1], cert_sockets[0].getsockname()[1]
+    print(  # noqa: T201 - the one line for the user
+        f"sandbox: ready on https://{options.host}:{port}, certlogin on https://{options.host}:{cert_port}, "
+        f"files in {options.directory}",
+        flush=True,
+    )
+    ticker = asyncio.create_task(_tick(world))
+    await stop.wait()
+    ticker.cancel()
+    world.operations.stop()
+    for server in servers:
+        server.stop()
+        await server.close_all_connections()
+
+
+async def _tick(world: World) -> None:
+    while True:
+        await asyncio.sleep(_TICK_S)
+        try:
+            world.exchange.tick()
+        except Exception:  # noqa: BLE001 - the market's next move must not depend on this one
+            _log.exception("the house stumbled")
+
+
+def _applications(world: World) -> tuple[Application, Application]:
+    shared = {"world": world, "calls": Calls(world)}
+    settings: dict[str, Any] = {
+        "compress_response": True,
+        "log_function": _no_access_log,
+        "default_handler_class": UnknownHandler,
+        "default_handler_args": shared,
+    }
+    api = Application(
+        [
+            ("/exchange/betting/json-rpc/v1/?", RpcHandler, shared),
+            ("/exchange/account/json-rpc/v1/?", AccountRpcHandler, shared),
+            ("/api/(?:certlogin|login|keepAlive|logout)", IdentityHandler, shared),
+            *control_routes(world),
+        ],
+        **settings,
+    )
+    identity = Application([("/api/certlogin", IdentityHandler, shared)], **settings)
+    return api, identity
+
+
+def _no_access_log(_handler: RequestHandler) -> None:
+    """Say nothing per request: the journal does."""
+
+
+def _start(application: Application, context: ssl.SSLContext, sockets: list[socket.socket]) -> HTTPServer:
+    server = HTTPServer(application, ssl_options=context, idle_connection_timeout=_IDLE_S, max_body_size=_MAX_BODY)
+    server.add_sockets(sockets)
+    return server
+
+
+def _tls(paths: CertificatePaths, *, client_certificate: bool) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(paths.server)
+    if client_certificate:
+        context.load_verify_locations(paths.ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _bind(host: str, port: int) -> list[socket.socket]:
+    try:
+        return bind_sockets(port, address=host)
+    except OSError as error:
+        raise OSError(error.errno, f"{host}:{port}: {error.strerror or error}") from None
+
+
+def _where(error: OSError, options: SandboxOptions) -> str:
+    return f" ({error.filename or options.directory})" if error.filename else ""

@@ -1,0 +1,1 @@
+"""Betfair behind the exchange port: session, calls, and what every answer means."""

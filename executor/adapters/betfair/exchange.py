@@ -1,0 +1,311 @@
+"""Betfair as our exchange: each operation of the port as calls to its API, and nothing more.
+
+Invariants: `place` sends at most one placeOrders and never after a login of its own; what repeats after a login are
+reads and cancels, once. Every call is limited to bets of our customerStrategyRef where the API allows it. An incomplete
+list is never returned as a complete one. Units: money as Decimal in the account's currency, times in milliseconds.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Final, NoReturn, TypeVar
+
+from executor.adapters.betfair import wire
+from executor.adapters.betfair.reports import read_cancelled, read_placed
+from executor.adapters.betfair.rpc import ACCOUNT, BETTING, Api, Rpc
+from executor.adapters.betfair.session import BetfairSession, TokenStore
+from executor.adapters.betfair.transport import SEND_WITHIN_S, Transport
+from executor.domain.money import ZERO
+from executor.domain.order import BetState
+from executor.errors import LoginRefused, NotSent, OutcomeUnknown, SessionExpired, StoreUnavailable, Throttled
+from executor.ports import (
+    CancelReport,
+    ClearedBet,
+    ClearedKind,
+    Funds,
+    Instruction,
+    LegReport,
+    MarketInfo,
+    Telemetry,
+)
+from executor.settings.sections import BetfairSettings
+
+MAX_PLACE: Final = 200  # Betfair: placeOrders
+MAX_CANCEL: Final = 60  # Betfair: cancelOrders
+MAX_REFS: Final = 250  # Betfair: listCurrentOrders, REQUEST_SIZE_EXCEEDS_LIMIT above
+MAX_CATALOGUE: Final = 100  # Betfair: Market Data Request Limits, weight 1 each of 200; half of it
+MAX_MARKETS: Final = 100  # markets per call; no limit is documented, this keeps calls small
+PAGE: Final = 1000  # Betfair: the largest page
+MAX_PAGES: Final = 50  # 50,000 bets: more is a runaway, and the read fails instead of going on for ever
+MAX_SETTLED_PAGES: Final = 500  # 500,000 bets settled in a day and more; no two pages of them are kept
+MAX_READS: Final = 3  # Betfair: order reads of an account under way at a time, TOO_MANY_REQUESTS above
+_ORDER_READS: Final = frozenset({"listCurrentOrders", "listClearedOrders"})
+
+T = TypeVar("T")
+
+
+class BetfairExchange:
+    """The port `Exchange` on Betfair's API, or on whatever speaks it at the URLs of the settings.
+
+    `on_token` is told of each new session token before it is used, so that logs can mask it.
+    """
+
+    def __init__(
+        self,
+        settings: BetfairSettings,
+        tokens: TokenStore,
+        telemetry: Telemetry,
+        on_token: Callable[[str], None] = lambda _token: None,
+    ) -> None:
+        bundle = str(settings.ca_bundle) if settings.ca_bundle else None
+        self._transport = Transport(settings.api_timeout_seconds, bundle)
+        self._session = BetfairSession(settings, self._transport, tokens, telemetry, on_token)
+        self._rpc = Rpc(settings, self._transport, telemetry)
+        self._strategy_ref = settings.strategy_ref
+        self._timeout_s = settings.api_timeout_seconds
+        self._tokens = tokens
+
+    def prepare(self) -> None:
+        """Log in and open a connection, where that is not done or the last one has not been used for a while."""
+        self._token()
+        if not self._rpc.is_warm():
+            self.funds()
+
+    def close(self) -> None:
+        """Close the connections; the session stays, others use it."""
+        self._transport.close()
+
+    def place(self, market_id: str, instructions: Sequence[Instruction], customer_ref: str) -> list[LegReport]:
+        """Send one placeOrders call (Betfair: placeOrders).
+
+        Raises:
+            NotSent, Throttled: certainly not acted on.
+            SessionExpired: likewise; there is a new session now.
+            Refused: the whole call was refused, or no login is possible.
+            OutcomeUnknown: it may have been acted on.
+        """
+        if not 1 <= len(instructions) <= MAX_PLACE or len({each.order_id for each in instructions}) < len(instructions):
+            raise ValueError(f"one call places 1 to {MAX_PLACE} instructions with different references")
+        # Whoever concludes from the start of this call that no bet came of it counts on the API timeout.
+        send_by = time.monotonic() + min(SEND_WITHIN_S, self._timeout_s)
+        with _store_needed():
+            token = self._session.recent()
+        if token is None:
+            self._renew_before_place(None)
+        params = {
+            "marketId": market_id,
+            "instructions": [_place_instruction(each) for each in instructions],
+            "customerRef": customer_ref,
+            "customerStrategyRef": self._strategy_ref,
+        }
+        try:
+            return self._rpc.call(
+                (BETTING, "placeOrders"),
+                params,
+                token,
+                lambda result: read_placed(result, market_id, instructions),
+                send_by=send_by,
+            )
+        except SessionExpired:
+            self._renew_before_place(token)
+
+    def cancel(self, market_id: str, bet_ids: Sequence[str]) -> list[CancelReport]:
+        """Take bets back (Betfair: cancelOrders; an empty list there would mean all of the market)."""
+        bets = list(dict.fromkeys(bet_ids))
+        if not 1 <= len(bets) <= MAX_CANCEL or not all(bets) or not market_id:
+            raise ValueError(f"one call cancels 1 to {MAX_CANCEL} bets of one market, each named")
+        params = {"marketId": market_id, "instructions": [{"betId": bet_id} for bet_id in bets]}
+        return self._call(BETTING, "cancelOrders", params, lambda result: read_cancelled(result, bets))
+
+    def executable_orders(self) -> list[BetState]:
+        """Return every bet of our strategy ref that is not completely matched (Betfair: listCurrentOrders)."""
+        return self._current({"orderProjection": "EXECUTABLE"})
+
+    def current_orders(self) -> list[BetState]:
+        """Return every bet of our strategy ref in markets that are not settled (Betfair: listCurrentOrders)."""
+        return self._current({"orderProjection": "ALL"})
+
+    def find_current(self, order_ids: Sequence[str]) -> list[BetState]:
+        """Return the bets with these references in markets that are not settled (Betfair: listCurrentOrders)."""
+        return self._current({"orderProjection": "ALL", "customerOrderRefs": _refs(order_ids)}) if order_ids else []
+
+    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+        """Return the cleared bets of one kind with these references (Betfair: listClearedOrders)."""
+        return self._cleared({"customerOrderRefs": _refs(order_ids)}, kind) if order_ids else []
+
+    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[list[ClearedBet]]:
+        """Yield the pages of our bets of a kind that were settled at or after `since` (Betfair: listClearedOrders)."""
+        return self._cleared_pages({"settledDateRange": {"from": wire.moment_text(since)}}, kind, MAX_SETTLED_PAGES)
+
+    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+        """Return our bets of a kind in these markets, whenever settled (Betfair: listClearedOrders)."""
+        batches = _batches(market_ids, MAX_MARKETS)
+        return [bet for some in batches for bet in self._cleared({"marketIds": some}, kind)]
+
+    def commissions(self, market_ids: Sequence[str]) -> dict[str, Decimal]:
+        """Return market id -> commission on our bets there (Betfair: listClearedOrders by MARKET)."""
+        totals: dict[str, Decimal] = {}
+        for some in _batches(market_ids, MAX_MARKETS):
+            params = {
+                "betStatus": str(ClearedKind.SETTLED),
+                "groupBy": "MARKET",
+                "marketIds": some,
+                "customerStrategyRefs": [self._strategy_ref],
+                "includeItemDescription": False,
+            }
+            pages = self._pages("listClearedOrders", params, "clearedOrders", wire.commission)
+            for found in (row for page in pages for row in page):
+                if found is not None:
+                    totals[found[0]] = totals.get(found[0], ZERO) + found[1]
+        return totals
+
+    def funds(self) -> Funds:
+        """Return the account's money (Betfair: getAccountFunds)."""
+        return self._call(ACCOUNT, "getAccountFunds", {}, lambda result: wire.funds(wire.as_row(result, "funds")))
+
+    def market_info(self, market_ids: Sequence[str]) -> list[MarketInfo]:
+        """Return the types of the markets that are known and not closed (Betfair: listMarketCatalogue)."""
+        found: list[MarketInfo | None] = []
+        for some in _batches(market_ids, MAX_CATALOGUE):
+            params = {
+                "filter": {"marketIds": some},
+                "marketProjection": ["MARKET_DESCRIPTION"],
+                "maxResults": len(some),
+            }
+            found += self._call(BETTING, "listMarketCatalogue", params, _market_infos)
+        return [each for each in found if each is not None]
+
+    def keep_alive(self) -> bool:
+        """Extend the session (Betfair: keepAlive)."""
+        return self._session.keep_alive()
+
+    def reauthenticate(self, older_than_s: int) -> bool:
+        """Log in anew when the token is older; on failure the old one stays (Betfair: Non-Interactive login)."""
+        return self._session.reauthenticate(older_than_s)
+
+    def session_age_s(self) -> int | None:
+        """Return the token's age, or None where there is none."""
+        return self._session.age_s()
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def _current(self, filters: Mapping[str, object]) -> list[BetState]:
+        # Betfair: the data move between pages; by place time what is new comes last.
+        order = {"orderBy": "BY_PLACE_TIME", "sortDir": "EARLIEST_TO_LATEST", "includeItemDescription": False}
+        params = {**filters, **order, "customerStrategyRefs": [self._strategy_ref]}
+        pages = self._pages("listCurrentOrders", params, "currentOrders", wire.current_order)
+        return list({bet.bet_id: bet for page in pages for bet in page}.values())
+
+    def _cleared(self, filters: Mapping[str, object], kind: ClearedKind) -> list[ClearedBet]:
+        return list({bet.bet_id: bet for page in self._cleared_pages(filters, kind) for bet in page}.values())
+
+    def _cleared_pages(
+        self, filters: Mapping[str, object], kind: ClearedKind, most: int = MAX_PAGES
+    ) -> Iterator[list[ClearedBet]]:
+        params = {
+            **filters,
+            "betStatus": str(kind),
+            "customerStrategyRefs": [self._strategy_ref],
+            "includeItemDescription": False,
+        }
+        return self._pages(
+            "listClearedOrders", params, "clearedOrders", lambda row: wire.cleared_order(row, kind), most
+        )
+
+    def _pages(
+        self, method: str, params: Mapping[str, object], name: str, read: Callable[[wire.Row], T], most: int = MAX_PAGES
+    ) -> Iterator[list[T]]:
+        start = 0
+        for _ in range(most):
+            window = {**params, "fromRecord": start, "recordCount": PAGE}
+            page, more = self._call(BETTING, method, window, lambda result: _page(result, name, read))
+            start += len(page)
+            yield page
+            if not more:
+                return
+            if not page:
+                raise OutcomeUnknown(f"{method}: more is said to follow an empty page")
+        raise OutcomeUnknown(f"{method}: more than {most * PAGE} bets")
+
+    def _call(self, api: Api, method: str, params: Mapping[str, object], parse: Callable[[object], T]) -> T:
+        """Call what may be repeated: once more after a login."""
+        token = self._token()
+        try:
+            return self._attempt(api, method, params, token, parse)
+        except SessionExpired:
+            with _store_needed():
+                token = self._session.renew(token)
+            return self._attempt(api, method, params, token, parse)
+
+    def _attempt(
+        self, api: Api, method: str, params: Mapping[str, object], token: str, parse: Callable[[object], T]
+    ) -> T:
+        if method not in _ORDER_READS:
+            return self._rpc.call((api, method), params, token, parse)
+        with _store_needed(), self._tokens.read_slot(MAX_READS, self._timeout_s) as mine:
+            if not mine:
+                raise NotSent(f"{method}: {MAX_READS} order reads are under way and do not end")
+            return self._rpc.call((api, method), params, token, parse)
+
+    # --- the session -------------------------------------------------------------------------------------------------
+
+    def _token(self) -> str:
+        with _store_needed():
+            return self._session.current() or self._session.renew(None)
+
+    def _renew_before_place(self, dead: str | None) -> NoReturn:
+        """Get a new session and say so; a login takes time, so whoever wants to place must ask again whether it may."""
+        try:
+            with _store_needed():
+                self._session.renew(dead)
+        except LoginRefused as error:
+            if not error.retryable:
+                raise
+            raise Throttled(error.code, error.after_s) from None
+        except OutcomeUnknown as error:  # of the login, not of a bet
+            raise NotSent(f"no session: {error}") from None
+        raise SessionExpired("there was no valid session; there is a new one now")
+
+
+@contextmanager
+def _store_needed() -> Iterator[None]:
+    """Say in the exchange's words that Redis did not give what a call needs first: nothing was sent."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise NotSent(f"no session: {error}") from error
+
+
+def _place_instruction(instruction: Instruction) -> dict[str, object]:
+    return {
+        "orderType": "LIMIT",
+        "selectionId": instruction.selection_id,
+        "handicap": 0,
+        "side": str(instruction.side),
+        "limitOrder": {"size": instruction.size, "price": instruction.price, "persistenceType": "LAPSE"},
+        "customerOrderRef": instruction.order_id,
+    }
+
+
+def _refs(order_ids: Sequence[str]) -> list[str]:
+    if len(order_ids) > MAX_REFS:
+        raise ValueError(f"one call asks for at most {MAX_REFS} references")
+    return list(order_ids)
+
+
+def _batches(items: Sequence[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
+
+
+def _page(result: object, name: str, read: Callable[[wire.Row], T]) -> tuple[list[T], bool]:
+    row = wire.as_row(result, "result")
+    more = row.get("moreAvailable")
+    if not isinstance(more, bool):
+        raise wire.WireError("moreAvailable is missing")
+    return [read(each) for each in wire.as_rows(row.get(name), name)], more
+
+
+def _market_infos(result: object) -> list[MarketInfo | None]:
+    return [wire.market_info(row) for row in wire.as_rows(result, "markets")]

@@ -1,0 +1,279 @@
+"""The session with Betfair: one token for all processes, logged in for once, kept alive, never logged out.
+
+Invariants: at most one login is under way (a lock in the store; who gets it looks first whether somebody else has
+renewed the token); a login that Betfair refused is not repeated by another worker, and a temporary ban is sat out;
+a login that fails leaves a token that still works where it is. The token lives in the store only. Units: `_s` seconds,
+`_at` and `_ms` milliseconds of the store's clock.
+"""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final, Protocol
+from urllib.parse import urlencode
+
+import structlog
+
+from executor.adapters.betfair import outcomes as policy
+from executor.adapters.betfair.certificate import client_context
+from executor.adapters.betfair.transport import Reply, Transport, TransportError
+from executor.errors import CertificateInvalid, ExecutorError, LoginRefused, NotSent, OutcomeUnknown
+from executor.ports import Telemetry
+from executor.settings.sections import BetfairSettings
+
+_log = structlog.get_logger(__name__)
+_TOKEN: Final = re.compile(r"[!-~]{1,512}")  # goes into a header
+_OK: Final = 200
+_RECENT_S: Final = 1.0  # saves most placements a trip to Redis; a renewed token is hidden no longer than this
+_LOGIN_WAIT_MARGIN_S: Final = 5.0  # what a login needs beyond the timeout of its reply: connecting, TLS
+
+
+@dataclass(frozen=True, slots=True)
+class LoginBan:
+    """Why nobody may log in for now; `credentials` is "" where it holds whatever the credentials."""
+
+    code: str
+    until: int
+    credentials: str = ""
+
+
+class TokenStore(Protocol):
+    """What all processes of one identity share: the token, logins, reads. Every method may raise StoreUnavailable."""
+
+    def get(self) -> tuple[str, int] | None:
+        """Return the token and when it was created."""
+
+    def put(self, token: str, created_at_ms: int) -> None:
+        """Replace the token."""
+
+    def touch(self) -> None:
+        """Keep the token, whichever it is, for another full life."""
+
+    def forget(self, token: str) -> None:
+        """Delete the token if it is still this one."""
+
+    def login_lock(self, timeout_s: float) -> AbstractContextManager[bool]:
+        """Wait for the right to log in, at most this long; False: somebody else still has it."""
+
+    def read_slot(self, limit: int, timeout_s: float) -> AbstractContextManager[bool]:
+        """Wait to be one of at most `limit` who read orders at a time; False: `timeout_s` was not enough."""
+
+    def now(self) -> int:
+        """Return the time that all processes share."""
+
+    def ban(self) -> LoginBan | None:
+        """Return what forbids logins for now."""
+
+    def put_ban(self, ban: LoginBan) -> None:
+        """Forbid logins until the ban's end."""
+
+
+class LoginHeldBack(LoginRefused):
+    """No login was tried: an earlier refusal or ban stands for `after_s` more seconds."""
+
+    def __init__(self, code: str, *, retryable: bool, after_s: float) -> None:
+        super().__init__(code, retryable=retryable, after_s=after_s)
+        why = "Betfair bans logins for a while" if retryable else "log in on the website to see what the account needs"
+        self.args = (f"{code}: no login is tried for another {after_s:.0f} s ({why})",)
+
+
+class BetfairSession:
+    """Gives out the token, and logs in where there is none (Betfair: Non-Interactive login, Keep Alive)."""
+
+    def __init__(
+        self,
+        settings: BetfairSettings,
+        transport: Transport,
+        tokens: TokenStore,
+        telemetry: Telemetry,
+        on_token: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._tokens = tokens
+        self._telemetry = telemetry
+        self._on_token = on_token
+        self._seen: str | None = None
+        self._recent: tuple[str | None, float] = (None, 0.0)  # and until when (monotonic)
+        secrets = (settings.username, settings.password.get_secret_value(), settings.app_key.get_secret_value())
+        # Eight digits tell changed credentials from the same ones, and are too few to find a password by.
+        self._credentials = hashlib.sha256("\0".join(secrets).encode()).hexdigest()[:8]
+
+    def recent(self) -> str | None:
+        """Return the token that was in use within the last second, or None: a dead one costs a refusal, no bet."""
+        token, until = self._recent
+        return token if time.monotonic() < until else self.current()
+
+    def current(self) -> str | None:
+        """Return the token in use, or None."""
+        held = self._tokens.get()
+        self._recent = (None, 0.0) if held is None else (held[0], time.monotonic() + _RECENT_S)
+        if held is None:
+            return None
+        if held[0] != self._seen:
+            self._on_token(held[0])
+            self._seen = held[0]
+        return held[0]
+
+    def age_s(self) -> int | None:
+        """Return the token's age, or None where there is no token."""
+        held = self._tokens.get()
+        return None if held is None else max(0, self._tokens.now() - held[1]) // 1000
+
+    def renew(self, dead: str | None) -> str:
+        """Return a token other than `dead`: the one that somebody else has got meanwhile, or one of a new login.
+
+        Raises:
+            LoginRefused, NotSent, Throttled, OutcomeUnknown: there is no session.
+        """
+        token = self._other_than(dead)
+        if token is not None:
+            return token
+        with self._tokens.login_lock(self._wait_s()) as mine:
+            token = self._other_than(dead)
+            if token is not None:
+                return token
+            if not mine:
+                raise NotSent("another process has been logging in for too long")
+            if dead is not None:
+                self._tokens.forget(dead)
+            return self._login()
+
+    def reauthenticate(self, older_than_s: int) -> bool:
+        """Log in anew when the token is older; on failure the old one stays.
+
+        Raises:
+            LoginRefused, NotSent, Throttled, OutcomeUnknown: the new login failed.
+        """
+        if self._is_younger(older_than_s):
+            return False
+        with self._tokens.login_lock(self._wait_s()) as mine:
+            if not mine or self._is_younger(older_than_s):
+                return False
+            self._login()
+            return True
+
+    def keep_alive(self) -> bool:
+        """Extend the session (Betfair: keepAlive); False when the exchange no longer knows it.
+
+        Raises:
+            NotSent, OutcomeUnknown: it did not say; the token stays in use.
+        """
+        token = self.current()
+        if token is None:
+            return False
+        headers = {
+            "Accept": "application/json",
+            "X-Application": self._settings.app_key.get_secret_value(),
+            "X-Authentication": token,
+        }
+        url = f"{self._settings.identity_url.rstrip('/')}/api/keepAlive"
+        started = time.monotonic()
+        reply = self._measured("keepAlive", started, lambda: self._transport.post(url, headers, b""))
+        answer = self._answer("keepAlive", reply, started)
+        if answer.get("status") == "SUCCESS":
+            self._telemetry.api_call("keepAlive", time.monotonic() - started, "")
+            self._tokens.touch()
+            return True
+        code = policy.clean_code(answer.get("error"))
+        self._telemetry.api_call("keepAlive", time.monotonic() - started, policy.label(code))
+        if code in policy.DEAD_TOKEN:
+            self._tokens.forget(token)
+            _log.warning("session_lost", code=code)
+            return False
+        raise OutcomeUnknown(f"keepAlive: {code}")
+
+    def _other_than(self, dead: str | None) -> str | None:
+        token = self.current()
+        return None if token == dead else token
+
+    def _is_younger(self, seconds: int) -> bool:
+        age = self.age_s()
+        return age is not None and age < seconds
+
+    def _wait_s(self) -> float:
+        return self._settings.api_timeout_seconds + _LOGIN_WAIT_MARGIN_S
+
+    def _login(self) -> str:
+        self._check_ban()
+        started = time.monotonic()
+        reply = self._measured("certlogin", started, self._post_login)
+        answer = self._answer("certlogin", reply, started)
+        status, token = answer.get("loginStatus"), answer.get("sessionToken")
+        if status == "SUCCESS":
+            if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+                self._telemetry.api_call("certlogin", time.monotonic() - started, "parse")
+                raise OutcomeUnknown("certlogin: SUCCESS without a token")
+            self._telemetry.api_call("certlogin", time.monotonic() - started, "")
+            self._on_token(token)
+            self._tokens.put(token, self._tokens.now())
+            self._recent = (None, 0.0)
+            _log.info("logged_in")
+            return token
+        code = policy.clean_code(status)
+        self._telemetry.api_call("certlogin", time.monotonic() - started, policy.label(code))
+        raise self._refused(code)
+
+    def _post_login(self) -> Reply:
+        settings = self._settings
+        body = urlencode({"username": settings.username, "password": settings.password.get_secret_value()})
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/x-www-form-urlencoded",
+            "X-Application": settings.app_key.get_secret_value(),
+        }
+        url = f"{settings.identity_cert_url.rstrip('/')}/api/certlogin"
+        # Loaded for each login, hours apart: a renewed file is taken up without a restart.
+        return self._transport.post_with_certificate(url, headers, body.encode(), client_context(settings))
+
+    def _check_ban(self) -> None:
+        ban = self._tokens.ban()
+        if ban is None or ban.credentials not in {"", self._credentials}:
+            return
+        left_s = (ban.until - self._tokens.now()) / 1000
+        if left_s > 0:
+            raise LoginHeldBack(ban.code, retryable=not ban.credentials, after_s=left_s)
+
+    def _refused(self, code: str) -> LoginRefused:
+        _log.error("login_refused", code=code)
+        if code in policy.LOGIN_RETRYABLE:
+            return LoginRefused(code, retryable=True, after_s=policy.LOGIN_RETRY_S)
+        if code in policy.LOGIN_BANS:
+            self._tokens.put_ban(LoginBan(code, self._tokens.now() + policy.LOGIN_BAN_S * 1000))
+            return LoginHeldBack(code, retryable=True, after_s=policy.LOGIN_BAN_S)
+        until = self._tokens.now() + policy.LOGIN_REFUSAL_S * 1000
+        self._tokens.put_ban(LoginBan(code, until, self._credentials))
+        return LoginRefused(code, retryable=False, after_s=policy.LOGIN_REFUSAL_S)
+
+    def _measured(self, method: str, started: float, post: Callable[[], Reply]) -> Reply:
+        try:
+            return post()
+        except TransportError as error:
+            self._telemetry.api_call(method, time.monotonic() - started, error.error_type)
+            raise self._named(method, error) from None
+
+    def _named(self, method: str, error: TransportError) -> ExecutorError:
+        hint = "the server may not accept the client certificate: is it uploaded to the account?"
+        if method == "certlogin" and error.tls_alert:
+            return CertificateInvalid(f"{method}: {error}: {hint}")
+        named = error.named()
+        # TLS 1.3 refuses a certificate after the handshake; its alert may be lost in the reset that follows.
+        text = f"{named}: {hint}" if method == "certlogin" and error.was_cut else str(named)
+        return type(named)(f"{method}: {text}")
+
+    def _answer(self, method: str, reply: Reply, started: float) -> dict[str, object]:
+        """Read what the identity service says; it refuses with status 200, anything else is no answer of its own."""
+        if reply.status == _OK:
+            try:
+                answer = json.loads(reply.body)
+            except (ValueError, RecursionError):
+                answer = None
+            if isinstance(answer, dict):
+                return answer
+        error_type = policy.http_error(reply.status) or "parse"
+        self._telemetry.api_call(method, time.monotonic() - started, error_type)
+        raise OutcomeUnknown(f"{method}: HTTP {reply.status}, no answer that can be read")

@@ -1,0 +1,110 @@
+"""The watchdog's eyes and voice on Redis: one look at everything, and the alerts that stand.
+
+Invariant: an alert is published when it begins and when it ends, by whoever changed the hash. Times in milliseconds.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from executor import keys
+from executor.adapters.redis.client import guarded
+from executor.adapters.redis.session import SESSION_TTL_S
+from executor.adapters.redis.snapshot import RedisState, amount
+from executor.domain.money import ZERO
+from executor.domain.risk import is_true
+from executor.domain.times import iso
+from executor.ports import Alert, Vitals
+
+_BRIDGE: Final = "bridge:"  # how a bridge's heartbeat begins
+
+
+class RedisWatch:
+    """`Watch` on one Redis db; `wall` is this machine's clock, in seconds."""
+
+    def __init__(
+        self, client: "Redis", state: RedisState, identity: str, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._redis = client
+        self._state = state
+        self._identity = identity
+        self._wall = wall
+
+    @guarded
+    def look(self) -> Vitals:
+        """Take one look."""
+        state = self._state.read()
+        now = int(state.now * 1000)
+        ahead = int(self._wall() * 1000) - self._now()
+        oldest = self._oldest_unwritten()
+        ttl_ms = int(self._redis.pttl(keys.session(self._identity)))
+        difference = amount(state.account.get("difference")) or ZERO
+        since = amount(state.account.get("difference_since"))
+        return Vitals(
+            trading=state.trading_enabled,
+            tripped=bool(state.breaker),
+            failures=state.recent_failures,
+            limits=state.limits,
+            daily_pnl=state.daily_pnl,
+            exposure=state.total_exposure,
+            transactions=state.transactions,
+            bridges=sum(name.startswith(_BRIDGE) for name in state.processes),
+            ledger_lag=state.ledger_lag,
+            ledger_age=0 if oldest is None else max(now - oldest, 0),
+            session_age=SESSION_TTL_S * 1000 - ttl_ms if ttl_ms > 0 else None,
+            clock_ahead=ahead,
+            difference=difference,
+            difference_age=now - int(since) if difference and since is not None else 0,
+        )
+
+    def _now(self) -> int:
+        seconds, micros = self._redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def _oldest_unwritten(self) -> int | None:
+        """Return when the oldest entry was made that the ledger has not acknowledged."""
+        try:
+            groups = {group["name"]: group for group in self._redis.xinfo_groups(keys.TRADES)}
+        except ResponseError:  # no stream yet
+            return None
+        group = groups.get(keys.TRADES_GROUP)
+        if group is not None and group["pending"]:
+            entry = str(self._redis.xpending(keys.TRADES, keys.TRADES_GROUP)["min"])
+        else:
+            start = "-" if group is None else f"({group['last-delivered-id']}"
+            waiting = cast("list[tuple[str, Any]]", self._redis.xrange(keys.TRADES, start, "+", count=1))
+            if not waiting:
+                return None
+            entry = waiting[0][0]
+        return int(entry.partition("-")[0])
+
+    @guarded
+    def is_tripped(self) -> bool:
+        """Tell whether the breaker is open: tripped, and not reset by a person since."""
+        tripped = bool(self._redis.exists(keys.BREAKER))
+        return tripped and not is_true(cast("str | None", self._redis.get(keys.TRADING_ENABLED)))
+
+    @guarded
+    def raise_alerts(self, alerts: Mapping[Alert, str]) -> tuple[list[Alert], list[Alert]]:
+        """Replace the alerts that stand, and publish what changed; returns those that are new, and gone."""
+        held = cast("list[str]", self._redis.hkeys(keys.ALERTS))
+        started = [alert for alert in alerts if alert not in held]
+        cleared = [alert for alert in Alert if alert in held and alert not in alerts]
+        if not (started or cleared):
+            return [], []
+        at = iso(self._now())
+        pipe = self._redis.pipeline(transaction=True)
+        for alert in started:
+            message = {"event": "alert_started", "alert": alert, "detail": alerts[alert]}
+            pipe.hset(keys.ALERTS, alert, json.dumps({"since": at, "detail": alerts[alert]}))
+            pipe.publish(keys.ALERT_UPDATES, json.dumps({**message, "identity": self._identity, "at": at}))
+        for alert in cleared:
+            pipe.hdel(keys.ALERTS, alert)
+            message = {"event": "alert_cleared", "alert": alert, "identity": self._identity, "at": at}
+            pipe.publish(keys.ALERT_UPDATES, json.dumps(message))
+        pipe.execute()
+        return started, cleared

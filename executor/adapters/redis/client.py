@@ -1,0 +1,64 @@
+"""The connection to Redis: bounded waits, bounded repeats, and one error for everything that goes wrong with it.
+
+redis-py repeats a command whose reply was lost; every script of ours is idempotent, so that a repeat does no harm.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from executor.errors import StoreUnavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_TIMEOUT_S = 5  # a healthy Redis answers in a millisecond; longer means that it is not
+_RETRIES = 2  # covers a dropped idle connection; a real outage is the caller's to wait out
+
+
+def script(name: str) -> str:
+    """Return the text of a Lua script of ours."""
+    return (Path(__file__).parent / "scripts" / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def connect(url: str, *, timeout_s: float = _TIMEOUT_S) -> "redis.Redis":
+    """Make a client for `url`; connects at the first command."""
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        encoding_errors="replace",  # whatever is in Redis can be read, if only to say that it is wrong
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), _RETRIES),
+    )
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn whatever redis-py raises into `StoreUnavailable` with one line."""
+    try:
+        yield
+    except RedisError as error:
+        raise StoreUnavailable(
+            f"Redis: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from error
+
+
+def guarded(method: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a method so that it raises `StoreUnavailable` only."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with store_errors():
+            return method(*args, **kwargs)
+
+    return call

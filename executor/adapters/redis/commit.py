@@ -1,0 +1,219 @@
+"""What one commit compares and writes, as the commands that `commit.lua` runs.
+
+Owns the indexes and projections: which sets an order is in, what `risk:exposure`, `exposure` and `positions` hold after
+the change. The order of writes matters: Redis takes back nothing of a script that fails, so what may fail (a key of a
+wrong type) comes first and the records, which are plain SETs, come last: the truth changes wholly or not at all.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from executor import keys
+from executor.adapters.redis.records import encode, order_fields, position_fields, signal_fields, trade_fields
+from executor.domain.exposure import exposures, matched_weight, positions, weight
+from executor.domain.order import ACTIVE, Order
+from executor.domain.risk import LIMIT_FIELDS
+from executor.domain.times import iso
+from executor.ports import TERMINAL, Change, Gate, MarketView, SignalRecord, SignalStatus
+
+Command = list[str | int]
+
+_PROJECTION_S: Final = 24 * 3600  # contract section 4
+_REVISION_S: Final = 7 * 24 * 3600  # only a fence: no step takes that long
+_HOURS_S: Final = 2 * 3600  # of a clock hour's count: it is over by then
+_RECENT: Final = 5000  # what a person looks through; older ones are in the ledger
+_FAILURES: Final = 1000  # contract section 4
+_FAILURES_S: Final = 24 * 3600
+
+
+@dataclass
+class Request:
+    """The arguments of `commit.lua`; `key` holds `value` once it has run, by the last of the records."""
+
+    key: str
+    value: str
+    checks: list[list[object]] = field(default_factory=list)
+    writes: list[Command] = field(default_factory=list)
+    records: list[Command] = field(default_factory=list)  # written after all else
+    before: int | None = None  # Redis TIME in ms
+    cap: tuple[str, int] | None = None  # key of a number, and the most it may be
+    marked: str | None = None  # key that must hold a mark of this run of the server
+    signals: dict[str, SignalRecord] = field(default_factory=dict)  # as written, and as text
+    signals_raw: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, object]:
+        """Return it in the script's shape."""
+        body: dict[str, object] = {"checks": self.checks, "writes": [*self.writes, *self.records]}
+        limits = {"before": self.before, "marked": self.marked, "cap": self.cap}
+        return {**body, **{name: value for name, value in limits.items() if value is not None}}
+
+    def signal(self, record: SignalRecord, keep_s: int) -> None:
+        """Write a signal's record and its place among the open ones."""
+        key, text = keys.signal(record.signal_id), encode(record)
+        self.signals[record.signal_id], self.signals_raw[record.signal_id] = record, text
+        if record.status in TERMINAL:
+            self.writes.append(["ZREM", keys.SIGNALS_OPEN, record.signal_id])
+            self.records.append(["SET", key, text, "EX", keep_s])
+        else:
+            self.writes.append(["ZADD", keys.SIGNALS_OPEN, record.updated_at, record.signal_id])
+            self.records.append(["SET", key, text])
+
+
+def _checks(view: MarketView, change: Change, identity: str, request: Request) -> None:
+    if change.orders:
+        request.checks.append([view.revision, "GET", keys.market_revision(view.market_id)])
+    for signal in change.signals:
+        request.checks.append([view.signals_raw.get(signal.signal_id), "GET", keys.signal(signal.signal_id)])
+    gates = change.gates
+    if Gate.TRADING in gates or change.reset_breaker:
+        request.checks.append([view.trading, "GET", keys.TRADING_ENABLED])
+    if Gate.LIMITS in gates:
+        request.checks.append([[view.limits.get(name) for name in LIMIT_FIELDS], "HMGET", keys.LIMITS, *LIMIT_FIELDS])
+    if Gate.PNL in gates:
+        request.checks.append([view.daily_pnl, "GET", view.pnl_key])
+    if Gate.BREAKER in gates or change.trip or change.reset_breaker:
+        request.checks.append([int(bool(view.breaker)), "EXISTS", keys.BREAKER])
+    if change.failure is not None:
+        request.checks.append([view.failures, "ZCOUNT", keys.FAILED_ORDERS, view.failures_since, "+inf"])
+    _bounds(view, change, identity, request)
+
+
+def _bounds(view: MarketView, change: Change, identity: str, request: Request) -> None:
+    if Gate.RECONCILED in change.gates:
+        request.marked = keys.RECONCILED
+        request.checks.append([identity, "GET", keys.IDENTITY])
+    if Gate.DEADLINE in change.gates:
+        request.before = min(signal.deadline for signal in view.signals.values())
+    if change.transactions_max is not None:
+        request.cap = (view.transactions_key, change.transactions_max - change.transactions)
+
+
+def _projections(view: MarketView, change: Change, identity: str, request: Request) -> None:
+    """Write anew, from all orders of the market, what the change alters of them; marking as sent alters nothing."""
+
+    def alters(of: Callable[[Order | None], object]) -> bool:
+        return any(of(order) != of(view.orders.get(order.order_id)) for order in change.orders)
+
+    market = view.market_id
+    if not alters(weight):
+        return
+    everything = list({**view.orders, **{one.order_id: one for one in change.orders}}.values())
+    counted = {str(one): f"{amount:f}" for one, amount in exposures(everything).items()}
+    _projection(keys.risk_exposure(market), counted, 0, request)
+    if alters(matched_weight):
+        matched, held = exposures(everything, matched_only=True), positions(everything)
+        lost = {str(one): f"{amount:f}" for one, amount in matched.items()}
+        _projection(keys.matched_exposure(market), lost, _PROJECTION_S, request)
+        shown = {str(one): position_fields(held[one]) for one in held}
+        _projection(keys.positions(market), shown, _PROJECTION_S, request)
+    if not (counted and change.gates):  # it is there already
+        request.writes.append(["SADD" if counted else "SREM", keys.MARKETS, market])
+    message = {"market_id": market, "exposure": counted, "identity": identity}
+    request.writes.append(["PUBLISH", keys.EXPOSURE_UPDATES, json.dumps(message)])
+
+
+def _projection(key: str, values: Mapping[str, str], ttl: int, request: Request) -> None:
+    request.writes.append(["DEL", key])
+    if values:
+        request.writes.append(["HSET", key, *[text for pair in values.items() for text in pair]])
+    if values and ttl:
+        request.writes.append(["EXPIRE", key, ttl])
+
+
+def _order(order: Order, identity: str, keep_s: int, request: Request) -> None:
+    name = order.order_id
+    add = request.writes.append
+    member = keys.market_orders(order.market_id)
+    add(["SADD", member, name] if order.counts else ["SREM", member, name])
+    for index, belongs in (
+        (keys.ORDERS_ACTIVE, order.status in ACTIVE),
+        (keys.ORDERS_UNSETTLED, not order.is_over),
+    ):
+        add(["ZADD", index, order.created_at, name] if belongs else ["ZREM", index, name])
+    add(["ZADD", keys.ORDERS_RECENT, order.created_at, name])
+    add(["PUBLISH", keys.ORDER_UPDATES, order_fields(order, identity)])
+    record: Command = ["SET", keys.order(name), encode(order)]
+    request.records.append([*record, "EX", keep_s] if order.is_over else record)
+
+
+def _breaker(view: MarketView, change: Change, identity: str, request: Request) -> None:
+    add = request.writes.append
+    now = f"{view.now / 1000:.3f}"
+    if change.failure is not None:
+        failure = change.failure
+        member = {"OrderId": failure.order_id, "Reason": failure.reason, "Timestamp": iso(failure.at)}
+        add(["ZADD", keys.FAILED_ORDERS, f"{failure.at / 1000:.3f}", json.dumps(member, separators=(",", ":"))])
+        add(["ZREMRANGEBYSCORE", keys.FAILED_ORDERS, "-inf", f"{view.now / 1000 - _FAILURES_S:.3f}"])
+        add(["ZREMRANGEBYRANK", keys.FAILED_ORDERS, 0, -_FAILURES - 1])
+    if change.success_at:
+        add(["=MAX", keys.BREAKER_SINCE, f"{change.success_at / 1000:.3f}"])
+    if change.reset_breaker:
+        add(["DEL", keys.BREAKER])
+        add(["SET", keys.BREAKER_SINCE, now])
+    if change.trip:
+        add(["HSET", keys.BREAKER, "time", iso(view.now), "failures", view.failures + 1, "reason", change.trip])
+        add(["SET", keys.BREAKER_SINCE, now])
+        add(["SET", keys.TRADING_ENABLED, "false"])
+        message = {"event": "circuit_breaker_tripped", "reason": change.trip, "identity": identity, "at": iso(view.now)}
+        add(["PUBLISH", keys.KILL_SWITCH, json.dumps(message)])
+
+
+def _ended(view: MarketView, signals: Sequence[SignalRecord]) -> list[SignalRecord]:
+    """Return the signals that a change gives a terminal state, or another one."""
+    return [one for one in signals if one.status in TERMINAL and _status(view, one.signal_id) is not one.status]
+
+
+def _status(view: MarketView, signal_id: str) -> SignalStatus | None:
+    before = view.signals.get(signal_id)
+    return None if before is None else before.status
+
+
+def after(view: MarketView, change: Change, request: Request, now: int, token: str) -> MarketView:
+    """Return the view as it is once this request with this token has written the change."""
+    return replace(
+        view,
+        now=now,
+        revision=token if change.orders else view.revision,
+        transactions=view.transactions + change.transactions,
+        orders={**view.orders, **{order.order_id: order for order in change.orders}},
+        signals={**view.signals, **request.signals},
+        signals_raw={**view.signals_raw, **request.signals_raw},
+    )
+
+
+def request_for(view: MarketView, change: Change, identity: str, token: str, signal_s: int, order_s: int) -> Request:
+    """Say what a commit compares and writes; `token` is unique to it."""
+    signals = [replace(signal, token=token) for signal in change.signals]
+    if change.orders:
+        request = Request(keys.market_revision(view.market_id), token)
+    else:
+        request = Request(keys.signal(signals[0].signal_id), encode(signals[0]))
+    _checks(view, change, identity, request)
+    if change.orders:
+        # A Redis without memory refuses a script whose first write needs some, and lets one go on that has begun to
+        # write: what would bring a new bet begins with SADD, what the exchange answered with one that frees.
+        request.writes += [["SADD", keys.MARKETS, view.market_id]] if change.gates else []
+        request.writes.append(["ZREMRANGEBYRANK", keys.ORDERS_RECENT, 0, -_RECENT - 1])
+        _projections(view, change, identity, request)
+    _breaker(view, change, identity, request)
+    if change.orders:
+        for order in change.orders:
+            _order(order, identity, order_s, request)
+        request.writes.append(["=ZCARD", keys.ACTIVE_COUNT, keys.ORDERS_ACTIVE])
+    if change.transactions:
+        request.writes.append(["INCRBY", view.transactions_key, change.transactions])
+        request.writes.append(["EXPIRE", view.transactions_key, _HOURS_S])
+    for signal in reversed(signals):
+        request.signal(signal, signal_s)
+    for ended in _ended(view, signals):
+        entry = signal_fields(ended, identity)
+        request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
+    for trade in change.trades:  # an entry cannot be taken back: the last of what may fail
+        entry = trade_fields(trade, identity)
+        request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
+        request.writes.append(["PUBLISH", keys.TRADE_UPDATES, json.dumps(entry, separators=(",", ":"))])
+    if change.orders:
+        request.records.append(["SET", request.key, token, "EX", _REVISION_S])
+    return request

@@ -1,0 +1,135 @@
+"""The exchange session in Redis: one token, one login at a time, one ban, for all processes of an identity.
+
+Owns the keys `session`, `login_lock`, `login_ban` and `order_reads` of `executor.keys`. Invariant: a token is deleted
+only by who names it, so a renewed one survives those who still mourn the old one. Times in milliseconds of Redis TIME.
+"""
+
+import contextlib
+import json
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+import redis
+from redis.exceptions import LockError, RedisError
+
+from executor import keys
+from executor.adapters.betfair.session import LoginBan
+from executor.errors import StoreUnavailable
+
+# Betfair: a session lives 12 h (24 h in the UK) after its last keep-alive; each keep-alive renews this.
+SESSION_TTL_S: Final = 12 * 60 * 60
+
+_FORGET: Final = """
+local read, held = pcall(cjson.decode, redis.call('GET', KEYS[1]) or '{}')
+if read and type(held) == 'table' and held['token'] == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+# KEYS: readers. ARGV: who, limit, seconds after which the place of one who was killed is free again.
+_READ: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + 1000 * ARGV[3], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+if redis.call('ZCARD', KEYS[1]) <= tonumber(ARGV[2]) then return 1 end
+redis.call('ZREM', KEYS[1], ARGV[1])
+return 0
+"""
+_READ_WAIT_S: Final = 0.02
+
+T = TypeVar("T")
+
+
+class RedisTokenStore:
+    """A `TokenStore` on a client with `decode_responses=True`."""
+
+    def __init__(self, client: "redis.Redis", identity: str) -> None:
+        self._client = client
+        self._session = keys.session(identity)
+        self._lock = keys.login_lock(identity)
+        self._ban = keys.login_ban(identity)
+        self._reads = keys.order_reads(identity)
+
+    def get(self) -> tuple[str, int] | None:
+        """Return the token and when it was created; a value that is none counts as no token."""
+        held = _asked(lambda: self._client.get(self._session))
+        try:
+            value = json.loads(str(held)) if held else {}
+            return str(value["token"]), int(value["created_at"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    def put(self, token: str, created_at_ms: int) -> None:
+        """Replace the token."""
+        value = json.dumps({"token": token, "created_at": created_at_ms})
+        _asked(lambda: self._client.set(self._session, value, ex=SESSION_TTL_S))
+
+    def touch(self) -> None:
+        """Keep the token, whichever it is, for another full life."""
+        _asked(lambda: self._client.expire(self._session, SESSION_TTL_S))
+
+    def forget(self, token: str) -> None:
+        """Delete the token if it is still this one."""
+        _asked(lambda: self._client.eval(_FORGET, 1, self._session, token))
+
+    @contextlib.contextmanager
+    def login_lock(self, timeout_s: float) -> Iterator[bool]:
+        """Wait for the right to log in, at most this long; False: somebody else still has it."""
+        # Who waits as long as a login may take gets the lock of one who was killed after twice that.
+        lock = self._client.lock(self._lock, timeout=2 * timeout_s, sleep=0.05, blocking_timeout=timeout_s)
+        mine = _asked(lock.acquire)
+        try:
+            yield mine
+        finally:
+            if mine:
+                # Lost to its TTL, or Redis gone: it ends by itself.
+                with contextlib.suppress(LockError, RedisError):
+                    lock.release()
+
+    @contextlib.contextmanager
+    def read_slot(self, limit: int, timeout_s: float) -> Iterator[bool]:
+        """Wait to be one of at most `limit` who read orders at a time; False: `timeout_s` was not enough."""
+        who = secrets.token_hex(8)
+        lapse_s = str(max(1, math.ceil(2 * timeout_s)))  # longer than a read may take
+        give_up = time.monotonic() + timeout_s
+        while not (mine := bool(_asked(lambda: self._client.eval(_READ, 1, self._reads, who, str(limit), lapse_s)))):
+            if time.monotonic() >= give_up:
+                break
+            time.sleep(_READ_WAIT_S)
+        try:
+            yield mine
+        finally:
+            if mine:
+                with contextlib.suppress(RedisError):  # it lapses by itself
+                    self._client.zrem(self._reads, who)
+
+    def now(self) -> int:
+        """Return Redis TIME."""
+        seconds, micros = _asked(self._client.time)
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def ban(self) -> LoginBan | None:
+        """Return what forbids logins for now; a value that cannot be read forbids nothing."""
+        held = _asked(lambda: self._client.get(self._ban))
+        try:
+            value = json.loads(str(held)) if held else {}
+            return LoginBan(str(value["code"]), int(value["until"]), str(value["credentials"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    def put_ban(self, ban: LoginBan) -> None:
+        """Forbid logins until the ban's end."""
+        value = json.dumps({"code": ban.code, "until": ban.until, "credentials": ban.credentials})
+        left_ms = max(1, ban.until - self.now())
+        _asked(lambda: self._client.set(self._ban, value, px=left_ms))
+
+
+def _asked(command: Callable[[], T]) -> T:
+    try:
+        return command()
+    except RedisError as error:
+        raise StoreUnavailable(f"Redis: {type(error).__name__}") from error

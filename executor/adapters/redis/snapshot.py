@@ -1,0 +1,229 @@
+"""What Redis says of the whole system at one glance, for status and metrics. Reads only.
+
+Unreadable values come out as None or are left out: a look must work best when something is wrong. Money is Decimal.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, cast
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from executor import keys
+from executor.adapters.redis.client import guarded
+from executor.adapters.redis.records import decode_order
+from executor.domain.money import ZERO
+from executor.domain.order import Order, OrderStatus
+from executor.domain.risk import LIMIT_FIELDS, InvalidLimits, is_true, parse_limit
+from executor.domain.times import day, hour
+from executor.errors import StoreUnavailable
+
+_MAX_DIGITS: Final = 20  # more than any amount, count or time has before or after its point
+# Redis 7: INFO stats, attempts that its users (deploy/redis) do not allow.
+_DENIED: Final = {kind: f"acl_access_denied_{kind}" for kind in ("auth", "cmd", "key", "channel")}
+QUEUES: Final = ("signals", "orders", "trades", "maintenance")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One look; amounts in account currency, times in epoch seconds."""
+
+    now: float
+    identity: str | None
+    trading: str | None
+    started: bool
+    reconciled: bool
+    breaker: Mapping[str, str]
+    recent_failures: int
+    limits: Mapping[str, Decimal]
+    limit_problems: Mapping[str, str]
+    daily_pnl: Decimal | None
+    total_pnl: Decimal | None
+    exposure: Mapping[str, Mapping[str, Decimal]]  # market -> selection -> amount
+    orders: Sequence[Order]  # unsettled
+    account: Mapping[str, str]
+    session: bool
+    queues: Mapping[str, int]
+    processes: Sequence[str]
+    last_success: Mapping[str, float]
+    failed_tasks: int
+    ledger_lag: int
+    open_signals: int
+    transactions: int = 0  # instructions sent in this clock hour
+    denied: Mapping[str, float] = field(default_factory=dict)  # what Redis refused since it started, by kind
+    alerts: Sequence[str] = ()  # of the watchdog, those that stand
+    unreadable: Sequence[str] = ()  # ids of unsettled orders whose record is missing or no order
+
+    @property
+    def trading_enabled(self) -> bool:
+        """Tell whether the kill switch lets orders through."""
+        return is_true(self.trading)
+
+    def count(self, *statuses: OrderStatus) -> int:
+        """Count unsettled orders in these states."""
+        return sum(order.status in statuses for order in self.orders)
+
+    @property
+    def total_exposure(self) -> Decimal:
+        """Sum what the rules count, over all markets."""
+        return sum((sum(selections.values(), ZERO) for selections in self.exposure.values()), ZERO)
+
+    @property
+    def stake_deployed(self) -> Decimal:
+        """Sum the matched and open sizes of unsettled orders."""
+        return sum((order.size_matched + order.size_open for order in self.orders), ZERO)
+
+
+def amount(text: str | None) -> Decimal | None:
+    """Read an amount, None where it is none."""
+    try:
+        value = Decimal(text) if text is not None else None
+    except InvalidOperation:
+        return None
+    # Written out, 1E+999999 is a megabyte, and as a float it is no number.
+    return value if value is not None and value.is_finite() and abs(value.adjusted()) < _MAX_DIGITS else None
+
+
+def _limits(held: Mapping[str, str]) -> tuple[dict[str, Decimal], dict[str, str]]:
+    good: dict[str, Decimal] = {}
+    bad: dict[str, str] = {}
+    for limit in LIMIT_FIELDS:
+        try:
+            good[limit] = parse_limit(limit, held.get(limit))
+        except InvalidLimits as error:
+            bad[limit] = str(error)
+    return good, bad
+
+
+class RedisState:
+    """Looks at one Redis db and the db of its queues."""
+
+    def __init__(self, client: "Redis", broker: "Redis", *, breaker_window_s: int) -> None:
+        self._redis = client
+        self._broker = broker
+        self._window_s = breaker_window_s
+
+    @guarded
+    def owner(self) -> str | None:
+        """Return the identity whose db this is, or None while it is nobody's."""
+        return _text(self._redis.get(keys.IDENTITY))
+
+    @guarded
+    def read(self) -> State:
+        """Take one look."""
+        seconds, micros = self._redis.time()
+        now = int(seconds) + int(micros) / 1_000_000
+        pipe = self._redis.pipeline(transaction=False)
+        for key in (keys.IDENTITY, keys.TRADING_ENABLED, keys.STARTED, keys.RECONCILED, keys.PNL_TOTAL):
+            pipe.get(key)
+        pipe.get(keys.pnl_daily(day(int(now * 1000))))
+        pipe.get(keys.BREAKER_SINCE)
+        for key in (keys.BREAKER, keys.LIMITS, keys.ACCOUNT, keys.LAST_SUCCESS):
+            pipe.hgetall(key)
+        pipe.smembers(keys.MARKETS)
+        pipe.zrange(keys.ORDERS_UNSETTLED, 0, -1)
+        pipe.hlen(keys.FAILED_TASKS)
+        pipe.zcard(keys.SIGNALS_OPEN)
+        pipe.get(keys.transactions(hour(int(now * 1000))))
+        pipe.hkeys(keys.ALERTS)
+        raw = _values(pipe.execute(raise_on_error=False))
+        identity, trading, started, reconciled, total, daily, since = (_text(one) for one in raw[:7])
+        breaker, limits, account, success = (_hash(one) for one in raw[7:11])
+        good, bad = _limits(limits)
+        info = {**self._redis.info("server"), **self._redis.info("stats")}
+        unsettled = list(raw[12] or ())
+        orders = self._orders(unsettled)
+        return State(
+            now=now,
+            identity=identity,
+            trading=trading,
+            started=started is not None,
+            reconciled=(reconciled or "").partition(" ")[0] == info["run_id"],
+            breaker=breaker,
+            recent_failures=self._failures(now, since),
+            limits=good,
+            limit_problems=bad,
+            daily_pnl=ZERO if daily is None else amount(daily),
+            total_pnl=ZERO if total is None else amount(total),
+            exposure=self._exposure(sorted(raw[11] or ())),
+            orders=orders,
+            account=account,
+            session=identity is not None and bool(self._redis.exists(keys.session(identity))),
+            queues={name: int(self._length(name)) for name in QUEUES},
+            processes=self._processes(),
+            last_success={task: float(found) for task, at in success.items() if (found := amount(at)) is not None},
+            failed_tasks=int(raw[13] or 0),
+            ledger_lag=self._ledger_lag(),
+            open_signals=int(raw[14] or 0),
+            transactions=int(amount(_text(raw[15])) or 0),
+            denied={kind: float(info[name]) for kind, name in _DENIED.items() if name in info},
+            alerts=sorted(raw[16] or ()),
+            unreadable=sorted(set(unsettled) - {order.order_id for order in orders}),
+        )
+
+    def _failures(self, now: float, since: str | None) -> int:
+        lower = now - self._window_s
+        after = amount(since)
+        low = (
+            f"({after}"
+            if after is not None and Decimal(str(lower)) < after <= Decimal(str(now + 1))
+            else f"{lower:.3f}"
+        )
+        try:
+            return int(self._redis.zcount(keys.FAILED_ORDERS, low, "+inf"))
+        except ResponseError:
+            return 0
+
+    def _exposure(self, markets: Sequence[str]) -> dict[str, dict[str, Decimal]]:
+        pipe = self._redis.pipeline(transaction=False)
+        for market in markets:
+            pipe.hgetall(keys.risk_exposure(market))
+        found = [_hash(one) for one in _values(pipe.execute(raise_on_error=False))]
+        return {
+            market: {name: value for name, text in held.items() if (value := amount(text)) is not None}
+            for market, held in zip(markets, found, strict=True)
+        }
+
+    def _orders(self, ids: Sequence[str]) -> list[Order]:
+        found: list[Order] = []
+        for at in range(0, len(ids), 500):  # keeps one reply small
+            for text in cast("list[str | None]", self._redis.mget([keys.order(one) for one in ids[at : at + 500]])):
+                try:
+                    found += [decode_order(text)] if text else []
+                except StoreUnavailable:
+                    continue
+        return found
+
+    def _length(self, queue: str) -> int:
+        try:
+            return int(self._broker.llen(queue))
+        except ResponseError:
+            return 0
+
+    def _processes(self) -> list[str]:
+        prefix = keys.heartbeat("")
+        return sorted(name.removeprefix(prefix) for name in self._redis.scan_iter(keys.HEARTBEATS, count=1000))
+
+    def _ledger_lag(self) -> int:
+        try:
+            groups = self._redis.xinfo_groups(keys.TRADES)
+        except ResponseError:  # no stream yet
+            return 0
+        for group in groups:
+            if group["name"] == keys.TRADES_GROUP:
+                return int(group["pending"]) + int(group.get("lag") or 0)
+        return int(self._redis.xlen(keys.TRADES))
+
+
+def _values(answers: Sequence[Any]) -> list[Any]:
+    return [None if isinstance(one, ResponseError) else one for one in answers]
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _hash(value: object) -> dict[str, str]:
+    return dict(value) if isinstance(value, Mapping) else {}

@@ -1,0 +1,106 @@
+"""How a command gets at the system: the settings, a look at Redis, an engine of its own.
+
+Invariants: who looks is told when the db belongs to another identity, who acts is refused; counters of a command live
+and die with it; its log lines go to stderr, and what it did also to the log file where that is on.
+"""
+
+import getpass
+import logging
+import socket
+from typing import Final
+
+from executor import wiring
+from executor.adapters.redis.snapshot import State
+from executor.cli.output import warn
+from executor.engine.context import Engine
+from executor.errors import IdentityMismatch
+from executor.observability.logs import configure_logging
+from executor.settings.load import Settings, SettingsError
+
+_PROCESS: Final = "cli"
+
+
+def settings_to_read() -> Settings:
+    """Return the settings for a command that only looks; it writes no log file."""
+    given = wiring.settings()
+    quiet = given.logging.model_copy(update={"file": False})
+    configure_logging(given.model_copy(update={"logging": quiet}), process=_PROCESS)
+    _only(logging.ERROR)
+    return given
+
+
+def settings_to_act() -> Settings:
+    """Return the settings for a command that changes something.
+
+    Raises:
+        IdentityMismatch: the db belongs to another account or mode.
+        StoreUnavailable: Redis is away.
+    """
+    given = wiring.settings()
+    try:
+        configure_logging(given, process=_PROCESS)
+    except SettingsError as error:  # a kill switch must work on a full disk
+        settings_to_read()
+        warn(f"not logged to the file: {error}")
+    _only(logging.WARNING)
+    require_identity(given, wiring.state(given).owner())
+    return given
+
+
+def engine(given: Settings) -> Engine:
+    """Put an engine together whose counters no exporter will ever read."""
+    from prometheus_client import values  # noqa: PLC0415 - reads the environment when imported
+
+    # Set in a container for its worker; a file of this process's there would be one more to add up at each scrape.
+    values.ValueClass = values.MutexValue
+    return wiring.build(given)
+
+
+def look() -> tuple[Settings, State]:
+    """Return the settings and one look at the system; says so when the db is another's."""
+    given = settings_to_read()
+    state = wiring.state(given).read()
+    if problem := mismatch(given, state.identity):
+        warn(problem)
+    return given, state
+
+
+def note_identity(given: Settings) -> None:
+    """Say so when the db is another's, and go on: this command only looks."""
+    if problem := mismatch(given, wiring.state(given).owner()):
+        warn(problem)
+
+
+def require_identity(given: Settings, owner: str | None) -> None:
+    """Refuse to act on another's db.
+
+    Raises:
+        IdentityMismatch: it is another's.
+    """
+    if problem := mismatch(given, owner):
+        raise IdentityMismatch(f"refused: {problem}")
+
+
+def mismatch(given: Settings, owner: str | None) -> str:
+    """Say what is wrong when the db belongs to another account or mode; empty when it is ours or nobody's."""
+    if owner in {None, given.identity}:
+        return ""
+    return (
+        f"this Redis db belongs to {owner!r} and the settings say {given.identity!r}: "
+        "use the settings that its workers run with, or another db (EXECUTOR_REDIS__URL)"
+    )
+
+
+def person() -> str:
+    """Name who runs this command, for the log."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # a container's user without a name
+        return f"somebody@{socket.gethostname()}"
+
+
+def _only(level: int) -> None:
+    """Keep the terminal for the command's own words; the log file still gets everything."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(level)

@@ -1,0 +1,228 @@
+"""One run of the demo: the system started on free ports, the script played, the markets settled, everything counted.
+
+Owns: a private Redis, the sandbox, two workers, beat and two bridges in the folder it is given. Invariants: no setting
+of the user's is read and no exchange that is not on loopback is spoken to, so it can never bet; after `stop` nothing
+of it runs.
+
+Two bridges listen, as they would in production: each message reaches both, one records it, the other stays silent. A
+repeat is counted by the bridge that recorded the first, so the counts of all instances still add up. Units: seconds.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final
+from urllib.parse import urlsplit
+
+import redis
+
+from betfair_sandbox.options import sandbox_env
+from executor import keys, wiring
+from executor.cli import session as access
+from executor.cli.output import money
+from executor.devstack.demo_counts import Counters, Row, reckon
+from executor.devstack.demo_signals import PACE_S, WINNERS, Act, Exchange, Publish
+from executor.devstack.events import Feed, logged
+from executor.devstack.live_view import Screen, facts_of, quiet_logs
+from executor.devstack.redis_server import HOST, PrivateRedis
+from executor.devstack.sandbox_client import SandboxClient
+from executor.devstack.stack import BROKER_URL, DATA_DIR, LOG_FORMAT, REDIS_URL, Ports, Stack, inherited, replaced
+from executor.devstack.supervisor import Supervisor, die_with_us
+from executor.domain.order import OrderStatus
+from executor.engine import accounting, settlement
+from executor.settings.load import Settings, load_settings
+
+_SEED: Final = 7
+_BRIDGES: Final = 2
+_READY_S: Final = 45.0  # six Python processes on two busy cores
+_SCRIPT_S: Final = 45.0  # by then the script is through, on a slow machine at a faster pace
+_DECIDED_S: Final = 20.0  # it takes 50 ms; a lost message is found again after 10 s
+_QUIET_S: Final = 30.0  # 8 s until a cancel, 5 s until beat looks, 5 s until the ledger is written; twice that
+_AGREE_S: Final = 5.0  # counters are raised a moment after the commit that they count
+_TICK_S: Final = 0.2
+_STATUS_S: Final = 0.5
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# Shorter than by default, so that a minute is enough to see every end of an order.
+_SETTINGS: Final = {
+    "EXECUTOR_ORDER_MANAGER__UNMATCHED_ORDER_TIMEOUT_SECONDS": "8",
+    "EXECUTOR_ORDER_MANAGER__STATUS_CHECK_INTERVAL_SECONDS": "1",
+    LOG_FORMAT: "json",  # rejections are read from the logs
+}
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the text says why."""
+
+
+def refuse_the_world(given: Settings) -> None:
+    """Make sure that nothing but this machine can be spoken to.
+
+    Raises:
+        DemoError: a URL leaves it.
+    """
+    betfair = given.betfair
+    urls = (betfair.api_url, betfair.identity_url, betfair.identity_cert_url, given.redis.url, given.redis.broker_url)
+    for url in urls:
+        if urlsplit(url).hostname not in _LOOPBACK:
+            raise DemoError(f"refused: {urlsplit(url).hostname} is not this machine")
+
+
+class DemoRun:
+    """From nothing to counts that agree, or do not."""
+
+    def __init__(self, folder: Path, screen: Screen) -> None:
+        self._folder = folder
+        self._screen = screen
+        self._ports = Ports.free(bridges=_BRIDGES)
+        self._environment = self._variables()
+        self._given = load_settings(self._environment, folder)
+        refuse_the_world(self._given)
+        quiet_logs(self._given, process="demo")
+        self._supervisor = Supervisor(folder / "data" / "logs", lambda text: screen.line(text, "dim"))
+        self._server = PrivateRedis(folder / "redis", port=self._ports.redis, first=die_with_us(signal.SIGTERM))
+        self._sandbox = SandboxClient(folder / "sandbox", self._ports.sandbox)
+        self._client = redis.Redis.from_url(self._given.redis.url, decode_responses=True)
+        self._feed = Feed(self._given.redis.url)
+        self._state = wiring.state(self._given)
+        self._sent: list[Publish] = []
+        self._refused = 0  # as seen passing by; what counts is read at the end
+        self._began = time.monotonic()
+        self._shown = 0.0
+
+    def _variables(self) -> dict[str, str]:
+        server = f"redis://{HOST}:{self._ports.redis}"
+        own = {REDIS_URL: f"{server}/0", BROKER_URL: f"{server}/1", DATA_DIR: str(self._folder / "data")}
+        exchange = sandbox_env(self._folder / "sandbox", port=self._ports.sandbox, cert_port=self._ports.sandbox_cert)
+        return replaced(inherited(ours=False), {**_SETTINGS, **own, **exchange})
+
+    def start(self) -> None:
+        """Start everything; returns when a signal would be traded."""
+        self._screen.line("starting a private Redis, the sandbox exchange, 2 workers, beat and 2 bridges on free ports")
+        self._server.start()
+        programs = Stack(self._environment, self._folder, self._ports)
+        self._supervisor.start(programs.sandbox(self._folder / "sandbox", seed=_SEED))
+        self._sandbox.wait_until_ready(_READY_S, self._supervisor.tick)
+        for program in programs.trading():
+            self._supervisor.start(program)
+        self._wait(self._is_ready, _READY_S, "the processes did not become ready")
+
+    def stop(self) -> None:
+        """Stop everything; Ctrl-C meanwhile only makes it hurry."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._hurry)
+        self._feed.close()
+        self._client.close()
+        self._sandbox.close()
+        self._supervisor.stop()
+        self._server.stop()
+
+    def _hurry(self, _number: int, _frame: FrameType | None) -> None:
+        self._supervisor.hurry = True
+
+    def tails(self, lines: int) -> dict[str, list[str]]:
+        """Return the last lines of each log."""
+        return {name: self._supervisor.tail(name, lines) for name in self._supervisor.names}
+
+    def _is_ready(self) -> bool:
+        state = self._state.read()
+        heard = dict(self._client.pubsub_numsub(keys.SUREBET_SIGNALS, keys.STRATEGY_SIGNALS))
+        return state.reconciled and state.trading_enabled and set(heard.values()) == {_BRIDGES}
+
+    def play(self, acts: Sequence[Act]) -> None:
+        """Go through the script."""
+        left = sum(isinstance(act, Publish) for act in acts)
+        total = left
+        for act in acts:
+            pace_s = max(min((self._began + _SCRIPT_S - time.monotonic()) / max(left, 1), PACE_S), 0)
+            if isinstance(act, Publish):
+                left -= 1
+                self._screen.line(f"signal {total - left:2}/{total}  {act.note}", "bold")
+                self._publish(act, pace_s)
+            elif isinstance(act, Exchange):
+                if act.note:
+                    self._screen.line(f"exchange  {act.note}", "bold blue")
+                self._sandbox.control(act.path, dict(act.body))
+            else:
+                self._screen.line(f"person    {act.note}", "bold magenta")
+                self._breathe(pace_s)
+                self._client.set(keys.TRADING_ENABLED, act.value)
+
+    def _publish(self, message: Publish, pace_s: float) -> None:
+        """Publish a message; returns when it is decided: what must come of the next depends on it."""
+        began = time.monotonic()
+        self._sent.append(message)
+        self._client.publish(message.channel, message.payload)
+        self._breathe(min(pace_s, _TICK_S))
+        self._wait(self._is_decided, _DECIDED_S, f"no decision on signal {len(self._sent)} ({message.note})")
+        self._breathe(max(began + pace_s - time.monotonic(), 0))
+
+    def _is_decided(self) -> bool:
+        received = Counters(self._ports.bridges)("signals_received_total")
+        return received == len(self._sent) and not self._state.read().open_signals
+
+    def settle(self) -> None:
+        """Let every market have its result, and book it."""
+        self._wait(self._is_quiet, _QUIET_S, "orders are still under way")
+        self._screen.line("exchange  every market has its result", "bold blue")
+        for market, winner in WINNERS.items():
+            self._sandbox.control("settle", {"marketId": market, "winners": [winner]})
+        engine = access.engine(self._given)  # as `executor` commands act; beat would do it within a minute
+
+        def is_settled() -> bool:
+            settlement.settle(engine)
+            return not self._state.read().orders
+
+        self._wait(is_settled, _QUIET_S, "orders are not settled")
+        accounting.write_ledger(engine)
+        self._wait(self._is_quiet, _QUIET_S, "the ledger lags behind")
+        self._breathe(_STATUS_S)
+        state = self._state.read()
+        self._screen.line(f"P&L today {money(state.daily_pnl)}, exposure {money(state.total_exposure)}", "bold green")
+
+    def _is_quiet(self) -> bool:
+        state = self._state.read()
+        active = state.count(OrderStatus.RESERVED, OrderStatus.SUBMITTED, OrderStatus.PENDING)
+        waiting = sum(state.queues[name] for name in ("signals", "orders", "trades"))
+        return not (state.open_signals or active or waiting or state.ledger_lag)
+
+    def check(self) -> list[Row]:
+        """Return every count, once they agree or have had the time to."""
+        ports = (self._ports.worker, self._ports.maintenance, *self._ports.bridges)
+        deadline = time.monotonic() + _AGREE_S
+        while True:
+            rows = reckon(self._given, ports, self._sandbox, self._sent)
+            if all(row.agrees for row in rows) or time.monotonic() > deadline:
+                return rows
+            self._breathe(_STATUS_S)
+
+    def _wait(self, done: Callable[[], bool], within_s: float, problem: str) -> None:
+        deadline = time.monotonic() + within_s
+        while not done():
+            if time.monotonic() > deadline:
+                raise DemoError(f"{problem} after {within_s:.0f} s")
+            self._breathe(_TICK_S)
+
+    def _breathe(self, seconds: float) -> None:
+        """Look after the children and show what happens, for a while."""
+        until = time.monotonic() + seconds
+        while True:
+            if self._screen.is_gone:
+                raise DemoError("nobody reads it any more")
+            self._supervisor.tick()
+            wait_s = max(min(until - time.monotonic(), _TICK_S), 0.0)
+            for event in (*self._feed.events(wait_s), *logged(self._supervisor.new_lines())):
+                self._refused += event.is_rejection
+                if not event.minor:
+                    self._screen.line(f"          {event.text}", event.style)
+            self._show()
+            if time.monotonic() >= until:
+                return
+
+    def _show(self) -> None:
+        if self._screen.is_terminal and time.monotonic() - self._shown > _STATUS_S:
+            counts = [("published", str(len(self._sent))), ("rejected", str(self._refused))]
+            self._screen.status([*counts, *facts_of(self._state.read())])
+            self._shown = time.monotonic()

@@ -1,0 +1,212 @@
+"""The life of `executor up`: starts everything in order, shows what happens, notices who died, stops all.
+
+Owns: the private Redis, the children and what is said on the terminal. Invariants: the first Ctrl-C or SIGTERM stops
+everything in order, the second makes it hurry; after `stop` nothing runs. Single-threaded. Units: seconds.
+"""
+
+import signal
+import sys
+import time
+from shutil import which
+from types import FrameType
+from typing import Final
+from urllib.parse import urlsplit
+
+from executor import keys, wiring
+from executor.adapters.redis.snapshot import State
+from executor.cli import session as access
+from executor.devstack.events import Feed, logged
+from executor.devstack.live_view import Screen, facts_of, quiet_logs
+from executor.devstack.lost_bets import void_lost_bets
+from executor.devstack.redis_server import HOST, PrivateRedis
+from executor.devstack.sandbox_client import SandboxClient, SandboxSilentError
+from executor.devstack.stack import Stack
+from executor.devstack.supervisor import Supervisor, die_with_us
+from executor.devstack.up_plan import Plan
+from executor.errors import ExecutorError, StoreUnavailable
+
+_TICK_S: Final = 0.2
+_LOOK_S: Final = 1.0
+_SANDBOX_S: Final = 30.0  # it makes its certificates at the first start
+_SLOW_S: Final = 30.0  # then somebody wants to know what it is waiting for
+_PROGRAM: Final = "executor"
+_EXAMPLE: Final = (
+    '{"signalId": "test-1", "marketId": "1.999999", "strategy": "TestStrategy", "validityWindow": 60, '
+    '"primarySelection": {"selectionId": "99999", "recommendedOdds": 2.0, "stake": 10.0, "betType": "Back"}}'
+)
+
+
+class StoppedError(Exception):
+    """Somebody wants it to stop."""
+
+
+class UpRun:
+    """One run."""
+
+    def __init__(self, plan: Plan, screen: Screen) -> None:
+        self._plan = plan
+        self._given = plan.given
+        self._screen = screen
+        self._supervisor = Supervisor(plan.logs, lambda text: screen.line(f"process   {text}", "yellow"))
+        self._server: PrivateRedis | None = None
+        if plan.own_redis:
+            first = die_with_us(signal.SIGTERM)
+            self._server = PrivateRedis(plan.own_redis, port=plan.ports.redis, first=first)
+        self._sandbox: SandboxClient | None = None
+        if plan.own_exchange:
+            self._sandbox = SandboxClient(plan.own_exchange, plan.ports.sandbox)
+        self._sandbox_is_new = True
+        self._feed = Feed(self._given.redis.url)
+        self._state = wiring.state(self._given)
+        self._began = self._looked = time.monotonic()
+        self._stopping = self._logged_in = self._active = self._slow = False
+
+    # -- start -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start everything; what takes its time (login, first poll) is said when it has happened.
+
+        Raises:
+            StoppedError, HopelessError, RedisServerError, SandboxSilentError, ExecutorError: it was not to be.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        quiet_logs(self._given, process="up")
+        self._introduce()
+        if self._server is not None:
+            self._server.start()
+        wiring.claim(self._given)
+        self._screen.line("✅ Redis connected", "green")
+        programs = Stack(self._plan.environment, self._plan.folder, self._plan.ports)
+        if self._sandbox is not None and self._plan.own_exchange is not None:
+            self._supervisor.start(programs.sandbox(self._plan.own_exchange))
+            self._sandbox.wait_until_ready(_SANDBOX_S, self._mind_children)
+            self._void_lost_bets()
+        for program in programs.trading():
+            self._supervisor.start(program)
+        if self._plan.ports.flower:
+            self._supervisor.start(programs.flower())
+        if not self._given.trading.enable_paper_trading:
+            self._screen.line("Authenticating with Betfair API...")
+
+    def _introduce(self) -> None:
+        given, ports = self._given, self._plan.ports
+        paper = given.trading.enable_paper_trading
+        exchange = urlsplit(given.betfair.api_url).netloc
+        say = self._screen.line
+        say("AIBetting Executor starting", "bold")
+        say("=================================")
+        say("Configuration loaded:")
+        if not paper:
+            say(f"  Exchange: {exchange}{' (the sandbox: no real money)' if ports.sandbox else ''}")
+            say(f"  Betfair AppKey: {given.betfair.app_key}")
+            say(f"  Certificate: {given.betfair.certificate_path}")
+        say(f"  Risk Management: {'ENABLED' if given.risk.enabled else 'DISABLED'}")
+        orders = " (signals become orders at the sandbox)" if ports.sandbox else ""
+        say(f"  Paper Trading: {'ENABLED' if paper else f'DISABLED{orders}'}")
+        if not paper and not ports.sandbox:
+            say(f"  LIVE: signals become bets at {exchange}", "bold red")
+        say(f"  Logs: {self._plan.logs}")
+        for port, what in ((ports.worker, "workers"), (ports.bridges[0], "bridge")):
+            if port:
+                more = f" and {ports.maintenance}" if what == "workers" else ""
+                say(f"Prometheus metrics of the {what} on port {port}{more}")
+        if ports.flower:
+            say(f"Flower on http://{HOST}:{ports.flower}")
+
+    # -- while it runs -----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Look after everything until somebody stops it.
+
+        Raises:
+            HopelessError, RedisServerError: it cannot go on.
+        """
+        while True:
+            self._mind_children()
+            for event in (*self._feed.events(_TICK_S), *logged(self._supervisor.new_lines())):
+                self._screen.line(event.text, event.style)
+            if time.monotonic() - self._looked > _LOOK_S:
+                self._look()
+                self._looked = time.monotonic()
+
+    def _mind_children(self) -> None:
+        if self._stopping or self._screen.is_gone:
+            raise StoppedError
+        if self._server is not None and self._server.pid is None:
+            self._screen.line("process   the private Redis ended; it starts again with its data", "yellow")
+            self._server.start()
+        self._sandbox_is_new |= "sandbox" in self._supervisor.tick()
+
+    def _look(self) -> None:
+        try:
+            state = self._state.read()
+            self._screen.status(facts_of(state))
+            if self._sandbox_is_new:
+                self._void_lost_bets()
+            if not self._active:
+                self._announce(state)
+        except StoreUnavailable:
+            self._screen.status([("Redis", "does not answer")])
+        except (ExecutorError, SandboxSilentError):  # looked at again in a second
+            return
+
+    def _void_lost_bets(self) -> None:
+        if self._sandbox is None:
+            return
+        sandbox = self._sandbox
+        changed = void_lost_bets(access.engine(self._given), lambda: {bet["betId"] for bet in sandbox.orders()})
+        self._sandbox_is_new = False
+        if changed:
+            self._screen.line(
+                f"exchange  the sandbox forgets its bets when it stops: {changed} orders of ours are void", "yellow"
+            )
+
+    def _announce(self, state: State) -> None:
+        if state.session and not self._logged_in:
+            self._logged_in = True
+            self._screen.line("✅ Betfair authentication successful", "green")
+        if state.reconciled and self._bridge_listens():
+            self._active = True
+            self._say_how_to_use(state)
+        elif not self._slow and time.monotonic() - self._began > _SLOW_S:
+            self._slow = True
+            waits = (
+                "the login" if not (self._logged_in or self._given.trading.enable_paper_trading) else "the first poll"
+            )
+            self._screen.line(f"still waiting for {waits}: see {self._supervisor.log('worker')}", "yellow")
+
+    def _bridge_listens(self) -> bool:
+        return any(name.startswith("bridge:") for name in self._state.read().processes)
+
+    def _say_how_to_use(self, state: State) -> None:
+        say = self._screen.line
+        if not state.trading_enabled:
+            say("⚠ Trading is disabled: to trade, SET trading:enabled true", "bold yellow")
+        say("✅ Executor active - monitoring for trading signals", "bold green")
+        if self._server is not None:
+            say("To send a test signal:")
+            say(f"  redis-cli -p {self._server.port} PUBLISH {keys.STRATEGY_SIGNALS} '{_EXAMPLE}'")
+            program = _PROGRAM if which(_PROGRAM) else sys.argv[0]
+            say(f"In another terminal, in this folder:  {program} status")
+        say("Press Ctrl+C to stop", "bold")
+
+    # -- stop --------------------------------------------------------------------------------------------------------
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._stopping:
+            self._supervisor.hurry = True
+        self._stopping = True
+
+    def stop(self) -> None:
+        """Stop everything in order."""
+        self._stopping = True
+        self._screen.line("stopping ... (Ctrl+C again to hurry)", "bold")
+        self._feed.close()
+        self._supervisor.stop()
+        if self._sandbox is not None:
+            self._sandbox.close()
+        if self._server is not None:
+            self._screen.line("stopping the private Redis")
+            self._server.stop()
+        self._screen.line("stopped", "bold")

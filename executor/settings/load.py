@@ -1,0 +1,223 @@
+"""Settings: environment, `.env` and `appsettings.json` become one frozen `Settings`.
+
+The only reader of the environment in the project, and only inside `load_settings`: importing does no I/O. What cannot
+be used stops the start with `SettingsError`, one line per problem, which names the variable and never a secret. Names,
+defaults, ranges and units are in `sections.py`.
+"""
+
+import functools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from executor.errors import ExecutorError
+from executor.settings.appsettings import FILE_NAME, read_appsettings
+from executor.settings.env import DOTENV_NAME, Given, Location, read_dotenv, read_variables, variable_name
+from executor.settings.sections import (
+    BetfairSettings,
+    DataPath,
+    LedgerSettings,
+    LoggingSettings,
+    MetricsSettings,
+    OrderManagerSettings,
+    RedisSettings,
+    RiskSettings,
+    Section,
+    SignalsSettings,
+    TradingSettings,
+)
+from executor.settings.urls import mask_url, url_secrets
+
+_MAX_VALUE_SHOWN: Final = 60  # characters of a wrong value in an error: enough to recognise it, still one line
+
+
+_LONGEST_LINE: Final = 1000  # of a problem; a name in a file may be a megabyte
+
+
+class SettingsError(ExecutorError):
+    """The settings cannot be used; one line per problem, naming the variable or file and what is expected."""
+
+    def __init__(self, *problems: str) -> None:
+        # A name in a file may hold anything, a line end or a terminal's control codes among it.
+        lines = (line if line.isprintable() else ascii(line)[1:-1] for line in problems)
+        super().__init__(
+            "\n".join(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in lines)
+        )
+
+
+class Settings(BaseSettings):
+    """Every setting, checked. Made by `load_settings` only; paths are absolute."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    betfair: BetfairSettings = BetfairSettings()
+    risk: RiskSettings = RiskSettings()
+    order_manager: OrderManagerSettings = OrderManagerSettings()
+    trading: TradingSettings = TradingSettings()
+    signals: SignalsSettings = SignalsSettings()
+    redis: RedisSettings = RedisSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    ledger: LedgerSettings
+    logging: LoggingSettings = LoggingSettings()
+    data_dir: DataPath
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave the library's own reading of the environment out: it skips unknown names and makes floats of JSON."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _live_has_an_account(self) -> Self:
+        betfair = self.betfair
+        given = {
+            "app_key": bool(betfair.app_key.get_secret_value()),
+            "username": bool(betfair.username),
+            "password": bool(betfair.password.get_secret_value()),
+            "certificate_path": betfair.certificate_path is not None,
+            # An empty one that somebody wrote down is the password of a certificate that has none.
+            "certificate_password": "certificate_password" in betfair.model_fields_set,
+        }
+        missing = [
+            f"{variable_name(('betfair', name))} (Executor:Betfair:{''.join(map(str.title, name.split('_')))})"
+            for name, is_given in given.items()
+            if not is_given
+        ]
+        if missing and not self.trading.enable_paper_trading and not betfair.withheld:
+            raise ValueError(f"live trading (EXECUTOR_TRADING__ENABLE_PAPER_TRADING=false) needs {', '.join(missing)}")
+        return self
+
+    @property
+    def identity(self) -> str:
+        """Say whose orders these are: `paper`, or `live` with API host, username and strategy ref."""
+        if self.trading.enable_paper_trading:
+            return "paper"
+        return f"live {urlsplit(self.betfair.api_url).netloc} {self.betfair.username} {self.betfair.strategy_ref}"
+
+
+def _locations() -> Iterator[Location]:
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from ((name, inner) for inner in field.annotation.model_fields)
+        else:
+            yield (name,)
+
+
+LOCATIONS: Final = tuple(_locations())
+ENV_NAMES: Final = tuple(variable_name(location) for location in LOCATIONS)
+_PATHS: Final = frozenset({("data_dir",), ("betfair", "certificate_path"), ("betfair", "ca_bundle")})
+_SECRETS: Final = (("betfair", "app_key"), ("betfair", "password"), ("betfair", "certificate_password"))
+_URLS: Final = (("redis", "url"), ("redis", "broker_url"), ("ledger", "url"))
+
+_Source = Mapping[Location, Given]
+
+
+def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
+    """Read the settings: the environment before `.env` before `appsettings.json` before the defaults.
+
+    Nothing is remembered or changed. `environ` is the process's own and `folder`, where the two files and relative
+    paths are looked for, the current one, unless given.
+
+    Raises: SettingsError.
+    """
+    environ = os.environ if environ is None else environ
+    folder = Path.cwd() if folder is None else folder.absolute()
+    dotenv, problems = read_dotenv(folder / DOTENV_NAME, environ)
+    readings = (
+        read_variables(environ, LOCATIONS, folder=folder),
+        read_variables(dotenv, LOCATIONS, folder=folder, where=f" in {DOTENV_NAME}"),
+        read_appsettings(folder / FILE_NAME, LOCATIONS),
+    )
+    problems += [problem for _, found in readings for problem in found]
+    if problems:
+        raise SettingsError(*problems)
+    sources = [_prepared(found, folder) for found, _ in readings]
+    data_dir = _first(sources, ("data_dir",)) or Given(str(folder / "data"), "")
+    sources.append({("data_dir",): data_dir, ("ledger", "url"): Given(f"sqlite:///{data_dir.text}/ledger.db", "")})
+    try:
+        return Settings(_build_sources=(tuple(InitSettingsSource(Settings, _nested(each)) for each in sources), {}))
+    except ValidationError as error:
+        raise SettingsError(*_lines(error, sources)) from None
+
+
+def _prepared(source: _Source, folder: Path) -> dict[Location, Given]:
+    """Trim what is no secret, make paths absolute, drop a path or URL of a database left empty: its default holds."""
+    prepared: dict[Location, Given] = {}
+    for location, given in source.items():
+        text = given.text if location in _SECRETS else given.text.strip()
+        if not text and (location in _PATHS or location in _URLS):
+            continue
+        if location in _PATHS:
+            try:
+                text = str(folder / Path(text).expanduser())
+            except (RuntimeError, ValueError):
+                raise SettingsError(f"{given.origin}: should be a path in a home folder that exists") from None
+        prepared[location] = Given(text, given.origin)
+    return prepared
+
+
+def _first(sources: Sequence[_Source], location: Location) -> Given | None:
+    return next((source[location] for source in sources if location in source), None)
+
+
+def _nested(source: _Source) -> dict[str, object]:
+    nested: dict[str, object] = {name: {} for name, *inner in source if inner}
+    for (name, *inner), given in source.items():
+        section = nested.get(name)
+        if isinstance(section, dict):
+            section[inner[0]] = given.text
+        else:
+            nested[name] = given.text
+    return nested
+
+
+def _lines(error: ValidationError, sources: Sequence[_Source]) -> Iterator[str]:
+    """Yield one line per problem that pydantic found."""
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        location = tuple(str(part) for part in problem["loc"][:2])
+        expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        given = _first(sources, location)
+        if given is None or not given.origin:
+            yield f"{variable_name(location)}: {expected}" if location in LOCATIONS else expected
+        elif location in _SECRETS or location[-1].endswith("url"):
+            yield f"{given.origin}: {expected}"
+        else:
+            text = given.text if len(given.text) <= _MAX_VALUE_SHOWN else f"{given.text[:_MAX_VALUE_SHOWN]}..."
+            yield f"{given.origin}: {expected}, not {text!r}"
+
+
+def describe(settings: Settings) -> dict[str, str]:
+    """Return every setting by its variable's name, for people: no secret is in it."""
+    return {variable_name(location): _shown(location, _get(settings, location)) for location in LOCATIONS}
+
+
+def secret_values(settings: Settings) -> frozenset[str]:
+    """Return the texts that no log may show: the secrets, and the passwords in URLs."""
+    secrets = {_get(settings, location).get_secret_value() for location in _SECRETS}
+    return frozenset(secrets.union(*(url_secrets(_get(settings, location)) for location in _URLS)) - {""})
+
+
+def _get(settings: Settings, location: Location) -> Any:  # noqa: ANN401 - as many types as settings
+    return functools.reduce(getattr, location, settings)
+
+
+def _shown(location: Location, value: object) -> str:
+    if location in _URLS:
+        return mask_url(str(value))
+    if isinstance(value, frozenset):
+        return ",".join(sorted(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

@@ -1,0 +1,323 @@
+"""One fake per port; those that Redis serves are in `memory_redis`. Each does what the real one promises, in memory.
+
+Times in milliseconds since the epoch, money as Decimal.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+
+from executor.domain.money import ZERO, parse_number
+from executor.domain.order import BetState, Order
+from executor.domain.risk import Reason
+from executor.errors import LedgerUnavailable
+from executor.ports import (
+    CancelReport,
+    ClearedBet,
+    ClearedKind,
+    Funds,
+    Instruction,
+    LegOutcome,
+    LegReport,
+    MarketInfo,
+    RefusedTask,
+)
+from support.factories import NOW
+
+
+class FrozenClock:
+    """Time that passes only when a test or a sleeper says so."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self.now = now
+        self.slept: list[float] = []
+        self.on_sleep: Callable[[], None] = lambda: None
+
+    def monotonic(self) -> float:
+        return self.now / 1000
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.tick(seconds)
+        self.on_sleep()
+
+    def tick(self, seconds: float) -> None:
+        self.now += round(seconds * 1000)
+
+
+Script = BaseException | Callable[[str, Sequence[Instruction]], list[LegReport]]
+
+
+@dataclass
+class ScriptedExchange:
+    """An exchange that holds bets, and answers the next calls as the script says.
+
+    Without a script `place` takes every order, unmatched. A test changes `bets` and `cleared` to make things happen.
+    """
+
+    clock: FrozenClock = field(default_factory=FrozenClock)
+    script: list[Script] = field(default_factory=list)
+    cancel_script: list[BaseException] = field(default_factory=list)
+    bets: dict[str, BetState] = field(default_factory=dict)  # in markets that are not settled
+    cleared: list[ClearedBet] = field(default_factory=list)
+    charged: dict[str, Decimal] = field(default_factory=dict)
+    page: int = 2  # settled bets at a time
+    moves: bool = False  # the list of settled bets moves while it is read: one comes twice
+    calls: list[tuple[str, object]] = field(default_factory=list)
+    reads_fail: BaseException | None = None
+    known_session: bool = True
+    age_s: int | None = 60
+    money: Funds = field(default_factory=lambda: Funds(Decimal(900), Decimal(100)))
+
+    def called(self, method: str) -> list[object]:
+        return [argument for name, argument in self.calls if name == method]
+
+    def prepare(self) -> None:
+        self.calls.append(("prepare", None))
+
+    def place(self, market_id: str, instructions: Sequence[Instruction], customer_ref: str) -> list[LegReport]:
+        self.calls.append(("place", (market_id, tuple(one.order_id for one in instructions), customer_ref)))
+        step = self.script.pop(0) if self.script else self.take
+        if isinstance(step, BaseException):
+            raise step
+        return step(market_id, instructions)
+
+    def take(self, market_id: str, instructions: Sequence[Instruction], matched: str = "0") -> list[LegReport]:
+        """Take every order; `matched` is the share that is matched at once."""
+        reports = []
+        for one in instructions:
+            size = one.size * Decimal(matched)
+            bet = BetState(
+                bet_id=f"bet{len(self.bets) + 1}",
+                order_id=one.order_id,
+                market_id=market_id,
+                selection_id=one.selection_id,
+                side=one.side,
+                price=one.price,
+                size=one.size,
+                executable=size < one.size,
+                size_matched=size,
+                average_price_matched=one.price if size else ZERO,
+                placed_at=self.clock.now,
+                matched_at=self.clock.now if size else 0,
+            )
+            self.bets[bet.bet_id] = bet
+            reports.append(LegReport(one.order_id, LegOutcome.PLACED, bet=bet))
+        return reports
+
+    def answering(self, *outcomes: LegOutcome, code: str = "CODE") -> Script:
+        """Return a step that answers leg by leg; PLACED legs are taken."""
+
+        def answer(market_id: str, instructions: Sequence[Instruction]) -> list[LegReport]:
+            reports = []
+            for one, outcome in zip(instructions, outcomes, strict=True):
+                if outcome is LegOutcome.PLACED:
+                    reports += self.take(market_id, [one])
+                else:
+                    reports.append(LegReport(one.order_id, outcome, code, "why"))
+            return reports
+
+        return answer
+
+    def match(self, bet_id: str, size: str, price: str = "") -> None:
+        """Match this much of a bet in total."""
+        bet = self.bets[bet_id]
+        total = Decimal(size)
+        self.bets[bet_id] = replace(
+            bet,
+            size_matched=total,
+            average_price_matched=Decimal(price) if price else bet.price,
+            executable=total < bet.size,
+            matched_at=self.clock.now,
+        )
+
+    def cancel(self, market_id: str, bet_ids: Sequence[str]) -> list[CancelReport]:
+        assert bet_ids, "an empty list would cancel the whole market"
+        self.calls.append(("cancel", (market_id, tuple(bet_ids))))
+        if self.cancel_script:
+            raise self.cancel_script.pop(0)
+        reports = []
+        for bet_id in bet_ids:
+            bet = self.bets[bet_id]
+            left = bet.size - bet.size_matched - bet.size_cancelled
+            if not bet.executable:
+                reports.append(CancelReport(bet_id, done=False, code="BET_TAKEN_OR_LAPSED"))
+                continue
+            self.bets[bet_id] = replace(bet, executable=False, size_cancelled=bet.size_cancelled + left)
+            reports.append(CancelReport(bet_id, done=True, size_cancelled=left))
+        return reports
+
+    def _read(self, method: str, argument: object = None) -> None:
+        self.calls.append((method, argument))
+        if self.reads_fail is not None:
+            raise self.reads_fail
+
+    def executable_orders(self) -> list[BetState]:
+        self._read("executable_orders")
+        return [bet for bet in self.bets.values() if bet.executable]
+
+    def current_orders(self) -> list[BetState]:
+        self._read("current_orders")
+        return list(self.bets.values())
+
+    def find_current(self, order_ids: Sequence[str]) -> list[BetState]:
+        assert 0 < len(order_ids) <= 250
+        self._read("find_current", tuple(order_ids))
+        return [bet for bet in self.bets.values() if bet.order_id in order_ids]
+
+    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+        assert 0 < len(order_ids) <= 250
+        self._read("find_cleared", kind)
+        return [row for row in self.cleared if row.order_id in order_ids and row.kind is kind]
+
+    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Sequence[ClearedBet]]:
+        found = [row for row in self.cleared if row.kind is kind and row.settled_at >= since]
+        for at in range(0, len(found), self.page) or (0,):
+            self._read("settled_since", since)
+            yield found[max(at - self.moves, 0) : at + self.page]
+
+    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+        self._read("settled_in", kind)
+        return [row for row in self.cleared if row.kind is kind and row.market_id in market_ids]
+
+    def commissions(self, market_ids: Sequence[str]) -> dict[str, Decimal]:
+        self._read("commissions", tuple(market_ids))
+        return {one: amount for one, amount in self.charged.items() if one in market_ids}
+
+    def funds(self) -> Funds:
+        self._read("funds")
+        return self.money
+
+    def market_info(self, market_ids: Sequence[str]) -> list[MarketInfo]:
+        self._read("market_info", tuple(market_ids))
+        return [MarketInfo(one, "WIN") for one in market_ids]
+
+    def keep_alive(self) -> bool:
+        self.calls.append(("keep_alive", None))
+        return self.known_session
+
+    def reauthenticate(self, older_than_s: int) -> bool:
+        self.calls.append(("reauthenticate", older_than_s))
+        return self.age_s is None or self.age_s >= older_than_s
+
+    def session_age_s(self) -> int | None:
+        return self.age_s
+
+
+class MemoryLedger:
+    """`Ledger` in lists, with the accounts' own rule: a fill is the difference to what is booked."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.writes = 0
+        self.trades: list[Mapping[str, str]] = []
+        self.sizes: list[Decimal] = []
+        self.settlements: dict[tuple[str, str], Mapping[str, str]] = {}
+        self.signals: dict[tuple[str, str], Mapping[str, str]] = {}
+
+    def _reach(self) -> None:
+        if self.away:
+            raise LedgerUnavailable("ledger: away")
+
+    def write(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        self._reach()
+        self.writes += 1
+        for _, entry in entries:
+            with contextlib.suppress(KeyError, ValueError):
+                if entry["type"] == "settlement":
+                    parse_number(entry["net_profit"])
+                    self.settlements[entry["identity"], entry["bet_id"]] = entry
+                elif entry["type"] == "signal":
+                    self.signals[entry["identity"], entry["signal_id"]] = entry
+                else:
+                    self._book(entry)
+
+    def _book(self, entry: Mapping[str, str]) -> None:
+        names = ("identity", "bet_id", "type", "size_matched", "average_price_matched")
+        if any(all(held[name] == entry[name] for name in names) for held in self.trades):
+            return
+        own = zip(self.trades, self.sizes, strict=True)
+        sign = {"fill": 1, "void": -1}
+        booked = sum(
+            (sign[held["type"]] * size for held, size in own if all(held[n] == entry[n] for n in names[:2])), ZERO
+        )
+        for name in ("price", "average_price_matched"):
+            parse_number(entry[name])
+        size = sign[entry["type"]] * (parse_number(entry["size_matched"]) - booked)
+        if size >= ZERO:
+            self.trades.append(entry)
+            self.sizes.append(size)
+
+    def is_empty(self, identity: str) -> bool:
+        self._reach()
+        return not any(entry["identity"] == identity for entry in [*self.trades, *self.settlements.values()])
+
+    def oldest_unsettled(self, identity: str) -> int | None:
+        self._reach()
+        first: dict[str, str] = {}
+        for entry in self.trades:
+            if entry["identity"] == identity and (identity, entry["bet_id"]) not in self.settlements:
+                first.setdefault(entry["bet_id"], entry["at"])
+        return None if not first else int(datetime.fromisoformat(min(first.values())).timestamp() * 1000)
+
+    def profits(self, identity: str) -> dict[str, dict[str, Decimal]]:
+        self._reach()
+        if self.away:
+            raise LedgerUnavailable("ledger: away")
+        days: dict[str, dict[str, Decimal]] = {}
+        for (owner, bet_id), entry in self.settlements.items():
+            if owner == identity:
+                days.setdefault(entry["at"][:10], {})[bet_id] = Decimal(entry["net_profit"])
+        return days
+
+
+class CountingTelemetry:
+    """Counts calls by method and label."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def _count(self, what: str) -> None:
+        self.counts[what] += 1
+
+    def signal_received(self, strategy: str) -> None:
+        self._count(f"received {strategy}")
+
+    def signal_rejected(self, reason: Reason) -> None:
+        self._count(f"rejected {reason}")
+
+    def task_refused(self, reason: RefusedTask) -> None:
+        self._count(f"refused {reason}")
+
+    def order_placed(self, order: Order) -> None:
+        self._count(f"placed {order.side}")
+
+    def order_matched(self, order: Order) -> None:
+        self._count(f"matched {order.side}")
+
+    def order_cancelled(self, reason: str) -> None:
+        self._count(f"cancelled {reason}")
+
+    def order_failed(self, reason: str) -> None:
+        self._count(f"failed {reason}")
+
+    def half_placed(self) -> None:
+        self._count("half placed")
+
+    def execution_latency(self, seconds: float) -> None:
+        assert seconds >= 0
+        self._count("latency")
+
+    def risk_validated(self, seconds: float) -> None:
+        assert seconds >= 0
+        self._count("validated")
+
+    def signal_age(self, seconds: float) -> None:
+        assert seconds >= 0
+        self._count("age")
+
+    def api_call(self, method: str, seconds: float, error_type: str) -> None:
+        self._count(f"api {method} {error_type}{seconds * 0:.0f}")

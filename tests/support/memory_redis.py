@@ -1,0 +1,438 @@
+"""The fakes of the ports that Redis serves, held to the same contract tests as the real ones.
+
+`Memory` is what a Redis db is to the store and the desk: one state that both read and write, with a clock of its own.
+Times in milliseconds since the epoch, money as Decimal. `away` names the methods that find Redis gone; `before_commit`
+is what somebody else does between a step's read and its write.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from executor.adapters.redis.records import SIGNAL, encode, signal_fields, trade_fields
+from executor.domain.exposure import exposures
+from executor.domain.money import ZERO
+from executor.domain.order import ACTIVE, Order
+from executor.domain.risk import LIMIT_FIELDS, is_true
+from executor.domain.times import day, hour, iso
+from executor.errors import RecordUnreadable, StoreUnavailable
+from executor.ports import TERMINAL, Alert, Change, Funds, Gate, MarketView, Recorded, SignalRecord, Vitals
+from support.fakes import FrozenClock
+
+
+@dataclass
+class Memory:
+    """The state of one Redis db."""
+
+    clock: FrozenClock = field(default_factory=FrozenClock)
+    identity: str | None = None
+    trading: str | None = None
+    started: bool = False
+    reconciled_until: int = 0
+    full_read_at: int | None = None
+    limits: dict[str, str] = field(default_factory=dict)
+    applied: dict[str, str] = field(default_factory=dict)
+    succeeded: dict[str, int] = field(default_factory=dict)
+    pnl: dict[str, str] = field(default_factory=dict)  # UTC day -> net
+    settlements: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+    settled_at: int | None = None
+    breaker: dict[str, str] = field(default_factory=dict)
+    since: float | None = None
+    failures: dict[str, float] = field(default_factory=dict)
+    signals: dict[str, SignalRecord] = field(default_factory=dict)
+    seen: dict[str, tuple[str, str, str, int]] = field(default_factory=dict)  # bridge, token, signal id, until
+    orders: dict[str, Order] = field(default_factory=dict)
+    revisions: dict[str, int] = field(default_factory=dict)
+    sent: Counter[str] = field(default_factory=Counter)  # UTC hour -> instructions
+    feed: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    acknowledged: set[str] = field(default_factory=set)
+    market_types: dict[str, str] = field(default_factory=dict)
+    account: Funds | None = None
+    difference: Decimal = ZERO
+    difference_since: int | None = None
+    bridges: int = 1
+    session_at: int | None = 0  # when it was last kept alive; None: there is none
+    clock_ahead: int = 0
+    alerts: dict[str, str] = field(default_factory=dict)
+    locks: set[str] = field(default_factory=set)
+    queues: Counter[str] = field(default_factory=Counter)
+    messages: list[dict[str, str]] = field(default_factory=list)
+    turns: dict[str, int] = field(default_factory=dict)
+    away: set[str] = field(default_factory=set)
+    unreadable: str = ""  # a market one of whose records is none
+
+    def reach(self, method: str) -> None:
+        if method in self.away or "*" in self.away:
+            raise StoreUnavailable(f"Redis is away: {method}")
+
+    def enter(self, fields: Mapping[str, str]) -> None:
+        self.feed[f"{self.clock.now}-{len(self.feed)}"] = fields
+
+    @property
+    def trades(self) -> list[Mapping[str, str]]:
+        """The feed without what it says of signals."""
+        return [entry for entry in self.feed.values() if entry["type"] != SIGNAL]
+
+    def failed_since(self, window_s: int) -> tuple[int, float]:
+        lower = self.clock.now / 1000 - window_s
+        if self.since is not None and self.since >= lower:
+            return sum(at > self.since for at in self.failures.values()), self.since
+        return sum(at >= lower for at in self.failures.values()), lower
+
+
+class MemoryStore:
+    """`OrderStore` in a dictionary."""
+
+    def __init__(self, memory: Memory, *, window_s: int = 600, identity: str = "paper") -> None:
+        self._m = memory
+        self._window_s = window_s
+        self._identity = identity
+        self.before_commit: list[Callable[[], object]] = []
+        self.commits: list[Change] = []
+
+    def now(self) -> int:
+        self._m.reach("now")
+        return self._m.clock.now
+
+    def record(self, record: SignalRecord, *, dedup_id: str, dedup_s: int, renew: bool) -> tuple[Recorded, str]:
+        self._m.reach("record")
+        until = self._m.clock.now + dedup_s * 1000
+        bridge, token, known, ends = self._m.seen.get(dedup_id, ("", "", "", 0))
+        if ends > self._m.clock.now:
+            if token == record.token:
+                return Recorded.NEW, record.signal_id
+            if renew:
+                self._m.seen[dedup_id] = (bridge, token, known, until)
+            return (Recorded.REPEAT if bridge == record.bridge else Recorded.ELSEWHERE), known
+        if record.signal_id in self._m.signals:
+            self._m.seen[dedup_id] = (record.bridge, "-", record.signal_id, until)
+            return Recorded.REPEAT, record.signal_id
+        self._m.signals[record.signal_id] = record
+        if record.status in TERMINAL:
+            self._m.enter(signal_fields(record, self._identity))
+        self._m.seen[dedup_id] = (record.bridge, record.token, record.signal_id, until)
+        return Recorded.NEW, record.signal_id
+
+    def signal(self, signal_id: str) -> SignalRecord | None:
+        self._m.reach("signal")
+        return self._m.signals.get(signal_id)
+
+    def view(self, market_id: str, *, signal_ids: Sequence[str] = (), order_ids: Sequence[str] = ()) -> MarketView:
+        m = self._m
+        m.reach("view")
+        if market_id == m.unreadable:
+            raise RecordUnreadable("an order's record in Redis is not readable")
+        today = day(m.clock.now)
+        signals = {one: m.signals[one] for one in signal_ids if one in m.signals}
+        failures, lower = m.failed_since(self._window_s)
+        revision = m.revisions.get(market_id)
+        return MarketView(
+            market_id=market_id,
+            revision=None if revision is None else str(revision),
+            now=m.clock.now,
+            identity=m.identity,
+            trading=m.trading,
+            reconciled=m.reconciled_until > m.clock.now,
+            limits=dict(m.limits),
+            pnl_key=today,
+            daily_pnl=m.pnl.get(today),
+            transactions=m.sent[hour(m.clock.now)],
+            transactions_key=hour(m.clock.now),
+            breaker=dict(m.breaker),
+            failures=failures,
+            failures_since=str(lower),
+            orders={
+                one: order
+                for one, order in m.orders.items()
+                if one in order_ids or (order.market_id == market_id and order.counts)
+            },
+            signals=signals,
+            signals_raw={one: encode(record) for one, record in signals.items()},
+        )
+
+    def _holds(self, view: MarketView, change: Change) -> bool:
+        m, now = self._m, self.view(view.market_id, signal_ids=[signal.signal_id for signal in change.signals])
+        gates = change.gates
+        checks = (
+            (bool(change.orders), view.revision == now.revision),
+            (
+                bool(change.signals),
+                all(view.signals_raw.get(s.signal_id) == now.signals_raw.get(s.signal_id) for s in change.signals),
+            ),
+            (Gate.TRADING in gates or change.reset_breaker, view.trading == now.trading),
+            (Gate.RECONCILED in gates, now.reconciled and now.identity == self._identity),
+            (
+                Gate.LIMITS in gates,
+                all(view.limits.get(name) == now.limits.get(name) for name in LIMIT_FIELDS),
+            ),
+            (Gate.PNL in gates, view.daily_pnl == m.pnl.get(view.pnl_key)),
+            (
+                Gate.BREAKER in gates or bool(change.trip) or change.reset_breaker,
+                bool(view.breaker) == bool(now.breaker),
+            ),
+            (change.failure is not None, view.failures == now.failures),
+            (
+                Gate.DEADLINE in gates,
+                bool(view.signals) and m.clock.now < min((s.deadline for s in view.signals.values()), default=0),
+            ),
+        )
+        cap = change.transactions_max
+        return all(held for asked, held in checks if asked) and (
+            cap is None or m.sent[view.transactions_key] + change.transactions <= cap
+        )
+
+    def commit(self, view: MarketView, change: Change) -> MarketView | None:
+        m = self._m
+        m.reach("commit")
+        if self.before_commit:
+            self.before_commit.pop(0)()
+        if not self._holds(view, change):
+            return None
+        self.commits.append(change)
+        self._breaker(view, change)
+        m.sent[view.transactions_key] += change.transactions
+        for order in change.orders:
+            m.orders[order.order_id] = order
+        if change.orders:
+            m.revisions[view.market_id] = m.revisions.get(view.market_id, 0) + 1
+        for trade in change.trades:
+            m.enter(trade_fields(trade, self._identity))
+        for signal in change.signals:
+            before = view.signals.get(signal.signal_id)
+            if signal.status in TERMINAL and (before is None or before.status is not signal.status):
+                m.enter(signal_fields(signal, self._identity))
+            # A token of its own, as each write has in Redis: who read before this compares unequal after it.
+            m.signals[signal.signal_id] = replace(signal, token=f"commit {len(self.commits)}")
+        return self.view(view.market_id, signal_ids=list(view.signals), order_ids=list(view.orders))
+
+    def _breaker(self, view: MarketView, change: Change) -> None:
+        m = self._m
+        now = view.now / 1000
+        if change.failure is not None:
+            m.failures[json.dumps([change.failure.order_id, change.failure.reason])] = change.failure.at / 1000
+        if change.success_at:
+            m.since = max(m.since or 0, change.success_at / 1000)
+        if change.reset_breaker:
+            m.breaker, m.since = {}, now
+        if change.trip:
+            m.breaker = {"time": iso(view.now), "failures": str(view.failures + 1), "reason": change.trip}
+            m.since, m.trading = now, "false"
+            m.messages.append({"event": "circuit_breaker_tripped", "reason": change.trip})
+
+    def orders(self, order_ids: Iterable[str]) -> list[Order]:
+        self._m.reach("orders")
+        return [self._m.orders[one] for one in order_ids if one in self._m.orders]
+
+    def active_orders(self) -> list[Order]:
+        self._m.reach("active_orders")
+        return self._sorted(order for order in self._m.orders.values() if order.status in ACTIVE)
+
+    def unsettled_orders(self) -> list[Order]:
+        self._m.reach("unsettled_orders")
+        return self._sorted(order for order in self._m.orders.values() if not order.is_over)
+
+    def recent_orders(self, limit: int) -> list[Order]:
+        self._m.reach("recent_orders")
+        return self._sorted(self._m.orders.values())[::-1][:limit]
+
+    @staticmethod
+    def _sorted(orders: Iterable[Order]) -> list[Order]:
+        return sorted(orders, key=lambda order: (order.created_at, order.order_id))
+
+    def open_signals(self, moved_before: int, limit: int) -> list[SignalRecord]:
+        self._m.reach("open_signals")
+        found = [s for s in self._m.signals.values() if s.status not in TERMINAL and s.updated_at <= moved_before]
+        return sorted(found, key=lambda signal: signal.updated_at)[:limit]
+
+
+class MemoryDesk:
+    """`Desk` on the same memory."""
+
+    def __init__(self, memory: Memory, *, identity: str = "paper") -> None:
+        self._m = memory
+        self._identity = identity
+
+    def claim_identity(self) -> str:
+        self._m.reach("claim_identity")
+        self._m.identity = self._m.identity or self._identity
+        return self._m.identity
+
+    def is_started(self) -> bool:
+        return self._m.started
+
+    def first_start(self, *, anything_of_ours: bool) -> bool:
+        if self._m.started:
+            return False
+        self._m.started = True
+        if anything_of_ours or self._m.trading is not None:
+            return False
+        self._m.trading = "true"
+        return True
+
+    def data_mark(self) -> str:
+        return "run epoch"
+
+    def confirm_reconciled(self, ttl_s: int, mark: str) -> bool:
+        self._m.reach("confirm_reconciled")
+        if mark != self.data_mark():
+            return False
+        self._m.reconciled_until = self._m.clock.now + ttl_s * 1000
+        return True
+
+    def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:
+        self._m.reach("apply_limits")
+        held = self._m.limits
+        wanted = {name: f"{limits[attribute]:f}" for name, attribute in LIMIT_FIELDS.items()}
+        changed = {
+            name: (held.get(name), value)
+            for name, value in wanted.items()
+            if name not in held or (not missing_only and self._m.applied.get(name) != value)
+        }
+        news = {name: new for name, (_, new) in changed.items()}
+        held.update(news)
+        self._m.applied = {**self._m.applied, **news}
+        return {name: values for name, values in changed.items() if values[0] != values[1]}
+
+    def full_read_due(self, every_s: int, mark: str) -> bool:
+        del mark
+        return self._m.full_read_at is None or self._m.clock.now - self._m.full_read_at > every_s * 1000
+
+    def full_read_done(self, mark: str) -> None:
+        del mark
+        self._m.full_read_at = self._m.clock.now
+
+    def settled_at(self) -> int | None:
+        return self._m.settled_at
+
+    def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int | None = None) -> None:
+        self._m.reach("book_profits")
+        for one, bets in days.items():
+            held = self._m.settlements.setdefault(one, {})
+            held.update(bets)
+            self._m.pnl[one] = f"{sum(held.values(), ZERO):f}"
+        self._m.settled_at = self._m.settled_at if settled_at is None else settled_at
+
+    def unbooked(self, days: Mapping[str, Mapping[str, Decimal]]) -> dict[str, dict[str, Decimal]]:
+        self._m.reach("unbooked")
+        held = self._m.settlements
+        lacking = {
+            one: {bet: net for bet, net in bets.items() if held.get(one, {}).get(bet) != net}
+            for one, bets in days.items()
+        }
+        return {one: bets for one, bets in lacking.items() if bets}
+
+    def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
+        for one, bets in days.items():
+            if bets and one not in self._m.settlements:
+                self._m.settlements[one] = dict(bets)
+                self._m.pnl[one] = f"{sum(bets.values(), ZERO):f}"
+
+    def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+        self._m.reach("read_trades")
+        return [(one, held) for one, held in self._m.feed.items() if one not in self._m.acknowledged][:count]
+
+    def acknowledge_trades(self, ids: Sequence[str]) -> None:
+        self._m.reach("acknowledge_trades")
+        self._m.acknowledged.update(ids)
+
+    def trim_trades(self) -> None:
+        self._m.reach("trim_trades")
+
+    def take_turn(self, task: str, pause_ms: int) -> bool:
+        if self._m.turns.get(task, 0) > self._m.clock.now:
+            return False
+        self._m.turns[task] = self._m.clock.now + pause_ms
+        return True
+
+    def save_account(self, funds: Funds, difference: Decimal) -> None:
+        self._m.account = funds
+        self._m.difference = difference
+        self._m.difference_since = (self._m.difference_since or self._m.clock.now) if difference else None
+
+    def unknown_markets(self) -> list[str]:
+        markets = {order.market_id for order in self._m.orders.values()}
+        held = {one for one in markets if exposures(o for o in self._m.orders.values() if o.market_id == one)}
+        return sorted(held - set(self._m.market_types))
+
+    def save_market_types(self, types: Mapping[str, str]) -> None:
+        self._m.market_types.update(types)
+
+    def trip_breaker(self, threshold: int, window_s: int) -> str:
+        count, _ = self._m.failed_since(window_s)
+        if self._m.breaker or count < threshold:
+            return ""
+        now = self._m.clock.now
+        self._m.breaker = {"time": iso(now), "failures": str(count), "reason": "found by the watchdog"}
+        self._m.since, self._m.trading = now / 1000, "false"
+        self._m.messages.append({"event": "circuit_breaker_tripped"})
+        return f"{count} failed order calls within {window_s} s"
+
+    def alert(self, event: str, fields: Mapping[str, str]) -> None:
+        self._m.messages.append({"event": event, **fields})
+
+    @contextmanager
+    def single_flight(self, task: str) -> Iterator[bool]:
+        self._m.reach("single_flight")
+        ours = task not in self._m.locks
+        self._m.locks |= {task}
+        try:
+            yield ours
+        finally:
+            self._m.locks -= {task} if ours else set()
+
+    def succeeded(self, task: str) -> None:
+        self._m.succeeded[task] = self._m.clock.now
+
+    def queue_length(self, queue: str) -> int:
+        return self._m.queues[queue]
+
+
+class MemoryWatch:
+    """`Watch` on the same memory; the hour's session was kept alive just now unless a test says otherwise."""
+
+    def __init__(self, memory: Memory, *, window_s: int = 600) -> None:
+        self._m = memory
+        self._window_s = window_s
+
+    def look(self) -> Vitals:
+        m = self._m
+        m.reach("look")
+        now = m.clock.now
+        waiting = [int(one.partition("-")[0]) for one in m.feed if one not in m.acknowledged]
+        counted = [exposures([o for o in m.orders.values() if o.market_id == one]) for one in self._markets()]
+        failures, _ = m.failed_since(self._window_s)
+        pnl = m.pnl.get(day(now))
+        return Vitals(
+            trading=is_true(m.trading),
+            tripped=bool(m.breaker),
+            failures=failures,
+            limits={name: Decimal(value) for name, value in m.limits.items()},
+            daily_pnl=ZERO if pnl is None else Decimal(pnl),
+            exposure=sum((sum(selections.values(), ZERO) for selections in counted), ZERO),
+            transactions=m.sent[hour(now)],
+            bridges=m.bridges,
+            ledger_lag=len(waiting),
+            ledger_age=now - min(waiting, default=now),
+            session_age=None if m.session_at is None else (now - m.session_at if m.session_at else 0),
+            clock_ahead=m.clock_ahead,
+            difference=m.difference,
+            difference_age=now - m.difference_since if m.difference_since is not None else 0,
+        )
+
+    def _markets(self) -> set[str]:
+        return {order.market_id for order in self._m.orders.values()}
+
+    def is_tripped(self) -> bool:
+        return bool(self._m.breaker) and not is_true(self._m.trading)
+
+    def raise_alerts(self, alerts: Mapping[Alert, str]) -> tuple[list[Alert], list[Alert]]:
+        self._m.reach("raise_alerts")
+        started = [alert for alert in alerts if alert not in self._m.alerts]
+        cleared = [alert for alert in Alert if alert in self._m.alerts and alert not in alerts]
+        self._m.messages += [{"event": "alert_started", "alert": alert, "detail": alerts[alert]} for alert in started]
+        self._m.messages += [{"event": "alert_cleared", "alert": alert} for alert in cleared]
+        self._m.alerts = {str(alert): detail for alert, detail in alerts.items()}
+        return started, cleared

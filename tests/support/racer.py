@@ -1,0 +1,51 @@
+"""One of many processes that decide on the same signals at once, on a real Redis: `racer.py URL SEED SIGNALS`."""
+
+import random
+import sys
+
+from executor.adapters.redis.client import connect
+from executor.adapters.redis.desk import RedisDesk
+from executor.adapters.redis.store import RedisStore, Retention
+from executor.engine.context import Engine
+from executor.engine.placement import place
+from executor.engine.validation import validate
+from executor.errors import Contended
+from executor.wiring import SystemClock
+from support.engine_rig import MARKET, make_policy
+from support.fakes import CountingTelemetry, FrozenClock, MemoryLedger, ScriptedExchange
+from support.memory_redis import Memory, MemoryWatch
+
+SENT = "sent: "  # how the lines about calls to the exchange begin; the log has its own
+
+
+def main(url: str, seed: str, count: str) -> None:
+    """Validate and place every signal, in an order of our own, again and again where others were faster."""
+    client = connect(url)
+    policy = make_policy()
+    exchange = ScriptedExchange(FrozenClock())
+    engine = Engine(
+        RedisStore(client, policy.identity, Retention(3600, 3600, 600)),
+        RedisDesk(client, client, policy.identity),
+        exchange,
+        MemoryLedger(),
+        SystemClock(),
+        CountingTelemetry(),
+        policy,
+        MemoryWatch(Memory()),
+    )
+    signals = [f"signal-{at}" for at in range(int(count))]
+    random.Random(seed).shuffle(signals)  # noqa: S311 - a seeded order
+    for step in (validate, place):
+        for signal_id in signals:
+            while True:
+                try:
+                    step(engine, signal_id, MARKET)
+                    break
+                except Contended:
+                    continue
+    for call in exchange.called("place"):
+        sys.stdout.write(f"{SENT}{call}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

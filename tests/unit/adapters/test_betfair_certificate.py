@@ -1,0 +1,143 @@
+"""The client certificate: every mistake that people make with it is one line that says what to do."""
+
+import secrets
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import NameOID
+
+from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings, client_context
+from executor.errors import CertificateInvalid
+from executor.settings.sections import BetfairSettings
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+PEM = serialization.Encoding.PEM
+PKCS8 = serialization.PrivateFormat.PKCS8
+PLAIN = serialization.NoEncryption()
+LOCKED = serialization.BestAvailableEncryption(b"right")
+NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "client")])
+
+
+@pytest.fixture(scope="module")
+def key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def certificate(key: ec.EllipticCurvePrivateKey, start: int = -1, end: int = 9) -> x509.Certificate:
+    builder = x509.CertificateBuilder().subject_name(NAME).issuer_name(NAME).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(NOW + timedelta(days=start))
+    return builder.not_valid_after(NOW + timedelta(days=end)).sign(key, hashes.SHA256())
+
+
+def key_pem(key: ec.EllipticCurvePrivateKey, encryption: serialization.KeySerializationEncryption = PLAIN) -> bytes:
+    return key.private_bytes(PEM, PKCS8, encryption)
+
+
+def pfx(key: ec.EllipticCurvePrivateKey, encryption: serialization.KeySerializationEncryption = LOCKED) -> bytes:
+    return pkcs12.serialize_key_and_certificates(b"client", key, certificate(key), None, encryption)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[..., BetfairSettings]:
+    def make(content: bytes | None, password: str = "", **more: object) -> BetfairSettings:
+        path = tmp_path / secrets.token_hex(4)
+        if content is not None:
+            path.write_bytes(content)
+        values = {"certificate_path": path, "certificate_password": password} | more
+        return BetfairSettings.model_validate(values)
+
+    return make
+
+
+def open_files() -> int:
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+def test_what_can_be_used(key: ec.EllipticCurvePrivateKey, settings: Callable[..., BetfairSettings]) -> None:
+    pem = certificate(key).public_bytes(PEM)
+    before = open_files()
+    for content, password in (
+        (pfx(key), "right"),
+        (pfx(key, PLAIN), ""),
+        (pem + key_pem(key), ""),
+        (key_pem(key) + pem, "not needed"),
+        (pem + key_pem(key, LOCKED), "right"),
+    ):
+        given = settings(content, password)
+        context = client_context(given)
+        assert context.verify_mode == ssl.CERT_REQUIRED
+        assert context.check_hostname
+        assert certificate_expiry(given) == NOW + timedelta(days=9)
+    assert open_files() == before
+
+
+def test_what_cannot(key: ec.EllipticCurvePrivateKey, settings: Callable[..., BetfairSettings], tmp_path: Path) -> None:
+    pem = certificate(key).public_bytes(PEM)
+    old, young = (certificate(key, *days).public_bytes(PEM) for days in ((-9, -1), (1, 9)))
+    other = ec.generate_private_key(ec.SECP256R1())
+    no_key = pkcs12.serialize_key_and_certificates(b"client", None, certificate(key), None, LOCKED)
+    no_certificate = pkcs12.serialize_key_and_certificates(b"client", key, None, None, LOCKED)
+    cases: list[tuple[BetfairSettings, str]] = [
+        (settings(None), "No such file"),
+        (settings(b""), "is no .pfx file"),
+        (settings(pfx(key), "wrong"), "password is wrong"),
+        (settings(pfx(key)), "password is wrong"),
+        (settings(no_key, "right"), "holds no private key"),
+        (settings(no_certificate, "right"), "holds no certificate"),
+        (settings(pem), "holds no private key"),
+        (settings(key_pem(key)), "holds no readable certificate"),
+        (settings(pem + key_pem(key, LOCKED), "wrong"), "password is wrong"),
+        (settings(pem + key_pem(key, LOCKED)), "password is wrong"),
+        (settings(pem + key_pem(other)), "same key"),
+        (settings(old + key_pem(key)), f"expired on {NOW - timedelta(days=1):%Y-%m-%d}"),
+        (settings(young + key_pem(key)), "valid only from"),
+        (settings(pem + key_pem(key), ca_bundle=tmp_path / "nowhere"), "CA bundle"),
+        (BetfairSettings(), "EXECUTOR_BETFAIR__CERTIFICATE_PATH"),
+    ]
+    for given, problem in cases:
+        with pytest.raises(CertificateInvalid) as raised:
+            client_context(given)
+        assert problem in str(raised.value)
+        assert "\n" not in str(raised.value)
+        assert (raised.value.code, raised.value.retryable) == ("CERTIFICATE_INVALID", False)
+
+
+def test_without_memory_files(
+    key: ec.EllipticCurvePrivateKey,
+    settings: Callable[..., BetfairSettings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("os.memfd_create", raising=False)  # macOS has none
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    given = settings(pfx(key), "right")
+    before = set(tmp_path.iterdir())
+    client_context(given)
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("days", "mode", "found"),
+    [(31, 0o600, []), (31, 0o400, []), (30, 0o600, ["expires in 29 days"]), (-1, 0o600, ["expires in -2 days"]),
+     (90, 0o640, ["(mode 640)"]), (90, 0o604, ["(mode 604)"]), (3, 0o644, ["expires in 2 days", "(mode 644)"])],
+)  # fmt: skip
+def test_what_needs_care(
+    key: ec.EllipticCurvePrivateKey,
+    settings: Callable[..., BetfairSettings],
+    days: int,
+    mode: int,
+    found: list[str],
+) -> None:
+    given = settings(certificate(key, -9, days).public_bytes(PEM) + key_pem(key))
+    assert given.certificate_path is not None
+    given.certificate_path.chmod(mode)
+    warnings = list(certificate_warnings(given))
+    assert [wanted in problem for wanted, (problem, _) in zip(found, warnings, strict=True)] == [True] * len(found)

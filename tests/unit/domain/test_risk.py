@@ -1,0 +1,316 @@
+"""The rules: each reason in its exact words, their order, their edges, and the limits they read."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.factories import (
+    LIMITS,
+    NOW,
+    make_facts,
+    make_leg,
+    make_limits,
+    make_order,
+    make_rules,
+    make_signal,
+    reserving,
+)
+
+from executor.domain.money import Side
+from executor.domain.order import OrderStatus
+from executor.domain.risk import (
+    LIMIT_FIELDS,
+    LIMIT_RULES,
+    SEVEN_RULES,
+    InvalidLimits,
+    Limits,
+    Reason,
+    Verdict,
+    decide,
+    is_true,
+    number,
+    parse_limit,
+    parse_limits,
+)
+from executor.domain.signal import Leg, Signal
+
+D = Decimal
+R = Reason
+S = OrderStatus
+PROPERTY: Final = settings(deadline=None, max_examples=300)
+A, B = 123456, 654321
+
+
+def judge(signal: Signal, facts: Mapping[str, Any], rules: Mapping[str, Any] | None = None) -> Verdict:
+    """Decide on a signal and check that exactly an accepted one reserves all its legs."""
+    verdict, reserved = decide(signal, make_facts(**facts), make_rules(**rules or {}), reserving(signal))
+    assert verdict.accepted == (verdict.reason is None) == bool(reserved)
+    expected = list(signal.legs) if verdict.accepted else []
+    assert [Leg(order.selection_id, order.side, order.price, order.size) for order in reserved] == expected
+    return verdict
+
+
+def held(size: object, selection: int = A, side: Side = Side.BACK) -> dict[str, Any]:
+    order = make_order(side=side, selection_id=selection, size=D(str(size)), price=D(3), status=S.PENDING)
+    return {"orders": [order]}
+
+
+REJECTED: Final = [  # facts, leg, rules -> reason, detail, leg (0: before the legs)
+    ({"now": NOW, "deadline": NOW}, {}, {}, R.SIGNAL_EXPIRED, "Signal expired 0 ms ago", 0),
+    ({"now": NOW + 5, "deadline": NOW}, {}, {}, R.SIGNAL_EXPIRED, "Signal expired 5 ms ago", 0),
+    ({"reconciled": False}, {}, {}, R.NOT_RECONCILED, "Orders are not reconciled with the exchange", 0),
+    ({"limits": {}}, {}, {}, R.INVALID_LIMITS, "Bankroll is missing", 0),
+    (
+        {"limits": make_limits(MaxDailyLoss="lots")},
+        {},
+        {},
+        R.INVALID_LIMITS,
+        "MaxDailyLoss is not a number: 'lots'",
+        0,
+    ),
+    ({"daily_pnl": "1_0"}, {}, {}, R.INVALID_LIMITS, "today's P&L in Redis is not a number: '1_0'", 0),
+    ({"daily_pnl": "NaN"}, {}, {}, R.INVALID_LIMITS, "today's P&L in Redis is not a number: 'NaN'", 0),
+    ({}, {"price": D("1.00")}, {}, R.ODDS_OUT_OF_RANGE, "Odds 1 outside 1.01 to 1000", 1),
+    ({}, {"price": D("1000.01")}, {}, R.ODDS_OUT_OF_RANGE, "Odds 1000.01 outside 1.01 to 1000", 1),
+    ({}, {}, {"min_odds": D("3.05")}, R.ODDS_OUT_OF_RANGE, "Odds 3 outside 3.05 to 1000", 1),
+    ({}, {}, {"max_odds": D("2.98")}, R.ODDS_OUT_OF_RANGE, "Odds 3 outside 1.01 to 2.98", 1),
+    ({}, {"price": D("0.5")}, {"min_odds": D(0)}, R.ODDS_OUT_OF_RANGE, "Odds 0.5 outside 1.01 to 1000", 1),
+    ({}, {"price": D(1001)}, {"max_odds": D(9999)}, R.ODDS_OUT_OF_RANGE, "Odds 1001 outside 1.01 to 1000", 1),
+    ({}, {"size": D("1.99")}, {}, R.STAKE_BELOW_MINIMUM, "Stake 1.99 below minimum 2", 1),
+    ({}, {"size": D(-50)}, {}, R.STAKE_BELOW_MINIMUM, "Stake -50 below minimum 2", 1),
+    ({}, {"size": D("-0.00")}, {"min_stake": D(0)}, R.STAKE_BELOW_MINIMUM, "Stake 0 below minimum 0", 1),
+    ({}, {"size": D(200)}, {}, R.MAX_STAKE_PER_ORDER, "Stake 200 exceeds max per order 100", 1),
+    ({}, {"size": D("100.01")}, {}, R.MAX_STAKE_PER_ORDER, "Stake 100.01 exceeds max per order 100", 1),
+    (
+        {"limits": make_limits(Bankroll="1000")},
+        {"size": D("20.01")},
+        {},
+        R.MAX_RISK_PER_TRADE,
+        "Risk 20.01 exceeds max per trade 20",
+        1,
+    ),
+    (
+        {},
+        {"side": Side.LAY, "size": D("100"), "price": D("3.05")},
+        {},
+        R.MAX_RISK_PER_TRADE,
+        "Risk 205 exceeds max per trade 200",
+        1,
+    ),
+    (
+        held("150.01"),
+        {},
+        {},
+        R.MAX_EXPOSURE_PER_SELECTION,
+        "Selection exposure 200.01 exceeds max per selection 200",
+        1,
+    ),
+    (held("450.01", B), {}, {}, R.MAX_EXPOSURE_PER_MARKET, "Market exposure 500.01 exceeds max per market 500", 1),
+    ({"daily_pnl": "-500"}, {}, {}, R.MAX_DAILY_LOSS, "Daily P&L -500 has reached max daily loss 500", 1),
+    ({"daily_pnl": "-500.01"}, {}, {}, R.MAX_DAILY_LOSS, "Daily P&L -500.01 has reached max daily loss 500", 1),
+    (
+        {"limits": make_limits(MaxDailyLoss="0")},
+        {},
+        {},
+        R.MAX_DAILY_LOSS,
+        "Daily P&L 0 has reached max daily loss 0",
+        1,
+    ),
+    (
+        {"breaker_open": True},
+        {},
+        {},
+        R.CIRCUIT_BREAKER_OPEN,
+        "Circuit breaker is open; after fixing the cause: SET trading:enabled true",
+        1,
+    ),
+    (
+        {"trading_enabled": False},
+        {},
+        {},
+        R.TRADING_DISABLED,
+        "Trading is disabled; to trade: SET trading:enabled true",
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", REJECTED, ids=lambda case: case[4])
+def test_every_reason_in_its_words(case: tuple[Any, ...]) -> None:
+    facts, leg, rules, reason, detail, at = case
+    assert judge(make_signal(make_leg(**leg)), facts, rules) == Verdict(reason, detail, at)
+
+
+def test_every_reason_is_covered_here_or_belongs_to_another_step() -> None:
+    elsewhere = {R.MALFORMED_SIGNAL, R.DUPLICATE_SIGNAL, R.TRANSACTION_LIMIT}
+    assert set(Reason) - {case[3] for case in REJECTED} == elsewhere
+    assert list(SEVEN_RULES) == list(Reason)[-8:-1]
+    assert list(LIMIT_RULES) == list(Reason)[-8:-3]
+
+
+@pytest.mark.parametrize(
+    ("facts", "leg", "rules"),
+    [
+        ({"now": NOW, "deadline": NOW + 1}, {}, {}),
+        ({}, {"price": D("1.01"), "side": Side.LAY}, {}),
+        ({}, {"price": D("1000.00")}, {}),
+        ({}, {"size": D("2.00")}, {}),
+        ({}, {"size": D("0.01")}, {"min_stake": D(0)}),
+        ({}, {"size": D("100.00")}, {}),
+        ({}, {"side": Side.LAY, "size": D(100)}, {}),  # risk 200 of 200, selection 200 of 200
+        (held(150), {}, {}),
+        (held(450, B), {}, {}),
+        ({"daily_pnl": "-499.99"}, {}, {}),
+        ({"daily_pnl": "0"}, {}, {}),
+        ({"daily_pnl": "12.5"}, {}, {}),
+        ({"breaker_open": True}, {}, {"breaker_enabled": False}),
+    ],
+)
+def test_at_the_edge_a_signal_passes(facts: dict[str, Any], leg: dict[str, Any], rules: dict[str, Any]) -> None:
+    assert judge(make_signal(make_leg(**leg)), facts, rules) == Verdict()
+
+
+# Reason -> what violates it and nothing that comes before it.
+VIOLATIONS: Final[dict[Reason, tuple[dict[str, Any], dict[str, Any], dict[str, str]]]] = {
+    R.SIGNAL_EXPIRED: ({"deadline": NOW}, {}, {}),
+    R.NOT_RECONCILED: ({"reconciled": False}, {}, {}),
+    R.INVALID_LIMITS: ({"daily_pnl": "?"}, {}, {}),
+    R.ODDS_OUT_OF_RANGE: ({}, {"max_odds": D(2)}, {}),
+    R.STAKE_BELOW_MINIMUM: ({}, {"min_stake": D(1000)}, {}),
+    R.MAX_STAKE_PER_ORDER: ({}, {}, {"MaxStakePerOrder": "49.99"}),
+    R.MAX_RISK_PER_TRADE: ({}, {}, {"MaxRiskPerTradePercent": "0.004"}),
+    R.MAX_EXPOSURE_PER_SELECTION: ({}, {}, {"MaxExposurePerSelection": "49.99"}),
+    R.MAX_EXPOSURE_PER_MARKET: ({}, {}, {"MaxExposurePerMarket": "49.99"}),
+    R.MAX_DAILY_LOSS: ({}, {}, {"MaxDailyLoss": "0"}),
+    R.CIRCUIT_BREAKER_OPEN: ({"breaker_open": True}, {}, {}),
+    R.TRADING_DISABLED: ({"trading_enabled": False}, {}, {}),
+}
+
+
+@PROPERTY
+@given(st.sets(st.sampled_from(list(VIOLATIONS))), st.booleans(), st.booleans())
+def test_of_several_violations_the_first_is_told_and_switches_skip_exactly_theirs(
+    violated: set[Reason], risk: bool, breaker: bool
+) -> None:
+    facts: dict[str, Any] = {}
+    rules: dict[str, Any] = {"enabled": risk, "breaker_enabled": breaker}
+    limits = dict(LIMITS)
+    for reason in violated:
+        for target, more in zip((facts, rules, limits), VIOLATIONS[reason], strict=True):
+            target.update(more)
+    skipped = {*(() if risk else LIMIT_RULES), *(() if breaker else (R.CIRCUIT_BREAKER_OPEN,))}
+    expected = next((reason for reason in Reason if reason in violated - skipped), None)
+    assert judge(make_signal(), {"limits": limits, **facts}, rules).reason is expected
+
+
+def test_the_second_leg_sees_the_firsts_reservation() -> None:
+    back, more = make_leg(size=D(100), selection_id=A), make_leg(size=D("100.00"), selection_id=A)
+    assert judge(make_signal(back, more), {}) == Verdict()
+    detail = "Selection exposure 200.01 exceeds max per selection 200"
+    assert judge(make_signal(back, more), held("0.01")) == Verdict(R.MAX_EXPOSURE_PER_SELECTION, detail, 2)
+    market = make_limits(MaxExposurePerMarket="199.99")
+    detail = "Market exposure 200 exceeds max per market 199.99"
+    elsewhere = make_leg(size=D(100), selection_id=B)
+    assert judge(make_signal(back, elsewhere), {"limits": market}) == Verdict(R.MAX_EXPOSURE_PER_MARKET, detail, 2)
+
+
+def test_leg_by_leg_the_first_failing_leg_names_it() -> None:
+    good, bad, worse = make_leg(), make_leg(size=D(101)), make_leg(price=D(1))
+    assert judge(make_signal(good, bad), {}).leg == 2
+    assert judge(make_signal(bad, worse), {}).reason is R.MAX_STAKE_PER_ORDER  # though odds are judged before stakes
+    assert judge(make_signal(bad, worse), {}).leg == 1
+
+
+lowered = st.sampled_from(["0", "1", "10"])
+
+
+@PROPERTY
+@given(st.integers(200, 10_000), st.integers(200, 10_000), lowered, lowered)
+def test_an_order_that_closes_a_position_is_not_refused_for_limits_lowered_since(
+    backed: int, laid: int, selection: str, market: str
+) -> None:
+    position = make_order(
+        status=S.MATCHED, size=D(backed) / 100, size_matched=D(backed) / 100, average_price_matched=D(3)
+    )
+    limits = make_limits(MaxExposurePerSelection=selection, MaxExposurePerMarket=market)
+    lay = make_leg(side=Side.LAY, price=D(3), size=D(min(laid, backed)) / 100)
+    assert judge(make_signal(lay), {"orders": [position], "limits": limits}).accepted
+    too_much = make_leg(side=Side.LAY, price=D(3), size=D(backed) / 100 + 15)  # worst case 30 - or more than held
+    verdict = judge(make_signal(too_much), {"orders": [position], "limits": make_limits(MaxExposurePerSelection="0")})
+    assert verdict.accepted == (too_much.size <= 100 and (too_much.size - D(backed) / 100) * 2 <= D(backed) / 100)
+
+
+GOOD_LIMITS: Final = [
+    ("0", "0"),
+    ("100", "100"),
+    ("100.50", "100.50"),
+    (" 7 \n", "7"),
+    ("1e3", "1000"),
+    ("1000000000", "1e9"),
+]
+BAD_LIMITS: Final = [
+    *["", " ", "ten", "1_000", "1,000", "1.000,00", "NaN", "nan", "sNaN", "Infinity", "-inf", "٢٠٠", "\uff12", "0x10"],
+    *["--1", "True", "1e1000", "1e-999999", "9" * 40, "1 000", "100 EUR", "\x00"],
+]
+
+
+@pytest.mark.parametrize("field", LIMIT_FIELDS)
+def test_what_a_limit_may_be(field: str) -> None:
+    scale = D(1) if field != "MaxRiskPerTradePercent" else D("1e-9")
+    for text, value in GOOD_LIMITS:
+        if scale == 1:
+            assert parse_limit(field, text) == D(value)
+    assert parse_limit(field, "0.02") == D("0.02")
+    top = D("1e9") * scale
+    assert parse_limit(field, str(top)) == top
+    for text in (f"{top * D('1.01'):f}", "-0.01", "-100"):
+        with pytest.raises(InvalidLimits, match=f"^{field} must be from 0 to {number(top)}, not {text}$"):
+            parse_limit(field, text)
+    for text in BAD_LIMITS:
+        with pytest.raises(InvalidLimits, match=f"^{field} is not a number: ") as caught:
+            parse_limit(field, text)
+        assert str(caught.value).isprintable()
+    with pytest.raises(InvalidLimits, match=f"^{field} is missing$"):
+        parse_limit(field, None)
+
+
+def test_an_unknown_limit_is_named() -> None:
+    with pytest.raises(InvalidLimits, match="unknown limit MaxFun; known: Bankroll, MaxExposurePerMarket,"):
+        parse_limit("MaxFun", "1")
+
+
+def test_the_hash_is_read_whole() -> None:
+    assert parse_limits({**LIMITS, "SomethingElse": "x"}) == Limits(
+        D(10_000), D(500), D(200), D(100), D(500), D("0.02")
+    )
+    for field in LIMIT_FIELDS:
+        with pytest.raises(InvalidLimits, match=f"{field} is missing"):
+            parse_limits({name: text for name, text in LIMITS.items() if name != field})
+
+
+@pytest.mark.parametrize("text", ["true", "TRUE", "True", "tRuE", "1"])
+def test_the_kill_switch_trades(text: str) -> None:
+    assert is_true(text)
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "0", "false", "yes", "on", "enabled", "1.0", "11", "true ", " true", "true\n", "\uff11", "null"]
+)
+def test_everything_else_does_not(text: str | None) -> None:
+    assert not is_true(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("200.00", "200"), ("0.00", "0"), ("-0", "0"), ("1E+3", "1000"), ("0.020", "0.02"), ("-500.10", "-500.1")],
+)
+def test_numbers_are_written_as_the_reference_does(value: str, text: str) -> None:
+    assert number(D(value)) == text
+
+
+def test_a_mistyped_tiny_limit_is_told_in_one_short_line() -> None:
+    verdict = judge(make_signal(), {"limits": make_limits(MaxStakePerOrder="1e-99999999")})
+    assert verdict == Verdict(R.INVALID_LIMITS, "MaxStakePerOrder is not a number: '1e-99999999'", 0)

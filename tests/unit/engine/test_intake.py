@@ -1,0 +1,131 @@
+"""Intake: whatever arrives ends in exactly one record, and is counted once."""
+
+import json
+from typing import Any
+
+import pytest
+from support.engine_rig import Rig, strategy_message
+from support.factories import SUREBET
+
+from executor.domain.signal import SignalKind
+from executor.engine.intake import receive
+from executor.errors import StoreUnavailable
+from executor.ports import SignalStatus
+
+
+def test_a_signal_is_recorded_before_anything_else(rig: Rig) -> None:
+    record = rig.receive(strategy_message(validityWindow=30))
+    assert record is not None
+    assert rig.signal() == record
+    assert record.status is SignalStatus.RECEIVED
+    assert record.deadline == rig.clock.now + 30_000
+    assert json.loads(record.payload)["signalId"] == "signal-1"
+    assert rig.telemetry.counts == {"received test": 1}
+
+
+@pytest.mark.parametrize(
+    ("message", "left_s"),
+    [({}, 60), ({"validityWindow": 1}, 1), ({"validityWindow": 9000}, 300), ({"validityWindow": "0.25"}, 0.25)],
+)
+def test_a_deadline_is_as_the_contract_says(rig: Rig, message: dict[str, Any], left_s: float) -> None:
+    assert rig.received(**message).deadline == rig.clock.now + left_s * 1000
+
+
+def test_a_repeat_is_counted_here_and_silent_elsewhere(rig: Rig) -> None:
+    assert rig.receive() is not None
+    assert rig.receive() is None
+    assert rig.telemetry.counts == {"received test": 2, "rejected DUPLICATE_SIGNAL": 1}
+    assert rig.receive(bridge="bridge-2") is None
+    assert rig.telemetry.counts["received test"] == 2
+    assert len(rig.memory.signals) == 1
+
+
+def test_a_message_that_is_taken_again_after_an_outage_is_no_repeat(rig: Rig) -> None:
+    """The record was written and its reply lost: the same message in hand is recorded again."""
+    arguments = (rig.intake, SignalKind.STRATEGY, strategy_message(), rig.clock.now, "bridge-1")
+    assert receive(*arguments, token="message-1") is not None
+    assert receive(*arguments, token="message-1") is not None
+    assert "rejected DUPLICATE_SIGNAL" not in rig.telemetry.counts
+    assert receive(*arguments, token="message-2") is None
+    assert rig.telemetry.counts["rejected DUPLICATE_SIGNAL"] == 1
+
+
+def test_the_same_surebet_is_one_as_long_as_it_is_repeated(rig: Rig) -> None:
+    raw = SUREBET.encode()
+    first = rig.receive(raw, SignalKind.SUREBET)
+    assert first is not None
+    assert first.signal_id.endswith(f"-{rig.clock.now}")
+    for _ in range(3):
+        rig.clock.tick(40)
+        assert rig.receive(raw, SignalKind.SUREBET) is None
+    rig.clock.tick(61)
+    again = rig.receive(raw, SignalKind.SUREBET)
+    assert again is not None
+    assert again.signal_id != first.signal_id
+
+
+def test_a_strategys_id_is_remembered_for_a_day_and_not_renewed(rig: Rig) -> None:
+    rig.receive()
+    rig.clock.tick(86_000)
+    assert rig.receive() is None
+    rig.memory.signals.clear()  # as its time to live does
+    rig.clock.tick(500)
+    assert rig.receive() is not None
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b"[1]", b"{}", b"x" * 70_000, strategy_message(stake="much")])
+def test_what_is_no_signal_is_recorded_counted_and_dropped(rig: Rig, raw: bytes) -> None:
+    assert rig.receive(raw) is None
+    (record,) = rig.memory.signals.values()
+    assert (record.status, record.reason) == (SignalStatus.REJECTED, "MALFORMED_SIGNAL")
+    assert record.signal_id.startswith("malformed-")
+    assert len(record.payload) <= 512
+    assert rig.telemetry.counts == {"received malformed": 1, "rejected MALFORMED_SIGNAL": 1}
+
+
+def test_the_same_nonsense_has_one_record_and_every_arrival_is_counted(rig: Rig) -> None:
+    for seconds in (0, 1, 3600):
+        rig.clock.tick(seconds)
+        rig.receive(b"nonsense")
+    rig.receive(b"nonsense", bridge="bridge-2")
+    assert len(rig.memory.signals) == 1
+    assert rig.telemetry.counts["rejected MALFORMED_SIGNAL"] == 3
+
+
+@pytest.mark.parametrize(
+    ("message", "detail"),
+    [
+        ({"validityWindow": 0}, "validityWindow is not positive"),
+        ({"validityWindow": -3}, "validityWindow is not positive"),
+        ({"timestamp": "2020-01-01T00:00:00Z"}, "arrived after its deadline"),
+        ({"timestamp": "2020-01-01T00:00:00", "validityWindow": 30}, "arrived after its deadline"),
+    ],
+)
+def test_a_signal_that_arrives_too_late_ends_there(rig: Rig, message: dict[str, Any], detail: str) -> None:
+    assert rig.receive(strategy_message(**message)) is None
+    record = rig.signal()
+    assert (record.status, record.reason) == (SignalStatus.EXPIRED, "SIGNAL_EXPIRED")
+    assert detail in record.detail
+    assert record.finished_at == rig.clock.now
+    assert rig.telemetry.counts == {"received test": 1, "rejected SIGNAL_EXPIRED": 1}
+
+
+@pytest.mark.parametrize(("sent", "told"), [("2023-11-14T22:13:19Z", False), ("2023-11-14T22:13:10Z", True)])
+def test_a_clock_that_is_far_off_is_told(
+    rig: Rig, capsys: pytest.CaptureFixture[str], sent: str, *, told: bool
+) -> None:
+    rig.receive(strategy_message(timestamp=sent, validityWindow="0.5"))
+    assert rig.signal().status is SignalStatus.EXPIRED
+    assert ("clock_skew" in capsys.readouterr().out) is told
+
+
+def test_a_time_to_come_gives_no_longer_life(rig: Rig) -> None:
+    assert rig.received(timestamp="2035-01-01T00:00:00Z").deadline == rig.clock.now + 60_000
+
+
+def test_a_store_that_is_away_is_said_and_nothing_else(rig: Rig) -> None:
+    rig.memory.away = {"record"}
+    for raw in (strategy_message(), b"nonsense"):
+        with pytest.raises(StoreUnavailable):
+            rig.receive(raw)
+    assert rig.telemetry.counts == {}

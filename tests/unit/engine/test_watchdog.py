@@ -1,0 +1,149 @@
+"""The watchdog on fakes: each alert begins when it should, is told once, and ends."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from support.engine_rig import Rig, make_policy
+from support.factories import NOW, make_order
+
+from executor.domain.order import OrderStatus
+from executor.domain.times import day, hour
+from executor.engine.watchdog import watch
+from executor.errors import StoreUnavailable
+from executor.ports import Alert
+
+S = OrderStatus
+TODAY = day(NOW)
+Scene = Callable[[Rig], None]
+
+
+def fail(times: int) -> Scene:
+    return lambda rig: rig.memory.failures.update({f"f{at}": rig.clock.now / 1000 for at in range(times)})
+
+
+def hold(size: str) -> Scene:
+    amount = Decimal(size)
+    order = make_order(status=S.MATCHED, size=amount, size_matched=amount, average_price_matched=Decimal(3))
+    return lambda rig: rig.memory.orders.update({order.order_id: order})
+
+
+def leave_unknown(seconds: int) -> Scene:
+    at = NOW - seconds * 1000
+    order = make_order(status=S.SUBMITTED, submitted_at=at, answered_at=at)
+    return lambda rig: rig.memory.orders.update({order.order_id: order})
+
+
+def put(**values: object) -> Scene:
+    def change(rig: Rig) -> None:
+        for name, value in values.items():
+            setattr(rig.memory, name, value)
+
+    return change
+
+
+def spend(instructions: int) -> Scene:
+    return lambda rig: rig.memory.sent.update({hour(NOW): instructions - rig.memory.sent[hour(NOW)]})
+
+
+def unwritten(seconds: int) -> Scene:
+    return put(feed={f"{NOW - seconds * 1000}-0": {"type": "fill"}})
+
+
+def differ(seconds: int) -> Scene:
+    return put(difference=Decimal(15), difference_since=NOW - seconds * 1000)
+
+
+# What is just not enough, what is, and what ends it.
+CASES: dict[Alert, tuple[Scene, Scene, Scene]] = {
+    Alert.CIRCUIT_BREAKER: (put(breaker={}), put(breaker={"time": "x"}, trading="false"), put(trading="TRUE")),
+    Alert.BRIDGE_DEAD: (put(bridges=1), put(bridges=0), put(bridges=2)),
+    Alert.SESSION_EXPIRING: (
+        put(session_at=NOW - 2_700_000),
+        put(session_at=NOW - 2_700_001),
+        put(session_at=NOW),
+    ),
+    Alert.UNKNOWN_ORDERS: (leave_unknown(44), leave_unknown(45), lambda rig: rig.memory.orders.clear()),
+    Alert.EXPOSURE_HIGH: (hold("5000"), hold("5000.01"), lambda rig: rig.memory.limits.update(Bankroll="20000")),
+    Alert.DAILY_LOSS_NEAR_LIMIT: (
+        put(pnl={TODAY: "-400"}),
+        put(pnl={TODAY: "-400.01"}),
+        put(pnl={TODAY: "-399"}),
+    ),
+    Alert.FAILURES_NEAR_BREAKER: (fail(3), fail(4), put(since=NOW / 1000)),
+    Alert.TRANSACTIONS_NEAR_CAP: (spend(4000), spend(4001), lambda rig: rig.clock.tick(3600)),
+    Alert.LEDGER_LAG: (
+        unwritten(60),
+        unwritten(61),
+        lambda rig: rig.memory.acknowledged.update(rig.memory.feed),
+    ),
+    Alert.CLOCK_SKEW: (put(clock_ahead=5000), put(clock_ahead=-5001), put(clock_ahead=3)),
+    Alert.EXPOSURE_DIFFERENCE: (differ(179), differ(180), put(difference=Decimal(0))),
+}
+
+
+def test_every_alert_has_its_case() -> None:
+    assert set(CASES) == set(Alert)
+
+
+@pytest.mark.parametrize("alert", Alert)
+def test_an_alert_begins_is_told_once_and_ends(rig: Rig, alert: Alert, capsys: pytest.CaptureFixture[str]) -> None:
+    not_enough, enough, over = CASES[alert]
+    not_enough(rig)
+    assert watch(rig.engine) == []
+    enough(rig)
+    assert [watch(rig.engine) for _ in range(3)] == [[alert]] * 3
+    over(rig)
+    assert [watch(rig.engine) for _ in range(2)] == [[], []]
+    assert [(one["event"], one["alert"]) for one in rig.memory.messages] == [
+        ("alert_started", alert),
+        ("alert_cleared", alert),
+    ]
+    log = capsys.readouterr().out
+    assert [log.count("alert_started"), log.count("alert_cleared")] == [1, 1]
+
+
+def test_a_healthy_system_raises_no_alarm(rig: Rig) -> None:
+    rig.placed()
+    assert watch(rig.engine) == []
+    assert rig.memory.messages == []
+
+
+def test_the_watchdog_trips_a_breaker_that_nobody_tripped(rig: Rig) -> None:
+    fail(5)(rig)
+    assert watch(rig.engine) == [Alert.CIRCUIT_BREAKER]
+    assert rig.memory.trading == "false"
+    assert watch(rig.engine) == [Alert.CIRCUIT_BREAKER]
+
+
+def test_a_breaker_that_is_switched_off_is_not_tripped_nor_neared() -> None:
+    rig = Rig(policy=make_policy(breaker_enabled=False))
+    fail(9)(rig)
+    assert watch(rig.engine) == []
+
+
+@pytest.mark.parametrize("paper", [False, True])
+def test_without_a_session_there_is_an_alarm_when_live_only(paper: bool) -> None:
+    rig = Rig(policy=replace(make_policy(), paper=paper))
+    rig.memory.session_at = None
+    assert watch(rig.engine) == ([] if paper else [Alert.SESSION_EXPIRING])
+
+
+def test_a_limit_that_cannot_be_read_is_nobodys_alarm(rig: Rig) -> None:
+    rig.memory.limits.clear()
+    hold("9000")(rig)
+    assert watch(rig.engine) == []
+
+
+@pytest.mark.parametrize("away", ["look", "raise_alerts"])
+def test_a_look_that_fails_changes_no_alert(rig: Rig, away: str) -> None:
+    rig.memory.bridges = 0
+    watch(rig.engine)
+    rig.memory.bridges = 1
+    rig.memory.away = {away}
+    with pytest.raises(StoreUnavailable):
+        watch(rig.engine)
+    rig.memory.away = set()
+    assert rig.memory.alerts.keys() == {Alert.BRIDGE_DEAD}
+    assert watch(rig.engine) == []

@@ -163,6 +163,7 @@ def _update_one(exchange: Exchange, account: Account, market_id: str, item: Para
     if persistence == bet.persistence:
         return failure("NO_ACTION_REQUIRED", item.values)
     bet.persistence = persistence
+    exchange.changes.bet(bet)
     return {"status": "SUCCESS", "instruction": item.values}
 
 

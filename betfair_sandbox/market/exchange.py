@@ -11,6 +11,7 @@ from itertools import count
 from typing import Final
 
 from betfair_sandbox.market.accounts import HOUSE, Account, market_exposure
+from betfair_sandbox.market.changes import Changes
 from betfair_sandbox.market.markets import Bet, Market, Runner
 from betfair_sandbox.market.matching import Fill, Order, opposite
 from betfair_sandbox.market.money import ZERO, Side
@@ -46,6 +47,7 @@ class Exchange:
         self.markets: dict[str, Market] = {}
         self.bets: dict[int, Bet] = {}
         self.liquidity = Liquidity(seed)
+        self.changes = Changes()
         self.rounding = ZERO  # what rounding bets' profits to pennies left with the exchange, settled markets only
         self._seed = seed
         self._clock_ms = clock_ms
@@ -76,6 +78,7 @@ class Exchange:
         start_ms = self.now_ms() + _FIRST_USE_START_MS
         market = Market(market_id, name, market_type, event_name, start_ms, next(self._versions))
         self.markets[market_id] = market
+        self.changes.market(market_id)
         return market
 
     def bet_delay_s(self, market_id: str) -> int:
@@ -91,11 +94,13 @@ class Exchange:
             priority = len(market.runners) + 1
             runner = Runner(selection_id, name or f"Selection {selection_id}", priority, seed)
             market.runners[selection_id] = runner
+            self.changes.market(market.market_id)
         return runner
 
     def bump(self, market: Market) -> None:
         """Raise the market's version after a material change."""
         market.version = next(self._versions)
+        self.changes.market(market.market_id)
 
     def lapse(self, market: Market, bets: Iterable[Bet], reason: str) -> None:
         """Let what remains of `bets` lapse."""
@@ -107,6 +112,7 @@ class Exchange:
             self._open(bet, -bet.size_remaining)
             runner.book.lapse(bet)
             bet.lapsed_ms, bet.lapse_reason = now_ms, reason
+            self.changes.bet(bet)
             self.registers[bet.account].complete(bet)
         self.refresh(market, {bet.account for bet in bets})
 
@@ -126,6 +132,7 @@ class Exchange:
                 self._trade(market, runner, quote)
                 if quote.size_remaining:
                     runner.quotes.append(quote)
+        self.changes.market(market.market_id)
 
     def tick(self) -> None:
         """Do what is due: the house comes back for resting orders, displayed prices move."""
@@ -139,6 +146,7 @@ class Exchange:
             taker = self.liquidity.order(opposite(bet.side), bet.price, size)
             self._trade(market, runner, taker)
             runner.book.cancel(taker)
+            self.changes.market(market.market_id)
         self.liquidity.wander(now_ms)
 
     # -- bets -------------------------------------------------------------------------------------------------------
@@ -156,6 +164,7 @@ class Exchange:
         self._open(bet, bet.size)
         self._trade(market, runner, bet, kill_below)
         self.registers[bet.account].add(bet)
+        self.changes.bet(bet)
         if fate is not None:
             self.liquidity.follow(runner, bet, fate, clock_ms)
 
@@ -171,6 +180,7 @@ class Exchange:
         cancelled = market.runners[bet.selection_id].book.cancel(bet, size)
         self._open(bet, -cancelled)
         bet.cancelled_ms = self.now_ms()
+        self.changes.bet(bet)
         if not bet.size_remaining:
             self.registers[bet.account].complete(bet)
         self.refresh(market, {bet.account})
@@ -183,6 +193,7 @@ class Exchange:
             positions = list(account.positions.get(market.market_id, {}).values())
             amount = market_exposure(positions, market.winners, market.field_size) if positions else ZERO
             account.set_exposure(market.market_id, amount)
+        self.changes.market(market.market_id)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -197,8 +208,7 @@ class Exchange:
                 self._account_for(market, runner, side, fill, now_ms)
                 if isinstance(side, Bet):
                     touched.add(side.account)
-            runner.last_price = fill.price
-            runner.total_matched += fill.size
+            runner.trade(fill.price, fill.size)
             market.last_match_ms = self._clock_ms()
         if isinstance(order, Bet):
             touched.add(order.account)
@@ -214,6 +224,7 @@ class Exchange:
         if isinstance(order, Bet):
             position.open(order.side, order.price, -fill.size)
             order.matched_ms = now_ms
+            self.changes.bet(order)
             if order is fill.maker and not order.size_remaining:
                 self.registers[order.account].complete(order)
 

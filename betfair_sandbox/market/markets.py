@@ -37,11 +37,20 @@ class Bet(Order):
     settled_ms: int = 0
     outcome: str = ""
     profit: Decimal = ZERO
+    fragments: tuple[tuple[Decimal, Decimal], ...] = ()  # price and size of what was matched, in turn
 
     @property
     def status(self) -> str:
         """Betfair's OrderStatus."""
         return EXECUTABLE if self.size_remaining else COMPLETE
+
+    def fill(self, price: Decimal, size: Decimal) -> None:
+        """Move `size` from remaining to matched at `price`, and remember at which price."""
+        Order.fill(self, price, size)
+        if self.fragments and self.fragments[-1][0] == price:
+            size += self.fragments[-1][1]
+            self.fragments = self.fragments[:-1]
+        self.fragments += ((price, size),)
 
 
 @dataclass(slots=True, eq=False)
@@ -60,10 +69,17 @@ class Runner:
     quotes: list[Order] = field(default_factory=list)
     last_price: Decimal | None = None
     total_matched: Decimal = ZERO
+    traded: dict[Decimal, Decimal] = field(default_factory=dict)  # price -> size matched at it
     removed_ms: int = 0
 
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)  # noqa: S311 - a seeded process is the point
+
+    def trade(self, price: Decimal, size: Decimal) -> None:
+        """Count a match."""
+        self.last_price = price
+        self.total_matched += size
+        self.traded[price] = self.traded.get(price, ZERO) + size
 
 
 @dataclass(slots=True, eq=False)

@@ -122,10 +122,11 @@ class _Queue:
 class Book:
     """The orders that rest on one selection."""
 
-    __slots__ = ("_queues",)
+    __slots__ = ("_queues", "revision")
 
     def __init__(self) -> None:
         self._queues = {side: _Queue(side) for side in Side}
+        self.revision = 0  # grows with every change, so that a reader sees at once that there is none
 
     def best(self, side: Side) -> Order | None:
         """Return the resting order of `side` that the next taker meets first."""
@@ -146,6 +147,7 @@ class Book:
 
     def submit(self, order: Order) -> list[Fill]:
         """Match `order` against the other side, best price first, and let the rest of it rest."""
+        self.revision += 1
         makers = self._queues[opposite(order.side)]
         fills: list[Fill] = []
         while order.size_remaining:
@@ -161,6 +163,7 @@ class Book:
 
         Betfair: for FILL_OR_KILL the price limits the average price of the whole fill, not its worst fragment.
         """
+        self.revision += 1
         plan: list[tuple[Order, Decimal]] = []
         taken = slack = ZERO
         for maker in self._queues[opposite(order.side)]:
@@ -179,6 +182,7 @@ class Book:
 
     def cancel(self, order: Order, size: Decimal | None = None) -> Decimal:
         """Take `size` (None: all) of what remains of `order` out of the book; return how much that was."""
+        self.revision += 1
         cancelled = order.size_remaining if size is None else min(size, order.size_remaining)
         order.size_remaining -= cancelled
         order.size_cancelled += cancelled
@@ -187,6 +191,7 @@ class Book:
 
     def lapse(self, order: Order) -> Decimal:
         """Take what remains of `order` out of the book on the exchange's own account; return how much that was."""
+        self.revision += 1
         lapsed = order.size_remaining
         order.size_remaining = ZERO
         order.size_lapsed += lapsed

@@ -60,7 +60,7 @@ def test_a_killed_child_is_started_again_and_its_output_is_kept(
 def test_a_child_that_always_fails_the_same_way_is_hopeless_and_says_why(
     supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("executor.cli.supervisor._BACK_OFF_S", (0.05,))
+    monkeypatch.setattr("executor.devstack.supervisor._BACK_OFF_S", (0.05,))
     code = "import sys, time; sys.exit(f'port 5003 is taken, at {time.time()}')"
     supervisor.start(program(tmp_path, "child", code))
 
@@ -74,7 +74,7 @@ def test_a_child_that_always_fails_the_same_way_is_hopeless_and_says_why(
 def test_different_failures_are_waited_out(
     supervisor: Supervisor, tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("executor.cli.supervisor._BACK_OFF_S", (0.01,))
+    monkeypatch.setattr("executor.devstack.supervisor._BACK_OFF_S", (0.01,))
     count = tmp_path / "count"
     count.write_text("")
     code = f"""
@@ -123,7 +123,7 @@ def test_hurry_ends_the_patience(supervisor: Supervisor, tmp_path: Path) -> None
 
 
 def test_a_log_does_not_grow_for_ever(supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("executor.cli.supervisor._LOG_BYTES", 1000)
+    monkeypatch.setattr("executor.devstack.supervisor._LOG_BYTES", 1000)
     code = "import time\nfor n in range(10**9): print('line', n, flush=True); time.sleep(0.001)"
     supervisor.start(program(tmp_path, "child", code))
     old = tmp_path / "logs" / "child.log.1"

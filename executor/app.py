@@ -111,7 +111,7 @@ def _start_up() -> None:
         engine = wiring.engine()
         upkeep.apply_limits(engine, missing_only=False)
         engine.exchange.prepare()
-        with engine.desk.single_flight("poll_orders") as ours:
+        with engine.locks.single_flight("poll_orders") as ours:
             if ours:
                 reconciliation.poll(engine)
     except ExecutorError as error:  # polls go on trying, and nothing is placed until one succeeds
@@ -131,7 +131,7 @@ def _live(children: int) -> None:
     """Say that this worker lives, from when its processes are ready on."""
     for _ in range(children):
         _warm_children.acquire(timeout=_WARM_WITHIN_S)
-    beat_heart("worker", _stopping)
+    send_heartbeat("worker", _stopping)
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -162,7 +162,7 @@ def _keep_warm(warm: threading.Event) -> None:
 
 @signals.beat_init.connect  # type: ignore[untyped-decorator]
 def _beat_lives(**_: object) -> None:
-    threading.Thread(target=beat_heart, args=("beat", _stopping), daemon=True).start()
+    threading.Thread(target=send_heartbeat, args=("beat", _stopping), daemon=True).start()
 
 
 @signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
@@ -172,13 +172,13 @@ def _stop(**_: object) -> None:
         stop()
 
 
-def beat_heart(kind: str, stopping: threading.Event) -> None:
+def send_heartbeat(kind: str, stopping: threading.Event) -> None:
     """Say every few seconds that this process lives, until it stops."""
-    desk = wiring.desk(wiring.settings())
+    locks = wiring.locks(wiring.settings())
     name = f"{kind}:{socket.gethostname()}:{os.getpid()}"
     while not stopping.is_set():
         with contextlib.suppress(StoreUnavailable):
-            desk.beat_heart(name, HEARTBEAT_TTL_S)
+            locks.send_heartbeat(name, HEARTBEAT_TTL_S)
         stopping.wait(HEARTBEAT_S)
 
 

@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from executor import keys, wiring
-from executor.app import app, beat_heart, health, wait_for_redis
+from executor.app import app, health, send_heartbeat, wait_for_redis
 from executor.domain.signal import MAX_BYTES, SignalKind
 from executor.engine.intake import Intake, receive
 from executor.errors import StoreUnavailable
@@ -245,7 +245,7 @@ def main() -> int:
     if given.metrics.bridge_port:
         port = given.metrics.bridge_port
         stop_serving = exporter.serve(given.metrics.host, port, [wiring.collector(given)], lambda: health("bridge"))
-    heart = threading.Thread(target=beat_heart, args=("bridge", bridge.stopping), daemon=True)
+    heart = threading.Thread(target=send_heartbeat, args=("bridge", bridge.stopping), daemon=True)
     heart.start()
     bridge.run()
     if stop_serving is not None:

@@ -12,7 +12,9 @@ LIMITS_APPLIED: Final = "executor:limits:applied"  # hash; the settings' limits 
 IDENTITY: Final = "executor:identity"  # string; first start: whose db this is
 STARTED: Final = "executor:started"  # string, ms; the first-start decision has been made
 RECONCILED: Final = "executor:reconciled"  # string "run id, epoch, time", TTL; each complete poll
-EPOCH: Final = "executor:epoch"  # string; random, made when missing: who read before a FLUSHALL finds another one after
+DATA_GENERATION: Final = (
+    "executor:epoch"  # string; random, made when missing: who read before a FLUSHALL finds another one after
+)
 
 FULL_READ: Final = (
     "executor:full_read"  # string "run id, epoch, time", TTL; the poll last read every order, not only the live ones

@@ -124,11 +124,11 @@ def dispatch(record: SignalRecord) -> None:
 def _periodic(task: str, work: Callable[[Engine], object]) -> str:
     """Run a periodic task unless another process does; its next tick is its retry."""
     mine = engine()
-    with mine.desk.single_flight(task) as ours:
+    with mine.locks.single_flight(task) as ours:
         if not ours:
             return "another process is at it"
         result = work(mine)
-        mine.desk.succeeded(task)
+        mine.locks.succeeded(task)
         return str(result)
 
 

@@ -8,13 +8,17 @@ from typing import Any
 from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings
 from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.paper import PaperExchange
-from executor.adapters.redis.alerts import RedisWatch
+from executor.adapters.redis.accounts import RedisAccounts
+from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.client import connect
-from executor.adapters.redis.desk import RedisDesk
+from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.failed import FailedTasks
+from executor.adapters.redis.locks import RedisLocks
+from executor.adapters.redis.market_facts import RedisMarketFacts
 from executor.adapters.redis.session import RedisTokenStore
 from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore, Retention
+from executor.adapters.redis.trade_feed import RedisTradeFeed
 from executor.adapters.sql.ledger import SqlLedger
 from executor.domain.risk import LIMIT_FIELDS, Rules
 from executor.engine.context import Engine, Policy
@@ -80,9 +84,14 @@ def policy(given: Settings) -> Policy:
     )
 
 
-def desk(given: Settings) -> RedisDesk:
-    """Return the controls and housekeeping in Redis."""
-    return RedisDesk(connect(given.redis.url), connect(given.redis.broker_url), given.identity)
+def controls(given: Settings) -> RedisControls:
+    """Return the switch, the limits and the breaker in Redis."""
+    return RedisControls(connect(given.redis.url), given.identity)
+
+
+def locks(given: Settings) -> RedisLocks:
+    """Return the locks and signs of life in Redis."""
+    return RedisLocks(connect(given.redis.url), connect(given.redis.broker_url))
 
 
 def store(given: Settings) -> RedisStore:
@@ -118,7 +127,7 @@ def telemetry(given: Settings) -> Telemetry:
     """Return what counts, in this process."""
     from executor.observability.counters import PrometheusTelemetry  # noqa: PLC0415 - after `exporter.prepare` chose where to count
 
-    return PrometheusTelemetry(desk(given).market_type)
+    return PrometheusTelemetry(RedisMarketFacts(connect(given.redis.url)).market_type)
 
 
 def refuse_without_account(given: Settings) -> None:
@@ -151,13 +160,17 @@ def build(given: Settings) -> Engine:
     counting = telemetry(given)
     return Engine(
         store=store(given),
-        desk=desk(given),
+        controls=controls(given),
+        locks=locks(given),
+        accounts=RedisAccounts(connect(given.redis.url)),
+        trade_feed=RedisTradeFeed(connect(given.redis.url)),
+        market_facts=RedisMarketFacts(connect(given.redis.url)),
         exchange=exchange(given, counting),
         ledger=ledger(given),
         clock=SystemClock(),
         telemetry=counting,
         policy=policy(given),
-        watch=RedisWatch(connect(given.redis.url), state(given), given.identity),
+        alerts=RedisAlerts(connect(given.redis.url), state(given), given.identity),
     )
 
 
@@ -173,7 +186,7 @@ def claim(given: Settings) -> None:
         IdentityMismatch: it belongs to another account or mode.
         StoreUnavailable: Redis is away.
     """
-    owner = desk(given).claim_identity()
+    owner = controls(given).claim_identity()
     if owner != given.identity:
         raise IdentityMismatch(
             f"this Redis db belongs to {owner!r} and the settings say {given.identity!r}: "

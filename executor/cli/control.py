@@ -36,7 +36,7 @@ def halt(
     """Stop trading: from now on no order is sent. Polls, cancels and settlement go on."""
     given = settings_to_act()
     why = reason or "halted by a person"
-    wiring.desk(given).set_trading(enabled=False, reason=f"{why} ({person()})")
+    wiring.controls(given).set_trading(enabled=False, reason=f"{why} ({person()})")
     say("trading is off; executor resume switches it on again")
     log.info("trading_halted", reason=why, by=person())
     if cancel:
@@ -67,7 +67,7 @@ def resume() -> None:
     """Switch trading on and reset the circuit breaker; warns of what still stands in the way."""
     given = settings_to_act()
     before = wiring.state(given).read()
-    wiring.desk(given).set_trading(enabled=True, reason=f"resumed by {person()}")
+    wiring.controls(given).set_trading(enabled=True, reason=f"resumed by {person()}")
     log.info("trading_resumed", was=why_not_trading(before) or "on", by=person())
     say("trading is on")
     for problem in obstacles(wiring.state(given).read()):
@@ -128,7 +128,7 @@ def set_limits(
     for field, change in changes.items():
         say(f"{field}: {change}")
     log.info("limits_changed", **changes, by=person())
-    wiring.desk(given).alert("limits_changed", {**changes, "by": person()})
+    wiring.controls(given).alert("limits_changed", {**changes, "by": person()})
     for field, problem in wiring.state(given).read().limit_problems.items():
         if field not in wanted:
             warn(f"{problem}: every signal is rejected until it is set, too")

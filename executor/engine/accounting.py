@@ -19,27 +19,27 @@ _PAUSE_MS: Final = 500  # a transaction costs as much as all the rest of a signa
 
 def log_trades(engine: Engine) -> int:
     """Write what the ledger has not got yet, unless that has just been done: then the next one, or beat, does it."""
-    return _write(engine) if engine.desk.take_turn("log_trade", _PAUSE_MS) else 0
+    return _write(engine) if engine.locks.acquire_cooldown("log_trade", _PAUSE_MS) else 0
 
 
 def write_ledger(engine: Engine) -> int:
     """Write what the ledger has not got yet, and drop what it got long ago; returns how many entries were written."""
     written = _write(engine)
-    engine.desk.trim_trades()
+    engine.trade_feed.trim_trades()
     return written
 
 
 def _write(engine: Engine) -> int:
     """Write until nothing is left; returns how many entries, 0 while another process is writing."""
     written = 0
-    with engine.desk.single_flight("ledger") as ours:
-        while ours and (entries := engine.desk.read_trades(_BATCH)):
+    with engine.locks.single_flight("ledger") as ours:
+        while ours and (entries := engine.trade_feed.read_trades(_BATCH)):
             try:
                 engine.ledger.write(entries)
             except LedgerUnavailable as error:
                 log.warning("ledger_pending", error=str(error), hint="entries wait in the stream; nothing is lost")
                 break
-            engine.desk.acknowledge_trades([entry for entry, _ in entries])
+            engine.trade_feed.acknowledge_trades([entry for entry, _ in entries])
             written += len(entries)
             if len(entries) < _BATCH:
                 break

@@ -28,7 +28,7 @@ def cancel_unmatched(engine: Engine) -> int:
     live = [order for order in engine.store.active_orders() if order.status is OrderStatus.PENDING]
     due = [order for order in live if order.cancel_reason or now - order.placed_at >= order.timeout_s * 1000]
     cancel_orders(engine, due, CancelReason.UNMATCHED_TIMEOUT)
-    if not engine.policy.breaker_cancels or not engine.watch.is_tripped():
+    if not engine.policy.breaker_cancels or not engine.alerts.is_tripped():
         return len(due)
     # From the trip as it stands, at every tick: neither a crash nor an answer that comes late leaves an order behind.
     rest = [order for order in live if order not in due]

@@ -12,16 +12,20 @@ import structlog
 
 from executor.domain.risk import Rules
 from executor.ports import (
+    Accounts,
+    Alerts,
     Clock,
-    Desk,
+    Controls,
     Exchange,
     Ledger,
+    Locks,
+    MarketFacts,
     OrderStore,
     RefusedTask,
     SignalRecord,
     SignalStatus,
     Telemetry,
-    Watch,
+    TradeFeed,
 )
 
 log = structlog.get_logger(__name__)
@@ -62,13 +66,17 @@ class Engine:
     """The ports and the policy."""
 
     store: OrderStore
-    desk: Desk
+    controls: Controls
+    locks: Locks
+    accounts: Accounts
+    trade_feed: TradeFeed
+    market_facts: MarketFacts
     exchange: Exchange
     ledger: Ledger
     clock: Clock
     telemetry: Telemetry
     policy: Policy
-    watch: Watch
+    alerts: Alerts
 
 
 @dataclass(frozen=True, slots=True)

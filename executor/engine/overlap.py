@@ -111,7 +111,7 @@ class _Reading:
                 self.parts.setdefault(name, (order, []))[1].append(row)
             elif not _is_booked(order, [row]):
                 seen.is_news = True
-        lost = self.engine.desk.unbooked(booked)
+        lost = self.engine.accounts.unbooked(booked)
         for then in booked:
             self.days.setdefault(then, {}).update(lost.get(then, {}))
 

@@ -51,15 +51,15 @@ def poll(engine: Engine) -> PollReport:
         IdentityMismatch: this Redis db became another account's.
         ExecutorError: the exchange or Redis did not answer; the next cycle tries again.
     """
-    owner = engine.desk.claim_identity()
+    owner = engine.controls.claim_identity()
     if owner != engine.policy.identity:
         raise IdentityMismatch(f"this Redis db belongs to {owner!r}, not to {engine.policy.identity!r}")
     apply_limits(engine, missing_only=True)
-    mark = engine.desk.data_mark()  # before anything is read
+    mark = engine.controls.data_generation()  # before anything is read
     active = engine.store.active_orders()
     now = engine.store.now()
-    first = not engine.desk.is_started()
-    full = first or engine.desk.full_read_due(_FULL_READ_S, mark)
+    first = not engine.controls.is_started()
+    full = first or engine.controls.full_read_due(_FULL_READ_S, mark)
     listed = engine.exchange.current_orders() if full else engine.exchange.executable_orders()
     changed, adopted = _take_in(engine, active, listed)
     dropped = _dropped(active, listed)
@@ -67,13 +67,13 @@ def poll(engine: Engine) -> PollReport:
     if full:
         adopted += _adopt_ended(engine, now)
         rebuild_pnl(engine)
-        engine.desk.full_read_done(mark)
+        engine.controls.full_read_done(mark)
     if first:
         _first_start(engine, listed)
     ttl_s = max(_RECONCILED_MIN_S, _RECONCILED_INTERVALS * engine.policy.poll_interval_s)
     if engine.store.now() - now > ttl_s * 1000:
         log.warning("poll_not_counted", why="it took longer than its mark would hold: what it has read is too old")
-    elif not engine.desk.confirm_reconciled(ttl_s, mark):
+    elif not engine.controls.confirm_reconciled(ttl_s, mark):
         log.warning("poll_not_counted", why="Redis was restarted or emptied meanwhile; the next one reads everything")
     return PollReport(len(active), len(listed), changed, adopted)
 
@@ -81,7 +81,7 @@ def poll(engine: Engine) -> PollReport:
 def _first_start(engine: Engine, listed: Sequence[BetState]) -> None:
     """Decide on a first start from a read of every order; one that only read the live ones would overlook the rest."""
     ours = bool(listed) or bool(engine.store.recent_orders(1)) or not engine.ledger.is_empty(engine.policy.identity)
-    if engine.desk.first_start(anything_of_ours=ours):
+    if engine.controls.first_start(anything_of_ours=ours):
         log.warning("trading_enabled", why="first start: no order of ours in Redis, the ledger or at the exchange")
 
 

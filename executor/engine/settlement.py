@@ -84,10 +84,10 @@ def share_commission(profits: Mapping[str, Decimal], commission: Decimal) -> dic
 def settle(engine: Engine) -> int:
     """Take in what was settled since the last complete read, with a day's overlap; returns how many orders changed."""
     now = engine.store.now()
-    last = engine.desk.settled_at()
+    last = engine.accounts.settled_at()
     history = cache(lambda: engine.ledger.profits(engine.policy.identity))
     if last is None:
-        engine.desk.restore_pnl(history())
+        engine.accounts.restore_pnl(history())
     if engine.policy.paper:
         return end_paper_positions(engine, older_than_ms=PAPER_POSITION_MS)
     since = last - _DAY_MS if last is not None else _oldest(engine, now)
@@ -96,7 +96,7 @@ def settle(engine: Engine) -> int:
     held_from = day(now + _DAY_MS if news.forgotten else now - _RECORDED_MS)
     if min(news.days, default=day(now)) < held_from:
         _recall(engine, news.days, history())
-    engine.desk.book_profits(news.days)
+    engine.accounts.book_profits(news.days)
     read = _Read(now, news.charged, held_from, history)
     changed, complete = 0, True
     for names in _batches(news.markets):
@@ -104,7 +104,7 @@ def settle(engine: Engine) -> int:
         changed += taken
         complete = complete and whole
     if complete:
-        engine.desk.book_profits({}, settled_at=now)
+        engine.accounts.book_profits({}, settled_at=now)
     return changed
 
 
@@ -212,12 +212,12 @@ def _book(
             for bet_id in forgotten & set(bets):
                 days.setdefault(then, {}).setdefault(bet_id, ZERO)  # likewise
         _recall(engine, days, read.history())
-    engine.desk.book_profits(days)
+    engine.accounts.book_profits(days)
 
 
 def _recall(engine: Engine, days: Iterable[str], history: Days) -> None:
     """Bring back from the ledger what Redis has forgotten of days that change, so that none is summed in part."""
-    engine.desk.restore_pnl({then: history[then] for then in days if then in history})
+    engine.accounts.restore_pnl({then: history[then] for then in days if then in history})
 
 
 def _settle_market(engine: Engine, market: _Market, verdicts: Mapping[str, _Verdict]) -> int:
@@ -268,12 +268,12 @@ def end_paper_positions(engine: Engine, *, older_than_ms: int, market_id: str | 
     for market in dict.fromkeys(order.market_id for order in due):
         own = [order for order in due if order.market_id == market]
         changed += len(rewrite(engine, market, [o.order_id for o in own], {o.signal_id for o in own}, take))
-    if engine.desk.settled_at() is None or changed:
-        engine.desk.book_profits({}, settled_at=now)
+    if engine.accounts.settled_at() is None or changed:
+        engine.accounts.book_profits({}, settled_at=now)
     return changed
 
 
 def rebuild_pnl(engine: Engine) -> None:
     """Bring back P&L that Redis has lost: older days from the ledger, the rest from the exchange."""
-    if engine.desk.settled_at() is None:
+    if engine.accounts.settled_at() is None:
         settle(engine)

@@ -31,7 +31,7 @@ def sweep(engine: Engine, dispatch: Dispatch, queue: str) -> int:
     """Look at the signals that stand still; returns how many were moved."""
     now = engine.store.now()
     still = engine.store.open_signals(now - _STILL_MS, _AT_ONCE)
-    crowded = bool(still) and engine.desk.queue_length(queue) > _CROWDED
+    crowded = bool(still) and engine.locks.queue_length(queue) > _CROWDED
     return sum(_move(engine, record, now, dispatch, crowded=crowded) for record in still)
 
 

@@ -23,11 +23,11 @@ def refresh_account(engine: Engine) -> None:
     """Read the account's money, and the types of markets that are not known yet."""
     orders = engine.store.unsettled_orders()
     funds = engine.exchange.funds()
-    engine.desk.save_account(funds, ZERO if engine.policy.paper else _unexplained(funds.exposure, orders))
-    markets = engine.desk.unknown_markets()[:50]  # weight 1 each; Betfair allows 200 per request
+    engine.accounts.save_account(funds, ZERO if engine.policy.paper else _unexplained(funds.exposure, orders))
+    markets = engine.market_facts.unknown_markets()[:50]  # weight 1 each; Betfair allows 200 per request
     if markets:
         known = {info.market_id: info.market_type for info in engine.exchange.market_info(markets)}
-        engine.desk.save_market_types(known)
+        engine.market_facts.save_market_types(known)
 
 
 def _unexplained(held: Decimal, orders: Sequence[Order]) -> Decimal:
@@ -40,7 +40,7 @@ def _unexplained(held: Decimal, orders: Sequence[Order]) -> Decimal:
 
 def apply_limits(engine: Engine, *, missing_only: bool) -> None:
     """Write the settings' limits: those that differ from what was applied last (at a worker's start), or were lost."""
-    for field, (old, new) in engine.desk.apply_limits(engine.policy.limits, missing_only=missing_only).items():
+    for field, (old, new) in engine.controls.apply_limits(engine.policy.limits, missing_only=missing_only).items():
         why = "it was missing" if old is None else "the setting differs from the one applied last"
         log.warning("limit_changed", limit=field, old=old, new=new, why=why)
 

@@ -118,4 +118,4 @@ def retry_signal(engine: Engine, signal_id: str, *, force: bool, who: str) -> Si
 
 def _audit(engine: Engine, event: str, **fields: object) -> None:
     log.warning(event, **fields)
-    engine.desk.alert(event, {name: str(value) for name, value in fields.items()})
+    engine.controls.alert(event, {name: str(value) for name, value in fields.items()})

@@ -14,7 +14,7 @@ import structlog
 from executor.domain.order import OrderStatus
 from executor.engine.context import Engine
 from executor.engine.reconciliation import is_ripe
-from executor.ports import Alert, Vitals
+from executor.ports import Alert, HealthSnapshot
 
 log = structlog.get_logger(__name__)
 
@@ -47,11 +47,11 @@ _HINTS: Final = {
 def watch(engine: Engine) -> list[str]:
     """Look for what must not last; returns the alerts that stand."""
     if engine.policy.breaker_enabled:
-        why = engine.desk.trip_breaker(engine.policy.breaker_failures, engine.policy.breaker_window_s)
+        why = engine.controls.trip_breaker(engine.policy.breaker_failures, engine.policy.breaker_window_s)
         if why:
             log.critical("circuit_breaker_tripped", why=why, hint=_HINTS[Alert.CIRCUIT_BREAKER])
-    alerts = dict(_alerts(engine, engine.watch.look()))
-    started, cleared = engine.watch.raise_alerts(alerts)
+    alerts = dict(_alerts(engine, engine.alerts.snapshot()))
+    started, cleared = engine.alerts.raise_alerts(alerts)
     for alert in started:
         log.error("alert_started", alert=alert, detail=alerts[alert], hint=_HINTS[alert])
     for alert in cleared:
@@ -59,7 +59,7 @@ def watch(engine: Engine) -> list[str]:
     return sorted(alerts)
 
 
-def _alerts(engine: Engine, vitals: Vitals) -> Iterator[tuple[Alert, str]]:
+def _alerts(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
     if vitals.tripped and not vitals.trading:
         yield Alert.CIRCUIT_BREAKER, "the circuit breaker has tripped"
     if not vitals.bridges:
@@ -75,7 +75,7 @@ def _alerts(engine: Engine, vitals: Vitals) -> Iterator[tuple[Alert, str]]:
         yield from _of_exchange(engine, vitals)
 
 
-def _of_limits(engine: Engine, vitals: Vitals) -> Iterator[tuple[Alert, str]]:
+def _of_limits(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
     bankroll, loss = vitals.limits.get("Bankroll"), vitals.limits.get("MaxDailyLoss")
     if bankroll is not None and vitals.exposure > bankroll * _MOST_EXPOSURE:
         yield Alert.EXPOSURE_HIGH, f"{vitals.exposure} at risk, above half of the bankroll of {bankroll}"
@@ -97,7 +97,7 @@ def _of_orders(engine: Engine) -> Iterator[tuple[Alert, str]]:
         yield Alert.UNKNOWN_ORDERS, f"{len(lost)} orders: {', '.join(lost[:_NAMED])}"
 
 
-def _of_exchange(engine: Engine, vitals: Vitals) -> Iterator[tuple[Alert, str]]:
+def _of_exchange(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
     interval_s = engine.policy.keep_alive_interval_s
     if vitals.session_age is None:
         yield Alert.SESSION_EXPIRING, "there is no session"

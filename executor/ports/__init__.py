@@ -1,7 +1,9 @@
 """What the engine needs of the outside, in domain words. Adapters implement these; tests have one fake for each."""
 
-from executor.ports.around import Clock, Ledger, RefusedTask, Telemetry
-from executor.ports.desk import Desk
+from executor.ports.accounts import Accounts
+from executor.ports.alerts import Alert, Alerts, HealthSnapshot
+from executor.ports.clock import Clock
+from executor.ports.controls import Controls
 from executor.ports.exchange import (
     CancelReport,
     ClearedBet,
@@ -13,7 +15,10 @@ from executor.ports.exchange import (
     LegReport,
     MarketInfo,
 )
-from executor.ports.store import (
+from executor.ports.ledger import Ledger
+from executor.ports.locks import Locks
+from executor.ports.market_facts import MarketFacts
+from executor.ports.order_store import (
     TERMINAL,
     Change,
     Failure,
@@ -24,25 +29,31 @@ from executor.ports.store import (
     SignalRecord,
     SignalStatus,
 )
-from executor.ports.watch import Alert, Vitals, Watch
+from executor.ports.telemetry import RefusedTask, Telemetry
+from executor.ports.trade_feed import TradeFeed
 
 __all__ = [
     "TERMINAL",
+    "Accounts",
     "Alert",
+    "Alerts",
     "CancelReport",
     "Change",
     "ClearedBet",
     "ClearedKind",
     "Clock",
-    "Desk",
+    "Controls",
     "Exchange",
     "Failure",
     "Funds",
     "Gate",
+    "HealthSnapshot",
     "Instruction",
     "Ledger",
     "LegOutcome",
     "LegReport",
+    "Locks",
+    "MarketFacts",
     "MarketInfo",
     "MarketView",
     "OrderStore",
@@ -51,6 +62,5 @@ __all__ = [
     "SignalRecord",
     "SignalStatus",
     "Telemetry",
-    "Vitals",
-    "Watch",
+    "TradeFeed",
 ]

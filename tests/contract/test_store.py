@@ -235,16 +235,16 @@ def test_trades_are_read_until_they_are_acknowledged(world: World) -> None:
     for number in (1, 2, 3):
         trade = Trade(TradeKind.FILL, order, number, Decimal("10.00"), Decimal("3.00"), 1_700_000_000_000)
         world.save(order, trades=(trade,))
-    first = world.desk.read_trades(2)
+    first = world.trade_feed.read_trades(2)
     assert [fields["trade_id"][-1] for _, fields in first] == ["1", "2"]
-    assert world.desk.read_trades(2) == first
-    world.desk.acknowledge_trades([first[0][0]])
-    assert [fields["trade_id"][-1] for _, fields in world.desk.read_trades(1)] == ["2"]
-    world.desk.acknowledge_trades([first[1][0]])
-    rest = world.desk.read_trades(5)
+    assert world.trade_feed.read_trades(2) == first
+    world.trade_feed.acknowledge_trades([first[0][0]])
+    assert [fields["trade_id"][-1] for _, fields in world.trade_feed.read_trades(1)] == ["2"]
+    world.trade_feed.acknowledge_trades([first[1][0]])
+    rest = world.trade_feed.read_trades(5)
     assert [fields["trade_id"][-1] for _, fields in rest] == ["3"]
-    world.desk.acknowledge_trades([one for one, _ in rest])
-    assert world.desk.read_trades(5) == []
+    world.trade_feed.acknowledge_trades([one for one, _ in rest])
+    assert world.trade_feed.read_trades(5) == []
 
 
 # --- the breaker ------------------------------------------------------------------------------------------------------
@@ -301,10 +301,10 @@ def test_the_watchdog_trips_what_nobody_tripped(world: World, threshold: int, *,
     world.ready()
     for name in ("a", "b"):
         world.fail(name, world.store.now() - 1000)
-    assert bool(world.desk.trip_breaker(threshold, 600)) is tripped
+    assert bool(world.controls.trip_breaker(threshold, 600)) is tripped
     assert bool(world.fails()) is tripped
     assert world.trading() == ("false" if tripped else "true")
-    assert not world.desk.trip_breaker(threshold, 600), "it is open already, or there is nothing to trip for"
+    assert not world.controls.trip_breaker(threshold, 600), "it is open already, or there is nothing to trip for"
 
 
 def test_legs_are_reserved_together(world: World) -> None:

@@ -11,6 +11,7 @@ import pytest
 import redis
 from support.factories import NOW, make_order
 from support.lossy_proxy import LossyProxy
+from support.redis_ports import RedisPorts
 from support.store_worlds import (
     ALL_GATES,
     FILL,
@@ -26,7 +27,6 @@ from support.store_worlds import (
 
 from executor import keys
 from executor.adapters.redis.client import connect
-from executor.adapters.redis.desk import RedisDesk
 from executor.adapters.redis.records import position_fields
 from executor.adapters.redis.store import RedisStore
 from executor.devstack.redis_server import PrivateRedis
@@ -209,7 +209,7 @@ def test_nonsense_about_the_last_success_hides_no_failure(
     world.fail("a", world.store.now() - 1000)
     redis_client.set(keys.BREAKER_SINCE, since)
     assert world.store.view(MARKET).failures == 1
-    assert world.desk.trip_breaker(1, 600)
+    assert world.controls.trip_breaker(1, 600)
 
 
 # --- a lost reply -----------------------------------------------------------------------------------------------------
@@ -279,11 +279,11 @@ def test_a_record_whose_reply_is_lost_is_new(lossy: LossyProxy) -> None:
 
 
 def test_a_first_start_whose_reply_is_lost_happened_once(lossy: LossyProxy, redis_client: "redis.Redis") -> None:
-    desk = RedisDesk(connect(lossy.url), redis_client, IDENTITY)
+    ports = RedisPorts.on(connect(lossy.url), redis_client, IDENTITY)
     lossy.lose(b"EVAL")
-    desk.first_start(anything_of_ours=False)
+    ports.controls.first_start(anything_of_ours=False)
     assert lossy.lost == 1
     assert redis_client.get(keys.TRADING_ENABLED) == "true"
     redis_client.set(keys.TRADING_ENABLED, "false")
-    assert not desk.first_start(anything_of_ours=False)
+    assert not ports.controls.first_start(anything_of_ours=False)
     assert redis_client.get(keys.TRADING_ENABLED) == "false"

@@ -10,7 +10,6 @@ from support.cli_rig import MARKET, Console, console, message
 from support.factories import SUREBET
 
 from executor import keys, wiring
-from executor.adapters.redis.desk import RedisDesk
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal import SignalKind
@@ -152,10 +151,9 @@ def test_halt_and_resume(paper: Console, redis_client: "redis.Redis") -> None:
 def test_status_says_why_nothing_is_traded(paper: Console, redis_client: "redis.Redis") -> None:
     assert "first complete poll decides" in paper.run("status").out
     with paper.engine() as engine:
-        assert isinstance(engine.desk, RedisDesk)
         for number in range(5):
             redis_client.zadd(keys.FAILED_ORDERS, {f"order-{number}": engine.store.now() / 1000})
-        assert engine.desk.trip_breaker(5, 600)
+        assert engine.controls.trip_breaker(5, 600)
         state = paper.run("status", "--json").json
         assert state["breaker"]["open"]
         assert "circuit breaker tripped at" in state["trading"]["why_not"]

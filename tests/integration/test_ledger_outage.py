@@ -13,13 +13,13 @@ import redis
 from support.engine_rig import make_policy, strategy_message
 from support.fakes import CountingTelemetry
 from support.postgres import Postgres
+from support.redis_ports import RedisPorts
 from support.sandbox_client import wait_for
 from support.store_worlds import RETENTION, WINDOW_S
 
 from executor import keys
 from executor.adapters.paper import PaperExchange
-from executor.adapters.redis.alerts import RedisWatch
-from executor.adapters.redis.desk import RedisDesk
+from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore
 from executor.adapters.sql.ledger import SqlLedger
@@ -44,13 +44,13 @@ def make_engine(client: "redis.Redis", ledger: Ledger) -> Engine:
     state = RedisState(client, client, breaker_window_s=WINDOW_S)
     engine = Engine(
         store=RedisStore(client, "paper", RETENTION),
-        desk=RedisDesk(client, client, "paper"),
+        **vars(RedisPorts.on(client, client, "paper")),
         exchange=PaperExchange(Decimal(10_000)),
         ledger=ledger,
         clock=SystemClock(),
         telemetry=CountingTelemetry(),
         policy=policy,
-        watch=RedisWatch(client, state, "paper"),
+        alerts=RedisAlerts(client, state, "paper"),
     )
     poll(engine)
     assert set(client.hgetall(keys.LIMITS)) == set(LIMIT_FIELDS)

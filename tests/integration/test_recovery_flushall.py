@@ -126,7 +126,7 @@ def test_flushall_while_trading(rig: RecoveryRig) -> None:
     assert rig.client().get(keys.TRADING_ENABLED) is None
     rig.received("signal-7", primarySelection=_selection("107"))
     assert validate(rig.worker(), "signal-7", MARKET).reason == "TRADING_DISABLED"
-    rig.worker_desk().set_trading(enabled=True, reason="resumed")
+    rig.worker_controls().set_trading(enabled=True, reason="resumed")
     rig.received("signal-2", primarySelection=_selection("102"))
     assert validate(rig.worker(), "signal-2", MARKET).reason == "DUPLICATE_SIGNAL"
     rig.accepted("signal-8", primarySelection=_selection("108"))

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from support.engine_rig import MARKET, make_policy, strategy_message
 from support.factories import LIMITS
 from support.fakes import CountingTelemetry, FrozenClock, ScriptedExchange
+from support.redis_ports import RedisPorts
 
 from executor import keys
-from executor.adapters.redis.alerts import RedisWatch
+from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.client import connect
-from executor.adapters.redis.desk import RedisDesk
+from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.failed import FailedTasks
 from executor.adapters.redis.session import RedisTokenStore
 from executor.adapters.redis.snapshot import RedisState
@@ -56,7 +57,8 @@ _LIVE, _NEW = "live", "new"
 
 _GATES = (keys.TRADING_ENABLED, keys.IDENTITY, keys.RECONCILED, keys.LIMITS)
 _KEYS = (
-    *_GATES, keys.LIMITS_APPLIED, keys.STARTED, keys.EPOCH, keys.FULL_READ, keys.SIGNALS_OPEN, keys.ORDERS_ACTIVE,
+    *_GATES, keys.LIMITS_APPLIED, keys.STARTED, keys.DATA_GENERATION, keys.FULL_READ, keys.SIGNALS_OPEN,
+    keys.ORDERS_ACTIVE,
     keys.ORDERS_UNSETTLED, keys.ORDERS_RECENT, keys.MARKETS, keys.ACTIVE_COUNT, keys.signal(_LIVE), keys.signal(_NEW),
     keys.seen(_NEW), keys.seen("arriving"), keys.signal("arriving"), keys.order(order_ids(_LIVE, 1)[0]),
     keys.order(order_ids(_NEW, 1)[0]), keys.market_orders(MARKET), keys.market_revision(MARKET),
@@ -100,20 +102,20 @@ class World:
     def __init__(self, private: PrivateRedis, folder: Path) -> None:
         self.raw = redis.Redis.from_url(private.url(0))
         client, broker = connect(private.url(0)), connect(private.url(1))
+        self.controls = RedisControls(client, IDENTITY)
         self.state = RedisState(client, broker, breaker_window_s=600)
         self.failed = FailedTasks(client)
         self.tokens = RedisTokenStore(client, IDENTITY)
         self.exchange = ScriptedExchange()
-        self.desk = RedisDesk(client, broker, IDENTITY)
         self.engine = Engine(
             store=RedisStore(client, IDENTITY, Retention(86_400, 604_800, 600)),
-            desk=self.desk,
+            **vars(RedisPorts.on(client, broker, IDENTITY)),
             exchange=self.exchange,
             ledger=SqlLedger(f"sqlite:///{folder}/ledger.db"),
             clock=FrozenClock(),
             telemetry=CountingTelemetry(),
             policy=make_policy(),
-            watch=RedisWatch(client, self.state, IDENTITY),
+            alerts=RedisAlerts(client, self.state, IDENTITY),
         )
         self.intake = Intake(self.engine.store, self.engine.telemetry, self.engine.policy)
 
@@ -130,8 +132,7 @@ class World:
         self.raw.flushdb()
         self.exchange.bets.clear()
         self.exchange.calls.clear()
-        desk = self.engine.desk
-        desk.claim_identity()
+        self.engine.controls.claim_identity()
         reconciliation.poll(self.engine)
         self.raw.set(keys.TRADING_ENABLED, "true")
         for signal_id in (_LIVE, _NEW):
@@ -166,7 +167,7 @@ class World:
         yield "keep a failed task", lambda: self.failed.keep("x", {"error": "x"})
         yield "session", self.tokens.get
         yield "ban", self.tokens.ban
-        yield "halt", lambda: self.desk.set_trading(enabled=False, reason="test")
+        yield "halt", lambda: self.controls.set_trading(enabled=False, reason="test")
 
     def survive(self, poison: list[tuple[str, Content]]) -> None:
         """Run every step on a poisoned Redis."""

@@ -19,7 +19,16 @@ from executor.errors import OutcomeUnknown
 from executor.ports import ClearedBet, ClearedKind, LegOutcome, MarketView, SignalRecord, SignalStatus
 from support.factories import LIMITS, NOW, make_rules
 from support.fakes import CountingTelemetry, FrozenClock, MemoryLedger, Script, ScriptedExchange
-from support.memory_redis import Memory, MemoryDesk, MemoryStore, MemoryWatch
+from support.memory_redis import (
+    Memory,
+    MemoryAccounts,
+    MemoryAlerts,
+    MemoryControls,
+    MemoryLocks,
+    MemoryMarketFacts,
+    MemoryStore,
+    MemoryTradeFeed,
+)
 
 MARKET = "1.200000000"
 _POLICY = Policy(
@@ -81,13 +90,28 @@ class Rig:
         self.memory.applied = dict(LIMITS)
         self.memory.settled_at = self.memory.full_read_at = self.clock.now
         self.store = MemoryStore(self.memory)
-        self.desk = MemoryDesk(self.memory)
-        self.watch = MemoryWatch(self.memory)
+        self.controls = MemoryControls(self.memory)
+        self.locks = MemoryLocks(self.memory)
+        self.accounts = MemoryAccounts(self.memory)
+        self.trade_feed = MemoryTradeFeed(self.memory)
+        self.market_facts = MemoryMarketFacts(self.memory)
+        self.alerts = MemoryAlerts(self.memory)
         self.exchange = ScriptedExchange(self.clock)
         self.ledger = MemoryLedger()
         self.telemetry = CountingTelemetry()
         self.engine = Engine(
-            self.store, self.desk, self.exchange, self.ledger, self.clock, self.telemetry, self.policy, self.watch
+            store=self.store,
+            controls=self.controls,
+            locks=self.locks,
+            accounts=self.accounts,
+            trade_feed=self.trade_feed,
+            market_facts=self.market_facts,
+            alerts=self.alerts,
+            exchange=self.exchange,
+            ledger=self.ledger,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            policy=self.policy,
         )
         self.intake = Intake(self.store, self.telemetry, self.policy)
 

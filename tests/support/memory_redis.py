@@ -1,6 +1,6 @@
 """The fakes of the ports that Redis serves, held to the same contract tests as the real ones.
 
-`Memory` is what a Redis db is to the store and the desk: one state that both read and write, with a clock of its own.
+`Memory` is what a Redis db is to the store and the ports beside it: one state that all read and write, with its clock.
 Times in milliseconds since the epoch, money as Decimal. `away` names the methods that find Redis gone; `before_commit`
 is what somebody else does between a step's read and its write.
 """
@@ -19,7 +19,7 @@ from executor.domain.order import ACTIVE, Order
 from executor.domain.risk import LIMIT_FIELDS, is_true
 from executor.domain.times import day, hour, iso
 from executor.errors import RecordUnreadable, StoreUnavailable
-from executor.ports import TERMINAL, Alert, Change, Funds, Gate, MarketView, Recorded, SignalRecord, Vitals
+from executor.ports import TERMINAL, Alert, Change, Funds, Gate, HealthSnapshot, MarketView, Recorded, SignalRecord
 from support.fakes import FrozenClock
 
 
@@ -248,8 +248,8 @@ class MemoryStore:
         return sorted(found, key=lambda signal: signal.updated_at)[:limit]
 
 
-class MemoryDesk:
-    """`Desk` on the same memory."""
+class MemoryControls:
+    """`Controls` on the same memory."""
 
     def __init__(self, memory: Memory, *, identity: str = "paper") -> None:
         self._m = memory
@@ -272,12 +272,12 @@ class MemoryDesk:
         self._m.trading = "true"
         return True
 
-    def data_mark(self) -> str:
+    def data_generation(self) -> str:
         return "run epoch"
 
     def confirm_reconciled(self, ttl_s: int, mark: str) -> bool:
         self._m.reach("confirm_reconciled")
-        if mark != self.data_mark():
+        if mark != self.data_generation():
             return False
         self._m.reconciled_until = self._m.clock.now + ttl_s * 1000
         return True
@@ -303,6 +303,55 @@ class MemoryDesk:
     def full_read_done(self, mark: str) -> None:
         del mark
         self._m.full_read_at = self._m.clock.now
+
+    def trip_breaker(self, threshold: int, window_s: int) -> str:
+        count, _ = self._m.failed_since(window_s)
+        if self._m.breaker or count < threshold:
+            return ""
+        now = self._m.clock.now
+        self._m.breaker = {"time": iso(now), "failures": str(count), "reason": "found by the watchdog"}
+        self._m.since, self._m.trading = now / 1000, "false"
+        self._m.messages.append({"event": "circuit_breaker_tripped"})
+        return f"{count} failed order calls within {window_s} s"
+
+    def alert(self, event: str, fields: Mapping[str, str]) -> None:
+        self._m.messages.append({"event": event, **fields})
+
+
+class MemoryLocks:
+    """`Locks` on the same memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._m = memory
+
+    @contextmanager
+    def single_flight(self, task: str) -> Iterator[bool]:
+        self._m.reach("single_flight")
+        ours = task not in self._m.locks
+        self._m.locks |= {task}
+        try:
+            yield ours
+        finally:
+            self._m.locks -= {task} if ours else set()
+
+    def acquire_cooldown(self, task: str, pause_ms: int) -> bool:
+        if self._m.turns.get(task, 0) > self._m.clock.now:
+            return False
+        self._m.turns[task] = self._m.clock.now + pause_ms
+        return True
+
+    def succeeded(self, task: str) -> None:
+        self._m.succeeded[task] = self._m.clock.now
+
+    def queue_length(self, queue: str) -> int:
+        return self._m.queues[queue]
+
+
+class MemoryAccounts:
+    """`Accounts` on the same memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._m = memory
 
     def settled_at(self) -> int | None:
         return self._m.settled_at
@@ -330,6 +379,18 @@ class MemoryDesk:
                 self._m.settlements[one] = dict(bets)
                 self._m.pnl[one] = f"{sum(bets.values(), ZERO):f}"
 
+    def save_account(self, funds: Funds, difference: Decimal) -> None:
+        self._m.account = funds
+        self._m.difference = difference
+        self._m.difference_since = (self._m.difference_since or self._m.clock.now) if difference else None
+
+
+class MemoryTradeFeed:
+    """`TradeFeed` on the same memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._m = memory
+
     def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
         self._m.reach("read_trades")
         return [(one, held) for one, held in self._m.feed.items() if one not in self._m.acknowledged][:count]
@@ -341,16 +402,12 @@ class MemoryDesk:
     def trim_trades(self) -> None:
         self._m.reach("trim_trades")
 
-    def take_turn(self, task: str, pause_ms: int) -> bool:
-        if self._m.turns.get(task, 0) > self._m.clock.now:
-            return False
-        self._m.turns[task] = self._m.clock.now + pause_ms
-        return True
 
-    def save_account(self, funds: Funds, difference: Decimal) -> None:
-        self._m.account = funds
-        self._m.difference = difference
-        self._m.difference_since = (self._m.difference_since or self._m.clock.now) if difference else None
+class MemoryMarketFacts:
+    """`MarketFacts` on the same memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._m = memory
 
     def unknown_markets(self) -> list[str]:
         markets = {order.market_id for order in self._m.orders.values()}
@@ -360,52 +417,23 @@ class MemoryDesk:
     def save_market_types(self, types: Mapping[str, str]) -> None:
         self._m.market_types.update(types)
 
-    def trip_breaker(self, threshold: int, window_s: int) -> str:
-        count, _ = self._m.failed_since(window_s)
-        if self._m.breaker or count < threshold:
-            return ""
-        now = self._m.clock.now
-        self._m.breaker = {"time": iso(now), "failures": str(count), "reason": "found by the watchdog"}
-        self._m.since, self._m.trading = now / 1000, "false"
-        self._m.messages.append({"event": "circuit_breaker_tripped"})
-        return f"{count} failed order calls within {window_s} s"
 
-    def alert(self, event: str, fields: Mapping[str, str]) -> None:
-        self._m.messages.append({"event": event, **fields})
-
-    @contextmanager
-    def single_flight(self, task: str) -> Iterator[bool]:
-        self._m.reach("single_flight")
-        ours = task not in self._m.locks
-        self._m.locks |= {task}
-        try:
-            yield ours
-        finally:
-            self._m.locks -= {task} if ours else set()
-
-    def succeeded(self, task: str) -> None:
-        self._m.succeeded[task] = self._m.clock.now
-
-    def queue_length(self, queue: str) -> int:
-        return self._m.queues[queue]
-
-
-class MemoryWatch:
-    """`Watch` on the same memory; the hour's session was kept alive just now unless a test says otherwise."""
+class MemoryAlerts:
+    """`Alerts` on the same memory; the hour's session was kept alive just now unless a test says otherwise."""
 
     def __init__(self, memory: Memory, *, window_s: int = 600) -> None:
         self._m = memory
         self._window_s = window_s
 
-    def look(self) -> Vitals:
+    def snapshot(self) -> HealthSnapshot:
         m = self._m
-        m.reach("look")
+        m.reach("snapshot")
         now = m.clock.now
         waiting = [int(one.partition("-")[0]) for one in m.feed if one not in m.acknowledged]
         counted = [exposures([o for o in m.orders.values() if o.market_id == one]) for one in self._markets()]
         failures, _ = m.failed_since(self._window_s)
         pnl = m.pnl.get(day(now))
-        return Vitals(
+        return HealthSnapshot(
             trading=is_true(m.trading),
             tripped=bool(m.breaker),
             failures=failures,

@@ -4,7 +4,6 @@ import random
 import sys
 
 from executor.adapters.redis.client import connect
-from executor.adapters.redis.desk import RedisDesk
 from executor.adapters.redis.store import RedisStore, Retention
 from executor.engine.context import Engine
 from executor.engine.placement import place
@@ -13,7 +12,8 @@ from executor.errors import Contended
 from executor.wiring import SystemClock
 from support.engine_rig import MARKET, make_policy
 from support.fakes import CountingTelemetry, FrozenClock, MemoryLedger, ScriptedExchange
-from support.memory_redis import Memory, MemoryWatch
+from support.memory_redis import Memory, MemoryAlerts
+from support.redis_ports import RedisPorts
 
 SENT = "sent: "  # how the lines about calls to the exchange begin; the log has its own
 
@@ -24,14 +24,14 @@ def main(url: str, seed: str, count: str) -> None:
     policy = make_policy()
     exchange = ScriptedExchange(FrozenClock())
     engine = Engine(
-        RedisStore(client, policy.identity, Retention(3600, 3600, 600)),
-        RedisDesk(client, client, policy.identity),
-        exchange,
-        MemoryLedger(),
-        SystemClock(),
-        CountingTelemetry(),
-        policy,
-        MemoryWatch(Memory()),
+        store=RedisStore(client, policy.identity, Retention(3600, 3600, 600)),
+        **vars(RedisPorts.on(client, client, policy.identity)),
+        exchange=exchange,
+        ledger=MemoryLedger(),
+        clock=SystemClock(),
+        telemetry=CountingTelemetry(),
+        policy=policy,
+        alerts=MemoryAlerts(Memory()),
     )
     signals = [f"signal-{at}" for at in range(int(count))]
     random.Random(seed).shuffle(signals)  # noqa: S311 - a seeded order

@@ -16,8 +16,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from executor import keys
-from executor.adapters.redis.alerts import RedisWatch
-from executor.adapters.redis.desk import RedisDesk
+from executor.adapters.redis.alerts import RedisAlerts
+from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore, Retention
 from executor.adapters.sql.ledger import SqlLedger
@@ -33,6 +33,7 @@ from executor.ports import Change, MarketView, SignalRecord
 from executor.wiring import SystemClock
 from support.engine_rig import MARKET, make_policy, strategy_message
 from support.fakes import CountingTelemetry, FrozenClock, ScriptedExchange
+from support.redis_ports import RedisPorts
 
 _RETENTION = Retention(signal_s=86_400, order_s=7 * 86_400, breaker_window_s=600)
 
@@ -109,17 +110,17 @@ class RecoveryRig:
         self._open.append(ledger.close)
         return Engine(
             store=store,
-            desk=RedisDesk(client, client, self.policy.identity),
+            **vars(RedisPorts.on(client, client, self.policy.identity)),
             exchange=self.exchange,
             ledger=ledger,
             clock=SystemClock(),
             telemetry=CountingTelemetry(),
             policy=self.policy,
-            watch=RedisWatch(client, RedisState(client, client, breaker_window_s=600), self.policy.identity),
+            alerts=RedisAlerts(client, RedisState(client, client, breaker_window_s=600), self.policy.identity),
         )
 
-    def worker_desk(self) -> RedisDesk:
-        return RedisDesk(self.client(), self.client(), self.policy.identity)
+    def worker_controls(self) -> RedisControls:
+        return RedisControls(self.client(), self.policy.identity)
 
     def interrupted_worker(self, interrupt: Callable[[], None]) -> Engine:
         """Return a worker to whom something happens between reading and writing."""

@@ -1,4 +1,4 @@
-"""The store and the desk, in memory and on Redis, behind one way to set the scene: one test holds for both."""
+"""The store and the ports beside it, in memory and on Redis, behind one way to set the scene: a test holds for both."""
 
 import json
 from collections.abc import Callable
@@ -9,14 +9,34 @@ from typing import Any, Final
 import redis
 
 from executor import keys
-from executor.adapters.redis.desk import RedisDesk
 from executor.adapters.redis.store import RedisStore, Retention
 from executor.domain.order import Order, OrderStatus, Trade, TradeKind
 from executor.domain.times import day
-from executor.ports import Change, Desk, Failure, Gate, OrderStore, SignalRecord, SignalStatus
+from executor.ports import (
+    Accounts,
+    Change,
+    Controls,
+    Failure,
+    Gate,
+    Locks,
+    MarketFacts,
+    OrderStore,
+    SignalRecord,
+    SignalStatus,
+    TradeFeed,
+)
 from support.factories import LIMITS, NOW, make_order
 from support.fakes import FrozenClock
-from support.memory_redis import Memory, MemoryDesk, MemoryStore
+from support.memory_redis import (
+    Memory,
+    MemoryAccounts,
+    MemoryControls,
+    MemoryLocks,
+    MemoryMarketFacts,
+    MemoryStore,
+    MemoryTradeFeed,
+)
+from support.redis_ports import RedisPorts
 
 IDENTITY: Final = "paper"
 MARKET: Final = "1.200000000"
@@ -36,18 +56,22 @@ FILL: Final = Trade(TradeKind.FILL, MATCHED, 1, Decimal("10.00"), Decimal("3.00"
 
 @dataclass
 class World:
-    """A store and a desk on one state; `put` changes what people and other steps change."""
+    """A store and what is beside it on one state; `put` changes what people and other steps change."""
 
     store: OrderStore
-    desk: Desk
+    controls: Controls
+    locks: Locks
+    accounts: Accounts
+    trade_feed: TradeFeed
+    market_facts: MarketFacts
     put: Callable[[str, Any], None]
     fails: Callable[[], dict[str, str]]  # the breaker's record
     trading: Callable[[], str | None]
 
     def ready(self) -> None:
         """Let trading be possible."""
-        self.desk.claim_identity()
-        self.desk.confirm_reconciled(60, self.desk.data_mark())
+        self.controls.claim_identity()
+        self.controls.confirm_reconciled(60, self.controls.data_generation())
         self.put("trading", "true")
         self.put("limits", LIMITS)
 
@@ -109,7 +133,17 @@ def memory_world() -> World:
         else:
             setattr(memory, what, value)
 
-    return World(MemoryStore(memory), MemoryDesk(memory), put, lambda: memory.breaker, lambda: memory.trading)
+    return World(
+        store=MemoryStore(memory),
+        controls=MemoryControls(memory),
+        locks=MemoryLocks(memory),
+        accounts=MemoryAccounts(memory),
+        trade_feed=MemoryTradeFeed(memory),
+        market_facts=MemoryMarketFacts(memory),
+        put=put,
+        fails=lambda: memory.breaker,
+        trading=lambda: memory.trading,
+    )
 
 
 def redis_world(client: "redis.Redis") -> World:
@@ -129,10 +163,16 @@ def redis_world(client: "redis.Redis") -> World:
             client.set(key, value)
 
     store = RedisStore(client, IDENTITY, RETENTION)
-    desk = RedisDesk(client, client, IDENTITY)
+    ports = RedisPorts.on(client, client, IDENTITY)
     breaker: Any = client.hgetall
     trading: Any = client.get
-    return World(store, desk, put, lambda: dict(breaker(keys.BREAKER)), lambda: trading(keys.TRADING_ENABLED))
+    return World(
+        store,
+        **vars(ports),
+        put=put,
+        fails=lambda: dict(breaker(keys.BREAKER)),
+        trading=lambda: trading(keys.TRADING_ENABLED),
+    )
 
 
 def settled_entry(day_: str, bet_id: str, net: str, **overrides: str) -> dict[str, str]:

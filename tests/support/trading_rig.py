@@ -9,8 +9,7 @@ from typing import Any, Final
 import redis
 
 from executor.adapters.betfair.exchange import BetfairExchange
-from executor.adapters.redis.alerts import RedisWatch
-from executor.adapters.redis.desk import RedisDesk
+from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.session import RedisTokenStore
 from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore
@@ -25,6 +24,7 @@ from executor.wiring import SystemClock
 from support.engine_rig import make_policy, strategy_message
 from support.exchange_rig import sandbox_settings
 from support.fakes import CountingTelemetry
+from support.redis_ports import RedisPorts
 from support.sandbox_client import RunningSandbox
 from support.store_worlds import RETENTION, WINDOW_S
 
@@ -59,13 +59,13 @@ def trading(client: "redis.Redis", sandbox: RunningSandbox, folder: Path, **poli
     with closing(exchange), closing(SqlLedger(f"sqlite:///{folder}/ledger.db")) as ledger:
         engine = Engine(
             store=RedisStore(client, IDENTITY, RETENTION),
-            desk=RedisDesk(client, client, IDENTITY),
+            **vars(RedisPorts.on(client, client, IDENTITY)),
             exchange=exchange,
             ledger=ledger,
             clock=SystemClock(),
             telemetry=telemetry,
             policy=make_policy(identity=IDENTITY, **policy),
-            watch=RedisWatch(client, state, IDENTITY),
+            alerts=RedisAlerts(client, state, IDENTITY),
         )
         exchange.prepare()
         poll(engine)

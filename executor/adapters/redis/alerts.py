@@ -18,13 +18,13 @@ from executor.adapters.redis.snapshot import RedisState, amount
 from executor.domain.money import ZERO
 from executor.domain.risk import is_true
 from executor.domain.times import iso
-from executor.ports import Alert, Vitals
+from executor.ports import Alert, HealthSnapshot
 
 _BRIDGE: Final = "bridge:"  # how a bridge's heartbeat begins
 
 
-class RedisWatch:
-    """`Watch` on one Redis db; `wall` is this machine's clock, in seconds."""
+class RedisAlerts:
+    """`Alerts` on one Redis db; `wall` is this machine's clock, in seconds."""
 
     def __init__(
         self, client: "Redis", state: RedisState, identity: str, wall: Callable[[], float] = time.time
@@ -35,7 +35,7 @@ class RedisWatch:
         self._wall = wall
 
     @guarded
-    def look(self) -> Vitals:
+    def snapshot(self) -> HealthSnapshot:
         """Take one look."""
         state = self._state.read()
         now = int(state.now * 1000)
@@ -44,7 +44,7 @@ class RedisWatch:
         ttl_ms = int(self._redis.pttl(keys.session(self._identity)))
         difference = amount(state.account.get("difference")) or ZERO
         since = amount(state.account.get("difference_since"))
-        return Vitals(
+        return HealthSnapshot(
             trading=state.trading_enabled,
             tripped=bool(state.breaker),
             failures=state.recent_failures,

@@ -3,11 +3,11 @@
 redis-py repeats a command whose reply was lost; every script of ours is idempotent, so that a repeat does no harm.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -62,3 +62,8 @@ def guarded(method: Callable[P, R]) -> Callable[P, R]:
             return method(*args, **kwargs)
 
     return call
+
+
+def hash_of(values: Mapping[str, str]) -> dict[Any, Any]:
+    """Widen the type: redis-py's own is invariant."""
+    return dict(values)

@@ -50,11 +50,11 @@ def trade_for_an_hour(rig: Rig, *, ending: bool) -> Counter[str]:
 
 def test_an_hour_of_paper_signals_rejects_nothing_for_positions_that_ended(rig: Rig) -> None:
     assert trade_for_an_hour(rig, ending=True) == {SignalStatus.COMPLETED: SIGNALS}
-    held = rig.watch.look().exposure
+    held = rig.alerts.snapshot().exposure
     assert 0 < held <= 5 * (HELD_S / 6 + 10), "what is younger than ten minutes, looked at every minute"
     rig.clock.tick(86_400)  # nobody ends the rest: a day does
     settle(rig.engine)
-    assert rig.watch.look().exposure == 0
+    assert rig.alerts.snapshot().exposure == 0
     assert {order.status for order in rig.memory.orders.values()} == {OrderStatus.SETTLED}
     write_ledger(rig.engine)
     assert len(rig.ledger.trades) == len(rig.ledger.settlements) == len(rig.ledger.signals) == SIGNALS

@@ -49,7 +49,7 @@ def test_a_ledger_that_is_away_keeps_the_entries_and_fails_nothing(rig: Rig) -> 
     with_a_fill(rig)
     rig.ledger.away = True
     assert write_ledger(rig.engine) == 0
-    assert len(rig.desk.read_trades(10)) == len(rig.memory.feed)
+    assert len(rig.trade_feed.read_trades(10)) == len(rig.memory.feed)
     rig.ledger.away = False
     assert write_ledger(rig.engine) == len(rig.memory.feed)
 
@@ -66,7 +66,7 @@ def test_entries_whose_receipt_is_lost_are_written_again_and_booked_once(rig: Ri
 
 def test_one_writes_at_a_time(rig: Rig) -> None:
     with_a_fill(rig)
-    with rig.desk.single_flight("ledger"):
+    with rig.locks.single_flight("ledger"):
         assert write_ledger(rig.engine) == 0
     assert rig.ledger.trades == []
 

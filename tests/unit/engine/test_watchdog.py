@@ -136,7 +136,7 @@ def test_a_limit_that_cannot_be_read_is_nobodys_alarm(rig: Rig) -> None:
     assert watch(rig.engine) == []
 
 
-@pytest.mark.parametrize("away", ["look", "raise_alerts"])
+@pytest.mark.parametrize("away", ["snapshot", "raise_alerts"])
 def test_a_look_that_fails_changes_no_alert(rig: Rig, away: str) -> None:
     rig.memory.bridges = 0
     watch(rig.engine)

@@ -1,42 +1,10 @@
-"""The ledger, the clock, and what is counted."""
+"""What is counted, and why a task was refused."""
 
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
 from executor.domain.order import Order
 from executor.domain.risk import Reason
-
-
-class Ledger(Protocol):
-    """The accounts in SQL."""
-
-    def write(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
-        """Book entries of `stream:trades` (id, fields); one booked before changes nothing.
-
-        Raises:
-            LedgerUnavailable: the database did not answer; nothing was acknowledged.
-        """
-
-    def is_empty(self, identity: str) -> bool:
-        """Tell whether nothing was ever booked for this identity."""
-
-    def profits(self, identity: str) -> dict[str, dict[str, Decimal]]:
-        """Return UTC day -> bet id -> net profit of every settlement booked for this identity."""
-
-    def oldest_unsettled(self, identity: str) -> int | None:
-        """Return when the oldest bet that is matched and not settled was first matched; None where all are settled."""
-
-
-class Clock(Protocol):
-    """Time, for what is measured or waited for within one process."""
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
 
 
 class RefusedTask(StrEnum):

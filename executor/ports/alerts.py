@@ -27,7 +27,7 @@ class Alert(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class HealthSnapshot:
     """One look; None where something is not known or cannot be read."""
 
     trading: bool
@@ -46,10 +46,10 @@ class Vitals:
     difference_age: int  # how long the difference has lasted
 
 
-class Watch(Protocol):
+class Alerts(Protocol):
     """The watchdog's eyes and voice."""
 
-    def look(self) -> Vitals:
+    def snapshot(self) -> HealthSnapshot:
         """Take one look."""
 
     def is_tripped(self) -> bool:

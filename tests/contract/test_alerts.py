@@ -10,7 +10,7 @@ from support.factories import LIMITS, make_order
 from support.store_worlds import IDENTITY, WINDOW_S, redis_world, settled_entry
 
 from executor import keys
-from executor.adapters.redis.alerts import RedisWatch
+from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.session import SESSION_TTL_S, RedisTokenStore
 from executor.adapters.redis.snapshot import RedisState
 from executor.domain.order import OrderStatus
@@ -37,20 +37,20 @@ def wall(redis_client: "redis.Redis") -> Wall:
 
 
 @pytest.fixture
-def watch(redis_client: "redis.Redis", wall: Wall) -> RedisWatch:
+def watch(redis_client: "redis.Redis", wall: Wall) -> RedisAlerts:
     state = RedisState(redis_client, redis_client, breaker_window_s=WINDOW_S)
-    return RedisWatch(redis_client, state, IDENTITY, wall)
+    return RedisAlerts(redis_client, state, IDENTITY, wall)
 
 
-def test_an_empty_redis_is_seen_as_it_is(watch: RedisWatch) -> None:
-    seen = watch.look()
+def test_an_empty_redis_is_seen_as_it_is(watch: RedisAlerts) -> None:
+    seen = watch.snapshot()
     assert (seen.trading, seen.tripped, seen.failures, seen.bridges) == (False, False, 0, 0)
     assert (seen.ledger_lag, seen.ledger_age, seen.session_age) == (0, 0, None)
     assert (seen.exposure, seen.daily_pnl, seen.transactions) == (Decimal(0), Decimal(0), 0)
     assert (seen.difference, seen.difference_age) == (Decimal(0), 0)
 
 
-def test_everything_that_the_watchdog_judges_is_seen(redis_client: "redis.Redis", watch: RedisWatch) -> None:
+def test_everything_that_the_watchdog_judges_is_seen(redis_client: "redis.Redis", watch: RedisAlerts) -> None:
     world = redis_world(redis_client)
     world.ready()
     now = world.store.now()
@@ -59,10 +59,10 @@ def test_everything_that_the_watchdog_judges_is_seen(redis_client: "redis.Redis"
     redis_client.set(keys.transactions(hour(now)), "7")
     redis_client.zadd(keys.FAILED_ORDERS, {"a": now / 1000, "b": now / 1000 - WINDOW_S - 1})
     redis_client.hset(keys.BREAKER, "time", "now")
-    world.desk.save_account(Funds(Decimal(900), Decimal(25)), Decimal(15))
+    world.accounts.save_account(Funds(Decimal(900), Decimal(25)), Decimal(15))
     for process in ("bridge:a:1", "bridge:b:2", "worker:a:3"):
         redis_client.set(keys.heartbeat(process), "now", ex=30)
-    seen = watch.look()
+    seen = watch.snapshot()
     assert (seen.trading, seen.tripped, seen.failures, seen.bridges) == (True, True, 1, 2)
     assert (seen.exposure, seen.daily_pnl, seen.transactions) == (Decimal(10), Decimal("-12.50"), 7)
     assert seen.limits["Bankroll"] == Decimal(LIMITS["Bankroll"])
@@ -72,50 +72,50 @@ def test_everything_that_the_watchdog_judges_is_seen(redis_client: "redis.Redis"
 
 def test_a_difference_lasts_from_when_it_was_first_seen(redis_client: "redis.Redis") -> None:
     world = redis_world(redis_client)
-    world.desk.save_account(Funds(Decimal(900), Decimal(25)), Decimal(15))
+    world.accounts.save_account(Funds(Decimal(900), Decimal(25)), Decimal(15))
     since = redis_client.hget(keys.ACCOUNT, "difference_since")
-    world.desk.save_account(Funds(Decimal(900), Decimal(24)), Decimal(14))
+    world.accounts.save_account(Funds(Decimal(900), Decimal(24)), Decimal(14))
     assert redis_client.hget(keys.ACCOUNT, "difference_since") == since
-    world.desk.save_account(Funds(Decimal(900), Decimal(10)), Decimal(0))
+    world.accounts.save_account(Funds(Decimal(900), Decimal(10)), Decimal(0))
     assert redis_client.hget(keys.ACCOUNT, "difference_since") is None
 
 
 @pytest.mark.parametrize("ahead_s", [0, 30, -30])
-def test_this_machines_clock_is_compared_with_rediss(watch: RedisWatch, wall: Wall, ahead_s: int) -> None:
+def test_this_machines_clock_is_compared_with_rediss(watch: RedisAlerts, wall: Wall, ahead_s: int) -> None:
     wall.now += ahead_s
-    assert abs(watch.look().clock_ahead - ahead_s * 1000) < 3000
+    assert abs(watch.snapshot().clock_ahead - ahead_s * 1000) < 3000
 
 
-def test_a_session_ages_until_it_is_kept_alive(redis_client: "redis.Redis", watch: RedisWatch) -> None:
+def test_a_session_ages_until_it_is_kept_alive(redis_client: "redis.Redis", watch: RedisAlerts) -> None:
     tokens = RedisTokenStore(redis_client, IDENTITY)
     tokens.put("token", tokens.now())
     redis_client.expire(keys.session(IDENTITY), SESSION_TTL_S - 2700)
-    assert 2_700_000 <= (watch.look().session_age or 0) < 2_705_000
+    assert 2_700_000 <= (watch.snapshot().session_age or 0) < 2_705_000
     tokens.touch()
-    assert (watch.look().session_age or 0) < 5000
+    assert (watch.snapshot().session_age or 0) < 5000
 
 
 def test_the_ledgers_lag_is_the_age_of_the_oldest_entry_that_it_has_not_got(
-    redis_client: "redis.Redis", watch: RedisWatch
+    redis_client: "redis.Redis", watch: RedisAlerts
 ) -> None:
     world = redis_world(redis_client)
     now = world.store.now()
     for ago in (90_000, 80_000, 10_000):
         entry: dict[Any, Any] = dict(settled_entry("2026-11-20", f"b{ago}", "1"))
         redis_client.xadd(keys.TRADES, entry, id=f"{now - ago}-0")
-    assert 90_000 <= watch.look().ledger_age < 95_000  # no group yet: nobody has read any
-    first = world.desk.read_trades(1)
-    assert 90_000 <= watch.look().ledger_age < 95_000  # read and not acknowledged
-    world.desk.acknowledge_trades([first[0][0]])
-    assert 80_000 <= watch.look().ledger_age < 85_000
-    rest = world.desk.read_trades(10)
-    world.desk.acknowledge_trades([entry for entry, _ in rest])
-    assert (watch.look().ledger_age, watch.look().ledger_lag) == (0, 0)
+    assert 90_000 <= watch.snapshot().ledger_age < 95_000  # no group yet: nobody has read any
+    first = world.trade_feed.read_trades(1)
+    assert 90_000 <= watch.snapshot().ledger_age < 95_000  # read and not acknowledged
+    world.trade_feed.acknowledge_trades([first[0][0]])
+    assert 80_000 <= watch.snapshot().ledger_age < 85_000
+    rest = world.trade_feed.read_trades(10)
+    world.trade_feed.acknowledge_trades([entry for entry, _ in rest])
+    assert (watch.snapshot().ledger_age, watch.snapshot().ledger_lag) == (0, 0)
 
 
 @pytest.mark.parametrize(("trading", "tripped"), [("false", True), ("TRUE", False), (None, True)])
 def test_a_breaker_is_open_until_a_person_enables_trading(
-    redis_client: "redis.Redis", watch: RedisWatch, trading: str | None, tripped: bool
+    redis_client: "redis.Redis", watch: RedisAlerts, trading: str | None, tripped: bool
 ) -> None:
     assert not watch.is_tripped()
     redis_client.hset(keys.BREAKER, "time", "now")
@@ -124,7 +124,9 @@ def test_a_breaker_is_open_until_a_person_enables_trading(
     assert watch.is_tripped() is tripped
 
 
-def test_an_alert_is_kept_and_published_when_it_begins_and_ends(redis_client: "redis.Redis", watch: RedisWatch) -> None:
+def test_an_alert_is_kept_and_published_when_it_begins_and_ends(
+    redis_client: "redis.Redis", watch: RedisAlerts
+) -> None:
     state = RedisState(redis_client, redis_client, breaker_window_s=WINDOW_S)
     with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:  # type: ignore[no-untyped-call]
         pubsub.subscribe(keys.ALERT_UPDATES)
@@ -145,9 +147,9 @@ def test_an_alert_is_kept_and_published_when_it_begins_and_ends(redis_client: "r
     assert all(one["identity"] == IDENTITY for one in heard)
 
 
-def test_what_stands_is_a_gauge_and_what_does_not_is_zero(redis_client: "redis.Redis", watch: RedisWatch) -> None:
+def test_what_stands_is_a_gauge_and_what_does_not_is_zero(redis_client: "redis.Redis", watch: RedisAlerts) -> None:
     state = RedisState(redis_client, redis_client, breaker_window_s=WINDOW_S)
-    redis_world(redis_client).desk.save_account(Funds(Decimal(900), Decimal(25)), Decimal(15))
+    redis_world(redis_client).accounts.save_account(Funds(Decimal(900), Decimal(25)), Decimal(15))
     watch.raise_alerts({Alert.CLOCK_SKEW: "9 s"})
     collector = StateCollector(state.read, paper=False, settled_limits={}, certificate_expiry=lambda: None)
     samples = [sample for metric in collector.collect() for sample in metric.samples]

@@ -1,0 +1,79 @@
+"""Locks, cool-downs and signs of life in Redis.
+
+Invariant: a lock saves work and guarantees nothing.
+"""
+
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from executor import keys
+from executor.adapters.redis.adapter import RedisAdapter
+from executor.adapters.redis.client import guarded, store_errors
+from executor.domain.times import iso
+
+_LOCK_S: Final = 15  # a killed holder must not stop the poll for as long as `executor:reconciled` lasts, 20 s
+# Compare-and-delete: only the holder of a lock may free it.
+_UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_RENEW: Final = (
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('EXPIRE', KEYS[1], ARGV[2]) end return 0"
+)
+
+
+class RedisLocks(RedisAdapter):
+    """`Locks` on one Redis db."""
+
+    def __init__(self, client: "Redis", broker: "Redis", *, lock_s: int = _LOCK_S) -> None:
+        super().__init__(client)
+        self._broker = broker  # the db of the queues
+        self._lock_s = lock_s
+
+    @contextmanager
+    def single_flight(self, task: str) -> Iterator[bool]:
+        """Hold a task's lock, renewed while the task runs; yields False when somebody else holds it."""
+        token = secrets.token_hex(8)
+        key = keys.task_lock(task)
+        with store_errors():
+            ours = bool(self._redis.set(key, token, nx=True, ex=self._lock_s))
+        if not ours:
+            yield False
+            return
+        done = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(key, token, done), daemon=True)
+        renewing.start()
+        try:
+            yield True
+        finally:
+            done.set()
+            with store_errors():
+                self._redis.eval(_UNLOCK, 1, key, token)
+
+    @guarded
+    def acquire_cooldown(self, task: str, pause_ms: int) -> bool:
+        """Tell whether nobody else took this turn within the pause before; takes it if so."""
+        return bool(self._redis.set(keys.task_turn(task), "1", nx=True, px=pause_ms))
+
+    @guarded
+    def succeeded(self, task: str) -> None:
+        """Remember when a periodic task last did its job."""
+        self._redis.hset(keys.LAST_SUCCESS, task, f"{self._now() / 1000:.3f}")
+
+    @guarded
+    def queue_length(self, queue: str) -> int:
+        """Return how many messages wait in a queue."""
+        return int(self._broker.llen(queue))
+
+    @guarded
+    def send_heartbeat(self, process: str, ttl_s: int) -> None:
+        """Say that a process lives."""
+        self._redis.set(keys.heartbeat(process), iso(self._now()), ex=ttl_s)
+
+    def _renew(self, key: str, token: str, done: threading.Event) -> None:
+        while not done.wait(self._lock_s / 3):
+            with suppress(RedisError):
+                self._redis.eval(_RENEW, 1, key, token, str(self._lock_s))

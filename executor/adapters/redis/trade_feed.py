@@ -1,0 +1,74 @@
+"""The accounting feed in Redis.
+
+Invariant: an entry stays until the ledger has acknowledged it. Times in milliseconds.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from executor import keys
+from executor.adapters.redis.adapter import RedisAdapter
+from executor.adapters.redis.client import guarded
+
+_KEEP_TRADES_MS: Final = 7 * 24 * 3600 * 1000  # contract section 4
+_CONSUMER: Final = "ledger"  # one name: entries that a killed writer had read are read again first
+# KEYS: the feed. ARGV: group, consumer, count. First what was read before and never acknowledged, else what is new.
+_READ: Final = """
+local function read(start)
+  return redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', ARGV[3], 'STREAMS', KEYS[1], start)
+end
+local found = read('0')
+if found.err then
+  if not string.find(found.err, '^NOGROUP') then return found end
+  redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+elseif #found[1][2] > 0 then
+  return found[1][2]
+end
+found = read('>')
+return found and (found.err and found or found[1][2]) or {}
+"""
+
+
+class RedisTradeFeed(RedisAdapter):
+    """`TradeFeed` on one Redis db."""
+
+    def __init__(self, client: "Redis") -> None:
+        super().__init__(client)
+        self._read = client.register_script(_READ)
+
+    @guarded
+    def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+        """Return entries of the feed that the ledger has not acknowledged, oldest first."""
+        while answer := cast("list[Any]", self._read(keys=[keys.TRADES], args=[keys.TRADES_GROUP, _CONSUMER, count])):
+            found = _entries(answer)
+            if gone := [entry for entry, fields in found if not fields]:  # deleted by hand since it was read
+                self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *gone)
+            if entries := [entry for entry in found if entry[1]]:
+                return entries
+        return []
+
+    @guarded
+    def acknowledge_trades(self, ids: Sequence[str]) -> None:
+        """Say that the ledger has them."""
+        self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *ids)
+
+    @guarded
+    def trim_trades(self) -> None:
+        """Drop what the ledger acknowledged a week ago."""
+        try:
+            groups = self._redis.xinfo_groups(keys.TRADES)
+        except ResponseError:  # no feed yet
+            return
+        for group in groups:
+            if group["name"] == keys.TRADES_GROUP:
+                pending = self._redis.xpending(keys.TRADES, keys.TRADES_GROUP)
+                oldest = int(str(pending.get("min") or group["last-delivered-id"]).partition("-")[0])
+                old = self._now() - _KEEP_TRADES_MS
+                self._redis.xtrim(keys.TRADES, minid=min(old, oldest), approximate=True)
+
+
+def _entries(answer: Sequence[Any]) -> list[tuple[str, Mapping[str, str]]]:
+    return [(entry, dict(zip((flat or ())[::2], (flat or ())[1::2], strict=True))) for entry, flat in answer]

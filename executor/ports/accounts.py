@@ -1,0 +1,32 @@
+"""Settled P&L by day and bet, and the account's money.
+
+Money is Decimal, times are milliseconds since the epoch in UTC. Every method may raise `StoreUnavailable`.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Protocol
+
+from executor.ports.exchange import Funds
+
+
+class Accounts(Protocol):
+    """P&L per bet and day, and the account's money."""
+
+    def settled_at(self) -> int | None:
+        """Return when settlements were last read completely, or None when that is not known."""
+
+    def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int | None = None) -> None:
+        """Put each day's bet id -> net profit; recompute the days' and the total P&L from all of them.
+
+        A day without bets is only summed anew. `settled_at` says that settlements were read completely at that time.
+        """
+
+    def unbooked(self, days: Mapping[str, Mapping[str, Decimal]]) -> dict[str, dict[str, Decimal]]:
+        """Return those of each day's profits that are not held, or not so; days without any are left out."""
+
+    def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
+        """Put back what the ledger knows of days that Redis has lost; never overwrites."""
+
+    def save_account(self, funds: Funds, difference: Decimal) -> None:
+        """Remember the account's money, how far its exposure is off ours, and since when it is."""

@@ -1,0 +1,42 @@
+"""The switch, the limits, the breaker, and what says that our data are whole.
+
+Money is Decimal, times are milliseconds since the epoch in UTC. Every method may raise `StoreUnavailable`.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Protocol
+
+
+class Controls(Protocol):
+    """The switch, the limits, the breaker, the reconciled mark."""
+
+    def claim_identity(self) -> str:
+        """Make this db ours if it is nobody's; returns whose it is."""
+
+    def is_started(self) -> bool:
+        """Tell whether the first-start decision has been made."""
+
+    def first_start(self, *, anything_of_ours: bool) -> bool:
+        """Decide once whether this is a first start; on one, enable trading. Returns True when it did."""
+
+    def data_generation(self) -> str:
+        """Name the data as they are now; after a restart or a loss they have another name."""
+
+    def confirm_reconciled(self, ttl_s: int, mark: str) -> bool:
+        """Say that a complete poll has just ended, unless the data are not those that `mark` named at its start."""
+
+    def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:
+        """Write limits that differ from the settings last applied, and missing ones; returns field -> (old, new)."""
+
+    def full_read_due(self, every_s: int, mark: str) -> bool:
+        """Tell whether the last complete read of all orders is older, of other data, or unknown."""
+
+    def full_read_done(self, mark: str) -> None:
+        """Remember that all orders have just been read."""
+
+    def trip_breaker(self, threshold: int, window_s: int) -> str:
+        """Trip the breaker if its condition holds and it is closed; returns why, or nothing."""
+
+    def alert(self, event: str, fields: Mapping[str, str]) -> None:
+        """Publish an alert on `channel:kill-switch`."""

@@ -1,0 +1,23 @@
+"""Single flight and cool-downs of periodic tasks, and their signs of life. A lock saves work and guarantees nothing.
+
+Every method may raise `StoreUnavailable`.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+
+class Locks(Protocol):
+    """Locks, cool-downs and signs of life of tasks and processes."""
+
+    def single_flight(self, task: str) -> AbstractContextManager[bool]:
+        """Hold a task's lock while it runs; yields False when somebody else holds it."""
+
+    def acquire_cooldown(self, task: str, pause_ms: int) -> bool:
+        """Tell whether nobody else took this turn within the pause before; takes it if so."""
+
+    def succeeded(self, task: str) -> None:
+        """Remember when a periodic task last did its job."""
+
+    def queue_length(self, queue: str) -> int:
+        """Return how many messages wait in a queue."""

@@ -1,0 +1,32 @@
+"""The ports that one Redis serves beside the store, put together as `wiring` does, for tests with a client in hand."""
+
+from dataclasses import dataclass
+
+import redis
+
+from executor.adapters.redis.accounts import RedisAccounts
+from executor.adapters.redis.controls import RedisControls
+from executor.adapters.redis.locks import RedisLocks
+from executor.adapters.redis.market_facts import RedisMarketFacts
+from executor.adapters.redis.trade_feed import RedisTradeFeed
+
+
+@dataclass(frozen=True)
+class RedisPorts:
+    """Controls, locks, accounts, feed and market facts on one client."""
+
+    controls: RedisControls
+    locks: RedisLocks
+    accounts: RedisAccounts
+    trade_feed: RedisTradeFeed
+    market_facts: RedisMarketFacts
+
+    @classmethod
+    def on(cls, client: "redis.Redis", broker: "redis.Redis", identity: str, *, lock_s: int = 15) -> "RedisPorts":
+        return cls(
+            RedisControls(client, identity),
+            RedisLocks(client, broker, lock_s=lock_s),
+            RedisAccounts(client),
+            RedisTradeFeed(client),
+            RedisMarketFacts(client),
+        )

@@ -4,6 +4,7 @@ Invariants: exit codes 0 done, 1 refused or unhealthy with the reason on stderr,
 sees a traceback for a mistake of theirs, or for a Redis that is away.
 """
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated, Final
@@ -17,6 +18,7 @@ from executor.cli.demo import demo
 from executor.cli.output import DONE, INTERRUPTED, REFUSED, complain, say, warn
 from executor.cli.up import up
 from executor.errors import ExecutorError, StoreUnavailable
+from executor.observability.terminal import tolerate_encoding
 from executor.settings.urls import mask_url
 
 _DISTRIBUTION: Final = "aibetting-executor"
@@ -70,8 +72,17 @@ def _where(error: StoreUnavailable) -> str:
         return ""
 
 
+def _as_text(word: str) -> str:
+    """Read a word of the command line as UTF-8 where the locale did not know what to make of it."""
+    if word.isascii() or os.path.exists(word):  # noqa: PTH110 - Path's raises for what is too long to be a file's name
+        return word
+    return os.fsencode(word).decode("utf-8", "replace")
+
+
 def run() -> None:
     """Run the program; ends the process."""
+    tolerate_encoding()
+    sys.argv[1:] = map(_as_text, sys.argv[1:])
     try:
         app()
     except StoreUnavailable as error:

@@ -19,6 +19,7 @@ import structlog
 from structlog.typing import Processor
 
 from executor.observability.redaction import Redactor
+from executor.observability.terminal import tolerate_encoding
 from executor.settings.load import Settings, SettingsError, secret_values
 
 KEEP_DAYS: Final = 14  # long enough to look into the last two weeks' betting; what happened to money is in the ledger
@@ -39,6 +40,7 @@ def configure_logging(settings: Settings, *, process: str) -> None:
 
     Raises: SettingsError when the log file cannot be written.
     """
+    tolerate_encoding()
     for secret in secret_values(settings):
         _redactor.add(secret)
     terminal = sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""What a look at a market costs grows with its orders, and by no leap: no cache is read in a circle until it is useless."""
+"""What a look at a market costs grows with its orders, and by no leap: no cache is read in a useless circle."""
 
 import time
 from collections.abc import Callable, Sequence

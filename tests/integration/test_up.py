@@ -82,7 +82,7 @@ class Up:
 
     @property
     def shown(self) -> str:
-        return self.output.read_text(encoding="utf-8")
+        return self.output.read_text(encoding="utf-8", errors="replace")
 
     def children(self) -> dict[int, str]:
         """Return its living processes: all that work in the folder or were started there."""
@@ -124,7 +124,9 @@ def trade(up: Up, signal_id: str, client: "redis.Redis | None" = None) -> None:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    up = Up(tmp_path_factory.mktemp("up"), environ={"EXECUTOR_RISK__MAX_STAKE_PER_ORDER": "20"})
+    # A terminal without emoji, and no UTF-8 mode to hide it.
+    narrow = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1:strict"}
+    up = Up(tmp_path_factory.mktemp("up"), environ={"EXECUTOR_RISK__MAX_STAKE_PER_ORDER": "20", **narrow})
     yield up.start()
     up.close()
 

@@ -60,6 +60,7 @@ class Console:
             input=stdin,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=90,
             check=False,
         )

@@ -15,12 +15,12 @@ from executor import wiring
 from executor.adapters.redis.client import connect
 from executor.adapters.redis.console import set_limits as write_limits
 from executor.adapters.redis.snapshot import State
-from executor.cli.cancelling import Left, take_back
 from executor.cli.output import AsJson, Column, complain, refuse, say, show_json, show_table, warn
 from executor.cli.session import engine, look, person, settings_to_act
 from executor.cli.status import why_not_trading
 from executor.domain.order import CancelReason, OrderStatus
 from executor.domain.risk import LIMIT_FIELDS, InvalidLimits, parse_limit
+from executor.engine.cancel_until_clear import Outstanding, cancel_until_clear
 from executor.settings.load import Settings
 
 log = structlog.get_logger(__name__)
@@ -48,11 +48,13 @@ def halt(
 
 
 def _cancel_all(given: Settings) -> None:
-    def tell(left: Left) -> None:
+    def progress(left: Outstanding) -> None:
+        for problem in left.problems:
+            warn(problem)
         if left:
             say(f"cancelling: {left.summary()}")
 
-    left = take_back(engine(given), wiring.state(given), CancelReason.HALT, patience_s=_PATIENCE_S, tell=tell)
+    left = cancel_until_clear(engine(given), CancelReason.HALT, who=person(), patience_s=_PATIENCE_S, progress=progress)
     for order in left.behind:
         warn(f"{order.order_id}: bet {order.bet_id} is not live any more, and its record does not know yet")
     if not left:

@@ -12,7 +12,6 @@ import typer
 from rich.text import Text
 
 from executor import wiring
-from executor.cli.cancelling import take_back
 from executor.cli.output import (
     REFUSED,
     AsJson,
@@ -24,12 +23,14 @@ from executor.cli.output import (
     say,
     show_json,
     show_table,
+    warn,
     when,
     words,
 )
 from executor.cli.session import engine, note_identity, person, settings_to_act, settings_to_read
 from executor.cli.watching import Watch, show
 from executor.domain.order import CancelReason, Order, OrderStatus
+from executor.engine.cancel_until_clear import Outstanding, cancel_until_clear
 from executor.engine.settlement import end_paper_positions
 from executor.settings.load import Settings
 from executor.settings.urls import mask_url
@@ -148,8 +149,9 @@ def cancel(
     bad = [f"{one}: no such order" for one in asked if one not in {order.order_id for order in found}]
     bad += [f"{order.order_id}: {_no_cancel(order)}" for order in found if order.status is not OrderStatus.PENDING]
     if live:
-        log.info("cancel_by_hand", order_ids=live, by=person())
-        take_back(mine, wiring.state(given), CancelReason.MANUAL, patience_s=_PATIENCE_S, only=live)
+        cancel_until_clear(
+            mine, CancelReason.MANUAL, who=person(), patience_s=_PATIENCE_S, only=live, progress=_warn_of_problems
+        )
     for order in mine.store.orders(live):
         text = f"{order.order_id}: {order.status}, {money(order.size_matched)} of {money(order.size)} matched"
         if order.status in _LIVE | _TOO_LATE:
@@ -162,6 +164,11 @@ def cancel(
         raise typer.Exit(REFUSED)
     if not live:
         say("nothing to cancel")
+
+
+def _warn_of_problems(left: Outstanding) -> None:
+    for problem in left.problems:
+        warn(problem)
 
 
 def _no_cancel(order: Order) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from executor.domain.money import ZERO
 from executor.domain.order import BetState, Order
 from executor.engine.context import Engine
-from executor.engine.reconciliation import absorb
+from executor.engine.reports import merge_reports
 
 
 def void_lost_bets(engine: Engine, known_bets: Callable[[], Collection[str]]) -> int:
@@ -26,7 +26,7 @@ def void_lost_bets(engine: Engine, known_bets: Callable[[], Collection[str]]) ->
     changed = 0
     for market_id in dict.fromkeys(order.market_id for order in lost):
         own = {order.order_id: order for order in lost if order.market_id == market_id}
-        changed += absorb(engine, market_id, map(_void, own.values()), own)
+        changed += merge_reports(engine, market_id, map(_void, own.values()), own)
     return changed
 
 

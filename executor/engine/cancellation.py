@@ -13,8 +13,8 @@ import structlog
 
 from executor.domain.order import CancelReason, Order, OrderStatus
 from executor.engine.context import Engine
-from executor.engine.evidence import Rewritten, rewrite
-from executor.engine.reconciliation import LOOKUP, look_up
+from executor.engine.lookup import LOOKUP, look_up
+from executor.engine.reports import Rewritten, rewrite
 from executor.errors import ExecutorError, StoreUnavailable
 
 log = structlog.get_logger(__name__)

@@ -6,7 +6,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Final
 
 import structlog
 
@@ -29,8 +28,6 @@ from executor.ports import (
 )
 
 log = structlog.get_logger(__name__)
-
-TRIES: Final = 8  # optimistic commits before the task steps back; eight workers racing need fewer
 
 
 @dataclass(frozen=True, slots=True)

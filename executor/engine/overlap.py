@@ -14,7 +14,7 @@ from executor.domain.money import ZERO
 from executor.domain.order import Order, OrderStatus
 from executor.domain.times import day
 from executor.engine.context import Engine
-from executor.engine.evidence import reference
+from executor.engine.reports import reference
 from executor.ports import ClearedBet, ClearedKind
 
 VERDICTS: Final = (ClearedKind.SETTLED, ClearedKind.VOIDED)  # in this order: see `_Reading.take`

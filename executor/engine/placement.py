@@ -7,7 +7,7 @@ its orders stay SUBMITTED until the poll has asked the exchange.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -15,10 +15,11 @@ from executor.domain.order import CancelReason, Order, OrderStatus, Trade, merge
 from executor.domain.risk import Reason, is_true
 from executor.engine.breaker import is_reset, with_failure
 from executor.engine.cancellation import cancel_orders
-from executor.engine.context import TRIES, Engine, Step, finish, repeated, step, unknown_signal
-from executor.engine.evidence import conclude_all, tell
+from executor.engine.context import Engine, Step, finish, repeated, step, unknown_signal
+from executor.engine.optimistic import until_committed
+from executor.engine.reports import announce, conclude_all
 from executor.engine.sending import Answer, Claim, given_up, send
-from executor.errors import Contended, StoreUnavailable
+from executor.errors import StoreUnavailable
 from executor.ports import (
     Change,
     Failure,
@@ -71,7 +72,8 @@ def _cancel_rest(engine: Engine, claim: Claim) -> None:
 
 
 def _submit(engine: Engine, signal_id: str, market_id: str) -> Claim | Step:
-    for attempt in range(TRIES):
+    def attempt() -> Claim | Step | None:
+        nonlocal market_id
         since = engine.clock.monotonic()
         view = engine.store.view(market_id, signal_ids=(signal_id,))
         record = view.signals.get(signal_id)
@@ -79,23 +81,23 @@ def _submit(engine: Engine, signal_id: str, market_id: str) -> Claim | Step:
             return unknown_signal(engine, signal_id, market_id)
         if record.market_id != market_id:
             market_id = record.market_id
-            continue
-        orders = tuple(view.orders[one] for one in record.order_ids if one in view.orders)
-        reserved = [order for order in orders if order.status is OrderStatus.RESERVED]
-        if record.status is not SignalStatus.ACCEPTED or not reserved or len(reserved) < len(record.order_ids):
-            sent = record.status in _SENT or any(order.submitted_at for order in orders)
-            return repeated(engine, record, "place_order") if sent else step(record)
-        obstacle = _obstacle(engine, view, record)
-        if obstacle is not None:
-            released = _release(engine, view, record, orders, *obstacle)
-            if released is not None:
-                return released
-        else:
-            claim = _mark(engine, view, record, orders, since)
-            if claim is not None:
-                return claim
-        engine.clock.sleep(0.002 * attempt)
-    raise Contended(f"signal {signal_id}: market {market_id} kept changing")
+            return None
+        return _claim_or_release(engine, view, record, since)
+
+    done = until_committed(engine, f"signal {signal_id}: market {market_id}", attempt)
+    return cast("Claim | Step", done)  # mypy joins the two to object
+
+
+def _claim_or_release(engine: Engine, view: MarketView, record: SignalRecord, since: float) -> Claim | Step | None:
+    orders = tuple(view.orders[one] for one in record.order_ids if one in view.orders)
+    reserved = [order for order in orders if order.status is OrderStatus.RESERVED]
+    if record.status is not SignalStatus.ACCEPTED or not reserved or len(reserved) < len(record.order_ids):
+        sent = record.status in _SENT or any(order.submitted_at for order in orders)
+        return repeated(engine, record, "place_order") if sent else step(record)
+    obstacle = _obstacle(engine, view, record)
+    if obstacle is not None:
+        return _release(engine, view, record, orders, *obstacle)
+    return _mark(engine, view, record, orders, since)
 
 
 def _obstacle(engine: Engine, view: MarketView, record: SignalRecord) -> tuple[Reason, str] | None:
@@ -138,7 +140,7 @@ def _release(
     change = Change(orders=released, signals=(record,))
     if not engine.store.commit(view, change):
         return None
-    tell(engine, view, change)
+    announce(engine, view, change)
     return step(record)
 
 
@@ -213,7 +215,7 @@ def _try_record(engine: Engine, claim: Claim, answer: Answer, view: MarketView) 
         change = with_failure(engine.policy, view, change, Failure(ids[0], answer.failure, claim.view.now))
     if not engine.store.commit(view, change):
         return None
-    tell(engine, view, change)
+    announce(engine, view, change)
     if change.trip:
         log.critical("circuit_breaker_tripped", why=change.trip, hint="after fixing the cause: executor resume")
     return step(signals[0] if signals else view.signals[record.signal_id])

@@ -24,8 +24,8 @@ from executor.domain.order import Order, OrderStatus, merge
 from executor.domain.order import settle as settle_order
 from executor.domain.times import day
 from executor.engine.context import Engine
-from executor.engine.evidence import Rewritten, adopt, cleared_state, rewrite
 from executor.engine.overlap import VERDICTS, Days, find_news, owners, profit_of
+from executor.engine.reports import Rewritten, adopt, cleared_state, rewrite
 from executor.errors import Contended
 from executor.ports import ClearedBet, ClearedKind
 

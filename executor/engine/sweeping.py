@@ -13,8 +13,8 @@ import structlog
 from executor.domain.order import MAX_LEGS, OrderStatus, move, order_ids
 from executor.domain.risk import Reason
 from executor.engine.context import Engine, finish
-from executor.engine.evidence import conclude
 from executor.engine.placement import release
+from executor.engine.reports import conclude
 from executor.ports import Change, MarketView, SignalRecord, SignalStatus
 
 log = structlog.get_logger(__name__)

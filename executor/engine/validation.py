@@ -12,8 +12,9 @@ from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, Order, customer_r
 from executor.domain.risk import Facts, Reason, Verdict, decide, is_true
 from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
 from executor.engine.breaker import is_reset, with_rejection
-from executor.engine.context import TRIES, Engine, Policy, Step, finish, repeated, step, unknown_signal
-from executor.errors import Contended, InvalidSignal
+from executor.engine.context import Engine, Policy, Step, finish, repeated, step, unknown_signal
+from executor.engine.optimistic import until_committed
+from executor.errors import InvalidSignal
 from executor.ports import Change, Gate, MarketView, SignalRecord, SignalStatus
 
 log = structlog.get_logger(__name__)
@@ -29,23 +30,26 @@ def validate(engine: Engine, signal_id: str, market_id: str) -> Step:
         StoreUnavailable: nothing was decided.
     """
     started = engine.clock.monotonic()
-    for attempt in range(TRIES):
+
+    def attempt() -> Step | None:
+        nonlocal market_id
         view = engine.store.view(market_id, signal_ids=(signal_id,), order_ids=order_ids(signal_id, MAX_LEGS))
         record = view.signals.get(signal_id)
         if record is None:
             return unknown_signal(engine, signal_id, market_id)
         if record.market_id != market_id:
             market_id = record.market_id
-            continue
+            return None
         if record.status is not SignalStatus.RECEIVED:
             return repeated(engine, record, "validate_risk")
         verdict, orders = _decide(engine.policy, view, record)
         after, change = _change(engine.policy, view, record, verdict, orders)
-        if engine.store.commit(view, change):
-            _tell(engine, view, after, verdict, change, engine.clock.monotonic() - started)
-            return step(after)
-        engine.clock.sleep(0.002 * attempt)
-    raise Contended(f"signal {signal_id}: market {market_id} kept changing")
+        if not engine.store.commit(view, change):
+            return None
+        _announce(engine, view, after, verdict, change, engine.clock.monotonic() - started)
+        return step(after)
+
+    return until_committed(engine, f"signal {signal_id}: market {market_id}", attempt)
 
 
 def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Verdict, tuple[Order, ...]]:
@@ -121,7 +125,7 @@ def _change(
     return after, with_rejection(policy, view, change, record.signal_id, verdict.reason)
 
 
-def _tell(
+def _announce(
     engine: Engine, view: MarketView, after: SignalRecord, verdict: Verdict, change: Change, seconds: float
 ) -> None:
     engine.telemetry.risk_validated(seconds)

@@ -10,8 +10,8 @@ import structlog
 
 from executor.domain.order import MAX_LEGS, UNPLACED, Order, OrderStatus, move, order_ids
 from executor.engine.context import Engine
-from executor.engine.evidence import Rewritten, rewrite
-from executor.engine.reconciliation import NOT_PLACED, absorb, look_up
+from executor.engine.lookup import NOT_PLACED, look_up
+from executor.engine.reports import Rewritten, merge_reports, rewrite
 from executor.errors import Contended, NotAllowed
 from executor.ports import Change, SignalRecord, SignalStatus
 
@@ -68,7 +68,7 @@ def resolve_placed(engine: Engine, order_id: str, bet_id: str, who: str) -> Orde
         raise NotAllowed(f"the exchange shows no bet {bet_id} under our strategy reference")
     if (bet.market_id, bet.selection_id, bet.side) != (order.market_id, order.selection_id, order.side):
         raise NotAllowed(f"bet {bet_id} is on market {bet.market_id}, selection {bet.selection_id}, {bet.side}")
-    absorb(engine, order.market_id, [replace(bet, order_id=order_id)], {order_id: order})
+    merge_reports(engine, order.market_id, [replace(bet, order_id=order_id)], {order_id: order})
     _audit(engine, "order_resolved", order_id=order_id, verdict=f"bet {bet_id}", who=who)
     return _order(engine, order_id)
 

@@ -13,7 +13,7 @@ import structlog
 
 from executor.domain.order import OrderStatus
 from executor.engine.context import Engine
-from executor.engine.reconciliation import is_ripe
+from executor.engine.lookup import is_ripe
 from executor.ports import Alert, HealthSnapshot
 
 log = structlog.get_logger(__name__)

@@ -153,6 +153,23 @@ def test_no_part_imports_what_it_must_not() -> None:
     assert not wrong
 
 
+def test_no_use_case_imports_the_poll_and_placing_no_settlement() -> None:
+    graph = {module.name: {name for name, _ in module.imports()} for module in modules()}
+
+    def reached(name: str) -> set[str]:
+        found, waiting = set[str](), [name]
+        while waiting:
+            new = {one for one in graph.get(waiting.pop(), set()) if one.startswith("executor.engine.")} - found
+            found |= new
+            waiting += new
+        return found
+
+    engine = {name for name in graph if name.startswith("executor.engine.")}
+    assert not [name for name in sorted(engine) if "executor.engine.reconciliation" in reached(name)]
+    placing = {"executor.engine.validation", "executor.engine.placement", "executor.engine.sending"}
+    assert not [name for name in sorted(placing) if "executor.engine.settlement" in reached(name)]
+
+
 def test_the_domain_is_pure() -> None:
     assert sys.stdlib_module_names >= DOMAIN_STDLIB
     wrong = []

@@ -9,7 +9,7 @@ from support.factories import NOW, make_bet, make_order
 
 from executor.domain.order import CancelReason, OrderStatus
 from executor.engine.cancellation import cancel_orders, cancel_unmatched
-from executor.engine.reconciliation import look_up
+from executor.engine.lookup import look_up
 from executor.errors import NotSent, OutcomeUnknown, Refused, StoreUnavailable
 
 S = OrderStatus

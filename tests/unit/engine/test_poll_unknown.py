@@ -13,7 +13,8 @@ from support.factories import NOW, make_bet, make_order
 
 from executor.domain.money import Side
 from executor.domain.order import ADOPTED, BetState, Order, OrderStatus
-from executor.engine.reconciliation import is_ripe, poll
+from executor.engine.lookup import is_ripe
+from executor.engine.reconciliation import poll
 from executor.errors import Contended
 from executor.ports import ClearedBet, ClearedKind, Instruction, LegReport, SignalStatus
 

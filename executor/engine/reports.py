@@ -1,23 +1,37 @@
-"""Taking in what the exchange says about orders: the one way an order learns of its fills, its end, its existence.
+"""Taking in what the exchange reports of orders: the one way an order learns of its fills, its end, its existence.
 
-Invariant: evidence changes records only through `domain.order.merge`, which never goes backwards; every change is
+Invariant: a report changes records only through `domain.order.merge`, which never goes backwards; every change is
 counted, published and booked by the commit that makes it, so that two observers of one fill book it once.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Final
 
 import structlog
 
 from executor.domain.money import ZERO
-from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, BetState, CancelReason, Order, OrderStatus, Trade
+from executor.domain.order import (
+    ADOPTED,
+    MAX_LEGS,
+    UNPLACED,
+    BetState,
+    CancelReason,
+    Order,
+    OrderStatus,
+    Trade,
+    merge,
+)
 from executor.domain.order import order_ids as leg_ids
-from executor.engine.context import TRIES, Engine, Policy, finish
-from executor.errors import Contended, RecordUnreadable
+from executor.engine.context import Engine, Policy, finish
+from executor.engine.optimistic import until_committed
+from executor.errors import RecordUnreadable
 from executor.ports import Change, ClearedBet, ClearedKind, MarketView, SignalRecord, SignalStatus
 
 log = structlog.get_logger(__name__)
+
+_BATCH: Final = 100  # orders changed by one commit
 
 Rewritten = tuple[Order, Sequence[Trade]]  # what an order becomes, and the accounting entries that means
 Rewrite = Callable[[Order, int], Rewritten]  # of the order as stored and the time
@@ -58,32 +72,58 @@ def rewrite(
     known = sorted(filter(None, signal_ids))
     legs = [leg for signal_id in known for leg in leg_ids(signal_id, MAX_LEGS)]
     wanted = sorted({*order_ids, *legs})  # a signal is concluded from all its legs
-    for attempt in range(TRIES):
-        try:
-            view = engine.store.view(market_id, signal_ids=known, order_ids=wanted)
-        except RecordUnreadable as error:  # its market stands still, the others do not
-            log.error("market_left_alone", market_id=market_id, error=str(error))  # noqa: TRY400 - says it all
-            return []
-        changed: list[Order] = []
-        trades: list[Trade] = []
-        for order_id in order_ids:
-            before = view.orders.get(order_id)
-            start = before or fresh.get(order_id)
-            if start is None:
-                continue
-            after, entries = change_order(start, view.now)
-            if after != before:
-                changed.append(after)
-            trades += entries
+
+    def attempt() -> list[Order] | None:
+        view = engine.store.view(market_id, signal_ids=known, order_ids=wanted)
+        changed, trades = _changes(view, order_ids, change_order, fresh)
         if not changed:
             return []
         changed, signals = conclude_all(engine.policy, view, changed)
         change = Change(orders=changed, trades=trades, signals=signals)
-        if engine.store.commit(view, change):
-            tell(engine, view, change)
-            return changed
-        engine.clock.sleep(0.002 * attempt)
-    raise Contended(f"market {market_id} kept changing")
+        if not engine.store.commit(view, change):
+            return None
+        announce(engine, view, change)
+        return changed
+
+    try:
+        return until_committed(engine, f"market {market_id}", attempt)
+    except RecordUnreadable as error:  # its market stands still, the others do not
+        log.error("market_left_alone", market_id=market_id, error=str(error))  # noqa: TRY400 - says it all
+        return []
+
+
+def _changes(
+    view: MarketView, order_ids: Iterable[str], change_order: Rewrite, fresh: Mapping[str, Order]
+) -> tuple[list[Order], list[Trade]]:
+    changed: list[Order] = []
+    trades: list[Trade] = []
+    for order_id in order_ids:
+        before = view.orders.get(order_id)
+        start = before or fresh.get(order_id)
+        if start is None:
+            continue
+        after, entries = change_order(start, view.now)
+        if after != before:
+            changed.append(after)
+        trades += entries
+    return changed, trades
+
+
+def merge_reports(engine: Engine, market_id: str, bets: Iterable[BetState], known: Mapping[str, Order]) -> int:
+    """Merge bets of one market into their orders, adopting those without one; returns how many orders changed."""
+    states = {reference(bet): bet for bet in bets}
+
+    def take(order: Order, now: int) -> Rewritten:
+        return merge(order, states[order.order_id], now)
+
+    names = list(states)
+    changed = 0
+    for at in range(0, len(names), _BATCH):
+        batch = names[at : at + _BATCH]
+        signals = {known[name].signal_id for name in batch if name in known}
+        fresh = {name: adopt(engine, states[name]) for name in batch if name not in known}
+        changed += len(rewrite(engine, market_id, batch, signals, take, fresh))
+    return changed
 
 
 def conclude_all(policy: Policy, view: MarketView, changed: Sequence[Order]) -> tuple[list[Order], list[SignalRecord]]:
@@ -113,7 +153,7 @@ def _live(record: SignalRecord, orders: Mapping[str, Order]) -> list[Order]:
     return [order for order in own if order.status is OrderStatus.PENDING and not order.cancel_reason]
 
 
-def tell(engine: Engine, view: MarketView, change: Change) -> None:
+def announce(engine: Engine, view: MarketView, change: Change) -> None:
     """Count and log what a commit changed."""
     for order in change.orders:
         before = view.orders.get(order.order_id)
@@ -126,7 +166,7 @@ def tell(engine: Engine, view: MarketView, change: Change) -> None:
             bound.error("order_taken_back", was=before.status, why="the bet is at the exchange after all")
         if before is not None and order.status is before.status:
             continue
-        _tell_status(engine, before, order, bound)
+        _announce_status(engine, before, order, bound)
     orders = {**view.orders, **{order.order_id: order for order in change.orders}}
     for record in change.signals:
         if is_half_placed(record, orders):
@@ -146,7 +186,7 @@ def tell(engine: Engine, view: MarketView, change: Change) -> None:
         )
 
 
-def _tell_status(engine: Engine, before: Order | None, order: Order, bound: "structlog.stdlib.BoundLogger") -> None:
+def _announce_status(engine: Engine, before: Order | None, order: Order, bound: "structlog.stdlib.BoundLogger") -> None:
     live = before is None or before.status in {OrderStatus.SUBMITTED, OrderStatus.PENDING}
     matched = order.size_matched >= order.size
     if order.status is OrderStatus.MATCHED or (order.status is OrderStatus.SETTLED and live and matched):

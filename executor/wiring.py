@@ -3,7 +3,7 @@
 import os
 import time
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings
 from executor.adapters.betfair.exchange import BetfairExchange
@@ -19,7 +19,6 @@ from executor.adapters.redis.session import RedisTokenStore
 from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore, Retention
 from executor.adapters.redis.trade_feed import RedisTradeFeed
-from executor.adapters.sql.ledger import SqlLedger
 from executor.domain.risk import LIMIT_FIELDS, Rules
 from executor.engine.context import Engine, Policy
 from executor.engine.intake import Intake
@@ -27,6 +26,9 @@ from executor.errors import ExecutorError, IdentityMismatch
 from executor.observability.logs import add_secret
 from executor.ports import Exchange, Telemetry
 from executor.settings.load import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from executor.adapters.sql.ledger import SqlLedger
 
 _ORDER_KEEP_S = 7 * 24 * 3600  # finished orders stay readable for a week; the ledger has them for good
 
@@ -118,8 +120,10 @@ def failed_tasks(given: Settings) -> FailedTasks:
     return FailedTasks(connect(given.redis.url))
 
 
-def ledger(given: Settings) -> SqlLedger:
+def ledger(given: Settings) -> "SqlLedger":
     """Return the accounts."""
+    from executor.adapters.sql.ledger import SqlLedger  # noqa: PLC0415 - the kill switch needs no SQL
+
     return SqlLedger(given.ledger.url)
 
 

@@ -5,27 +5,19 @@ what the rules can read. Amounts in account currency.
 """
 
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated
 
-import structlog
 import typer
 from rich.text import Text
 
-from executor import wiring
-from executor.adapters.redis.client import connect
-from executor.adapters.redis.console import set_limits as write_limits
-from executor.adapters.redis.snapshot import State
 from executor.cli.output import AsJson, Column, complain, refuse, say, show_json, show_table, warn
-from executor.cli.session import engine, look, person, settings_to_act
-from executor.cli.status import why_not_trading
-from executor.domain.order import CancelReason, OrderStatus
-from executor.domain.risk import LIMIT_FIELDS, InvalidLimits, parse_limit
-from executor.engine.cancel_until_clear import Outstanding, cancel_until_clear
-from executor.settings.load import Settings
-
-log = structlog.get_logger(__name__)
-
-_PATIENCE_S: Final = 60.0  # an unanswered order is known to be absent after API timeout + 15 s
+from executor.cli.session import actor, engine, look, settings_to_act
+from executor.domain.order import OrderStatus
+from executor.domain.risk import LIMIT_FIELDS, InvalidLimits
+from executor.engine.cancel_until_clear import Outstanding
+from executor.operations import trading
+from executor.operations.access import Access
+from executor.operations.limits import change_limits, parse_changes
 
 
 def halt(
@@ -34,27 +26,25 @@ def halt(
     cancel: Annotated[bool, typer.Option("--cancel", help="Also take back every unmatched bet of ours.")] = False,
 ) -> None:
     """Stop trading: from now on no order is sent. Polls, cancels and settlement go on."""
-    given = settings_to_act()
-    why = reason or "halted by a person"
-    wiring.controls(given).set_trading(enabled=False, reason=f"{why} ({person()})")
+    access = Access(settings_to_act(), engine)
+    trading.halt(access, actor(), reason)
     say("trading is off; executor resume switches it on again")
-    log.info("trading_halted", reason=why, by=person())
     if cancel:
-        _cancel_all(given)
+        _cancel_all(access)
         return
-    state = wiring.state(given).read()
+    state = access.state.read()
     if active := state.count(OrderStatus.PENDING, OrderStatus.SUBMITTED):
         warn(f"{active} orders are still active at the exchange: executor halt --cancel takes them back")
 
 
-def _cancel_all(given: Settings) -> None:
+def _cancel_all(access: Access) -> None:
     def progress(left: Outstanding) -> None:
         for problem in left.problems:
             warn(problem)
         if left:
             say(f"cancelling: {left.summary()}")
 
-    left = cancel_until_clear(engine(given), CancelReason.HALT, who=person(), patience_s=_PATIENCE_S, progress=progress)
+    left = trading.cancel_everything(access, actor(), progress=progress)
     for order in left.behind:
         warn(f"{order.order_id}: bet {order.bet_id} is not live any more, and its record does not know yet")
     if not left:
@@ -62,30 +52,15 @@ def _cancel_all(given: Settings) -> None:
         return
     for line in left.lines():
         complain(line)
-    refuse(f"not everything could be cancelled within {_PATIENCE_S:.0f} s: run it again, or use the website")
+    refuse(f"not everything could be cancelled within {trading.HALT_S:.0f} s: run it again, or use the website")
 
 
 def resume() -> None:
     """Switch trading on and reset the circuit breaker; warns of what still stands in the way."""
-    given = settings_to_act()
-    before = wiring.state(given).read()
-    wiring.controls(given).set_trading(enabled=True, reason=f"resumed by {person()}")
-    log.info("trading_resumed", was=why_not_trading(before) or "on", by=person())
+    problems = trading.resume(Access(settings_to_act()), actor())
     say("trading is on")
-    for problem in obstacles(wiring.state(given).read()):
+    for problem in problems:
         warn(f"but {problem}")
-
-
-def obstacles(state: State) -> list[str]:
-    """Say what rejects every signal although trading is enabled."""
-    found = [] if state.reconciled else ["not reconciled: nothing is placed until a poll completes (executor check)"]
-    found += [f"{problem}: every signal is rejected (executor limits set)" for problem in state.limit_problems.values()]
-    loss = state.limits.get("MaxDailyLoss")
-    if state.daily_pnl is None:
-        found.append("today's P&L cannot be read: every signal is rejected")
-    elif loss is not None and state.daily_pnl <= -loss:
-        found.append(f"today's P&L is {state.daily_pnl:f}: the daily loss limit {loss:f} holds until 00:00 UTC")
-    return found
 
 
 limits = typer.Typer(invoke_without_command=True)
@@ -121,34 +96,24 @@ def set_limits(
 ) -> None:
     """Change limits, all of these or none; in force with the next signal."""
     wanted = _parsed(assignments)
-    given = settings_to_act()
-    before = wiring.state(given).read()
-    if not before.limits and not before.started:
+    change = change_limits(Access(settings_to_act()), actor(), wanted)
+    if change.first:
         warn("nothing has run on this Redis db yet: its first start writes the settings' limits over these")
-    old = write_limits(connect(given.redis.url), wanted)
-    changes = {field: f"{old[field] or 'missing'} -> {value:f}" for field, value in wanted.items()}
-    for field, change in changes.items():
-        say(f"{field}: {change}")
-    log.info("limits_changed", **changes, by=person())
-    wiring.controls(given).alert("limits_changed", {**changes, "by": person()})
-    for field, problem in wiring.state(given).read().limit_problems.items():
-        if field not in wanted:
-            warn(f"{problem}: every signal is rejected until it is set, too")
+    for field, value in wanted.items():
+        say(f"{field}: {change.old[field] or 'missing'} -> {value:f}")
+    for problem in change.problems.values():
+        warn(f"{problem}: every signal is rejected until it is set, too")
 
 
 def _parsed(assignments: list[str]) -> dict[str, Decimal]:
-    names = {field.lower(): field for field in LIMIT_FIELDS}
-    wanted: dict[str, Decimal] = {}
-    for text in assignments:
-        name, separator, value = text.partition("=")
-        field = names.get(name.strip().lower(), name)
-        if not separator or field in wanted:
-            raise typer.BadParameter(f"{text!r}: " + ("given twice" if separator else "NAME=VALUE is expected"))
-        try:
-            wanted[field] = parse_limit(field, value.strip())
-        except InvalidLimits as error:
-            raise typer.BadParameter(str(error)) from None
-    return wanted
+    pairs = [text.partition("=") for text in assignments]
+    for text, (_, separator, _) in zip(assignments, pairs, strict=True):
+        if not separator:
+            raise typer.BadParameter(f"{text!r}: NAME=VALUE is expected")
+    try:
+        return parse_changes((name, value.strip()) for name, _, value in pairs)
+    except InvalidLimits as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def register(app: typer.Typer) -> None:

@@ -4,81 +4,25 @@ Invariants: only a live order is asked to be cancelled, and it counts as cancell
 shapes are the contract's. Amounts in account currency, times UTC.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from collections.abc import Sequence
+from typing import Annotated
 
-import structlog
 import typer
 from rich.text import Text
 
 from executor import wiring
-from executor.cli.output import (
-    REFUSED,
-    AsJson,
-    Column,
-    complain,
-    moment,
-    money,
-    refuse,
-    say,
-    show_json,
-    show_table,
-    warn,
-    when,
-    words,
-)
-from executor.cli.session import engine, note_identity, person, settings_to_act, settings_to_read
+from executor.cli.output import REFUSED, AsJson, Column, complain, refuse, say, show_json, show_table, warn
+from executor.cli.session import actor, engine, note_identity, settings_to_act, settings_to_read
 from executor.cli.watching import Watch, show
-from executor.domain.order import CancelReason, Order, OrderStatus
-from executor.engine.cancel_until_clear import Outstanding, cancel_until_clear
-from executor.engine.settlement import end_paper_positions
-from executor.settings.load import Settings
+from executor.domain.order import Order
+from executor.engine.cancel_until_clear import Outstanding
+from executor.errors import NotAllowed
+from executor.operations.access import Access
+from executor.operations.orders import ALL_RECENT, cancel_by_hand, clear_paper, find_orders, order_json, trade_json
+from executor.operations.wording import moment, money, when, words
 from executor.settings.urls import mask_url
 
-log = structlog.get_logger(__name__)
-
-_ALL_RECENT: Final = 5000  # the store remembers no more
-_PATIENCE_S: Final = 20.0  # two calls at the exchange, and again if one gets no answer
-_LIVE: Final = frozenset({OrderStatus.RESERVED, OrderStatus.SUBMITTED, OrderStatus.PENDING})
-# Over without a cancel of ours: nothing of it is unmatched, but it was matched before.
-_TOO_LATE: Final = frozenset({OrderStatus.MATCHED, OrderStatus.SETTLED})
-
-Limit = Annotated[int, typer.Option("--limit", min=1, max=_ALL_RECENT, help="At most this many, the newest.")]
-
-
-def as_json(order: Order) -> dict[str, Any]:
-    """Return an order in the contract's shape: amounts as decimal text, times ISO 8601 or null."""
-    return {
-        "order_id": order.order_id,
-        "signal_id": order.signal_id,
-        "leg": order.leg,
-        "strategy": order.strategy,
-        "market_id": order.market_id,
-        "selection_id": order.selection_id,
-        "side": order.side,
-        "price": order.price,
-        "size": order.size,
-        "size_matched": order.size_matched,
-        "average_price_matched": order.average_price_matched,
-        "size_cancelled": order.size_cancelled,
-        "size_lapsed": order.size_lapsed,
-        "size_voided": order.size_voided,
-        "status": order.status,
-        "reason": order.reason,
-        "detail": order.detail,
-        "cancel_reason": order.cancel_reason,
-        "bet_id": order.bet_id,
-        "paper": order.paper,
-        "attempt": order.attempt,
-        "profit": order.profit if order.settled_at else None,
-        "commission": order.commission if order.settled_at else None,
-        "created_at": moment(order.created_at),
-        "submitted_at": moment(order.submitted_at),
-        "placed_at": moment(order.placed_at),
-        "matched_at": moment(order.matched_at),
-        "finished_at": moment(order.finished_at),
-        "settled_at": moment(order.settled_at),
-    }
+Limit = Annotated[int, typer.Option("--limit", min=1, max=ALL_RECENT, help="At most this many, the newest.")]
 
 
 def orders(
@@ -90,14 +34,18 @@ def orders(
     watch: Watch = False,
 ) -> None:
     """List orders, newest first."""
-    given = settings_to_read()
-    note_identity(given)
-    show(lambda: _show(_find(given, market, limit, active=active), as_json_=as_json_), watch=watch, as_json=as_json_)
+    access = Access(settings_to_read())
+    note_identity(access.settings)
+
+    def look() -> None:
+        _show(find_orders(access, market=market, active=active, limit=limit), as_json_=as_json_)
+
+    show(look, watch=watch, as_json=as_json_)
 
 
 def _show(found: Sequence[Order], *, as_json_: bool) -> None:
     if as_json_:
-        show_json([as_json(order) for order in found])
+        show_json([order_json(order) for order in found])
         return
     if not found:
         say("no orders")
@@ -105,18 +53,6 @@ def _show(found: Sequence[Order], *, as_json_: bool) -> None:
     columns = [Column("order"), Column("side"), Column("price", "right"), Column("size", "right")]
     columns += [Column("matched", "right"), Column("status")]
     show_table("Orders, newest first (UTC)", columns, map(_row, found))
-
-
-def _find(given: Settings, market: str, limit: int, *, active: bool) -> list[Order]:
-    store = wiring.store(given)
-    if active:
-        found = store.active_orders()
-    elif market:  # a live one may be older than what is remembered as recent
-        found = [*store.unsettled_orders(), *store.recent_orders(_ALL_RECENT)]
-    else:
-        found = store.recent_orders(limit)
-    unique = {order.order_id: order for order in found if market in {"", order.market_id}}
-    return sorted(unique.values(), key=lambda order: (-order.created_at, order.order_id))[:limit]
 
 
 def _row(order: Order) -> Sequence[str | Text]:
@@ -141,28 +77,15 @@ def cancel(
     """Take back the unmatched part of live orders; what is matched stays a position."""
     if bool(order_ids) == everything:
         raise typer.BadParameter("name orders, or give --all")
-    given = settings_to_act()
-    mine = engine(given)
-    asked = list(dict.fromkeys(order_ids or ()))
-    found = mine.store.active_orders() if everything else mine.store.orders(asked)
-    live = [order.order_id for order in found if order.status is OrderStatus.PENDING]
-    bad = [f"{one}: no such order" for one in asked if one not in {order.order_id for order in found}]
-    bad += [f"{order.order_id}: {_no_cancel(order)}" for order in found if order.status is not OrderStatus.PENDING]
-    if live:
-        cancel_until_clear(
-            mine, CancelReason.MANUAL, who=person(), patience_s=_PATIENCE_S, only=live, progress=_warn_of_problems
-        )
-    for order in mine.store.orders(live):
-        text = f"{order.order_id}: {order.status}, {money(order.size_matched)} of {money(order.size)} matched"
-        if order.status in _LIVE | _TOO_LATE:
-            bad.append(text)
-        else:
-            say(text)
-    for line in bad:
+    access = Access(settings_to_act(), engine)
+    done = cancel_by_hand(access, actor(), None if everything else order_ids, progress=_warn_of_problems)
+    for line in done.gone:
+        say(line)
+    for line in done.kept:
         complain(line)
-    if bad:
+    if done.kept:
         raise typer.Exit(REFUSED)
-    if not live:
+    if not done.gone:
         say("nothing to cancel")
 
 
@@ -171,21 +94,13 @@ def _warn_of_problems(left: Outstanding) -> None:
         warn(problem)
 
 
-def _no_cancel(order: Order) -> str:
-    if order.status is OrderStatus.SUBMITTED:
-        return "SUBMITTED, the exchange has not answered yet; try again in a moment"
-    if order.status is OrderStatus.RESERVED:
-        return "RESERVED, not at the exchange yet; executor halt keeps it from there"
-    return f"{order.status}, nothing left to cancel"
-
-
 def trades(*, limit: Limit = 50, as_json_: AsJson = False) -> None:
     """List what was matched and voided, newest first, from the ledger."""
     given = settings_to_read()
     ledger = wiring.ledger(given)
     rows = ledger.entries(limit) if ledger.exists() else []
     if as_json_:
-        show_json([_trade_json(row) for row in rows])
+        show_json([trade_json(row) for row in rows])
         return
     if not rows:
         say(f"no trades in {mask_url(given.ledger.url)}")
@@ -208,11 +123,6 @@ def trades(*, limit: Limit = 50, as_json_: AsJson = False) -> None:
     )
 
 
-def _trade_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {name: value for name, value in row.items() if name not in {"id", "entry"}}
-    return {**shown, "paper": bool(row["paper"]), "selection_id": int(row["selection_id"])}
-
-
 paper = typer.Typer(no_args_is_help=True, help="Paper trading.")
 
 
@@ -224,11 +134,10 @@ def _paper() -> None:
 @paper.command(epilog="Example: executor paper clear 1.200000000")
 def clear(market: Annotated[str | None, typer.Argument(metavar="MARKET")] = None) -> None:
     """End paper positions now, with profit 0; by themselves they end after a day."""
-    given = settings_to_act()
-    if not given.trading.enable_paper_trading:
-        refuse("the settings say live trading: there are no paper positions here")
-    ended = end_paper_positions(engine(given), older_than_ms=0, market_id=market)
-    log.info("paper_cleared", market_id=market or "all", orders=ended, by=person())
+    try:
+        ended = clear_paper(Access(settings_to_act(), engine), actor(), market)
+    except NotAllowed as error:
+        refuse(str(error))
     say(f"{ended} paper positions ended")
 
 

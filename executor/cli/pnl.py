@@ -4,55 +4,23 @@ Invariant: every sum is over the same settlements, so all ways to group them hav
 commission, net after; amounts in account currency, days UTC.
 """
 
-import csv
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
-from executor import wiring
-from executor.cli.output import AsJson, Column, money, refuse, say, show_json, show_table
+from executor.cli.output import AsJson, Column, refuse, say, show_json, show_table
 from executor.cli.session import settings_to_read
 from executor.domain.money import ZERO
+from executor.operations.access import Access
+from executor.operations.pnl import AMOUNTS, By, Row, grouped, pnl_csv, pnl_json, settled, totals
+from executor.operations.wording import money
 from executor.settings.urls import mask_url
 
 _NO_PLOT: Final = "--plot needs matplotlib: pip install 'aibetting-executor[plot]'"
-_AMOUNTS: Final = ("profit", "commission", "net_profit")
-
-Row = Mapping[str, Any]
-
-
-class By(StrEnum):
-    """How settlements are grouped."""
-
-    DAY = "day"
-    STRATEGY = "strategy"
-    MARKET = "market"
-
-
-_GROUP: Final[dict[By, Callable[[Row], str]]] = {
-    By.DAY: lambda row: row["at"][:10],
-    By.STRATEGY: lambda row: row["strategy"],
-    By.MARKET: lambda row: row["market_id"],
-}
-
-
-def grouped(rows: Iterable[Row], by: By) -> list[dict[str, Any]]:
-    """Sum settlements by group, in the order of the groups' names."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(_GROUP[by](row), []).append(row)
-    return [{str(by): name, **totals(groups[name])} for name in sorted(groups)]
-
-
-def totals(rows: Sequence[Row]) -> dict[str, Any]:
-    """Sum settlements."""
-    return {"bets": len(rows), **{name: sum((row[name] for row in rows), ZERO) for name in _AMOUNTS}}
 
 
 def pnl(
@@ -65,17 +33,15 @@ def pnl(
 ) -> None:
     """Show settled profit and loss by day, strategy or market."""
     given = settings_to_read()
-    ledger = wiring.ledger(given)
-    rows: list[dict[str, Any]] = ledger.settled(given.identity) if ledger.exists() else []
-    ledger.close()
-    first = since.strftime("%Y-%m-%d") if since else ""
-    rows = [row for row in rows if row["at"] >= first]
+    access = Access(given)
+    rows = settled(access, since.strftime("%Y-%m-%d") if since else "")
+    access.ledger.close()
     if plot is not None:
         _plot(rows, plot)
     if as_json:
-        show_json({"identity": given.identity, "total": totals(rows), **{f"by_{by}": grouped(rows, by) for by in By}})
+        show_json(pnl_json(given.identity, rows))
     elif as_csv:
-        _csv(rows, by)
+        sys.stdout.write(pnl_csv(rows, by))
     elif rows:
         _table(rows, by)
     else:
@@ -84,20 +50,13 @@ def pnl(
         say(f"drawn to {plot}")
 
 
-def _csv(rows: Sequence[Row], by: By) -> None:
-    writer = csv.DictWriter(sys.stdout, [str(by), "bets", *_AMOUNTS], lineterminator="\n")
-    writer.writeheader()
-    for row in grouped(rows, by):
-        writer.writerow({name: f"{value:f}" if isinstance(value, Decimal) else value for name, value in row.items()})
-
-
 def _table(rows: Sequence[Row], by: By) -> None:
     columns = [Column(str(by)), *(Column(name, "right") for name in ("bets", "profit", "commission", "net"))]
     lines = [*grouped(rows, by), {str(by): "total", **totals(rows)}]
     show_table(
         f"Settled profit and loss by {by} (UTC)",
         columns,
-        ([line[by], str(line["bets"]), *(money(line[name]) for name in _AMOUNTS)] for line in lines),
+        ([line[by], str(line["bets"]), *(money(line[name]) for name in AMOUNTS)] for line in lines),
     )
 
 

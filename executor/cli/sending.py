@@ -4,7 +4,7 @@ Invariant: nothing is published unless every signal of the file is well formed; 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 import typer
@@ -16,12 +16,12 @@ from executor.cli.output import complain, refuse, say
 from executor.cli.session import settings_to_act
 from executor.domain.signal import MAX_BYTES, Signal, SignalKind, parse_signal
 from executor.errors import InvalidSignal
+from executor.operations.publishing import guess_kind
 
 _CHANNELS: Final = {SignalKind.SUREBET: keys.SUREBET_SIGNALS, SignalKind.STRATEGY: keys.STRATEGY_SIGNALS}
 _NAMES: Final = {
     name: kind for kind, channel in _CHANNELS.items() for name in (kind.value, channel.partition(":")[2], channel)
 }
-_TELLING: Final = "backselectionid"  # only a surebet has it
 _MAX_FILE: Final = 100 * MAX_BYTES  # thousands of usual signals; more is some other file
 _SPACE: Final = " \t\r\n"
 
@@ -104,7 +104,7 @@ def _validated(found: list[tuple[Any, str]], channel: SignalKind | None) -> list
     wrong = 0
     for number, (value, text) in enumerate(found, 1):
         try:
-            signals.append((parse_signal(channel or _guess(value), text.encode()), text))
+            signals.append((parse_signal(channel or guess_kind(value), text.encode()), text))
         except InvalidSignal as error:
             wrong += 1
             complain(f"signal {number}: {error}")
@@ -113,11 +113,6 @@ def _validated(found: list[tuple[Any, str]], channel: SignalKind | None) -> list
     if not signals:
         refuse("there is no signal in it")
     return signals
-
-
-def _guess(value: object) -> SignalKind:
-    names = {str(name).replace("_", "").lower() for name in value} if isinstance(value, Mapping) else set()
-    return SignalKind.SUREBET if _TELLING in names else SignalKind.STRATEGY
 
 
 def register(app: typer.Typer) -> None:

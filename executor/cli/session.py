@@ -13,8 +13,8 @@ from executor import wiring
 from executor.adapters.redis.snapshot import State
 from executor.cli.output import warn
 from executor.engine.context import Engine
-from executor.errors import IdentityMismatch
 from executor.observability.logs import configure_logging
+from executor.operations.access import Access, Actor, mismatch
 from executor.settings.load import Settings, SettingsError
 
 _PROCESS: Final = "cli"
@@ -43,7 +43,7 @@ def settings_to_act() -> Settings:
         settings_to_read()
         warn(f"not logged to the file: {error}")
     _only(logging.WARNING)
-    require_identity(given, wiring.state(given).owner())
+    Access(given).require_identity()
     return given
 
 
@@ -71,28 +71,12 @@ def note_identity(given: Settings) -> None:
         warn(problem)
 
 
-def require_identity(given: Settings, owner: str | None) -> None:
-    """Refuse to act on another's db.
-
-    Raises:
-        IdentityMismatch: it is another's.
-    """
-    if problem := mismatch(given, owner):
-        raise IdentityMismatch(f"refused: {problem}")
+def actor() -> Actor:
+    """Name who runs this command."""
+    return Actor(_person())
 
 
-def mismatch(given: Settings, owner: str | None) -> str:
-    """Say what is wrong when the db belongs to another account or mode; empty when it is ours or nobody's."""
-    if owner in {None, given.identity}:
-        return ""
-    return (
-        f"this Redis db belongs to {owner!r} and the settings say {given.identity!r}: "
-        "use the settings that its workers run with, or another db (EXECUTOR_REDIS__URL)"
-    )
-
-
-def person() -> str:
-    """Name who runs this command, for the log."""
+def _person() -> str:
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (KeyError, OSError):  # a container's user without a name

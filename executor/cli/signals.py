@@ -10,17 +10,17 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
-from executor import wiring
-from executor.cli.output import REFUSED, AsJson, Column, complain, moment, say, show_json, show_table, when, words
+from executor.cli.output import REFUSED, AsJson, Column, complain, say, show_json, show_table
 from executor.cli.session import note_identity, settings_to_read
-from executor.ports import SignalRecord, SignalStatus
-from executor.settings.load import Settings
+from executor.operations.access import Access
+from executor.operations.signals import ended_signals, named_signals
+from executor.operations.wording import when, words
+from executor.ports import SignalStatus
 from executor.settings.urls import mask_url
 
 _MOST: Final = 5000  # as many as `executor orders`
 _STYLES: Final = {SignalStatus.COMPLETED: "green", SignalStatus.REJECTED: "yellow"}
 _BAD: Final = frozenset({SignalStatus.FAILED, SignalStatus.EXPIRED})
-_SHOWN: Final = ("signal_id", "kind", "strategy", "market_id", "status", "reason", "detail")
 
 
 def signals(
@@ -32,7 +32,8 @@ def signals(
     """List how signals ended and why, newest first; by id also one that is under way."""
     given = settings_to_read()
     note_identity(given)
-    rows = _named(given, ids) if ids else _ended(given, limit)
+    access = Access(given)
+    rows = named_signals(access, ids) if ids else ended_signals(access, limit)
     unknown = [one for one in ids or () if one not in {row["signal_id"] for row in rows}]
     if as_json:
         show_json(rows)
@@ -45,23 +46,6 @@ def signals(
         complain(f"{one}: no such signal, or so long ago that it is forgotten")
     if unknown:
         raise typer.Exit(REFUSED)
-
-
-def _ended(given: Settings, limit: int) -> list[dict[str, Any]]:
-    ledger = wiring.ledger(given)
-    rows = ledger.ended(limit) if ledger.exists() else []
-    return [{name: row[name] for name in (*_SHOWN, "received_at", "finished_at")} for row in rows]
-
-
-def _named(given: Settings, ids: Sequence[str]) -> list[dict[str, Any]]:
-    store = wiring.store(given)
-    records = filter(None, map(store.signal, dict.fromkeys(ids)))
-    return [_fields(record) for record in sorted(records, key=lambda record: -record.received_at)]
-
-
-def _fields(record: SignalRecord) -> dict[str, Any]:
-    times = {"received_at": moment(record.received_at), "finished_at": moment(record.finished_at)}
-    return {name: getattr(record, name) for name in _SHOWN} | times | {"order_ids": list(record.order_ids)}
 
 
 def _row(row: Mapping[str, Any]) -> Sequence[str | Text]:

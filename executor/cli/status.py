@@ -6,62 +6,21 @@ Reads only, and shows what it can when something is wrong. Amounts in account cu
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
 from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
 
-from executor import keys
 from executor.adapters.redis.snapshot import State
-from executor.cli.output import AsJson, Column, counted, duration, money, say, show_facts, show_json, show_table, when
-from executor.cli.session import look, mismatch
+from executor.cli.output import AsJson, Column, say, show_facts, show_json, show_table
+from executor.cli.session import look
 from executor.cli.watching import Watch, show
-from executor.domain.money import ZERO
 from executor.domain.order import OrderStatus
-from executor.domain.times import iso
+from executor.operations.access import mismatch
+from executor.operations.status import KINDS, beat_lives, exposure_by_market, poll_age, processes, status_json
+from executor.operations.trading import why_not_trading
+from executor.operations.wording import counted, duration, money, when
 from executor.settings.load import Settings
-
-KINDS: Final = ("worker", "bridge")  # processes that say that they live; beat is known by what it causes
-_POLL: Final = "poll_orders"
-
-
-def why_not_trading(state: State) -> str:
-    """Say why no order is let through; empty while trading is enabled."""
-    if state.trading_enabled:
-        return ""
-    if state.breaker:
-        return (
-            f"circuit breaker tripped at {state.breaker.get('time', '?')}: "
-            f"{state.breaker.get('reason') or state.breaker.get('failures', '?') + ' failures'}; "
-            "after fixing the cause: executor resume"
-        )
-    if state.trading is None and not state.started:
-        return "not started yet: the first complete poll decides, start workers and beat"
-    if state.trading is None:
-        return "never enabled, or state was lost: executor check, then executor resume"
-    return f"switched off by a person ({keys.TRADING_ENABLED} is {state.trading!r}); executor resume"
-
-
-def processes(state: State) -> dict[str, list[str]]:
-    """Return the living processes by kind, as host:pid."""
-    found: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    for name in state.processes:
-        kind, _, where = name.partition(":")
-        found.setdefault(kind, []).append(where)
-    return found
-
-
-def poll_age(state: State) -> float | None:
-    """Return seconds since the last complete poll, or None where none is known: beat's sign of life."""
-    at = state.last_success.get(_POLL)
-    return None if at is None else max(0.0, state.now - at)
-
-
-def beat_lives(given: Settings, state: State) -> bool:
-    """Tell whether what beat asks for is being done: a poll within four intervals, and the 20 s that a lock lasts."""
-    age = poll_age(state)
-    return age is not None and age <= max(20, 4 * given.order_manager.status_check_interval_seconds)
 
 
 def status(*, as_json: AsJson = False, watch: Watch = False) -> None:
@@ -72,7 +31,7 @@ def status(*, as_json: AsJson = False, watch: Watch = False) -> None:
 def _show(*, as_json: bool) -> None:
     given, state = look()
     if as_json:
-        show_json(_as_json(given, state))
+        show_json(status_json(given, state))
         return
     show_facts(_facts(given, state))
     if state.exposure:
@@ -81,12 +40,11 @@ def _show(*, as_json: bool) -> None:
         show_table(
             "Exposure by market",
             [Column("market"), Column("exposure", "right"), Column("limit", "right"), Column("used", "right")],
-            ([market, money(held), money(limit), _share(held, limit)] for market, held in _exposure(state).items()),
+            (
+                [market, money(held), money(limit), _share(held, limit)]
+                for market, held in exposure_by_market(state).items()
+            ),
         )
-
-
-def _exposure(state: State) -> dict[str, Decimal]:
-    return {market: sum(selections.values(), ZERO) for market, selections in state.exposure.items()}
 
 
 def _share(held: Decimal, limit: Decimal | None) -> str:
@@ -169,50 +127,6 @@ def _orders(state: State) -> str:
     text = f"{pending + submitted} active: {pending} live, {submitted} submitted"
     reserved = state.count(OrderStatus.RESERVED)
     return f"{text}; {reserved} reserved, {len(state.orders)} unsettled"
-
-
-def _as_json(given: Settings, state: State) -> dict[str, Any]:
-    limit = state.limits.get("MaxExposurePerMarket")
-    return {
-        "at": iso(int(state.now * 1000)),
-        "mode": "paper" if given.trading.enable_paper_trading else "live",
-        "identity": state.identity,
-        "settings_identity": given.identity,
-        "trading": {
-            "enabled": state.trading_enabled,
-            "value": state.trading,
-            "why_not": why_not_trading(state) or None,
-        },
-        "breaker": {
-            "open": bool(state.breaker) and not state.trading_enabled,
-            "trip": dict(state.breaker),
-            "failures": state.recent_failures,
-            "threshold": given.risk.circuit_breaker_failures,
-        },
-        "alerts": list(state.alerts),
-        "reconciled": state.reconciled,
-        "session": None if given.trading.enable_paper_trading else state.session,
-        "account": dict(state.account),
-        "orders": {
-            "active": state.count(OrderStatus.PENDING, OrderStatus.SUBMITTED),
-            "pending": state.count(OrderStatus.PENDING),
-            "submitted": state.count(OrderStatus.SUBMITTED),
-            "reserved": state.count(OrderStatus.RESERVED),
-            "unsettled": len(state.orders),
-            "unreadable": list(state.unreadable),
-        },
-        "open_signals": state.open_signals,
-        "exposure": {"total": state.total_exposure, "limit_per_market": limit, "markets": _exposure(state)},
-        "pnl": {"daily": state.daily_pnl, "total": state.total_pnl},
-        "limits": dict(state.limits),
-        "limit_problems": dict(state.limit_problems),
-        "queues": dict(state.queues),
-        "processes": processes(state),
-        "last_success": {task: iso(int(at * 1000)) for task, at in state.last_success.items()},
-        "beat_alive": beat_lives(given, state),
-        "failed_tasks": state.failed_tasks,
-        "ledger_lag": state.ledger_lag,
-    }
 
 
 def register(app: typer.Typer) -> None:

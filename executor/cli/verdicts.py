@@ -10,10 +10,12 @@ from typing import Annotated, Final
 import typer
 
 from executor import wiring
-from executor.cli.output import REFUSED, AsJson, Column, complain, refuse, say, show_json, show_table, when
-from executor.cli.session import engine, note_identity, person, settings_to_act, settings_to_read
-from executor.engine.verdicts import resolve_not_placed, resolve_placed, retry_signal
+from executor.cli.output import REFUSED, AsJson, Column, complain, refuse, say, show_json, show_table
+from executor.cli.session import actor, engine, note_identity, settings_to_act, settings_to_read
 from executor.errors import Contended, NotAllowed
+from executor.operations.access import Access
+from executor.operations.failed import discard_failed, resolve_order, retry_failed
+from executor.operations.wording import when
 
 failed_app: Final = typer.Typer(help="Chain tasks that failed for good: list, run again, drop.")
 
@@ -52,21 +54,15 @@ def retry(
     force: Annotated[bool, typer.Option("--force", help="A stale signal gets a new deadline; mind its price.")] = False,
 ) -> None:
     """Run their signals again, from the risk check on; never what is, or may be, at the exchange."""
-    given = settings_to_act()
-    kept = wiring.failed_tasks(given)
-    mine = engine(given)
-    from executor.tasks import dispatch  # noqa: PLC0415 - it makes the Celery application, which reading need not pay
-
+    access = Access(settings_to_act(), engine)
     refused = False
-    for task_id, fields in _chosen(kept.all(), ids, everything=everything).items():
+    for task_id in _chosen(access.failed.all(), ids, everything=everything):
         try:
-            record = retry_signal(mine, fields.get("signal_id", ""), force=force, who=person())
-            dispatch(record)
+            record = retry_failed(access, actor(), task_id, force=force)
         except (NotAllowed, Contended) as error:
             complain(f"{task_id}: {error}")
             refused = True
             continue
-        kept.discard(task_id)
         say(f"{task_id}: signal {record.signal_id} started again, attempt {record.attempt}")
     if refused:
         raise typer.Exit(REFUSED)
@@ -75,9 +71,9 @@ def retry(
 @failed_app.command()
 def discard(ids: Ids = None, *, everything: Everything = False) -> None:
     """Drop them from the list; their signals stay as they are."""
-    kept = wiring.failed_tasks(settings_to_act())
-    for task_id in _chosen(kept.all(), ids, everything=everything):
-        kept.discard(task_id)
+    access = Access(settings_to_act())
+    for task_id in _chosen(access.failed.all(), ids, everything=everything):
+        discard_failed(access, actor(), task_id)
         say(f"{task_id}: dropped")
 
 
@@ -108,12 +104,8 @@ def resolve(
     verdict = f"is bet {bet_id}" if bet_id else "was not placed, and its exposure is released"
     if not yes and not typer.confirm(f"order {order_id} {verdict}?", err=True):
         refuse("nothing changed")
-    mine = engine(given)
     try:
-        if bet_id:
-            order = resolve_placed(mine, order_id, bet_id, person())
-        else:
-            order = resolve_not_placed(mine, order_id, person())
+        order = resolve_order(Access(given, engine), actor(), order_id, bet_id)
     except Contended as error:
         refuse(str(error))
     say(f"{order.order_id}: {order.status}")

@@ -21,7 +21,6 @@ import redis
 from betfair_sandbox.options import sandbox_env
 from executor import keys, wiring
 from executor.cli import session as access
-from executor.cli.output import money
 from executor.devstack.demo_counts import Counters, Row, reckon
 from executor.devstack.demo_signals import PACE_S, WINNERS, Act, Exchange, Publish
 from executor.devstack.events import Feed, logged
@@ -32,6 +31,7 @@ from executor.devstack.stack import BROKER_URL, DATA_DIR, LOG_FORMAT, REDIS_URL,
 from executor.devstack.supervisor import Supervisor, die_with_us
 from executor.domain.order import OrderStatus
 from executor.engine import accounting, settlement
+from executor.operations.wording import money
 from executor.settings.load import Settings, load_settings
 
 _SEED: Final = 7

@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 
 from executor import keys
 from executor.adapters.redis.snapshot import amount
-from executor.cli.output import money
 from executor.domain.order import OrderStatus, TradeKind
+from executor.operations.wording import money
 
 _CHANNELS: Final = (keys.ORDER_UPDATES, keys.TRADE_UPDATES, keys.KILL_SWITCH)
 _GOOD: Final = frozenset({OrderStatus.MATCHED, OrderStatus.SETTLED})

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from executor.adapters.redis.snapshot import State
-from executor.cli.output import money
 from executor.domain.order import OrderStatus
 from executor.observability.logs import configure_logging
+from executor.operations.wording import money
 from executor.settings.load import Settings
 
 _COLUMNS: Final = 4  # pairs of name and value in a row of the status

@@ -16,3 +16,8 @@ def hour(ms: int) -> str:
 def day(ms: int) -> str:
     """Return the UTC day, yyyy-mm-dd."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def from_iso(text: str) -> int:
+    """Read a moment that `iso` wrote."""
+    return int(datetime.fromisoformat(text).timestamp() * 1000)

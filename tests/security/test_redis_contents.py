@@ -28,7 +28,6 @@ from executor.adapters.redis.session import RedisTokenStore
 from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore, Retention
 from executor.adapters.sql.ledger import SqlLedger
-from executor.cli.status import why_not_trading
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.order import order_ids
 from executor.domain.signal import SignalKind
@@ -48,6 +47,7 @@ from executor.engine.context import Engine
 from executor.engine.intake import Intake, receive
 from executor.errors import Contended, IdentityMismatch, LedgerUnavailable, StoreUnavailable
 from executor.observability.counters import StateCollector
+from executor.operations.trading import why_not_trading
 
 IDENTITY = "paper"
 SLOWEST_S = 5.0  # of one use-case; each takes milliseconds

@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
 
 from executor import keys
-from executor.adapters.redis.client import guarded
+from executor.adapters.redis.client import guarded, script
+from executor.domain.risk import LIMIT_FIELDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,30 @@ class Server:
 
 
 @guarded
-def set_limits(client: "Redis", limits: Mapping[str, Decimal]) -> dict[str, str | None]:
-    """Write these limits by field, in one step; returns field -> what it was."""
-    values: dict[Any, Any] = {field: f"{value:f}" for field, value in limits.items()}
-    pipe = client.pipeline(transaction=True)
-    pipe.hmget(keys.LIMITS, list(values))
-    pipe.hset(keys.LIMITS, mapping=values)
-    return dict(zip(values, pipe.execute()[0], strict=True))
+def limits_held(client: "Redis") -> dict[str, str]:
+    """Return the limits as they are written, whatever that is."""
+    held = cast("dict[str, str]", client.hgetall(keys.LIMITS))
+    return {field: held[field] for field in LIMIT_FIELDS if field in held}
+
+
+@guarded
+def set_limits(
+    client: "Redis", limits: Mapping[str, Decimal], seen: Mapping[str, str] | None = None
+) -> dict[str, str | None] | None:
+    """Write these limits by field, in one step; returns field -> what it was, or None when `seen` stands no more.
+
+    `seen` is what the caller decided on, as `limits_held` gave it: with it nobody's change is overwritten unseen.
+    """
+    values = {field: f"{value:f}" for field, value in limits.items()}
+    expected = {field: seen.get(field, "") for field in LIMIT_FIELDS} if seen is not None else {}
+    args = [str(len(expected)), *_flat(expected), *_flat(values)]
+    # A repeat after a lost reply would find the new values where the old ones were expected, and say so: no harm.
+    old = client.register_script(script("limits"))(keys=[keys.LIMITS], args=args)
+    return {field: text or None for field, text in zip(values, old, strict=True)} if isinstance(old, list) else None
+
+
+def _flat(values: Mapping[str, str]) -> list[str]:
+    return [text for pair in values.items() for text in pair]
 
 
 @guarded

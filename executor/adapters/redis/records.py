@@ -18,6 +18,7 @@ from executor.errors import RecordUnreadable
 from executor.ports import SignalRecord, SignalStatus
 
 SIGNAL: Final = "signal"  # type of the feed's entries that say how a signal ended
+AUDIT: Final = "audit"  # and of those that say what was done by hand
 _ALWAYS: Final = frozenset({"status", "size_matched"})
 
 

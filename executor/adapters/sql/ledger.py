@@ -17,9 +17,10 @@ from sqlalchemy import Connection, Engine, Table, and_, bindparam, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from executor.adapters.redis.records import SIGNAL
+from executor.adapters.redis.records import AUDIT, SIGNAL
 from executor.adapters.sql.migrations import upgrade
-from executor.adapters.sql.tables import settlements, signals, trades
+from executor.adapters.sql.reads import LedgerReads
+from executor.adapters.sql.tables import audit, settlements, signals, trades
 from executor.domain.money import ZERO
 from executor.domain.order import ADOPTED, TradeKind
 from executor.errors import LedgerUnavailable
@@ -30,9 +31,10 @@ _TIMEOUT_S: Final = 5  # a ledger that does not answer is away; its entries wait
 _TEXT: Final = ("order_id", "signal_id", "bet_id", "strategy", "market_id", "selection_id", "side", "at")
 _SETTLED: Final = ("order_id", "market_id", "at")
 _SIGNAL: Final = ("kind", "strategy", "market_id", "status", "reason", "detail", "received_at", "finished_at")
+_ACT: Final = ("at", "who", "role", "via", "address", "action", "target", "before", "after", "outcome")
 
 # Made once: putting a statement together costs more than running it.
-_INSERT: Final = {table: insert(table) for table in (trades, settlements, signals)}
+_INSERT: Final = {table: insert(table) for table in (trades, settlements, signals, audit)}
 _BOOKED: Final = (
     select(trades)
     .where(trades.c.identity == bindparam("identity"), trades.c.bet_id == bindparam("bet_id"))
@@ -42,7 +44,7 @@ _HELD: Final = {
     table: select(table.c.entry)
     .where(*(column == bindparam(column.name) for column in table.primary_key))
     .with_for_update()
-    for table in (settlements, signals)
+    for table in (settlements, signals, audit)
 }
 
 Entry = tuple[str, Mapping[str, str]]
@@ -67,7 +69,7 @@ def _durable(connection: Any, _record: object) -> None:  # noqa: ANN401 - the dr
     connection.execute("PRAGMA synchronous=FULL")
 
 
-class SqlLedger:
+class SqlLedger(LedgerReads):
     """`Ledger` on a database; its schema is made, or upgraded, on the first use by each process."""
 
     def __init__(self, url: str) -> None:
@@ -75,7 +77,12 @@ class SqlLedger:
         self._ready: Engine | None = None
         self._starting = threading.Lock()
 
-    def _run(self, work: Callable[[Connection], T]) -> T:
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Do some work in one transaction.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
         try:
             with self._start().begin() as connection:
                 return work(connection)
@@ -113,7 +120,7 @@ class SqlLedger:
                     _unreadable(entry, error)
 
         try:
-            self._run(lambda connection: book(connection, entries))
+            self.run(lambda connection: book(connection, entries))
         except LedgerUnavailable as error:
             if not isinstance(error.__cause__, DataError):
                 raise
@@ -122,7 +129,7 @@ class SqlLedger:
 
     def _alone(self, one: Entry, book: Callable[[Connection, Sequence[Entry]], None]) -> None:
         try:
-            self._run(lambda connection: book(connection, [one]))
+            self.run(lambda connection: book(connection, [one]))
         except LedgerUnavailable as error:
             if not isinstance(error.__cause__, DataError):
                 raise
@@ -136,7 +143,7 @@ class SqlLedger:
             own = (select(table.c.bet_id).where(table.c.identity == identity).limit(1) for table in tables)
             return not any(connection.scalar(one) for one in own)
 
-        return self._run(look)
+        return self.run(look)
 
     def profits(self, identity: str) -> dict[str, dict[str, Decimal]]:
         """Return UTC day -> bet id -> net profit of every settlement booked for this identity."""
@@ -148,7 +155,7 @@ class SqlLedger:
                 days.setdefault(at[:10], {})[bet_id] = net
             return days
 
-        return self._run(look)
+        return self.run(look)
 
     def oldest_unsettled(self, identity: str) -> int | None:
         """Return when the oldest bet that is matched and not settled was first matched; None where all are settled."""
@@ -166,27 +173,11 @@ class SqlLedger:
             oldest = min((first[bet] for bet, size in matched.items() if size > ZERO), default=None)
             return None if oldest is None else int(datetime.fromisoformat(oldest).timestamp() * 1000)
 
-        return self._run(look)
-
-    def entries(self, limit: int) -> list[dict[str, Any]]:
-        """Return the newest fills and voids, newest first."""
-        return self._rows(select(trades).order_by(trades.c.id.desc()).limit(limit))
-
-    def settled(self, identity: str) -> list[dict[str, Any]]:
-        """Return every settlement of this identity, oldest first."""
-        own = select(settlements).where(settlements.c.identity == identity)
-        return self._rows(own.order_by(settlements.c.at, settlements.c.bet_id))
-
-    def ended(self, limit: int) -> list[dict[str, Any]]:
-        """Return how signals ended, newest first."""
-        return self._rows(select(signals).order_by(signals.c.finished_at.desc(), signals.c.signal_id).limit(limit))
-
-    def _rows(self, wanted: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - a select
-        return self._run(lambda connection: [dict(row) for row in connection.execute(wanted).mappings()])
+        return self.run(look)
 
     def count(self) -> int:
         """Return how many fills and voids are booked."""
-        return self._run(lambda connection: connection.scalar(select(func.count()).select_from(trades)) or 0)
+        return self.run(lambda connection: connection.scalar(select(func.count()).select_from(trades)) or 0)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -205,6 +196,8 @@ def _book(connection: Connection, entry: str, fields: Mapping[str, str]) -> None
         _book_trade(connection, entry, fields)
     elif fields.get("type") == SIGNAL:
         _book_signal(connection, entry, fields)
+    elif fields.get("type") == AUDIT:
+        _book_act(connection, entry, fields)
     else:
         raise ValueError("not an entry of ours")
 
@@ -262,6 +255,13 @@ def _book_signal(connection: Connection, entry: str, fields: Mapping[str, str]) 
     key = {"identity": fields["identity"], "signal_id": fields["signal_id"]}
     values = {name: fields[name].replace("\0", "") for name in _SIGNAL}  # PostgreSQL's text knows no NUL
     _put_newest(connection, signals, entry, key, values)
+
+
+def _book_act(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+    key = {"identity": fields["identity"], "entry": entry}
+    if connection.scalar(_HELD[audit], key) is None:
+        values = {name: fields[name].replace("\0", "") for name in _ACT}
+        connection.execute(_INSERT[audit], {**key, **values})
 
 
 def _put_newest(

@@ -48,6 +48,7 @@ trades: Final = Table(
     Column("paper", Integer, nullable=False),
     Index("trades_once", "identity", "bet_id", "entry", "size_matched", unique=True),
     Index("trades_at", "at"),
+    Index("trades_signal", "signal_id"),
 )
 settlements: Final = Table(
     "settlements",
@@ -79,4 +80,21 @@ signals: Final = Table(
     Column("finished_at", String(32), nullable=False),
     Column("entry", String(64), nullable=False),
     Index("signals_finished_at", "finished_at"),
+)
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("identity", String(256), primary_key=True),
+    Column("entry", String(64), primary_key=True),
+    Column("at", String(32), nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("role", String(32), nullable=False),
+    Column("via", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", String(256), nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("outcome", String(500), nullable=False),
+    Index("audit_at", "at"),
 )

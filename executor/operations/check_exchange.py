@@ -10,10 +10,10 @@ from typing import Final
 
 from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings, client_context
 from executor.adapters.redis.snapshot import State
-from executor.cli.check_result import FAIL, OK, SKIP, WARN, Finding
-from executor.cli.output import money
-from executor.cli.session import engine, mismatch
 from executor.errors import CertificateInvalid, ExecutorError, LoginRefused
+from executor.operations.access import Access, mismatch
+from executor.operations.check_result import FAIL, OK, SKIP, WARN, Finding
+from executor.operations.wording import money
 from executor.ports import Funds
 from executor.settings.load import Settings
 
@@ -36,15 +36,19 @@ def examine_certificate(given: Settings) -> Finding:
     return Finding("certificate", OK, f"{path}, good for {left.days} days")
 
 
-def examine_exchange(given: Settings, state: State) -> Iterator[Finding]:
-    """Log in, read the account's money, compare the bankroll with it."""
+def examine_exchange(access: Access, state: State, *, login: bool) -> Iterator[Finding]:
+    """Log in where that is wanted, read the account's money, compare the bankroll with it."""
+    given = access.settings
     if given.trading.enable_paper_trading:
         yield Finding("login", SKIP, _PAPER)
         return
     if mismatch(given, state.identity):
         yield Finding("login", SKIP, "not tried with another identity's settings")
         return
-    exchange = engine(given).exchange
+    if not login:
+        yield _session(state)
+        return
+    exchange = access.engine.exchange
     try:
         exchange.reauthenticate(0)
         funds = exchange.funds()
@@ -55,6 +59,12 @@ def examine_exchange(given: Settings, state: State) -> Iterator[Finding]:
         "login", OK, f"{given.betfair.username} at {given.betfair.api_url}, {money(funds.available)} available"
     )
     yield _bankroll(state, funds)
+
+
+def _session(state: State) -> Finding:
+    if state.session:
+        return Finding("login", OK, f"a session is there; {state.account.get('available', '?')} available")
+    return Finding("login", FAIL, "there is no session", "executor check tries to log in")
 
 
 def _login_advice(given: Settings, error: ExecutorError) -> str:

@@ -1,0 +1,32 @@
+"""What people and programs did, or were refused, on its way to the ledger: an entry of the accounting feed.
+
+Invariant: every text is cut to a length, so that nobody fills the feed through it. Times ISO 8601 in UTC.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from redis import Redis
+
+from executor import keys
+from executor.adapters.redis.client import hash_of
+from executor.adapters.redis.client import guarded
+from executor.adapters.redis.records import AUDIT
+from executor.domain.times import iso
+
+# Characters of each; what is longer tells nobody more.
+FIELDS: Final = {"who": 128, "role": 32, "via": 16, "address": 64, "action": 64, "target": 256, "before": 2000,
+                 "after": 2000, "outcome": 500}  # fmt: skip
+
+
+@guarded
+def append(client: "Redis", identity: str, act: Mapping[str, str]) -> None:
+    """Put one act on the feed, dated by Redis; the ledger books it with the next batch."""
+    seconds, micros = client.time()
+    entry = {
+        "type": AUDIT,
+        "at": iso(int(seconds) * 1000 + int(micros) // 1000),
+        "identity": identity,
+        **{name: act.get(name, "")[:most] for name, most in FIELDS.items()},
+    }
+    client.xadd(keys.TRADES, hash_of(entry))

@@ -1,0 +1,181 @@
+"""The doctor: what must be right for trading, one finding each, with what to do.
+
+Invariants: looks at everything that can be looked at, whatever else is wrong; changes nothing but the session, which a
+login renews where one is wanted. Seconds; amounts in account currency.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from executor import wiring
+from executor.adapters.redis.client import connect
+from executor.adapters.redis.console import server
+from executor.adapters.redis.snapshot import State
+from executor.errors import LedgerUnavailable, StoreUnavailable
+from executor.operations.access import Access, mismatch
+from executor.operations.check_exchange import examine_certificate, examine_exchange
+from executor.operations.check_result import FAIL, OK, WARN, Finding
+from executor.operations.status import beat_lives, poll_age, processes
+from executor.operations.trading import why_not_trading
+from executor.operations.wording import duration
+from executor.settings.appsettings import FILE_NAME
+from executor.settings.env import DOTENV_NAME
+from executor.settings.load import Settings, SettingsError
+from executor.settings.urls import mask_url
+
+_OLDEST: Final = (6, 2)  # what the engine's scripts need
+_SKEW_WARN_S: Final = 1.0
+_SKEW_FAIL_S: Final = 5.0  # contract section 3: more is reported as clock skew
+_CROWDED: Final = 100  # messages in a queue, entries behind: no busy moment any more
+_BRIDGES: Final = 2
+
+
+def examine(load: Callable[[], Access], *, login: bool) -> Iterator[Finding]:
+    """Yield what is found; `login` tries one for real.
+
+    Raises nothing of ours: what goes wrong is a finding.
+    """
+    try:
+        access = load()
+    except SettingsError as error:
+        for problem in str(error).splitlines():
+            yield Finding("settings", FAIL, problem, "correct it and check again")
+        return
+    given = access.settings
+    yield _settings(given)
+    try:
+        facts = list(_redis(given))
+        state = wiring.state(given).read()
+    except StoreUnavailable as error:
+        where = mask_url(given.redis.url)
+        yield Finding("redis", FAIL, f"{error} ({where})", "start it, or correct EXECUTOR_REDIS__URL")
+        yield examine_certificate(given)
+        yield _ledger(given, 0)
+        return
+    yield from facts
+    yield _identity(given, state)
+    yield examine_certificate(given)
+    yield from examine_exchange(access, state, login=login)
+    yield _clock(given)
+    yield from _processes(given, state)
+    yield from _controls(state)
+    yield from _leftovers(state)
+    yield _ledger(given, state.ledger_lag)
+
+
+def _settings(given: Settings) -> Finding:
+    folder = Path.cwd()
+    files = [name for name in (DOTENV_NAME, FILE_NAME) if (folder / name).is_file()]
+    mode = "paper trading" if given.trading.enable_paper_trading else "live trading"
+    return Finding("settings", OK, f"{mode}; from the environment{''.join(f', {name}' for name in files)} in {folder}")
+
+
+def _redis(given: Settings) -> Iterator[Finding]:
+    facts = server(connect(given.redis.url))
+    version = ".".join(map(str, facts.version))
+    where = f"{version} at {mask_url(given.redis.url)}"
+    if facts.version < _OLDEST:
+        yield Finding("redis", FAIL, where, f"version {'.'.join(map(str, _OLDEST))} or later is needed")
+    else:
+        yield Finding("redis", OK, where)
+    if facts.eviction == "noeviction":
+        yield Finding("redis memory", OK, "noeviction")
+    else:
+        what = f"maxmemory-policy is {facts.eviction or 'unknown'}"
+        yield Finding("redis memory", WARN, what, "set it to noeviction: an order record must never be evicted")
+    if facts.append_only:
+        yield Finding("redis disk", OK, "append-only file on")
+    else:
+        yield Finding("redis disk", WARN, "append-only file off", "set appendonly yes: a restart would lose the orders")
+
+
+def _identity(given: Settings, state: State) -> Finding:
+    if problem := mismatch(given, state.identity):
+        return Finding("identity", FAIL, problem)
+    if state.identity is None:
+        return Finding("identity", WARN, f"nobody's db yet; {given.identity} takes it", "start workers and a bridge")
+    return Finding("identity", OK, state.identity)
+
+
+def _clock(given: Settings) -> Finding:
+    store = wiring.store(given)
+    store.now()  # connects
+    before = time.time()
+    there = store.now() / 1000
+    skew = there - (before + time.time()) / 2
+    text = f"this machine is {abs(skew):.1f} s {'behind' if skew > 0 else 'ahead of'} Redis"
+    if abs(skew) > _SKEW_FAIL_S:
+        return Finding("clock", FAIL, text, "synchronise both machines (NTP): signals expire by this")
+    if abs(skew) > _SKEW_WARN_S:
+        return Finding("clock", WARN, text, "synchronise both machines (NTP)")
+    return Finding("clock", OK, f"within {_SKEW_WARN_S:.0f} s of Redis")
+
+
+def _processes(given: Settings, state: State) -> Iterator[Finding]:
+    alive = processes(state)
+    workers, bridges = alive["worker"], alive["bridge"]
+    start = "celery -A executor.app worker, or executor up for all"
+    yield (
+        Finding("workers", OK, ", ".join(workers))
+        if workers
+        else Finding("workers", FAIL, "none sends signs of life", f"start one: {start}")
+    )
+    age = poll_age(state)
+    seen = "never" if age is None else f"{duration(age)} ago"
+    yield (
+        Finding("beat", OK, f"last complete poll {seen}")
+        if beat_lives(given, state)
+        else Finding(
+            "beat", FAIL, f"last complete poll {seen}", "start celery -A executor.app beat; see login, workers"
+        )
+    )
+    if not bridges:
+        yield Finding("bridges", FAIL, "none: signals are lost", "start two: executor bridge")
+    elif len(bridges) < _BRIDGES:
+        yield Finding("bridges", WARN, f"one: {bridges[0]}", "run two: what is published while one restarts is lost")
+    else:
+        yield Finding("bridges", OK, ", ".join(bridges))
+    crowded = [f"{name} {length}" for name, length in state.queues.items() if length > _CROWDED]
+    if crowded:
+        yield Finding("queues", WARN, ", ".join(crowded), "start more workers")
+
+
+def _controls(state: State) -> Iterator[Finding]:
+    yield (
+        Finding("reconciled", OK, "our orders match the exchange's")
+        if state.reconciled
+        else Finding("reconciled", FAIL, "no poll completed lately: nothing is placed", "see beat, workers and login")
+    )
+    why = why_not_trading(state)
+    by_hand = bool(why) and state.trading is not None and not state.breaker
+    yield Finding("trading", WARN if by_hand else FAIL if why else OK, why or "enabled")
+    problems = "; ".join(state.limit_problems.values())
+    yield (
+        Finding("limits", FAIL, f"{problems}: every signal is rejected", "executor limits set NAME=VALUE")
+        if problems
+        else Finding("limits", OK, ", ".join(f"{name} {value:f}" for name, value in state.limits.items()))
+    )
+
+
+def _leftovers(state: State) -> Iterator[Finding]:
+    if state.unreadable:
+        detail = f"the records of {', '.join(state.unreadable)} cannot be read"
+        yield Finding("orders", FAIL, detail, "their markets take no orders until the records are put right")
+    if state.failed_tasks:
+        yield Finding("tasks", WARN, f"{state.failed_tasks} failed for good", "look at the workers' logs")
+
+
+def _ledger(given: Settings, lag: int) -> Finding:
+    where = mask_url(given.ledger.url)
+    ledger = wiring.ledger(given)
+    try:
+        count = ledger.count() if ledger.exists() else None
+    except LedgerUnavailable as error:
+        return Finding("ledger", FAIL, f"{error} ({where})", "nothing is lost: entries wait in Redis until it is back")
+    if lag > _CROWDED:
+        return Finding("ledger", WARN, f"{lag} entries behind ({where})", "see workers and queues")
+    if count is None:
+        return Finding("ledger", OK, f"no file yet, the first poll makes it ({where})")
+    return Finding("ledger", OK, f"{count} trades, {lag} entries behind ({where})")

@@ -1,0 +1,88 @@
+"""The whole system at one glance, for programs; and what its signs of life mean.
+
+Reads only, and says what it can when something is wrong. Amounts in account currency.
+"""
+
+from decimal import Decimal
+from typing import Any, Final
+
+from executor.adapters.redis.snapshot import State
+from executor.domain.money import ZERO
+from executor.domain.order import OrderStatus
+from executor.domain.times import iso
+from executor.operations.trading import why_not_trading
+from executor.settings.load import Settings
+
+KINDS: Final = ("worker", "bridge")  # processes that say that they live; beat is known by what it causes
+_POLL: Final = "poll_orders"
+
+
+def processes(state: State) -> dict[str, list[str]]:
+    """Return the living processes by kind, as host:pid."""
+    found: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for name in state.processes:
+        kind, _, where = name.partition(":")
+        found.setdefault(kind, []).append(where)
+    return found
+
+
+def poll_age(state: State) -> float | None:
+    """Return seconds since the last complete poll, or None where none is known: beat's sign of life."""
+    at = state.last_success.get(_POLL)
+    return None if at is None else max(0.0, state.now - at)
+
+
+def beat_lives(given: Settings, state: State) -> bool:
+    """Tell whether what beat asks for is being done: a poll within four intervals, and the 20 s that a lock lasts."""
+    age = poll_age(state)
+    return age is not None and age <= max(20, 4 * given.order_manager.status_check_interval_seconds)
+
+
+def exposure_by_market(state: State) -> dict[str, Decimal]:
+    """Sum each market's exposure over its selections."""
+    return {market: sum(selections.values(), ZERO) for market, selections in state.exposure.items()}
+
+
+def status_json(given: Settings, state: State) -> dict[str, Any]:
+    """Return the contract's shape of `status --json`."""
+    limit = state.limits.get("MaxExposurePerMarket")
+    return {
+        "at": iso(int(state.now * 1000)),
+        "mode": "paper" if given.trading.enable_paper_trading else "live",
+        "identity": state.identity,
+        "settings_identity": given.identity,
+        "trading": {
+            "enabled": state.trading_enabled,
+            "value": state.trading,
+            "why_not": why_not_trading(state) or None,
+        },
+        "breaker": {
+            "open": bool(state.breaker) and not state.trading_enabled,
+            "trip": dict(state.breaker),
+            "failures": state.recent_failures,
+            "threshold": given.risk.circuit_breaker_failures,
+        },
+        "alerts": list(state.alerts),
+        "reconciled": state.reconciled,
+        "session": None if given.trading.enable_paper_trading else state.session,
+        "account": dict(state.account),
+        "orders": {
+            "active": state.count(OrderStatus.PENDING, OrderStatus.SUBMITTED),
+            "pending": state.count(OrderStatus.PENDING),
+            "submitted": state.count(OrderStatus.SUBMITTED),
+            "reserved": state.count(OrderStatus.RESERVED),
+            "unsettled": len(state.orders),
+            "unreadable": list(state.unreadable),
+        },
+        "open_signals": state.open_signals,
+        "exposure": {"total": state.total_exposure, "limit_per_market": limit, "markets": exposure_by_market(state)},
+        "pnl": {"daily": state.daily_pnl, "total": state.total_pnl},
+        "limits": dict(state.limits),
+        "limit_problems": dict(state.limit_problems),
+        "queues": dict(state.queues),
+        "processes": processes(state),
+        "last_success": {task: iso(int(at * 1000)) for task, at in state.last_success.items()},
+        "beat_alive": beat_lives(given, state),
+        "failed_tasks": state.failed_tasks,
+        "ledger_lag": state.ledger_lag,
+    }

@@ -1,0 +1,95 @@
+"""The kill switch by hand, and in words why nothing is traded.
+
+Invariant: the switch is thrown before anything else is tried.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from executor import keys
+from executor.adapters.redis.snapshot import State
+from executor.domain.order import CancelReason
+from executor.engine.cancel_until_clear import Outstanding, cancel_until_clear
+from executor.operations.access import Access, Actor
+from executor.operations.audit import audited
+
+HALT_S: Final = 60.0  # an unanswered order is known to be absent after API timeout + 15 s
+_BY_A_PERSON: Final = "halted by a person"
+
+
+def halt(access: Access, actor: Actor, reason: str = "") -> None:
+    """Switch trading off: from now on no order is sent.
+
+    Raises:
+        IdentityMismatch: the db belongs to another account or mode.
+        StoreUnavailable: Redis is away, so that nothing is sent, either.
+    """
+    why = reason.strip() or _BY_A_PERSON
+    with audited(access, actor, "halt") as act:
+        access.require_identity()
+        access.controls.set_trading(enabled=False, reason=f"{why} ({actor})")
+        act.after = {"trading": "off", "reason": why}
+
+
+def cancel_everything(
+    access: Access, actor: Actor, *, progress: Callable[[Outstanding], None] = lambda _left: None
+) -> Outstanding:
+    """Cancel, by bet id, until nothing of ours is unmatched or a minute is over; returns what is left.
+
+    Raises:
+        StoreUnavailable: Redis is away.
+    """
+    with audited(access, actor, "cancel", "everything") as act:
+        left = cancel_until_clear(
+            access.engine, CancelReason.HALT, who=str(actor), patience_s=HALT_S, progress=progress
+        )
+        act.after = {"left": left.lines()}
+        if left:
+            act.outcome = "not all"
+    return left
+
+
+def resume(access: Access, actor: Actor) -> list[str]:
+    """Switch trading on and close the breaker; returns what rejects every signal all the same.
+
+    Raises:
+        IdentityMismatch: the db belongs to another account or mode.
+        StoreUnavailable: Redis is away.
+    """
+    with audited(access, actor, "resume") as act:
+        access.require_identity()
+        before = access.state.read()
+        access.controls.set_trading(enabled=True, reason=f"resumed by {actor}")
+        act.before = {"trading": why_not_trading(before) or "on"}
+        after = access.state.read()
+        act.after = {"trading": why_not_trading(after) or "on"}
+    return obstacles(after)
+
+
+def why_not_trading(state: State) -> str:
+    """Say why no order is let through; empty while trading is enabled."""
+    if state.trading_enabled:
+        return ""
+    if state.breaker:
+        return (
+            f"circuit breaker tripped at {state.breaker.get('time', '?')}: "
+            f"{state.breaker.get('reason') or state.breaker.get('failures', '?') + ' failures'}; "
+            "after fixing the cause: executor resume"
+        )
+    if state.trading is None and not state.started:
+        return "not started yet: the first complete poll decides, start workers and beat"
+    if state.trading is None:
+        return "never enabled, or state was lost: executor check, then executor resume"
+    return f"switched off by a person ({keys.TRADING_ENABLED} is {state.trading!r}); executor resume"
+
+
+def obstacles(state: State) -> list[str]:
+    """Say what rejects every signal although trading is enabled."""
+    found = [] if state.reconciled else ["not reconciled: nothing is placed until a poll completes (executor check)"]
+    found += [f"{problem}: every signal is rejected (executor limits set)" for problem in state.limit_problems.values()]
+    loss = state.limits.get("MaxDailyLoss")
+    if state.daily_pnl is None:
+        found.append("today's P&L cannot be read: every signal is rejected")
+    elif loss is not None and state.daily_pnl <= -loss:
+        found.append(f"today's P&L is {state.daily_pnl:f}: the daily loss limit {loss:f} holds until 00:00 UTC")
+    return found

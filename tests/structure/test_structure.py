@@ -33,6 +33,18 @@ ALLOWED = {
     "adapters.sql": {"adapters.sql", "adapters.redis.records", "ports", "domain", "errors"},
     "settings": {"settings", "domain", "errors"},
     "observability": {"observability", "adapters", "settings", "ports", "domain", "errors", "keys"},
+    "operations": {
+        "operations",
+        "wiring",
+        "tasks",
+        "engine",
+        "adapters",
+        "settings",
+        "ports",
+        "domain",
+        "errors",
+        "keys",
+    },
     "betfair_sandbox": {"betfair_sandbox"},
 }
 # Room -> what it must not import, by the start of the module's name; "*" is every room without a line.

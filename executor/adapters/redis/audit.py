@@ -9,8 +9,7 @@ from typing import Final
 from redis import Redis
 
 from executor import keys
-from executor.adapters.redis.client import hash_of
-from executor.adapters.redis.client import guarded
+from executor.adapters.redis.client import guarded, hash_of
 from executor.adapters.redis.records import AUDIT
 from executor.domain.times import iso
 

@@ -27,10 +27,10 @@ from redis.retry import Retry
 from executor import keys, wiring
 from executor.app import app, health, send_heartbeat, wait_for_redis
 from executor.domain.signal import MAX_BYTES, SignalKind
+from executor.domain.signal_record import SignalRecord
 from executor.engine.intake import Intake, receive
 from executor.errors import StoreUnavailable
 from executor.observability import exporter
-from executor.ports import SignalRecord
 from executor.settings.load import Settings
 from executor.tasks import dispatch
 

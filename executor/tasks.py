@@ -12,6 +12,7 @@ from celery import Task, chain
 from executor.app import app
 from executor.broker import refuse
 from executor.domain.signal import MAX_ID
+from executor.domain.signal_record import SignalRecord
 from executor.engine import (
     accounting,
     cancellation,
@@ -25,7 +26,7 @@ from executor.engine import (
 )
 from executor.engine.context import Engine, unknown_signal
 from executor.errors import Contended, ExecutorError, StoreUnavailable
-from executor.ports import RefusedTask, SignalRecord
+from executor.ports import RefusedTask
 from executor.wiring import engine, failed_tasks, settings
 
 log = structlog.get_logger(__name__)

@@ -11,16 +11,7 @@ import structlog
 
 from executor.domain.money import ZERO
 from executor.domain.order import BetState
-from executor.ports import (
-    CancelReport,
-    ClearedBet,
-    ClearedKind,
-    Funds,
-    Instruction,
-    LegOutcome,
-    LegReport,
-    MarketInfo,
-)
+from executor.ports import CancelReport, ClearedBet, ClearedKind, Funds, Instruction, LegOutcome, LegReport, MarketInfo
 
 _log = structlog.get_logger(__name__)
 

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from executor.cli.output import REFUSED, AsJson, Column, complain, say, show_json, show_table
 from executor.cli.session import note_identity, settings_to_read
+from executor.domain.signal_record import SignalStatus
 from executor.operations.access import Access
 from executor.operations.signals import ended_signals, named_signals
 from executor.operations.wording import when, words
-from executor.ports import SignalStatus
 from executor.settings.urls import mask_url
 
 _MOST: Final = 5000  # as many as `executor orders`

@@ -24,7 +24,7 @@ from executor.devstack.sandbox_client import Json, SandboxClient
 from executor.domain.money import ZERO
 from executor.domain.order import UNPLACED, Order, TradeKind
 from executor.domain.risk import Reason
-from executor.ports import SignalRecord, SignalStatus
+from executor.domain.signal_record import SignalRecord, SignalStatus
 from executor.settings.load import Settings
 
 _PREFIX: Final = "aibetting_executor_"

@@ -4,12 +4,13 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 import structlog
 
 from executor.domain.risk import Rules
+from executor.domain.signal_record import SignalRecord
 from executor.ports import (
     Accounts,
     Alerts,
@@ -21,8 +22,6 @@ from executor.ports import (
     MarketFacts,
     OrderStore,
     RefusedTask,
-    SignalRecord,
-    SignalStatus,
     Telemetry,
     TradeFeed,
 )
@@ -113,8 +112,3 @@ def repeated(engine: Engine, record: SignalRecord, task: str) -> Step:
     log.info("task_repeated", task=task, signal_id=record.signal_id, status=record.status)
     engine.telemetry.task_refused(RefusedTask.REPEATED)
     return step(record)
-
-
-def finish(record: SignalRecord, status: SignalStatus, now: int, reason: str = "", detail: str = "") -> SignalRecord:
-    """Give a signal its terminal state."""
-    return replace(record, status=status, reason=reason, detail=detail, updated_at=now, finished_at=now)

@@ -14,9 +14,10 @@ import structlog
 
 from executor.domain.risk import Reason
 from executor.domain.signal import Signal, SignalKind, deadline, parse_signal
+from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.context import Policy
 from executor.errors import InvalidSignal
-from executor.ports import OrderStore, Recorded, SignalRecord, SignalStatus, Telemetry
+from executor.ports import OrderStore, Recorded, Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -92,13 +93,8 @@ def _record(policy: Policy, signal: Signal, raw: bytes, arrived: int) -> SignalR
         if signal.validity_s is not None and signal.validity_s <= 0
         else "arrived after its deadline"
     )
-    return replace(
-        record,
-        status=SignalStatus.EXPIRED,
-        reason=Reason.SIGNAL_EXPIRED,
-        detail=f"Signal expired {arrived - record.deadline} ms ago: {detail}",
-        finished_at=arrived,
-    )
+    late = f"Signal expired {arrived - record.deadline} ms ago: {detail}"
+    return advance(record, SignalStatus.EXPIRED, arrived, Reason.SIGNAL_EXPIRED, late)
 
 
 def _new(intake: Intake, signal: Signal, record: SignalRecord) -> SignalRecord | None:

@@ -13,23 +13,15 @@ import structlog
 
 from executor.domain.order import CancelReason, Order, OrderStatus, Trade, merge, move
 from executor.domain.risk import Reason, is_true
+from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.breaker import is_reset, with_failure
 from executor.engine.cancellation import cancel_orders
-from executor.engine.context import Engine, Step, finish, repeated, step, unknown_signal
+from executor.engine.context import Engine, Step, repeated, step, unknown_signal
 from executor.engine.optimistic import until_committed
 from executor.engine.reports import announce, conclude_all
 from executor.engine.sending import Answer, Claim, given_up, send
 from executor.errors import StoreUnavailable
-from executor.ports import (
-    Change,
-    Failure,
-    Gate,
-    LegOutcome,
-    LegReport,
-    MarketView,
-    SignalRecord,
-    SignalStatus,
-)
+from executor.ports import Change, Failure, Gate, LegOutcome, LegReport, MarketView
 
 log = structlog.get_logger(__name__)
 
@@ -136,7 +128,7 @@ def _release(
 ) -> Step | None:
     status = OrderStatus.EXPIRED if reason is Reason.SIGNAL_EXPIRED else OrderStatus.FAILED
     released = [replace(move(order, status, reason, detail), finished_at=view.now) for order in orders]
-    record = finish(record, SignalStatus.FAILED, view.now, reason, detail)
+    record = advance(record, SignalStatus.FAILED, view.now, reason, detail)
     change = Change(orders=released, signals=(record,))
     if not engine.store.commit(view, change):
         return None
@@ -154,7 +146,7 @@ def release(engine: Engine, signal_id: str, market_id: str, reason: Reason, deta
     if any(order.status is not OrderStatus.RESERVED for order in orders):
         return None
     if not orders:  # the orders are lost: there is nothing to give back
-        record = finish(record, SignalStatus.FAILED, view.now, reason, detail)
+        record = advance(record, SignalStatus.FAILED, view.now, reason, detail)
         return step(record) if engine.store.commit(view, Change(signals=(record,))) else None
     return _release(engine, view, record, orders, reason, detail)
 

@@ -24,10 +24,11 @@ from executor.domain.order import (
     merge,
 )
 from executor.domain.order import order_ids as leg_ids
-from executor.engine.context import Engine, Policy, finish
+from executor.domain.signal_record import SignalRecord, SignalStatus
+from executor.engine.context import Engine, Policy
 from executor.engine.optimistic import until_committed
 from executor.errors import RecordUnreadable
-from executor.ports import Change, ClearedBet, ClearedKind, MarketView, SignalRecord, SignalStatus
+from executor.ports import Change, ClearedBet, ClearedKind, MarketView
 
 log = structlog.get_logger(__name__)
 
@@ -46,10 +47,10 @@ def conclude(record: SignalRecord, orders: Sequence[Order], now: int) -> SignalR
     if record.status not in _DECIDED or undecided or not own:
         return record
     if any(order.placed_at for order in own):
-        return record if record.status is SignalStatus.COMPLETED else finish(record, SignalStatus.COMPLETED, now)
+        return record if record.status is SignalStatus.COMPLETED else advance(record, SignalStatus.COMPLETED, now)
     if record.status is SignalStatus.FAILED:
         return record
-    return finish(record, SignalStatus.FAILED, now, own[0].reason, own[0].detail)
+    return advance(record, SignalStatus.FAILED, now, own[0].reason, own[0].detail)
 
 
 def rewrite(

@@ -11,9 +11,10 @@ from typing import Final
 import structlog
 
 from executor.domain.order import Order
+from executor.domain.signal_record import SignalRecord
 from executor.engine.context import Engine
 from executor.errors import ExecutorError, LoginRefused, NotSent, Refused, SessionExpired, Throttled
-from executor.ports import Instruction, LegOutcome, LegReport, MarketView, SignalRecord
+from executor.ports import Instruction, LegOutcome, LegReport, MarketView
 
 log = structlog.get_logger(__name__)
 

@@ -12,10 +12,11 @@ import structlog
 
 from executor.domain.order import MAX_LEGS, OrderStatus, move, order_ids
 from executor.domain.risk import Reason
-from executor.engine.context import Engine, finish
+from executor.domain.signal_record import SignalRecord, SignalStatus
+from executor.engine.context import Engine
 from executor.engine.placement import release
 from executor.engine.reports import conclude
-from executor.ports import Change, MarketView, SignalRecord, SignalStatus
+from executor.ports import Change, MarketView
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ def _close(engine: Engine, seen: SignalRecord) -> bool:
         return False
     detail = f"Signal expired {view.now - record.deadline} ms ago, before it was {_next_step(record)}"
     if record.status is SignalStatus.RECEIVED:
-        closed = finish(record, SignalStatus.EXPIRED, view.now, Reason.SIGNAL_EXPIRED, detail)
+        closed = advance(record, SignalStatus.EXPIRED, view.now, Reason.SIGNAL_EXPIRED, detail)
         if not engine.store.commit(view, Change(signals=(closed,))):
             return False
         engine.telemetry.signal_rejected(Reason.SIGNAL_EXPIRED)

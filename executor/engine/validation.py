@@ -11,11 +11,12 @@ import structlog
 from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, Order, customer_ref, order_ids
 from executor.domain.risk import Facts, Reason, Verdict, decide, is_true
 from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
+from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.breaker import is_reset, with_rejection
-from executor.engine.context import Engine, Policy, Step, finish, repeated, step, unknown_signal
+from executor.engine.context import Engine, Policy, Step, repeated, step, unknown_signal
 from executor.engine.optimistic import until_committed
 from executor.errors import InvalidSignal
-from executor.ports import Change, Gate, MarketView, SignalRecord, SignalStatus
+from executor.ports import Change, Gate, MarketView
 
 log = structlog.get_logger(__name__)
 
@@ -116,11 +117,11 @@ def _change(
 ) -> tuple[SignalRecord, Change]:
     if verdict.reason is None:
         ids = tuple(order.order_id for order in orders)
-        after = replace(record, status=SignalStatus.ACCEPTED, updated_at=view.now, order_ids=ids)
+        after = replace(advance(record, SignalStatus.ACCEPTED, view.now), order_ids=ids)
         return after, Change(orders=orders, signals=(after,), gates=_GATES, reset_breaker=is_reset(view))
     status = SignalStatus.EXPIRED if verdict.reason is Reason.SIGNAL_EXPIRED else SignalStatus.REJECTED
     detail = f"{verdict.detail} (leg {verdict.leg})" if verdict.leg > 1 else verdict.detail
-    after = finish(record, status, view.now, verdict.reason, detail)
+    after = advance(record, status, view.now, verdict.reason, detail)
     change = Change(signals=(after,), reset_breaker=is_reset(view))
     return after, with_rejection(policy, view, change, record.signal_id, verdict.reason)
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 import structlog
 
 from executor.domain.order import MAX_LEGS, UNPLACED, Order, OrderStatus, move, order_ids
+from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.context import Engine
 from executor.engine.lookup import NOT_PLACED, look_up
 from executor.engine.reports import Rewritten, merge_reports, rewrite
 from executor.errors import Contended, NotAllowed
-from executor.ports import Change, SignalRecord, SignalStatus
+from executor.ports import Change
 
 log = structlog.get_logger(__name__)
 
@@ -100,15 +101,10 @@ def retry_signal(engine: Engine, signal_id: str, *, force: bool, who: str) -> Si
     if view.now >= record.deadline and not force:
         raise NotAllowed(f"signal {signal_id} is stale, its price may be gone: --force gives it a new deadline")
     fresh = replace(
-        record,
-        status=SignalStatus.RECEIVED,
+        advance(record, SignalStatus.RECEIVED, view.now),
         attempt=record.attempt + 1,
         dispatches=0,
         deadline=view.now + engine.policy.max_age_s * 1000 if force else record.deadline,
-        updated_at=view.now,
-        finished_at=0,
-        reason="",
-        detail="",
     )
     if not engine.store.commit(view, Change(signals=(fresh,))):
         raise Contended(f"signal {signal_id} has just changed: look at it again")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from executor.domain.order import Order, OrderStatus
+from executor.domain.signal_record import SignalRecord, SignalStatus
 from executor.domain.times import from_iso
 from executor.operations.access import Access
 from executor.operations.wording import moment, money
-from executor.ports import SignalRecord, SignalStatus
 
 SHOWN: Final = ("signal_id", "kind", "strategy", "market_id", "status", "reason", "detail")
 _MOST_OPEN: Final = 500  # under way at once: more is a jam, which the queues show

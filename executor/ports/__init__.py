@@ -18,22 +18,11 @@ from executor.ports.exchange import (
 from executor.ports.ledger import Ledger
 from executor.ports.locks import Locks
 from executor.ports.market_facts import MarketFacts
-from executor.ports.order_store import (
-    TERMINAL,
-    Change,
-    Failure,
-    Gate,
-    MarketView,
-    OrderStore,
-    Recorded,
-    SignalRecord,
-    SignalStatus,
-)
+from executor.ports.order_store import Change, Failure, Gate, MarketView, OrderStore, Recorded
 from executor.ports.telemetry import RefusedTask, Telemetry
 from executor.ports.trade_feed import TradeFeed
 
 __all__ = [
-    "TERMINAL",
     "Accounts",
     "Alert",
     "Alerts",
@@ -59,8 +48,6 @@ __all__ = [
     "OrderStore",
     "Recorded",
     "RefusedTask",
-    "SignalRecord",
-    "SignalStatus",
     "Telemetry",
     "TradeFeed",
 ]

@@ -9,43 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from executor.domain.order import Order, Trade
-
-
-class SignalStatus(StrEnum):
-    """Where a signal stands; contract section 5."""
-
-    RECEIVED = "RECEIVED"
-    ACCEPTED = "ACCEPTED"
-    REJECTED = "REJECTED"
-    EXPIRED = "EXPIRED"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-
-
-TERMINAL = frozenset({SignalStatus.REJECTED, SignalStatus.EXPIRED, SignalStatus.COMPLETED, SignalStatus.FAILED})
-
-
-@dataclass(frozen=True, slots=True)
-class SignalRecord:
-    """The record of one signal; written before anything else happens to it."""
-
-    signal_id: str
-    kind: str
-    status: SignalStatus
-    payload: str
-    market_id: str
-    strategy: str
-    received_at: int
-    deadline: int
-    updated_at: int
-    bridge: str
-    token: str
-    attempt: int = 1
-    dispatches: int = 0
-    reason: str = ""
-    detail: str = ""
-    order_ids: tuple[str, ...] = ()
-    finished_at: int = 0
+from executor.domain.signal_record import SignalRecord
 
 
 class Recorded(StrEnum):

@@ -18,8 +18,8 @@ from support.store_worlds import IDENTITY, make_record, settled_entry
 from executor.adapters.redis.records import signal_fields
 from executor.adapters.sql.ledger import SqlLedger
 from executor.adapters.sql.tables import metadata
+from executor.domain.signal_record import SignalStatus
 from executor.errors import LedgerUnavailable
-from executor.ports import SignalStatus
 
 ROOT = Path(__file__).parents[2]
 NOW = 1_795_200_000_000

@@ -11,7 +11,8 @@ from support.store_worlds import ALL_GATES, MARKET, World, ids, make_record, mem
 
 from executor.domain.money import Side
 from executor.domain.order import OrderStatus, Trade, TradeKind
-from executor.ports import Change, Failure, Gate, Recorded, SignalStatus
+from executor.domain.signal_record import SignalStatus
+from executor.ports import Change, Failure, Gate, Recorded
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -12,8 +12,9 @@ from support.store_worlds import ALL_GATES, FILL, IDENTITY, MARKET, MATCHED, Wor
 
 from executor import keys
 from executor.domain.order import Order
+from executor.domain.signal_record import SignalStatus
 from executor.errors import StoreUnavailable
-from executor.ports import Change, Failure, SignalStatus
+from executor.ports import Change, Failure
 
 DAY_S = 86_400
 

@@ -33,7 +33,8 @@ from executor.devstack.redis_server import PrivateRedis
 from executor.domain.exposure import exposures, positions
 from executor.domain.money import Side
 from executor.domain.order import Order, OrderStatus
-from executor.ports import Change, Failure, Recorded, SignalStatus
+from executor.domain.signal_record import SignalStatus
+from executor.ports import Change, Failure, Recorded
 
 DAY_S = 86_400
 

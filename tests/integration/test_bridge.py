@@ -12,7 +12,7 @@ import pytest
 from support.process_rig import Process, Stack, message, running, wait
 
 from executor import keys
-from executor.ports import SignalStatus
+from executor.domain.signal_record import SignalStatus
 
 REPEATS = 'signals_rejected_total{reason="DUPLICATE_SIGNAL"}'
 MALFORMED = 'signals_rejected_total{reason="MALFORMED_SIGNAL"}'

@@ -12,7 +12,7 @@ from support.sandbox_client import RunningSandbox
 from betfair_sandbox.options import sandbox_env
 from executor import keys
 from executor.domain.order import OrderStatus
-from executor.ports import SignalStatus
+from executor.domain.signal_record import SignalStatus
 
 FAST = {"EXECUTOR_ORDER_MANAGER__STATUS_CHECK_INTERVAL_SECONDS": "1"}
 

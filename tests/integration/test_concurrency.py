@@ -20,8 +20,8 @@ from executor import keys
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.exposure import market_exposure
 from executor.domain.signal import SignalKind
+from executor.domain.signal_record import SignalStatus
 from executor.engine.intake import Intake, receive
-from executor.ports import SignalStatus
 
 TESTS = Path(__file__).parents[1]
 RACERS, SIGNALS = 8, 50

@@ -25,6 +25,7 @@ from executor.adapters.redis.store import RedisStore
 from executor.adapters.sql.ledger import SqlLedger
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal import SignalKind
+from executor.domain.signal_record import SignalStatus
 from executor.engine.accounting import write_ledger
 from executor.engine.context import Engine
 from executor.engine.intake import Intake, receive
@@ -32,7 +33,7 @@ from executor.engine.placement import place
 from executor.engine.reconciliation import poll
 from executor.engine.settlement import end_paper_positions
 from executor.engine.validation import validate
-from executor.ports import Ledger, SignalStatus
+from executor.ports import Ledger
 from executor.wiring import SystemClock
 
 _SLOW_S = 2.0  # far above what a placement takes, far below the 5 s that a dead database may take to say no

@@ -4,9 +4,9 @@ import pytest
 from support.engine_rig import Rig
 
 from executor.domain.order import CancelReason, OrderStatus
+from executor.domain.signal_record import SignalStatus
 from executor.engine.reconciliation import poll
 from executor.engine.sweeping import sweep
-from executor.ports import SignalStatus
 
 
 @pytest.mark.parametrize("waits_s", [11, 61])  # the sweep looks before, or only after the deadline

@@ -14,7 +14,7 @@ from support.sandbox_client import RunningSandbox
 from betfair_sandbox.options import sandbox_env
 from executor import keys
 from executor.domain.order import Order, OrderStatus
-from executor.ports import SignalStatus
+from executor.domain.signal_record import SignalStatus
 
 S = OrderStatus
 

@@ -14,8 +14,8 @@ from beat_schedule import periodic_tasks
 from executor import keys
 from executor.app import app
 from executor.devstack.redis_server import PrivateRedis
+from executor.domain.signal_record import SignalStatus
 from executor.errors import Contended, ExecutorError, StoreUnavailable
-from executor.ports import SignalStatus
 from executor.settings.load import load_settings
 from executor.tasks import RETRIES
 

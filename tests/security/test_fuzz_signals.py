@@ -22,7 +22,7 @@ from support.hostile import RAWS, TEXTS, VALUES, Raw, examples, json_bytes
 from executor.adapters.redis.records import decode_order, decode_signal, encode
 from executor.domain.risk import Reason
 from executor.domain.signal import SignalKind
-from executor.ports import TERMINAL, SignalRecord, SignalStatus
+from executor.domain.signal_record import TERMINAL, SignalRecord, SignalStatus
 
 Bet = tuple[str, int, str, Fraction, Fraction]  # market, selection, side, price, size
 

@@ -11,12 +11,13 @@ import pytest
 from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal import SignalKind
+from executor.domain.signal_record import SignalRecord, SignalStatus
 from executor.engine.context import Engine, Policy, Step
 from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.validation import validate
 from executor.errors import OutcomeUnknown
-from executor.ports import ClearedBet, ClearedKind, LegOutcome, MarketView, SignalRecord, SignalStatus
+from executor.ports import ClearedBet, ClearedKind, LegOutcome, MarketView
 from support.factories import LIMITS, NOW, make_rules
 from support.fakes import CountingTelemetry, FrozenClock, MemoryLedger, Script, ScriptedExchange
 from support.memory_redis import (

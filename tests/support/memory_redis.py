@@ -17,9 +17,10 @@ from executor.domain.exposure import exposures
 from executor.domain.money import ZERO
 from executor.domain.order import ACTIVE, Order
 from executor.domain.risk import LIMIT_FIELDS, is_true
+from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import day, hour, iso
 from executor.errors import RecordUnreadable, StoreUnavailable
-from executor.ports import TERMINAL, Alert, Change, Funds, Gate, HealthSnapshot, MarketView, Recorded, SignalRecord
+from executor.ports import Alert, Change, Funds, Gate, HealthSnapshot, MarketView, Recorded
 from support.fakes import FrozenClock
 
 

@@ -22,7 +22,7 @@ from executor import keys
 from executor.adapters.redis.records import decode_order, decode_signal
 from executor.devstack.redis_server import PrivateRedis, free_port
 from executor.domain.order import Order
-from executor.ports import SignalRecord
+from executor.domain.signal_record import SignalRecord
 from support.sandbox_client import wait_for
 
 PYTHON: Final = sys.executable

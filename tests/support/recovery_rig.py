@@ -24,12 +24,13 @@ from executor.adapters.sql.ledger import SqlLedger
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.order import BetState, Order
 from executor.domain.signal import SignalKind
+from executor.domain.signal_record import SignalRecord
 from executor.engine.context import Engine, Policy, Step
 from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.reconciliation import poll
 from executor.engine.validation import validate
-from executor.ports import Change, MarketView, SignalRecord
+from executor.ports import Change, MarketView
 from executor.wiring import SystemClock
 from support.engine_rig import MARKET, make_policy, strategy_message
 from support.fakes import CountingTelemetry, FrozenClock, ScriptedExchange

@@ -11,20 +11,9 @@ import redis
 from executor import keys
 from executor.adapters.redis.store import RedisStore, Retention
 from executor.domain.order import Order, OrderStatus, Trade, TradeKind
+from executor.domain.signal_record import SignalRecord, SignalStatus
 from executor.domain.times import day
-from executor.ports import (
-    Accounts,
-    Change,
-    Controls,
-    Failure,
-    Gate,
-    Locks,
-    MarketFacts,
-    OrderStore,
-    SignalRecord,
-    SignalStatus,
-    TradeFeed,
-)
+from executor.ports import Accounts, Change, Controls, Failure, Gate, Locks, MarketFacts, OrderStore, TradeFeed
 from support.factories import LIMITS, NOW, make_order
 from support.fakes import FrozenClock
 from support.memory_redis import (

@@ -19,16 +19,7 @@ from executor.adapters.betfair.transport import SEND_WITHIN_S, Transport
 from executor.domain.money import ZERO
 from executor.domain.order import BetState
 from executor.errors import LoginRefused, NotSent, OutcomeUnknown, SessionExpired, StoreUnavailable, Throttled
-from executor.ports import (
-    CancelReport,
-    ClearedBet,
-    ClearedKind,
-    Funds,
-    Instruction,
-    LegReport,
-    MarketInfo,
-    Telemetry,
-)
+from executor.ports import CancelReport, ClearedBet, ClearedKind, Funds, Instruction, LegReport, MarketInfo, Telemetry
 from executor.settings.sections import BetfairSettings
 
 MAX_PLACE: Final = 200  # Betfair: placeOrders

@@ -15,8 +15,9 @@ from executor.adapters.redis.records import encode, order_fields, position_field
 from executor.domain.exposure import exposures, matched_weight, positions, weight
 from executor.domain.order import ACTIVE, Order
 from executor.domain.risk import LIMIT_FIELDS
+from executor.domain.signal_record import TERMINAL, SignalRecord, SignalStatus
 from executor.domain.times import iso
-from executor.ports import TERMINAL, Change, Gate, MarketView, SignalRecord, SignalStatus
+from executor.ports import Change, Gate, MarketView
 
 Command = list[str | int]
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 from executor.domain.exposure import Position, SideTotal
 from executor.domain.money import Side, parse_number
 from executor.domain.order import Order, OrderStatus, Trade, TradeKind
+from executor.domain.signal_record import SignalRecord, SignalStatus
 from executor.domain.times import iso
 from executor.errors import RecordUnreadable
-from executor.ports import SignalRecord, SignalStatus
 
 SIGNAL: Final = "signal"  # type of the feed's entries that say how a signal ended
 AUDIT: Final = "audit"  # and of those that say what was done by hand

@@ -21,9 +21,10 @@ from executor.adapters.redis.client import guarded, script
 from executor.adapters.redis.commit import after, request_for
 from executor.adapters.redis.records import decode_order, decode_signal, encode, signal_fields
 from executor.domain.order import Order
+from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import hour
 from executor.errors import RecordUnreadable
-from executor.ports import TERMINAL, Change, MarketView, Recorded, SignalRecord
+from executor.ports import Change, MarketView, Recorded
 
 log = structlog.get_logger(__name__)
 

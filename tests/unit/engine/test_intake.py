@@ -8,9 +8,9 @@ from support.engine_rig import Rig, strategy_message
 from support.factories import SUREBET
 
 from executor.domain.signal import SignalKind
+from executor.domain.signal_record import SignalStatus
 from executor.engine.intake import receive
 from executor.errors import StoreUnavailable
-from executor.ports import SignalStatus
 
 
 def test_a_signal_is_recorded_before_anything_else(rig: Rig) -> None:

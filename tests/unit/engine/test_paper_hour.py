@@ -10,11 +10,11 @@ from support.engine_rig import Rig, make_policy
 from executor.adapters.paper import PaperExchange
 from executor.domain.order import OrderStatus
 from executor.domain.risk import Reason
+from executor.domain.signal_record import SignalStatus
 from executor.engine.accounting import write_ledger
 from executor.engine.cancellation import cancel_unmatched
 from executor.engine.reconciliation import poll
 from executor.engine.settlement import end_paper_positions, settle
-from executor.ports import SignalStatus
 
 MARKETS = 12
 SIGNALS = 600  # one every six seconds

@@ -6,6 +6,7 @@ import pytest
 from support.engine_rig import MARKET, Answer, Rig, make_policy, script, sends
 
 from executor.domain.order import CancelReason, OrderStatus
+from executor.domain.signal_record import SignalStatus
 from executor.errors import (
     LoginRefused,
     NotSent,
@@ -14,7 +15,7 @@ from executor.errors import (
     SessionExpired,
     Throttled,
 )
-from executor.ports import LegOutcome, SignalStatus
+from executor.ports import LegOutcome
 
 S = OrderStatus
 

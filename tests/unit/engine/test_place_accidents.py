@@ -9,6 +9,7 @@ import pytest
 from support.engine_rig import MARKET, Answer, Rig, make_policy, script, sends
 
 from executor.domain.order import Order, OrderStatus
+from executor.domain.signal_record import SignalStatus
 from executor.engine.placement import place
 from executor.errors import (
     Contended,
@@ -17,7 +18,7 @@ from executor.errors import (
     Refused,
     StoreUnavailable,
 )
-from executor.ports import Instruction, LegOutcome, LegReport, SignalStatus
+from executor.ports import Instruction, LegOutcome, LegReport
 
 S = OrderStatus
 

@@ -16,7 +16,7 @@ from executor.domain.order import ADOPTED, BetState, Order, OrderStatus
 from executor.engine.lookup import is_ripe
 from executor.engine.reconciliation import poll
 from executor.errors import Contended
-from executor.ports import ClearedBet, ClearedKind, Instruction, LegReport, SignalStatus
+from executor.ports import ClearedBet, ClearedKind, Instruction, LegReport
 
 S = OrderStatus
 

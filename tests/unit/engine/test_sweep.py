@@ -6,9 +6,9 @@ import pytest
 from support.engine_rig import MARKET, Rig
 
 from executor.domain.order import OrderStatus
+from executor.domain.signal_record import SignalRecord, SignalStatus
 from executor.engine.sweeping import sweep
 from executor.errors import OutcomeUnknown, StoreUnavailable
-from executor.ports import SignalRecord, SignalStatus
 
 S = OrderStatus
 

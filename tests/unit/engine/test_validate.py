@@ -10,9 +10,9 @@ from support.factories import LIMITS, SUREBET, make_rules
 
 from executor.domain.order import OrderStatus
 from executor.domain.signal import SignalKind
+from executor.domain.signal_record import SignalStatus
 from executor.engine.validation import validate
 from executor.errors import Contended, StoreUnavailable
-from executor.ports import SignalStatus
 
 
 def test_a_signal_is_accepted_and_its_exposure_reserved(rig: Rig) -> None:

@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from redis import Redis
 
@@ -17,14 +17,6 @@ from executor.adapters.redis.client import guarded, hash_of, script
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import iso
 
-# A poll that began before a restart or a FLUSHALL has not seen what was lost in between.
-_CONFIRM: Final = """
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-if ARGV[1] ~= run .. ' ' .. (redis.call('GET', KEYS[1]) or '') then return 0 end
-redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
-return 1
-"""
-
 
 class RedisControls(RedisAdapter):
     """`Controls` on one Redis db."""
@@ -33,6 +25,7 @@ class RedisControls(RedisAdapter):
         super().__init__(client)
         self._identity = identity
         self._first_start = client.register_script(script("first_start"))
+        self._confirm = client.register_script(script("confirm_reconciled"))
         self._trip = client.register_script(script("trip"))
 
     @guarded
@@ -63,7 +56,7 @@ class RedisControls(RedisAdapter):
     def confirm_reconciled(self, ttl_s: int, mark: str) -> bool:
         """Say that a complete poll has just ended, unless the data are not those that `mark` named at its start."""
         value = f"{mark} {iso(self._now())}"
-        if not self._redis.eval(_CONFIRM, 2, keys.DATA_GENERATION, keys.RECONCILED, mark, value, str(ttl_s)):
+        if not self._confirm(keys=[keys.DATA_GENERATION, keys.RECONCILED], args=[mark, value, ttl_s]):
             return False
         self._redis.set(keys.ACTIVE_COUNT, 0, nx=True)  # documented for people to read, so it is there from the start
         return True

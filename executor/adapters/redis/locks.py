@@ -14,15 +14,10 @@ from redis.exceptions import RedisError
 
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
-from executor.adapters.redis.client import guarded, store_errors
+from executor.adapters.redis.client import guarded, script, store_errors
 from executor.domain.times import iso
 
 _LOCK_S: Final = 15  # a killed holder must not stop the poll for as long as `executor:reconciled` lasts, 20 s
-# Compare-and-delete: only the holder of a lock may free it.
-_UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
-_RENEW: Final = (
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('EXPIRE', KEYS[1], ARGV[2]) end return 0"
-)
 
 
 class RedisLocks(RedisAdapter):
@@ -32,6 +27,8 @@ class RedisLocks(RedisAdapter):
         super().__init__(client)
         self._broker = broker  # the db of the queues
         self._lock_s = lock_s
+        self._unlock = client.register_script(script("unlock"))
+        self._renew_lock = client.register_script(script("renew_lock"))
 
     @contextmanager
     def single_flight(self, task: str) -> Iterator[bool]:
@@ -51,7 +48,7 @@ class RedisLocks(RedisAdapter):
         finally:
             done.set()
             with store_errors():
-                self._redis.eval(_UNLOCK, 1, key, token)
+                self._unlock(keys=[key], args=[token])
 
     @guarded
     def acquire_cooldown(self, task: str, pause_ms: int) -> bool:
@@ -76,4 +73,4 @@ class RedisLocks(RedisAdapter):
     def _renew(self, key: str, token: str, done: threading.Event) -> None:
         while not done.wait(self._lock_s / 3):
             with suppress(RedisError):
-                self._redis.eval(_RENEW, 1, key, token, str(self._lock_s))
+                self._renew_lock(keys=[key], args=[token, self._lock_s])

@@ -17,16 +17,11 @@ from redis.exceptions import LockError, RedisError
 
 from executor import keys
 from executor.adapters.betfair.session import LoginBan
+from executor.adapters.redis.client import script
 from executor.errors import StoreUnavailable
 
 # Betfair: a session lives 12 h (24 h in the UK) after its last keep-alive; each keep-alive renews this.
 SESSION_TTL_S: Final = 12 * 60 * 60
-
-_FORGET: Final = """
-local read, held = pcall(cjson.decode, redis.call('GET', KEYS[1]) or '{}')
-if read and type(held) == 'table' and held['token'] == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
 
 # KEYS: readers. ARGV: who, limit, seconds after which the place of one who was killed is free again.
 _READ: Final = """
@@ -53,6 +48,7 @@ class RedisTokenStore:
         self._lock = keys.login_lock(identity)
         self._ban = keys.login_ban(identity)
         self._reads = keys.order_reads(identity)
+        self._forget = client.register_script(script("forget_token"))
 
     def get(self) -> tuple[str, int] | None:
         """Return the token and when it was created; a value that is none counts as no token."""
@@ -74,7 +70,7 @@ class RedisTokenStore:
 
     def forget(self, token: str) -> None:
         """Delete the token if it is still this one."""
-        _asked(lambda: self._client.eval(_FORGET, 1, self._session, token))
+        _asked(lambda: self._forget(keys=[self._session], args=[token]))
 
     @contextlib.contextmanager
     def login_lock(self, timeout_s: float) -> Iterator[bool]:

@@ -11,25 +11,10 @@ from redis.exceptions import ResponseError
 
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
-from executor.adapters.redis.client import guarded
+from executor.adapters.redis.client import guarded, script
 
 _KEEP_TRADES_MS: Final = 7 * 24 * 3600 * 1000  # contract section 4
 _CONSUMER: Final = "ledger"  # one name: entries that a killed writer had read are read again first
-# KEYS: the feed. ARGV: group, consumer, count. First what was read before and never acknowledged, else what is new.
-_READ: Final = """
-local function read(start)
-  return redis.pcall('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', ARGV[3], 'STREAMS', KEYS[1], start)
-end
-local found = read('0')
-if found.err then
-  if not string.find(found.err, '^NOGROUP') then return found end
-  redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
-elseif #found[1][2] > 0 then
-  return found[1][2]
-end
-found = read('>')
-return found and (found.err and found or found[1][2]) or {}
-"""
 
 
 class RedisTradeFeed(RedisAdapter):
@@ -37,7 +22,7 @@ class RedisTradeFeed(RedisAdapter):
 
     def __init__(self, client: "Redis") -> None:
         super().__init__(client)
-        self._read = client.register_script(_READ)
+        self._read = client.register_script(script("read_trades"))
 
     @guarded
     def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:

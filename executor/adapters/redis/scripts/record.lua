@@ -1,8 +1,17 @@
 -- Writes a signal's record unless the message is known.
--- KEYS: seen, record, open signals, accounting feed.  ARGV: value of seen (unique to this message), record JSON, seen TTL, 1 to renew,
--- record TTL (0: none), score in the open set (empty: terminal already), value of seen for who met the record only,
--- then names and values of the feed's entry (none: not terminal).
--- Returns false when written, else what `seen` holds; a record that outlived its `seen` is met by the caller, and by
+-- KEYS[1]  seen: who met the message first
+-- KEYS[2]  the record
+-- KEYS[3]  open signals
+-- KEYS[4]  accounting feed
+-- ARGV[1]  value of seen, unique to this message
+-- ARGV[2]  record as JSON
+-- ARGV[3]  life of seen in seconds
+-- ARGV[4]  1 to renew seen
+-- ARGV[5]  life of the record in seconds, 0: without end
+-- ARGV[6]  score among the open signals; empty: it is terminal already
+-- ARGV[7]  value of seen for who met the record only
+-- ARGV[8...] names and values of the feed's entry; none: it is not terminal
+-- Returns false when written, else what seen holds; a record that outlived its seen is met by the caller, and by
 -- nobody after it, so that a repeat is told once and not lost.
 local seen = redis.call('GET', KEYS[1])
 if seen == ARGV[1] then

@@ -1,5 +1,14 @@
--- Trips the breaker when its condition holds and it is closed; returns the number of failures, or 0.
--- KEYS: breaker, since, trading, failed orders.  ARGV: threshold, window in s, message, ISO time, kill-switch channel.
+-- Trips the breaker when its condition holds and it is closed.
+-- KEYS[1]  breaker
+-- KEYS[2]  since: the last success, trip or reset
+-- KEYS[3]  trading enabled
+-- KEYS[4]  failed orders
+-- ARGV[1]  threshold
+-- ARGV[2]  window in seconds
+-- ARGV[3]  message for the channel
+-- ARGV[4]  ISO time
+-- ARGV[5]  kill-switch channel
+-- Returns the number of failures, or 0.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local now = redis.call('TIME')[1]
 local lower = now - ARGV[2]

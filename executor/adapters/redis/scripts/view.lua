@@ -1,7 +1,19 @@
 -- Reads, at one moment, all that a step on one market may depend on. Writes nothing.
--- KEYS: identity, trading, reconciled, limits, pnl, breaker, breaker since, failed orders, revision, market orders,
---       transactions of the hour, then signal records, then order records asked for beside the market's own.
--- ARGV: order key prefix, breaker window in seconds, number of signals.
+-- KEYS[1]  identity
+-- KEYS[2]  trading enabled
+-- KEYS[3]  reconciled
+-- KEYS[4]  limits
+-- KEYS[5]  P&L of the day
+-- KEYS[6]  breaker
+-- KEYS[7]  breaker since
+-- KEYS[8]  failed orders
+-- KEYS[9]  the market's revision
+-- KEYS[10] the market's orders
+-- KEYS[11] transactions of the hour
+-- KEYS[12...] signal records, then order records asked for beside the market's own
+-- ARGV[1]  prefix of an order's key
+-- ARGV[2]  breaker window in seconds
+-- ARGV[3]  number of signal records among the keys
 local time = redis.call('TIME')
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 local reconciled = redis.call('GET', KEYS[3])

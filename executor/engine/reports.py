@@ -24,7 +24,7 @@ from executor.domain.order import (
     merge,
 )
 from executor.domain.order import order_ids as leg_ids
-from executor.domain.signal_record import SignalRecord, SignalStatus
+from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.context import Engine, Policy
 from executor.engine.optimistic import until_committed
 from executor.errors import RecordUnreadable

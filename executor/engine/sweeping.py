@@ -12,7 +12,7 @@ import structlog
 
 from executor.domain.order import MAX_LEGS, OrderStatus, move, order_ids
 from executor.domain.risk import Reason
-from executor.domain.signal_record import SignalRecord, SignalStatus
+from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.context import Engine
 from executor.engine.placement import release
 from executor.engine.reports import conclude

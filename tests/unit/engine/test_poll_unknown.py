@@ -13,6 +13,7 @@ from support.factories import NOW, make_bet, make_order
 
 from executor.domain.money import Side
 from executor.domain.order import ADOPTED, BetState, Order, OrderStatus
+from executor.domain.signal_record import SignalStatus
 from executor.engine.lookup import is_ripe
 from executor.engine.reconciliation import poll
 from executor.errors import Contended

@@ -1,4 +1,4 @@
-"""What customers read about markets: listMarketCatalogue, listMarketBook, listMarketProfitAndLoss.
+"""What customers read about markets: listMarketCatalogue, listMarketBook.
 
 Owns: their filters, limits and fields. Reads only, except that an unknown market asked for by id appears, as it does
 when it is bet on. Units: prices and sizes as in the book.
@@ -7,13 +7,12 @@ when it is bet on. Units: prices and sizes as in the book.
 from decimal import Decimal
 from typing import Final
 
-from betfair_sandbox.api.order_lists import EVENT_ID, EVENT_TYPE_ID, REGULATOR
+from betfair_sandbox.api.order_lists import REGULATOR
 from betfair_sandbox.api.wire import ApiError, BadValue, Json, Params, format_date, missing
-from betfair_sandbox.market.accounts import Account, Caller, Position
+from betfair_sandbox.market.accounts import Account, Caller
 from betfair_sandbox.market.exchange import Exchange
 from betfair_sandbox.market.markets import Bet, Market, Runner
 from betfair_sandbox.market.money import ZERO, Side
-from betfair_sandbox.market.settlement import commission_on
 
 _MAX_RESULTS: Final = 1_000  # Betfair: listMarketCatalogue
 _MAX_WEIGHT: Final = 200  # Betfair: Market Data Request Limits, sum of weights x markets
@@ -35,7 +34,6 @@ _BOOK_WEIGHTS: Final = {
 }
 _BOOK_BASE_WEIGHT: Final = 2
 _WITH_TRADED: Final = {"EX_BEST_OFFERS": 20, "EX_ALL_OFFERS": 32}  # together with EX_TRADED, less than the sum
-_PROFIT_WEIGHT: Final = 4
 _BEST_OFFERS: Final = 3
 _FILTERS: Final = ("marketIds", "eventTypeIds", "eventIds", "marketTypeCodes", "inPlayOnly", "marketBettingTypes")
 _NO_ORDER_FILTERS: Final = ("customerStrategyRefs", "betIds", "matchedSince", "partitionMatchedByStrategyRef")
@@ -59,8 +57,8 @@ def market_catalogue(exchange: Exchange, params: Params) -> list[Json]:
         raise BadValue(f"filter {unknown[0]} is not offered")
     market_ids = list(dict.fromkeys(chosen.texts("marketIds")))
     weight = sum(_CATALOGUE_WEIGHTS[name] for name in projections)
-    _check_weight(Decimal(weight * (min(len(market_ids), limit) if market_ids else limit)))
-    markets = _known(exchange, market_ids) if market_ids else list(exchange.markets.values())
+    check_weight(Decimal(weight * (min(len(market_ids), limit) if market_ids else limit)))
+    markets = known_markets(exchange, market_ids) if market_ids else list(exchange.markets.values())
     found = [market for market in markets if market.status != "CLOSED" and _passes(market, chosen)]
     return [_catalogue_row(market, projections) for market in found[:limit]]
 
@@ -81,48 +79,14 @@ def market_book(exchange: Exchange, caller: Caller, params: Params) -> list[Json
     depth = prices.child("exBestOffersOverrides").integer("bestPricesDepth", _BEST_OFFERS)
     if depth < 1:
         raise BadValue("bestPricesDepth is not positive")
-    _check_weight(_book_weight(data, depth) * len(market_ids))
+    check_weight(_book_weight(data, depth) * len(market_ids))
     offers = None if "EX_ALL_OFFERS" in data else depth
-    show = bool(data & {"EX_BEST_OFFERS", "EX_ALL_OFFERS", "EX_TRADED"})
     rows = []
-    for market in _known(exchange, market_ids):
+    for market in known_markets(exchange, market_ids):
         row = _book_row(market, delayed=caller.delayed)
-        row["runners"] = [_runner_row(runner, offers, show=show) for runner in market.runners.values()]
+        row["runners"] = [_runner_row(runner, offers, data) for runner in market.runners.values()]
         if orders:
             _add_orders(market, caller.account, orders, row["runners"])
-        rows.append(row)
-    return rows
-
-
-def profit_and_loss(exchange: Exchange, account: Account, params: Params) -> list[Json]:
-    """Answer listMarketProfitAndLoss: matched bets of markets that are not settled."""
-    if not params.has("marketIds"):
-        raise missing()
-    market_ids = list(dict.fromkeys(params.texts("marketIds")))
-    _check_weight(Decimal(_PROFIT_WEIGHT * len(market_ids)))
-    net = params.flag("netOfCommission")
-    rows: list[Json] = []
-    for market in _known(exchange, market_ids):
-        if market.status == "CLOSED":
-            continue
-        positions = account.positions.get(market.market_id, {})
-        total = sum((position.lose for position in positions.values()), ZERO)
-        results: list[Json] = []
-        for runner in market.runners.values():
-            if runner.status == "REMOVED":
-                continue
-            position = positions.get(runner.selection_id, Position())
-            result: Json = {"selectionId": runner.selection_id}
-            if market.winners == 1:
-                result["ifWin"] = position.win + total - position.lose
-            else:
-                result["ifWin"], result["ifLose"] = position.win, position.lose
-            if net:
-                result["ifWin"] -= commission_on(result["ifWin"], market.base_rate)
-            results.append(result)
-        row: Json = {"marketId": market.market_id, "profitAndLosses": results}
-        if net:
-            row["commissionApplied"] = market.base_rate
         rows.append(row)
     return rows
 
@@ -138,22 +102,24 @@ def _book_weight(data: set[str], depth: int) -> Decimal:
     return total + weights.get("EX_BEST_OFFERS", 0) * (Decimal(depth) / _BEST_OFFERS - 1)
 
 
-def _check_weight(weight: Decimal) -> None:
+def check_weight(weight: Decimal) -> None:
+    """Refuse a request whose weights are too much together."""
     if weight > _MAX_WEIGHT:
         raise ApiError("TOO_MUCH_DATA")
 
 
-def _known(exchange: Exchange, market_ids: list[str]) -> list[Market]:
+def known_markets(exchange: Exchange, market_ids: list[str]) -> list[Market]:
+    """Return the markets of these ids, unknown ones opened as when they are bet on."""
     found = [exchange.market(market_id) for market_id in market_ids]
     return [market for market in found if market is not None]
 
 
 def _passes(market: Market, chosen: Params) -> bool:
     wanted = {
-        "eventTypeIds": EVENT_TYPE_ID,
-        "eventIds": EVENT_ID,
+        "eventTypeIds": market.event_type_id,
+        "eventIds": market.event_id,
         "marketTypeCodes": market.market_type,
-        "marketBettingTypes": "ODDS",
+        "marketBettingTypes": market.betting_type,
     }
     if any(chosen.texts(name) and value not in chosen.texts(name) for name, value in wanted.items()):
         return False
@@ -166,44 +132,64 @@ def _catalogue_row(market: Market, projections: set[str]) -> Json:
     if "MARKET_START_TIME" in projections:
         row["marketStartTime"] = start
     if "MARKET_DESCRIPTION" in projections:
-        row["description"] = {
-            "persistenceEnabled": True,
-            "bspMarket": False,
-            "marketTime": start,
-            "suspendTime": start,
-            "bettingType": "ODDS",
-            "turnInPlayEnabled": True,
-            "marketType": market.market_type,
-            "regulator": REGULATOR,
-            "marketBaseRate": market.base_rate,
-            "discountAllowed": True,
-            "wallet": "UK wallet",
-            "rules": "A market of the sandbox.",
-            "rulesHasDate": False,
-            "priceLadderDescription": {"type": "CLASSIC"},
-        }
+        row["description"] = _description(market)
     if projections & {"RUNNER_DESCRIPTION", "RUNNER_METADATA"}:
         row["runners"] = [_runner_catalogue(runner, projections) for runner in market.runners.values()]
     if "EVENT_TYPE" in projections:
-        row["eventType"] = {"id": EVENT_TYPE_ID, "name": "Soccer"}
+        row["eventType"] = {"id": market.event_type_id, "name": market.event_type_name}
     if "COMPETITION" in projections:
         row["competition"] = {"id": "1", "name": "Sandbox League"}
     if "EVENT" in projections:
         row["event"] = {
-            "id": EVENT_ID,
+            "id": market.event_id,
             "name": market.event_name,
-            "countryCode": "GB",
-            "timezone": "GMT",
-            "openDate": start,
+            "countryCode": market.country_code,
+            "timezone": market.timezone,
+            "openDate": format_date(market.open_ms or market.start_ms),
         }
+        if market.venue:
+            row["event"]["venue"] = market.venue
     return row
+
+
+def _description(market: Market) -> Json:
+    described: Json = {
+        "persistenceEnabled": market.persistence_enabled,
+        "bspMarket": market.bsp_market,
+        "marketTime": format_date(market.start_ms),
+        "suspendTime": format_date(market.suspend_ms or market.start_ms),
+        "bettingType": market.betting_type,
+        "turnInPlayEnabled": market.turn_in_play_enabled,
+        "marketType": market.market_type,
+        "regulator": REGULATOR,
+        "marketBaseRate": market.base_rate,
+        "discountAllowed": market.discount_allowed,
+        "wallet": "UK wallet",
+        "rules": "A market of the sandbox.",
+        "rulesHasDate": False,
+        "priceLadderDescription": {"type": market.ladder_type},
+    }
+    if market.settled_ms:
+        described["settleTime"] = format_date(market.settled_ms)
+    if market.each_way_divisor is not None:
+        described["eachWayDivisor"] = market.each_way_divisor
+    if market.race_type:
+        described["raceType"] = market.race_type
+    if market.line_interval is not None:
+        described["lineRangeInfo"] = {
+            "maxUnitValue": market.line_max,
+            "minUnitValue": market.line_min,
+            "interval": market.line_interval,
+            "marketUnit": "Units",
+        }
+    return described
 
 
 def _runner_catalogue(runner: Runner, projections: set[str]) -> Json:
     row: Json = {
         "selectionId": runner.selection_id,
         "runnerName": runner.name,
-        "handicap": ZERO,
+        "handicap": runner.handicap,
         "sortPriority": runner.sort_priority,
     }
     if "RUNNER_METADATA" in projections:
@@ -218,7 +204,7 @@ def _book_row(market: Market, *, delayed: bool) -> Json:
         "isMarketDataDelayed": delayed,
         "status": market.status,
         "betDelay": market.bet_delay_s,
-        "bspReconciled": False,
+        "bspReconciled": market.bsp_reconciled,
         "complete": not market.grows,
         "inplay": market.inplay,
         "numberOfWinners": market.winners,
@@ -226,8 +212,8 @@ def _book_row(market: Market, *, delayed: bool) -> Json:
         "numberOfActiveRunners": active,
         "totalMatched": _total_matched(market),
         "totalAvailable": sum((_available(runner) for runner in market.runners.values()), ZERO),
-        "crossMatching": False,
-        "runnersVoidable": False,
+        "crossMatching": market.cross_matching,
+        "runnersVoidable": market.runners_voidable,
         "version": market.version,
     }
     if market.last_match_ms:
@@ -235,24 +221,45 @@ def _book_row(market: Market, *, delayed: bool) -> Json:
     return row
 
 
-def _runner_row(runner: Runner, depth: int | None, *, show: bool) -> Json:
+def _runner_row(runner: Runner, depth: int | None, data: set[str]) -> Json:
     row: Json = {
         "selectionId": runner.selection_id,
-        "handicap": ZERO,
+        "handicap": runner.handicap,
         "status": runner.status,
         "totalMatched": runner.total_matched,
     }
+    if runner.adjustment_factor is not None:
+        row["adjustmentFactor"] = runner.adjustment_factor
     if runner.last_price is not None:
         row["lastPriceTraded"] = runner.last_price
     if runner.removed_ms:
         row["removalDate"] = format_date(runner.removed_ms)
-    if show:
+    if data & {"EX_BEST_OFFERS", "EX_ALL_OFFERS", "EX_TRADED"}:
         row["ex"] = {
             "availableToBack": _levels(runner, Side.LAY, depth),
             "availableToLay": _levels(runner, Side.BACK, depth),
-            "tradedVolume": [],
+            "tradedVolume": _prices_sizes(runner.traded) if "EX_TRADED" in data else [],
         }
+    if data & {"SP_AVAILABLE", "SP_TRADED"}:
+        row["sp"] = _starting_prices(runner, traded="SP_TRADED" in data)
     return row
+
+
+def _starting_prices(runner: Runner, *, traded: bool) -> Json:
+    """Return what there is of starting prices; Betfair writes "NaN" where a projection has no price."""
+    row: Json = {
+        "nearPrice": "NaN" if runner.sp_near is None else runner.sp_near,
+        "farPrice": "NaN" if runner.sp_far is None else runner.sp_far,
+        "backStakeTaken": _prices_sizes(runner.sp_backed) if traded else [],
+        "layLiabilityTaken": _prices_sizes(runner.sp_laid) if traded else [],
+    }
+    if runner.bsp is not None:
+        row["actualSP"] = runner.bsp
+    return row
+
+
+def _prices_sizes(sizes: dict[Decimal, Decimal]) -> list[Json]:
+    return [{"price": price, "size": size} for price, size in sorted(sizes.items()) if size]
 
 
 def _levels(runner: Runner, side: Side, depth: int | None) -> list[Json]:
@@ -265,7 +272,7 @@ def _add_orders(market: Market, account: Account, projection: str, rows: list[Js
             _book_order(bet)
             for bet in market.bets.values()
             if bet.account == account.name
-            and bet.selection_id == row["selectionId"]
+            and (bet.selection_id, bet.handicap) == (row["selectionId"], row["handicap"])
             and projection in {"ALL", bet.status}
         ]
 
@@ -273,13 +280,13 @@ def _add_orders(market: Market, account: Account, projection: str, rows: list[Js
 def _book_order(bet: Bet) -> Json:
     row: Json = {
         "betId": str(bet.bet_id),
-        "orderType": "LIMIT",
+        "orderType": bet.order_type,
         "status": bet.status,
         "persistenceType": bet.persistence,
         "side": bet.side.value,
         "price": bet.price,
         "size": bet.size,
-        "bspLiability": ZERO,
+        "bspLiability": bet.bsp_liability,
         "placedDate": format_date(bet.placed_ms),
         "avgPriceMatched": bet.average_price_matched,
         "sizeMatched": bet.size_matched,

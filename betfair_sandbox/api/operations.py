@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from betfair_sandbox.api.market_lists import market_book, market_catalogue, profit_and_loss
+from betfair_sandbox.api.market_lists import market_book, market_catalogue
 from betfair_sandbox.api.order_lists import cleared_orders, current_orders
+from betfair_sandbox.api.profit_lists import profit_and_loss
 from betfair_sandbox.api.wire import Json, Params
 from betfair_sandbox.market.accounts import EXPOSURE_LIMIT, Account, Caller
 from betfair_sandbox.market.amending import (

@@ -5,7 +5,6 @@ milliseconds, bets' own dates have whole seconds, as at Betfair.
 """
 
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from betfair_sandbox.api.wire import ApiError, BadValue, Json, Params, format_date, missing
@@ -15,11 +14,8 @@ from betfair_sandbox.market.markets import EXECUTABLE, Bet, Market
 from betfair_sandbox.market.money import ZERO
 from betfair_sandbox.market.register import CLEARED_STATUSES
 from betfair_sandbox.market.rules import MAX_IDS
-from betfair_sandbox.market.settlement import commission_on
 
 _PAGE: Final = 1_000  # Betfair: the longest page of either list
-EVENT_TYPE_ID: Final = "1"
-EVENT_ID: Final = "30000000"
 REGULATOR: Final = "GIBRALTAR REGULATOR"
 
 _T = TypeVar("_T")
@@ -84,13 +80,13 @@ def order_row(bet: Bet) -> Json:
         "betId": str(bet.bet_id),
         "marketId": bet.market_id,
         "selectionId": bet.selection_id,
-        "handicap": ZERO,
+        "handicap": bet.handicap,
         "priceSize": {"price": bet.price, "size": bet.size},
-        "bspLiability": ZERO,
+        "bspLiability": bet.bsp_liability,
         "side": bet.side.value,
         "status": bet.status,
         "persistenceType": bet.persistence,
-        "orderType": "LIMIT",
+        "orderType": bet.order_type,
         "placedDate": format_date(bet.placed_ms),
         "averagePriceMatched": bet.average_price_matched,
         "sizeMatched": bet.size_matched,
@@ -133,7 +129,7 @@ def cleared_orders(exchange: Exchange, account: Account, params: Params) -> Json
         candidates = (bet for bet in register.by_refs(refs) if bet.bet_id in cleared)
     else:
         candidates = cleared.values()
-    found = list(filter(_cleared_filter(status, params), candidates))
+    found = list(filter(_cleared_filter(exchange, status, params), candidates))
     found.sort(key=lambda bet: (_cleared_ms(bet, status), bet.bet_id))
     describe = params.flag("includeItemDescription")
     if group != "BET":
@@ -144,7 +140,7 @@ def cleared_orders(exchange: Exchange, account: Account, params: Params) -> Json
     return {"clearedOrders": rows, "moreAvailable": more}
 
 
-def _cleared_filter(status: str, params: Params) -> Callable[[Bet], bool]:
+def _cleared_filter(exchange: Exchange, status: str, params: Params) -> Callable[[Bet], bool]:
     earliest, latest = params.instants("settledDateRange")
     side = params.choice("side", _SIDES)
     runners = {
@@ -152,8 +148,8 @@ def _cleared_filter(status: str, params: Params) -> Callable[[Bet], bool]:
         for runner in (Params(value, "runnerIds") for value in params.items("runnerIds"))
     }
     wanted: list[tuple[set[str], Callable[[Bet], str]]] = [
-        (set(params.texts("eventTypeIds")), lambda _: EVENT_TYPE_ID),
-        (set(params.texts("eventIds")), lambda _: EVENT_ID),
+        (set(params.texts("eventTypeIds")), lambda bet: exchange.markets[bet.market_id].event_type_id),
+        (set(params.texts("eventIds")), lambda bet: exchange.markets[bet.market_id].event_id),
         (set(params.texts("marketIds")), lambda bet: bet.market_id),
         (set(params.texts("customerOrderRefs")), lambda bet: bet.customer_order_ref),
         (set(params.texts("customerStrategyRefs")), lambda bet: bet.customer_strategy_ref),
@@ -182,20 +178,20 @@ def _cleared_ms(bet: Bet, status: str) -> int:
 
 def _cleared_row(market: Market, bet: Bet, status: str, *, describe: bool) -> Json:
     row: Json = {
-        "eventTypeId": EVENT_TYPE_ID,
-        "eventId": EVENT_ID,
+        "eventTypeId": market.event_type_id,
+        "eventId": market.event_id,
         "marketId": bet.market_id,
         "selectionId": bet.selection_id,
-        "handicap": ZERO,
+        "handicap": bet.handicap,
         "betId": str(bet.bet_id),
         "placedDate": format_date(bet.placed_ms),
         "persistenceType": bet.persistence,
-        "orderType": "LIMIT",
+        "orderType": bet.order_type,
         "side": bet.side.value,
         "priceRequested": bet.price,
         "settledDate": format_date(_cleared_ms(bet, status)),
         "betCount": 1,
-        "priceReduced": False,
+        "priceReduced": bet.price_reduced,
     }
     if bet.customer_order_ref:
         row["customerOrderRef"] = bet.customer_order_ref
@@ -213,38 +209,44 @@ def _cleared_row(market: Market, bet: Bet, status: str, *, describe: bool) -> Js
     else:
         row["sizeCancelled"] = bet.size_cancelled if status == "CANCELLED" else bet.size_lapsed
     if describe:
-        row["itemDescription"] = _description(market, market.runners[bet.selection_id].name)
+        row["itemDescription"] = _description(market, market.runner_of(bet).name)
     return row
 
 
 def _description(market: Market, runner_name: str | None) -> Json:
     described: Json = {
-        "eventTypeDesc": "Soccer",
+        "eventTypeDesc": market.event_type_name,
         "eventDesc": market.event_name,
         "marketDesc": market.name,
         "marketType": market.market_type,
         "marketStartTime": format_date(market.start_ms),
         "numberOfWinners": market.winners,
     }
+    if market.each_way_divisor is not None:
+        described["eachWayDivisor"] = market.each_way_divisor
     if runner_name is not None:
         described["runnerDesc"] = runner_name
     return described
 
 
-_GROUPS: Final[dict[str, Callable[[Bet], Json]]] = {
-    "BET": lambda bet: {"betId": str(bet.bet_id)},
-    "EVENT_TYPE": lambda _: {"eventTypeId": EVENT_TYPE_ID},
-    "EVENT": lambda _: {"eventTypeId": EVENT_TYPE_ID, "eventId": EVENT_ID},
-    "MARKET": lambda bet: {"eventTypeId": EVENT_TYPE_ID, "eventId": EVENT_ID, "marketId": bet.market_id},
-    "RUNNER": lambda bet: {
-        "eventTypeId": EVENT_TYPE_ID,
-        "eventId": EVENT_ID,
+_GROUPS: Final[dict[str, Callable[[Market, Bet], Json]]] = {
+    "BET": lambda _, bet: {"betId": str(bet.bet_id)},
+    "EVENT_TYPE": lambda market, _: {"eventTypeId": market.event_type_id},
+    "EVENT": lambda market, _: {"eventTypeId": market.event_type_id, "eventId": market.event_id},
+    "MARKET": lambda market, _: {
+        "eventTypeId": market.event_type_id,
+        "eventId": market.event_id,
+        "marketId": market.market_id,
+    },
+    "RUNNER": lambda market, bet: {
+        "eventTypeId": market.event_type_id,
+        "eventId": market.event_id,
         "marketId": bet.market_id,
         "selectionId": bet.selection_id,
-        "handicap": ZERO,
+        "handicap": bet.handicap,
     },
-    "SIDE": lambda bet: {"side": bet.side.value},
-    "STRATEGY": lambda bet: {"customerStrategyRef": bet.customer_strategy_ref},
+    "SIDE": lambda _, bet: {"side": bet.side.value},
+    "STRATEGY": lambda _, bet: {"customerStrategyRef": bet.customer_strategy_ref},
 }
 # Betfair: commission belongs to a market and to what is above it.
 _WITH_COMMISSION: Final = ("EVENT_TYPE", "EVENT", "MARKET")
@@ -253,29 +255,26 @@ _WITH_COMMISSION: Final = ("EVENT_TYPE", "EVENT", "MARKET")
 def _grouped(exchange: Exchange, bets: list[Bet], group: str, *, describe: bool) -> list[Json]:
     members: dict[tuple[Any, ...], list[Bet]] = {}
     for bet in bets:
-        members.setdefault(tuple(_GROUPS[group](bet).values()), []).append(bet)
+        members.setdefault(tuple(_GROUPS[group](exchange.markets[bet.market_id], bet).values()), []).append(bet)
     return [_group_row(exchange, same, group, describe=describe) for same in members.values()]
 
 
 def _group_row(exchange: Exchange, bets: list[Bet], group: str, *, describe: bool) -> Json:
     profit = sum((bet.profit for bet in bets), ZERO)
     row: Json = {
-        **_GROUPS[group](bets[0]),
+        **_GROUPS[group](exchange.markets[bets[0].market_id], bets[0]),
         "betCount": len(bets),
         "settledDate": format_date(max(bet.settled_ms for bet in bets)),
         "lastMatchedDate": format_date(max(bet.matched_ms for bet in bets)),
         "profit": profit,
     }
     if group in _WITH_COMMISSION:
-        per_market: dict[str, Decimal] = {}
-        for bet in bets:
-            per_market[bet.market_id] = per_market.get(bet.market_id, ZERO) + bet.profit
-        row["commission"] = sum(
-            (commission_on(amount, exchange.markets[key].base_rate) for key, amount in per_market.items()), ZERO
-        )
+        # Of the market, whatever part of the account's bets there a filter left.
+        settled = {bet.market_id: exchange.markets[bet.market_id].results[bet.account] for bet in bets}
+        row["commission"] = sum((result.commission for result in settled.values()), ZERO)
     if describe and group in {"MARKET", "RUNNER"}:
         market = exchange.markets[bets[0].market_id]
-        name = market.runners[bets[0].selection_id].name if group == "RUNNER" else None
+        name = market.runner_of(bets[0]).name if group == "RUNNER" else None
         row["itemDescription"] = _description(market, name)
     return row
 

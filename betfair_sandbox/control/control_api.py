@@ -16,15 +16,10 @@ from tornado.web import RequestHandler
 
 from betfair_sandbox.api.order_lists import order_row
 from betfair_sandbox.api.wire import BadValue, Json, Params, RpcError, dump_json, parse_json
+from betfair_sandbox.control.facts import between
 from betfair_sandbox.control.faults import ANY, KINDS, METHODS, Fault, applies
-from betfair_sandbox.control.markets import (
-    between,
-    markets_action,
-    need,
-    prices_action,
-    settle_action,
-    void_action,
-)
+from betfair_sandbox.control.markets import markets_action, need, prices_action
+from betfair_sandbox.control.results import bsp_action, remove_action, settle_action, void_action
 from betfair_sandbox.market.markets import Bet
 from betfair_sandbox.market.money import to_size
 from betfair_sandbox.options import valid_account_name
@@ -118,6 +113,8 @@ def control_routes(world: World) -> list[tuple[str, type[RequestHandler], dict[s
         "prices": {"POST": prices_action},
         "settle": {"POST": settle_action},
         "void": {"POST": void_action},
+        "remove": {"POST": remove_action},
+        "bsp": {"POST": bsp_action},
         "faults": {"POST": _faults, "DELETE": _disarm},
         "reset": {"POST": _reset},
     }

@@ -1,26 +1,38 @@
-"""What the control API does to markets: opening, pricing, suspending, settling, voiding.
+"""What the control API does to markets: opening them with their facts, pricing, suspending, turning in-play.
 
 Owns: reading and checking these requests, all of it before anything changes. Invariants: a settled market is only
 settled again or voided; prices never match orders on a market that is not open. Units: prices on the CLASSIC ladder,
 sizes in pennies of the account currency.
 """
 
+from copy import copy
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from betfair_sandbox.api.wire import BadValue, Json, Params, to_decimal, to_integer
-from betfair_sandbox.market.markets import Market, Runner
-from betfair_sandbox.market.money import PENNY, is_on_ladder
-from betfair_sandbox.market.settlement import settle, void_market, void_runner
+from betfair_sandbox.api.wire import BadValue, Json, Params, to_decimal
+from betfair_sandbox.control.facts import BETTING_FACTS, read_facts
+from betfair_sandbox.market.markets import Market, Runner, runner_key
+from betfair_sandbox.market.money import PENNY, ZERO
+from betfair_sandbox.market.reconciliation import reconcile
 from betfair_sandbox.world import World
 
 _STATUSES: Final = ("INACTIVE", "OPEN", "SUSPENDED", "CLOSED")
-_MAX_BET_DELAY_S: Final = 60
-_MAX_WINNERS: Final = 100
 _WHOLE_PERCENT: Final = 100
 _PAIR: Final = 2
 _Levels = list[tuple[Decimal, Decimal]]
-_NewRunner = tuple[int, str, _Levels | None, _Levels | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _NewRunner:
+    """A runner as a request describes it."""
+
+    selection_id: int
+    name: str = ""
+    handicap: Decimal = ZERO
+    adjustment_factor: Decimal | None = None
+    to_back: _Levels | None = None
+    to_lay: _Levels | None = None
 
 
 def markets_action(world: World, params: Params) -> Json:
@@ -30,23 +42,23 @@ def markets_action(world: World, params: Params) -> Json:
     status = params.choice("status", _STATUSES)
     inplay = params.flag("inplay") if params.has("inplay") else None
     runners = [_read_runner(item) for item in params.items("runners")]
-    change = _read_fields(params)
+    change = read_facts(params)
     known = market_id in exchange.markets
     market = exchange.market(market_id)
     if market is None:
         raise BadValue("marketId does not look like 1.234567890, or there are too many markets")
-    if market.results and (status or inplay is not None or runners):
-        raise BadValue("marketId is a settled market")
-    if market.status != "OPEN" and any(to_back is not None for _, _, to_back, _ in runners):
-        raise BadValue("runners: prices are for an open market")
+    try:
+        _check(market, params, runners, change)
+    except BadValue:
+        if not known:
+            del exchange.markets[market_id]
+        raise
     if runners and not known:
         market.grows = False
     for name, value in change.items():
         setattr(market, name, value)
-    for selection_id, name, to_back, to_lay in runners:
-        runner = exchange.runner(market, selection_id, name)
-        if to_back is not None and to_lay is not None:
-            exchange.set_prices(market, runner, to_back, to_lay)
+    for new in runners:
+        _apply_runner(world, market, new)
     if inplay is not None and inplay != market.inplay:
         _turn(world, market, inplay=inplay)
     if status and status != market.status:
@@ -55,23 +67,39 @@ def markets_action(world: World, params: Params) -> Json:
     return described(market)
 
 
-def _read_fields(params: Params) -> dict[str, object]:
-    """Return the plain fields that the request changes, by their names in `Market`."""
-    rate = params.amount("marketBaseRate")
-    if rate is not None and not 0 <= rate <= _WHOLE_PERCENT:
-        raise BadValue("marketBaseRate is not in 0..100")
-    fields: dict[str, object] = {
-        "name": params.text("name") or None,
-        "market_type": params.text("marketType") or None,
-        "event_name": params.text("eventName") or None,
-        "base_rate": rate,
-        "bet_delay_s": between(params, "betDelay", 0, _MAX_BET_DELAY_S),
-        "winners": between(params, "numberOfWinners", 1, _MAX_WINNERS),
-    }
-    return {name: value for name, value in fields.items() if value is not None}
+def _apply_runner(world: World, market: Market, new: _NewRunner) -> None:
+    runner = world.exchange.runner(market, new.selection_id, new.name, new.handicap)
+    if new.adjustment_factor is not None:
+        runner.adjustment_factor = new.adjustment_factor
+    if new.to_back is not None and new.to_lay is not None:
+        world.exchange.set_prices(market, runner, new.to_back, new.to_lay)
+
+
+def _check(market: Market, params: Params, runners: list[_NewRunner], change: dict[str, object]) -> None:
+    """Refuse what does not fit the market, before anything changes."""
+    if market.results and (params.has("status") or params.has("inplay") or runners):
+        raise BadValue("marketId is a settled market")
+    if market.status != "OPEN" and any(new.to_back is not None for new in runners):
+        raise BadValue("runners: prices are for an open market")
+    if market.bets and any(getattr(market, name) != change.get(name, getattr(market, name)) for name in BETTING_FACTS):
+        raise BadValue("marketId has bets: its betting type, each-way divisor and prices stay")
+    changed = copy(market)
+    for name, value in change.items():
+        setattr(changed, name, value)
+    _check_prices(changed, runners)
+
+
+def _check_prices(market: Market, runners: list[_NewRunner]) -> None:
+    for new in runners:
+        for name, levels in (("availableToBack", new.to_back), ("availableToLay", new.to_lay)):
+            for price, _ in levels or ():
+                if not market.price_allowed(price):
+                    raise BadValue(f"{name}: {price} is not on the price ladder")
 
 
 def _turn(world: World, market: Market, *, inplay: bool) -> None:
+    if inplay and market.bsp_market and not market.bsp_reconciled:
+        reconcile(world.exchange, market, {})
     market.inplay = inplay
     world.exchange.bump(market)
     if inplay:
@@ -90,49 +118,20 @@ def prices_action(world: World, params: Params) -> Json:
     """Replace the house's offers on a runner."""
     market_id = need(params, "marketId").text("marketId")
     selection_id = need(params, "selectionId").integer("selectionId")
+    handicap = params.amount("handicap") or ZERO
     to_back, to_lay = _read_offers(params)
     if to_back is None or to_lay is None:
         raise BadValue("availableToBack or availableToLay is missing")
     market = world.exchange.market(market_id)
     if market is None or market.status != "OPEN":
         raise BadValue("marketId is not an open market")
-    if selection_id not in market.runners and not market.grows:
+    if runner_key(selection_id, handicap) not in market.runners and (not market.grows or handicap):
         raise BadValue("selectionId is not a runner of the market")
-    runner = world.exchange.runner(market, selection_id)
+    _check_prices(market, [_NewRunner(selection_id, to_back=to_back, to_lay=to_lay)])
+    runner = world.exchange.runner(market, selection_id, handicap=handicap)
     if runner.status != "ACTIVE":
         raise BadValue("selectionId is a removed runner")
     world.exchange.set_prices(market, runner, to_back, to_lay)
-    return described(market)
-
-
-def settle_action(world: World, params: Params) -> Json:
-    """Settle a market, or settle it again."""
-    market = _known_market(world, params)
-    if not params.has("winners"):
-        raise BadValue("winners is missing")
-    winners = {to_integer(item, "winners") for item in params.items("winners")}
-    for winner in winners:
-        runner = market.runners.get(winner)
-        if (runner is None and not market.grows) or (runner is not None and runner.status == "REMOVED") or winner <= 0:
-            raise BadValue(f"winners: {winner} is not a runner of the market")
-    if len(winners) > market.winners:
-        raise BadValue(f"winners: the market has {market.winners}, dead heats are not offered")
-    for winner in winners:
-        world.exchange.runner(market, winner)
-    settle(world.exchange, market, winners)
-    return described(market)
-
-
-def void_action(world: World, params: Params) -> Json:
-    """Void a market or one of its runners."""
-    market = _known_market(world, params)
-    if not params.has("selectionId"):
-        void_market(world.exchange, market)
-        return described(market)
-    runner = market.runners.get(params.integer("selectionId"))
-    if runner is None or runner.status == "REMOVED":
-        raise BadValue("selectionId is not a runner of the market")
-    void_runner(world.exchange, market, runner)
     return described(market)
 
 
@@ -143,17 +142,8 @@ def need(params: Params, name: str) -> Params:
     return params
 
 
-def between(params: Params, name: str, low: int, high: int) -> int | None:
-    """Return a whole number within bounds, None when absent."""
-    if not params.has(name):
-        return None
-    value = params.integer(name)
-    if not low <= value <= high:
-        raise BadValue(f"{name} is not in {low}..{high}")
-    return value
-
-
-def _known_market(world: World, params: Params) -> Market:
+def known_market(world: World, params: Params) -> Market:
+    """Return the market that the request names."""
     market = world.exchange.markets.get(need(params, "marketId").text("marketId"))
     if market is None:
         raise BadValue("marketId is unknown")
@@ -162,10 +152,14 @@ def _known_market(world: World, params: Params) -> Market:
 
 def _read_runner(item: object) -> _NewRunner:
     if isinstance(item, int) and not isinstance(item, bool):
-        return _positive(item), "", None, None
+        return _NewRunner(_positive(item))
     params = Params(item, "runners")
     selection_id = _positive(need(params, "selectionId").integer("selectionId"))
-    return (selection_id, params.text("name"), *_read_offers(params))
+    factor = params.amount("adjustmentFactor")
+    if factor is not None and not 0 <= factor < _WHOLE_PERCENT:
+        raise BadValue("adjustmentFactor is not in 0..100")
+    handicap = params.amount("handicap") or ZERO
+    return _NewRunner(selection_id, params.text("name"), handicap, factor, *_read_offers(params))
 
 
 def _positive(selection_id: int) -> int:
@@ -191,8 +185,6 @@ def _read_level(item: object, name: str) -> tuple[Decimal, Decimal]:
     if not isinstance(item, list) or len(item) != _PAIR:
         raise BadValue(f"{name} is not a list of [price, size]")
     price, size = to_decimal(item[0], name), to_decimal(item[1], name)
-    if not is_on_ladder(price):
-        raise BadValue(f"{name}: {price} is not on the price ladder")
     if size <= 0 or size != size.quantize(PENNY):
         raise BadValue(f"{name}: {size} is not a size in pennies")
     return price, size
@@ -200,7 +192,7 @@ def _read_level(item: object, name: str) -> tuple[Decimal, Decimal]:
 
 def described(market: Market) -> Json:
     """Return what a market has become."""
-    return {
+    row: Json = {
         "marketId": market.market_id,
         "status": market.status,
         "inplay": market.inplay,
@@ -208,7 +200,14 @@ def described(market: Market) -> Json:
         "version": market.version,
         "runners": [_described_runner(runner) for runner in market.runners.values()],
     }
+    if market.bsp_market:
+        row["bspReconciled"] = market.bsp_reconciled
+    return row
 
 
 def _described_runner(runner: Runner) -> Json:
-    return {"selectionId": runner.selection_id, "status": runner.status}
+    row: Json = {"selectionId": runner.selection_id, "status": runner.status}
+    for name, value in (("handicap", runner.handicap or None), ("bsp", runner.bsp)):
+        if value is not None:
+            row[name] = value
+    return row

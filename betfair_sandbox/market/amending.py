@@ -6,16 +6,15 @@ cancellation is not undone when its replacement cannot be placed, as at Betfair.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from betfair_sandbox.api.wire import BadValue, Json, Params, format_date, missing
 from betfair_sandbox.market.accounts import Account
 from betfair_sandbox.market.exchange import Exchange
-from betfair_sandbox.market.markets import Bet
-from betfair_sandbox.market.money import is_on_ladder
-from betfair_sandbox.market.placing import PlaceRequest, place
+from betfair_sandbox.market.markets import LIMIT, LIMIT_ON_CLOSE, LINE_PRICE, MARKET_ON_CLOSE, Bet
+from betfair_sandbox.market.placing import PlaceRequest, place, sp_open
 from betfair_sandbox.market.rules import (
     MAX_CANCEL_INSTRUCTIONS,
     PERSISTENCE_TYPES,
@@ -61,6 +60,7 @@ def cancel_orders(exchange: Exchange, account: Account, params: Params) -> Json:
     if not request.items:
         register = exchange.registers[account.name]
         bets = [bet for bet in register.open.values() if request.market_id in {"", bet.market_id}]
+        bets = [bet for bet in bets if bet.order_type == LIMIT]
         reports = [_cancel(exchange, bet, None, {"betId": str(bet.bet_id)}) for bet in bets]
         return {**request.head, "status": "SUCCESS", "instructionReports": reports}
     return _request_refusal(request, failure) or _report(
@@ -120,13 +120,15 @@ def _report(request: AmendRequest, reports: list[Json]) -> Json:
     return {**request.head, **outer, "instructionReports": reports}
 
 
-def _find(exchange: Exchange, account: Account, market_id: str, item: Params) -> tuple[Bet | None, str]:
-    """Return (bet, "") when it can still be changed, else (None, why not)."""
+def _find(
+    exchange: Exchange, account: Account, market_id: str, item: Params, types: tuple[str, ...] = (LIMIT,)
+) -> tuple[Bet | None, str]:
+    """Return (bet, "") when it can still be changed, else (None, why not); Betfair: LIMIT orders only."""
     bet_id = item.text("betId")
     bet = exchange.bets.get(int(bet_id)) if _BET_ID.fullmatch(bet_id) else None
     if bet is None or bet.account != account.name or bet.market_id != market_id:
         return None, "INVALID_BET_ID"
-    return (bet, "") if bet.size_remaining else (None, "BET_TAKEN_OR_LAPSED")
+    return (bet, "") if bet.size_remaining and bet.order_type in types else (None, "BET_TAKEN_OR_LAPSED")
 
 
 def _cancel_one(exchange: Exchange, account: Account, market_id: str, item: Params) -> Json:
@@ -136,9 +138,10 @@ def _cancel_one(exchange: Exchange, account: Account, market_id: str, item: Para
         return failure(code, item.values)
     if reduction is not None and reduction < bet.size_remaining:
         left = bet.size_remaining - reduction
-        if reduction <= 0 or not bet_size_ok(bet.price, left + bet.size_matched, account.currency):
+        price = LINE_PRICE if exchange.markets[bet.market_id].is_line else bet.price
+        if reduction <= 0 or not bet_size_ok(price, left + bet.size_matched, account.currency):
             return failure("INVALID_BET_SIZE", item.values)
-        if not profit_ratio_ok(bet.price, left):
+        if not profit_ratio_ok(price, left):
             return failure("INVALID_PROFIT_RATIO", item.values)
     return _cancel(exchange, bet, reduction, item.values)
 
@@ -158,7 +161,10 @@ def _update_one(exchange: Exchange, account: Account, market_id: str, item: Para
     bet, code = _find(exchange, account, market_id, item)
     if bet is None:
         return failure(code, item.values)
-    if persistence not in {"LAPSE", "PERSIST"}:
+    market = exchange.markets[bet.market_id]
+    if (persistence == MARKET_ON_CLOSE and not sp_open(market)) or (
+        persistence == "PERSIST" and not market.persistence_enabled
+    ):
         return failure("INVALID_PERSISTENCE_TYPE", item.values)
     if persistence == bet.persistence:
         return failure("NO_ACTION_REQUIRED", item.values)
@@ -168,8 +174,8 @@ def _update_one(exchange: Exchange, account: Account, market_id: str, item: Para
 
 
 def _replace_one(exchange: Exchange, account: Account, market_id: str, item: Params, price: Decimal) -> Json:
-    bet, code = _find(exchange, account, market_id, item)
-    if bet is not None and not is_on_ladder(price):
+    bet, code = _find(exchange, account, market_id, item, (LIMIT, LIMIT_ON_CLOSE))
+    if bet is not None and not exchange.markets[bet.market_id].price_allowed(price):
         bet, code = None, "INVALID_ODDS"
     if bet is None:
         return failed_replacement(code, item.values)
@@ -181,17 +187,27 @@ def _replace_one(exchange: Exchange, account: Account, market_id: str, item: Par
 
 
 def _place_again(exchange: Exchange, account: Account, bet: Bet, size: Decimal, price: Decimal) -> Json:
-    echo: Json = {
-        "selectionId": bet.selection_id,
-        "limitOrder": {"size": size, "price": price, "persistenceType": bet.persistence},
-        "orderType": "LIMIT",
-        "side": bet.side.value,
-    }
+    limit: Json = {"size": size, "price": price, "persistenceType": bet.persistence}
+    echo: Json = {"selectionId": bet.selection_id, "handicap": bet.handicap}
+    if bet.order_type == LIMIT:
+        echo |= {"limitOrder": limit, "orderType": LIMIT, "side": bet.side.value}
+    else:
+        on_close = {"liability": size, "price": price}
+        echo |= {"limitOnCloseOrder": on_close, "orderType": LIMIT_ON_CLOSE, "side": bet.side.value}
     instruction = Instruction(
-        echo, bet.selection_id, bet.side, price, size, bet.persistence, None, bet.customer_order_ref, ""
+        echo,
+        bet.selection_id,
+        bet.side,
+        price,
+        size,
+        bet.persistence,
+        None,
+        bet.customer_order_ref,
+        "",
+        "" if bet.order_type != LIMIT or profit_ratio_ok(price, size) else "INVALID_PROFIT_RATIO",
+        bet.handicap,
+        bet.order_type,
     )
-    if not profit_ratio_ok(price, size):
-        instruction = replace(instruction, error="INVALID_PROFIT_RATIO")
     request = PlaceRequest(bet.market_id, [instruction], "", bet.customer_strategy_ref)
     report: Json = place(exchange, account, request)["instructionReports"][0]
     return report

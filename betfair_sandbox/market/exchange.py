@@ -10,14 +10,16 @@ from decimal import Decimal
 from itertools import count
 from typing import Final
 
-from betfair_sandbox.market.accounts import HOUSE, Account, market_exposure
+from betfair_sandbox.market.accounts import HOUSE, Account, RunnerKey
 from betfair_sandbox.market.changes import Changes
-from betfair_sandbox.market.markets import Bet, Market, Runner
+from betfair_sandbox.market.markets import LIMIT, Bet, Market, Runner, runner_key
 from betfair_sandbox.market.matching import Fill, Order, opposite
 from betfair_sandbox.market.money import ZERO, Side
+from betfair_sandbox.market.positions import LinePosition, Position
 from betfair_sandbox.market.prices import Liquidity
 from betfair_sandbox.market.register import Register
 from betfair_sandbox.market.rules import valid_market_id
+from betfair_sandbox.market.starting_price import project
 
 # About 1 KB each: the history stays within a few hundred megabytes on a sandbox left running for weeks. When it is
 # full the oldest settled bets are forgotten; when none is settled, placing answers SERVICE_UNAVAILABLE.
@@ -86,14 +88,16 @@ class Exchange:
         market = self.markets.get(market_id)
         return market.bet_delay_s if market is not None and market.inplay else 0
 
-    def runner(self, market: Market, selection_id: int, name: str = "") -> Runner:
+    def runner(self, market: Market, selection_id: int, name: str = "", handicap: Decimal = ZERO) -> Runner:
         """Return a runner of `market`, made when missing."""
-        runner = market.runners.get(selection_id)
+        key = runner_key(selection_id, handicap)
+        runner = market.runners.get(key)
         if runner is None:
-            seed = f"{self._seed}/{market.market_id}/{selection_id}"
+            line = f"/{handicap.normalize()}" if handicap else ""
+            seed = f"{self._seed}/{market.market_id}/{selection_id}{line}"
             priority = len(market.runners) + 1
-            runner = Runner(selection_id, name or f"Selection {selection_id}", priority, seed)
-            market.runners[selection_id] = runner
+            runner = Runner(selection_id, name or f"Selection {selection_id}", priority, seed, handicap=handicap)
+            market.runners[key] = runner
             self.changes.market(market.market_id)
         return runner
 
@@ -108,9 +112,8 @@ class Exchange:
         for bet in bets:
             if not bet.size_remaining:
                 continue
-            runner = market.runners[bet.selection_id]
             self._open(bet, -bet.size_remaining)
-            runner.book.lapse(bet)
+            market.runner_of(bet).book.lapse(bet)
             bet.lapsed_ms, bet.lapse_reason = now_ms, reason
             self.changes.bet(bet)
             self.registers[bet.account].complete(bet)
@@ -139,9 +142,9 @@ class Exchange:
         now_ms = self._clock_ms()
         for bet, size in self.liquidity.due(now_ms):
             market = self.markets.get(bet.market_id)
-            if market is None or market.status != "OPEN" or market.runners[bet.selection_id].fixed:
+            if market is None or market.status != "OPEN" or market.runner_of(bet).fixed:
                 continue
-            runner = market.runners[bet.selection_id]
+            runner = market.runner_of(bet)
             self.liquidity.withdraw(runner)  # the house comes for the customer's order, not for its own
             taker = self.liquidity.order(opposite(bet.side), bet.price, size)
             self._trade(market, runner, taker)
@@ -160,8 +163,14 @@ class Exchange:
         clock_ms = self._clock_ms()
         bet.placed_ms = self.now_ms()
         self.bets[bet.bet_id] = market.bets[bet.bet_id] = bet
-        fate = self.liquidity.deal(runner, bet.side, bet.price, bet.size, clock_ms)
         self._open(bet, bet.size)
+        if bet.order_type != LIMIT:
+            self.registers[bet.account].add(bet)
+            project(runner, market.bets.values())
+            self.changes.bet(bet)
+            self.refresh(market, {bet.account})
+            return
+        fate = None if market.is_line else self.liquidity.deal(runner, bet.side, bet.price, bet.size, clock_ms)
         self._trade(market, runner, bet, kill_below)
         self.registers[bet.account].add(bet)
         self.changes.bet(bet)
@@ -177,23 +186,59 @@ class Exchange:
     def cancel(self, bet: Bet, size: Decimal | None) -> Decimal:
         """Cancel `size` (None: all) of what remains of a bet; return how much that was."""
         market = self.markets[bet.market_id]
-        cancelled = market.runners[bet.selection_id].book.cancel(bet, size)
+        cancelled = market.runner_of(bet).book.cancel(bet, size)
         self._open(bet, -cancelled)
         bet.cancelled_ms = self.now_ms()
         self.changes.bet(bet)
         if not bet.size_remaining:
             self.registers[bet.account].complete(bet)
+        if bet.order_type != LIMIT:
+            project(market.runner_of(bet), market.bets.values())
         self.refresh(market, {bet.account})
         return cancelled
+
+    def match_at_close(self, market: Market, runner: Runner, bet: Bet, price: Decimal, size: Decimal) -> None:
+        """Match all that remains of a bet with the house at the starting price; at that price it is `size`."""
+        self._open(bet, -bet.size_remaining)
+        runner.book.withdraw(bet)
+        bet.size += size - bet.size_remaining
+        bet.size_remaining = size
+        bet.fill(price, size)
+        bet.matched_ms = self.now_ms()
+        account = self.accounts[bet.account]
+        self._match_position(account, market, runner.key, bet.side, price, size)
+        self._match_position(self.house, market, runner.key, opposite(bet.side), price, size)
+        self.registers[bet.account].complete(bet)
+        self.changes.bet(bet)
+
+    def restore(self, market: Market, bet: Bet) -> None:
+        """Count what is matched of a bet anew, after a result was taken back."""
+        account = self.accounts[bet.account]
+        for price, size in bet.fragments:
+            self._match_position(account, market, bet.runner_key, bet.side, price, size)
+
+    def move(self, market: Market, bet: Bet, price: Decimal) -> None:
+        """Let what remains of a bet rest at another price, at which it crosses nothing."""
+        self._open(bet, -bet.size_remaining)
+        market.runner_of(bet).book.move(bet, price)
+        self._open(bet, bet.size_remaining)
+        self.changes.bet(bet)
 
     def refresh(self, market: Market, names: Iterable[str]) -> None:
         """Derive anew what the named accounts can lose on `market`."""
         for name in names:
             account = self.accounts[name]
             positions = list(account.positions.get(market.market_id, {}).values())
-            amount = market_exposure(positions, market.winners, market.field_size) if positions else ZERO
-            account.set_exposure(market.market_id, amount)
+            account.set_exposure(market.market_id, market.exposure(positions) if positions else ZERO)
         self.changes.market(market.market_id)
+
+    def position(self, account: Account, market: Market, key: RunnerKey) -> Position:
+        """Return an account's position on a runner, made when missing."""
+        positions = account.positions.setdefault(market.market_id, {})
+        position = positions.get(key)
+        if position is None:
+            position = positions[key] = market.new_position()
+        return position
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -208,8 +253,9 @@ class Exchange:
                 self._account_for(market, runner, side, fill, now_ms)
                 if isinstance(side, Bet):
                     touched.add(side.account)
-            runner.trade(fill.price, fill.size)
-            market.last_match_ms = self._clock_ms()
+            if not market.recorded:
+                runner.trade(fill.price, fill.size)
+                market.last_match_ms = self._clock_ms()
         if isinstance(order, Bet):
             touched.add(order.account)
             if order.size_lapsed:
@@ -219,17 +265,29 @@ class Exchange:
 
     def _account_for(self, market: Market, runner: Runner, order: Order, fill: Fill, now_ms: int) -> None:
         account = self.accounts.get(order.account, self.house)
-        position = account.position(market.market_id, runner.selection_id)
-        position.match(order.side, fill.price * fill.size, fill.size)
+        self._match_position(account, market, runner.key, order.side, fill.price, fill.size)
         if isinstance(order, Bet):
-            position.open(order.side, order.price, -fill.size)
+            self._open(order, -fill.size)
             order.matched_ms = now_ms
             self.changes.bet(order)
             if order is fill.maker and not order.size_remaining:
                 self.registers[order.account].complete(order)
 
+    def _match_position(
+        self, account: Account, market: Market, key: RunnerKey, side: Side, price: Decimal, size: Decimal
+    ) -> None:
+        position = self.position(account, market, key)
+        if isinstance(position, LinePosition):
+            position.match_at(side, price, size)
+        else:
+            position.match(side, price * size, size)
+
     def _open(self, bet: Bet, size: Decimal) -> None:
-        self.accounts[bet.account].position(bet.market_id, bet.selection_id).open(bet.side, bet.price, size)
+        position = self.position(self.accounts[bet.account], self.markets[bet.market_id], bet.runner_key)
+        if bet.order_type == LIMIT:
+            position.open(bet.side, bet.price, size)
+        else:
+            position.risk(bet.side, size)
 
     def _room_for_market(self) -> bool:
         if len(self.markets) >= MAX_MARKETS:

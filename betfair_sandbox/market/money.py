@@ -4,7 +4,7 @@ Money is `Decimal` in the account's currency with two decimals; a price is decim
 (1.01 .. 1000).
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import Final
@@ -54,6 +54,16 @@ def is_on_ladder(price: Decimal) -> bool:
     """Tell whether `price` is a rung of the CLASSIC ladder."""
     at = bisect_left(LADDER, price)
     return at < len(LADDER) and LADDER[at] == price
+
+
+def is_on_finest(price: Decimal) -> bool:
+    """Tell whether `price` is a rung of the FINEST ladder: every penny from 1.01 to 1000."""
+    return LADDER[0] <= price <= _TOP and price == price.quantize(PENNY)
+
+
+def rung_at_or_below(price: Decimal) -> Decimal:
+    """Return the highest rung of the CLASSIC ladder that is not above `price`, the lowest rung when there is none."""
+    return LADDER[max(0, bisect_right(LADDER, price) - 1)]
 
 
 def to_size(amount: Decimal) -> Decimal:

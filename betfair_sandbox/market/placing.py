@@ -6,13 +6,12 @@ available. Units: epoch milliseconds, account currency.
 """
 
 from collections import OrderedDict
-from copy import copy
 from dataclasses import dataclass
 
 from betfair_sandbox.api.wire import BadValue, Json, Params, format_date, missing
-from betfair_sandbox.market.accounts import EXPOSURE_LIMIT, Account, Position, market_exposure
+from betfair_sandbox.market.accounts import EXPOSURE_LIMIT, Account
 from betfair_sandbox.market.exchange import Exchange
-from betfair_sandbox.market.markets import Bet, Market
+from betfair_sandbox.market.markets import LIMIT, LINE_PRICE, MARKET_ON_CLOSE, Bet, Market, runner_key
 from betfair_sandbox.market.money import ZERO
 from betfair_sandbox.market.rules import (
     DEDUPE_MS,
@@ -20,6 +19,7 @@ from betfair_sandbox.market.rules import (
     MAX_PLACE_INSTRUCTIONS,
     Instruction,
     back_and_lay_cross,
+    limit_size_error,
     read_instruction,
     valid_ref,
     valid_strategy_ref,
@@ -91,10 +91,10 @@ def judge(exchange: Exchange, account: Account, request: PlaceRequest) -> tuple[
     code, market = _judge_market(exchange, request)
     if code or market is None:
         return code, []
-    codes = [_instruction_error(market, request, instruction) for instruction in request.instructions]
+    codes = [_instruction_error(market, request, instruction, account.currency) for instruction in request.instructions]
     crossing = back_and_lay_cross(request.instructions)
     for at, instruction in enumerate(request.instructions):
-        if not codes[at] and instruction.selection_id in crossing:
+        if not codes[at] and (instruction.selection_id, instruction.handicap) in crossing:
             codes[at] = "INVALID_BACK_LAY_COMBINATION"
     if any(codes):
         return "BET_ACTION_ERROR", codes
@@ -148,36 +148,58 @@ def _judge_market(exchange: Exchange, request: PlaceRequest) -> tuple[str, Marke
     return ("", market) if market.status == "OPEN" else ("MARKET_NOT_OPEN_FOR_BETTING", None)
 
 
-def _instruction_error(market: Market, request: PlaceRequest, instruction: Instruction) -> str:
-    if instruction.error:
-        return instruction.error
+def _instruction_error(market: Market, request: PlaceRequest, instruction: Instruction, currency: str) -> str:
+    error = instruction.error or _price_or_size_error(market, instruction, currency)
+    if error:
+        return error
     if not valid_strategy_ref(request.strategy_ref):
         return "INVALID_CUSTOMER_STRATEGY_REF"
-    runner = market.runners.get(instruction.selection_id)
-    if (runner is None and not market.grows) or instruction.selection_id <= 0:
+    runner = market.runners.get(runner_key(instruction.selection_id, instruction.handicap))
+    if runner is None and (not market.grows or instruction.handicap or instruction.selection_id <= 0):
         return "INVALID_RUNNER"
-    if runner is not None and runner.status == "REMOVED":
+    if runner is not None and runner.status != "ACTIVE":
         return "RUNNER_REMOVED"
+    if (instruction.order_type != LIMIT or instruction.persistence == MARKET_ON_CLOSE) and not sp_open(market):
+        return "INVALID_PERSISTENCE_TYPE" if instruction.order_type == LIMIT else "MARKET_NOT_OPEN_FOR_BSP_BETTING"
+    if instruction.persistence == "PERSIST" and not market.persistence_enabled:
+        return "INVALID_PERSISTENCE_TYPE"
     if request.version is not None and request.version < market.version:
         return "BET_TAKEN_OR_LAPSED"
     return ""
 
 
+def _price_or_size_error(market: Market, instruction: Instruction, currency: str) -> str:
+    of_market = instruction.order_type != MARKET_ON_CLOSE
+    if of_market and not market.price_allowed(instruction.price):
+        return "INVALID_ODDS"
+    if market.is_line and instruction.order_type == LIMIT:
+        return limit_size_error(LINE_PRICE, instruction.size, currency)
+    return instruction.size_error
+
+
+def sp_open(market: Market) -> bool:
+    """Tell whether orders for the starting price are taken."""
+    return market.bsp_market and not market.bsp_reconciled and not market.inplay
+
+
 def _affordable(account: Account, market: Market, instructions: list[Instruction]) -> bool:
     """Tell whether the account can lose what its bets on the market would then lose at worst, none matched against."""
-    positions = {key: copy(position) for key, position in account.positions.get(market.market_id, {}).items()}
+    positions = {key: position.copy() for key, position in account.positions.get(market.market_id, {}).items()}
     for instruction in instructions:
-        position = positions.setdefault(instruction.selection_id, Position())
-        position.open(instruction.side, instruction.price, instruction.size)
-    after = market_exposure(list(positions.values()), market.winners, market.field_size)
-    added = after - account.exposures.get(market.market_id, ZERO)
+        key = runner_key(instruction.selection_id, instruction.handicap)
+        position = positions.setdefault(key, market.new_position())
+        if instruction.order_type == LIMIT:
+            position.open(instruction.side, instruction.price, instruction.size)
+        else:
+            position.risk(instruction.side, instruction.size)
+    added = market.exposure(list(positions.values())) - account.exposures.get(market.market_id, ZERO)
     return added <= min(account.available, EXPOSURE_LIMIT - account.exposure)
 
 
 def _place_one(
     exchange: Exchange, account: Account, market: Market, request: PlaceRequest, instruction: Instruction
 ) -> Json:
-    runner = exchange.runner(market, instruction.selection_id)
+    runner = exchange.runner(market, instruction.selection_id, handicap=instruction.handicap)
     bet = Bet(
         exchange.next_bet_id(),
         account.name,
@@ -186,6 +208,9 @@ def _place_one(
         instruction.size,
         market_id=market.market_id,
         selection_id=runner.selection_id,
+        handicap=runner.handicap,
+        order_type=instruction.order_type,
+        bsp_liability=ZERO if instruction.order_type == LIMIT else instruction.size,
         persistence=instruction.persistence,
         customer_order_ref=instruction.customer_order_ref,
         customer_strategy_ref=request.strategy_ref,

@@ -138,6 +138,12 @@ class Liquidity:
             runner.book.cancel(quote)
         runner.quotes.clear()
 
+    def withdraw_lays(self, runner: Runner) -> None:
+        """Take the house's offers to lay off a runner: what customers could back."""
+        for quote in [quote for quote in runner.quotes if quote.side is Side.LAY]:
+            runner.book.cancel(quote)
+            runner.quotes.remove(quote)
+
     def _offer(self, runner: Runner, side: Side, rungs: list[tuple[int, Decimal]]) -> None:
         for rung, size in rungs:
             if 0 <= rung < len(LADDER) and not runner.book.crosses(side, LADDER[rung]):

@@ -51,6 +51,11 @@ class Register:
             if size:
                 self.cleared[status][bet.bet_id] = bet
 
+    def unsettle(self, bet: Bet) -> None:
+        """Note that the result of the bet's market was taken back."""
+        self.cleared["SETTLED"].pop(bet.bet_id, None)
+        self.current[bet.bet_id] = bet
+
     def void(self, bet: Bet) -> None:
         """Note that the matched part of `bet` is void while its market goes on."""
         self.cleared["VOIDED"].setdefault(bet.bet_id, bet)

@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from betfair_sandbox.api.wire import BadValue, Json, Params, missing
-from betfair_sandbox.market.money import PENNY, ZERO, Side, is_on_ladder, to_money
+from betfair_sandbox.market.markets import LIMIT, LIMIT_ON_CLOSE, MARKET_ON_CLOSE, sp_price
+from betfair_sandbox.market.money import PENNY, ZERO, Side, to_money
 
 MAX_PLACE_INSTRUCTIONS: Final = 200  # Betfair: placeOrders, per request
 MAX_CANCEL_INSTRUCTIONS: Final = 60  # Betfair: cancelOrders, updateOrders, replaceOrders
@@ -26,12 +27,16 @@ _REF: Final = re.compile(r"[A-Za-z0-9\-._+*:;~]*")
 _MAX_REF: Final = 32
 _MAX_STRATEGY_REF: Final = 15
 _MARKET_ID: Final = re.compile(r"[12]\.[0-9]{1,15}")
-_ORDER_TYPES: Final = ("LIMIT", "LIMIT_ON_CLOSE", "MARKET_ON_CLOSE")
+_ORDER_TYPES: Final = (LIMIT, LIMIT_ON_CLOSE, MARKET_ON_CLOSE)
+_ON_CLOSE_FIELDS: Final = {LIMIT_ON_CLOSE: "limitOnCloseOrder", MARKET_ON_CLOSE: "marketOnCloseOrder"}
 PERSISTENCE_TYPES: Final = ("LAPSE", "PERSIST", "MARKET_ON_CLOSE")
 
 
 class Minimum(NamedTuple):
-    """The smallest stake of a currency; a smaller one is valid when it returns `payout`."""
+    """The smallest stake of a currency; a smaller one is valid when it returns `payout`.
+
+    `payout` is in every currency also the least liability of a lay order for the starting price.
+    """
 
     size: Decimal
     payout: Decimal
@@ -77,6 +82,9 @@ class Instruction:
     kill_below: Decimal | None  # FILL_OR_KILL: nothing unless at least this much is matched at once
     customer_order_ref: str
     error: str
+    size_error: str = ""  # what is wrong with its size, should its price be allowed
+    handicap: Decimal = ZERO
+    order_type: str = LIMIT
 
 
 def valid_ref(ref: str) -> bool:
@@ -121,17 +129,44 @@ def read_instruction(value: object, currency: str) -> Instruction:
     side = Side(params.choice("side", [side.value for side in Side]))
     order_type = params.choice("orderType", _ORDER_TYPES)
     selection_id = params.integer("selectionId")
-    if order_type != "LIMIT":
-        # No market here has a starting price.
-        return _refused(params, selection_id, side, "MARKET_NOT_OPEN_FOR_BSP_BETTING")
-    if not params.has("limitOrder"):
-        return _refused(params, selection_id, side, "INVALID_ORDER_TYPE")
-    return _limit_order(params, selection_id, side, currency)
+    field = _ON_CLOSE_FIELDS.get(order_type, "limitOrder")
+    if not params.has(field):
+        echo = {**_echo(params, selection_id, side), "orderType": order_type}
+        return Instruction(echo, selection_id, side, ZERO, ZERO, "LAPSE", None, "", "INVALID_ORDER_TYPE")
+    if order_type == LIMIT:
+        return _limit_order(params, selection_id, side, currency)
+    return _on_close_order(params, selection_id, side, currency, order_type)
 
 
-def _refused(params: Params, selection_id: int, side: Side, error: str) -> Instruction:
-    echo = {**_echo(params, selection_id, side), "orderType": params.text("orderType")}
-    return Instruction(echo, selection_id, side, ZERO, ZERO, "LAPSE", None, "", error)
+def _on_close_order(params: Params, selection_id: int, side: Side, currency: str, order_type: str) -> Instruction:
+    field = _ON_CLOSE_FIELDS[order_type]
+    order = params.child(field)
+    liability = order.amount("liability")
+    price = order.amount("price") if order_type == LIMIT_ON_CLOSE else sp_price(side)
+    if liability is None or price is None:
+        raise missing()
+    minimum = MINIMUMS[currency]
+    least = minimum.size if side is Side.BACK else minimum.payout
+    wrong = liability < least or liability != liability.quantize(PENNY)
+    told: Json = {"liability": liability}
+    if order_type == LIMIT_ON_CLOSE:
+        told["price"] = price
+    echo = {**_echo(params, selection_id, side), field: told, "orderType": order_type}
+    ref = params.text("customerOrderRef")
+    return Instruction(
+        echo,
+        selection_id,
+        side,
+        price,
+        liability,
+        MARKET_ON_CLOSE,
+        None,
+        ref,
+        "" if valid_ref(ref) else "INVALID_CUSTOMER_ORDER_REF",
+        "INVALID_BET_SIZE" if wrong else "",
+        params.amount("handicap") or ZERO,
+        order_type,
+    )
 
 
 def _echo(params: Params, selection_id: int, side: Side) -> Json:
@@ -152,16 +187,10 @@ def _limit_order(params: Params, selection_id: int, side: Side, currency: str) -
     fill_or_kill = order.choice("timeInForce", ("FILL_OR_KILL",)) != ""
     min_fill = order.amount("minFillSize")
     ref = params.text("customerOrderRef")
-    if not valid_ref(ref):
-        error = "INVALID_CUSTOMER_ORDER_REF"
-    elif params.amount("handicap"):
-        error = "INVALID_RUNNER"  # only ODDS markets here: the line is always 0
-    else:
-        error = _price_and_size_error(price, size, currency)
-    if not error and persistence == "MARKET_ON_CLOSE":
-        error = "INVALID_PERSISTENCE_TYPE"  # no starting price to close at
-    if not error and min_fill is not None:
-        error = _min_fill_error(min_fill, size, currency, fill_or_kill=fill_or_kill)
+    error = "" if valid_ref(ref) else "INVALID_CUSTOMER_ORDER_REF"
+    size_error = limit_size_error(price, size, currency)
+    if not size_error and min_fill is not None:
+        size_error = _min_fill_error(min_fill, size, currency, fill_or_kill=fill_or_kill)
     kill_below = (min_fill or size) if fill_or_kill else None
     limit: Json = {"size": size, "price": price}
     if min_fill is not None:
@@ -170,12 +199,12 @@ def _limit_order(params: Params, selection_id: int, side: Side, currency: str) -
         if order.has(name):
             limit[name] = order.text(name)
     echo = {**_echo(params, selection_id, side), "limitOrder": limit, "orderType": "LIMIT"}
-    return Instruction(echo, selection_id, side, price, size, persistence, kill_below, ref, error)
+    handicap = params.amount("handicap") or ZERO
+    return Instruction(echo, selection_id, side, price, size, persistence, kill_below, ref, error, size_error, handicap)
 
 
-def _price_and_size_error(price: Decimal, size: Decimal, currency: str) -> str:
-    if not is_on_ladder(price):
-        return "INVALID_ODDS"
+def limit_size_error(price: Decimal, size: Decimal, currency: str) -> str:
+    """Return what is wrong with the size of a LIMIT order at this price; "" when nothing is."""
     if not bet_size_ok(price, size, currency):
         return "INVALID_BET_SIZE"
     return "" if profit_ratio_ok(price, size) else "INVALID_PROFIT_RATIO"
@@ -187,12 +216,14 @@ def _min_fill_error(min_fill: Decimal, size: Decimal, currency: str, *, fill_or_
     return "" if MINIMUMS[currency].size <= min_fill <= size else "INVALID_MIN_FILL_SIZE"
 
 
-def back_and_lay_cross(instructions: list[Instruction]) -> set[int]:
-    """Return the selections that one request backs and lays at crossing prices (INVALID_BACK_LAY_COMBINATION)."""
-    backs: dict[int, Decimal] = {}
-    lays: dict[int, Decimal] = {}
+def back_and_lay_cross(instructions: list[Instruction]) -> set[tuple[int, Decimal]]:
+    """Return the runners that one request backs and lays at crossing prices (INVALID_BACK_LAY_COMBINATION)."""
+    backs: dict[tuple[int, Decimal], Decimal] = {}
+    lays: dict[tuple[int, Decimal], Decimal] = {}
     for instruction in instructions:
-        key, price = instruction.selection_id, instruction.price
+        if instruction.order_type != LIMIT:
+            continue
+        key, price = (instruction.selection_id, instruction.handicap), instruction.price
         if instruction.side is Side.BACK:
             backs[key] = min(price, backs.get(key, price))
         else:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from betfair_sandbox.market.accounts import Account, Position, market_exposure
+from betfair_sandbox.market.accounts import Account
 from betfair_sandbox.market.money import Side
 from betfair_sandbox.market.placing import RecentRefs
+from betfair_sandbox.market.positions import Position, market_exposure
 from betfair_sandbox.market.rules import bet_size_ok, profit_ratio_ok
 
 D = Decimal

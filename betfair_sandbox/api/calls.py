@@ -26,6 +26,7 @@ from betfair_sandbox.control.faults import ORDER_METHODS, Fault
 from betfair_sandbox.journal import Entry
 from betfair_sandbox.market.accounts import Account
 from betfair_sandbox.market.amending import failed_replacement, failure
+from betfair_sandbox.market.charges import count_transactions
 from betfair_sandbox.market.placing import read_place_request
 from betfair_sandbox.market.rules import MAX_INSTRUCTIONS_PER_SECOND
 from betfair_sandbox.world import World, clock_ms
@@ -137,6 +138,8 @@ class Calls:
             else:
                 _charge(caller.account, entry.method, params)
                 value = await operation(caller, params)
+                if isinstance(value, dict):
+                    count_transactions(caller.account, entry.method, value, clock_ms())
             return _seen(entry, value, fault)
         finally:
             if counted is not None:

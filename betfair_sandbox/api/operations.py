@@ -135,7 +135,7 @@ class Operations:
             "exposure": -account.exposure,
             "retainedCommission": ZERO,
             "exposureLimit": -EXPOSURE_LIMIT,
-            "discountRate": ZERO,
+            "discountRate": account.discount_rate,
             "pointsBalance": 0,
             "wallet": "UK",
         }
@@ -148,7 +148,7 @@ class Operations:
             "localeCode": "en",
             "region": "GBR",
             "timezone": "GMT",
-            "discountRate": ZERO,
+            "discountRate": caller.account.discount_rate,
             "pointsBalance": 0,
             "countryCode": "GB",
         }

@@ -8,7 +8,6 @@ Units: sizes in account currency, `seconds` in seconds.
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from tornado.iostream import StreamClosedError
@@ -16,19 +15,16 @@ from tornado.web import RequestHandler
 
 from betfair_sandbox.api.order_lists import order_row
 from betfair_sandbox.api.wire import BadValue, Json, Params, RpcError, dump_json, parse_json
+from betfair_sandbox.control.accounts import account_action, list_accounts, read_balance
 from betfair_sandbox.control.facts import between
 from betfair_sandbox.control.faults import ANY, KINDS, METHODS, Fault, applies
 from betfair_sandbox.control.markets import markets_action, need, prices_action
 from betfair_sandbox.control.results import bsp_action, remove_action, settle_action, void_action
 from betfair_sandbox.market.markets import Bet
-from betfair_sandbox.market.money import to_size
-from betfair_sandbox.options import valid_account_name
 from betfair_sandbox.world import World
 
 _MAX_DELAY_S: Final = 600
 _MAX_COUNT: Final = 1_000_000
-_MAX_BALANCE: Final = 10**9
-_MAX_ACCOUNTS: Final = 1_000  # each has its indexes; a script that opens them in a loop gets told
 _PIECE: Final = 1_000  # rows that take about 20 ms; a shorter list shows one moment
 _T = TypeVar("_T")
 _Action = Callable[[World, Params], object]
@@ -108,7 +104,7 @@ def control_routes(world: World) -> list[tuple[str, type[RequestHandler], dict[s
     paths: dict[str, dict[str, _Action]] = {
         "journal": {"GET": _journal},
         "orders": {"GET": _orders},
-        "accounts": {"GET": _accounts, "POST": _open_account},
+        "accounts": {"GET": list_accounts, "POST": account_action},
         "markets": {"POST": markets_action},
         "prices": {"POST": prices_action},
         "settle": {"POST": settle_action},
@@ -147,44 +143,6 @@ def _order_rows(bets: list[Bet]) -> Iterator[bytes]:
 
 def _parts(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
     return (items[start : start + _PIECE] for start in range(0, len(items), _PIECE))
-
-
-def _accounts(world: World, _params: Params) -> Json:
-    exchange = world.exchange
-    accounts = [
-        {
-            "name": account.name,
-            "balance": account.balance,
-            "exposure": account.exposure,
-            "available": account.available,
-            "commission": account.commission_paid,
-        }
-        for account in exchange.accounts.values()
-    ]
-    return {"accounts": accounts, "house": exchange.house.balance, "rounding": exchange.rounding}
-
-
-def _open_account(world: World, params: Params) -> Json:
-    name = need(params, "name").text("name")
-    if not valid_account_name(name) or name in world.exchange.accounts:
-        raise BadValue("name is taken, or not 1 to 32 letters, digits, - and _")
-    if len(world.exchange.accounts) >= _MAX_ACCOUNTS:
-        raise BadValue("name: there are too many accounts")
-    account = world.open_account(name, _balance(params))
-    return {
-        "name": account.name,
-        "password": account.password,
-        "appKey": account.app_key,
-        "delayedAppKey": account.delayed_app_key,
-        "balance": account.balance,
-    }
-
-
-def _balance(params: Params) -> Decimal | None:
-    balance = params.amount("balance")
-    if balance is not None and not (0 <= balance <= _MAX_BALANCE and balance == to_size(balance)):
-        raise BadValue("balance is negative, too large or not in pennies")
-    return balance
 
 
 def _faults(world: World, params: Params) -> list[Json]:
@@ -228,5 +186,5 @@ def _disarm(world: World, _params: Params) -> list[Json]:
 def _reset(world: World, params: Params) -> Json:
     seed = params.integer("seed") if params.has("seed") else None
     lifetime_s = between(params, "sessionLifetime", 1, 10**9)
-    world.reset(seed, _balance(params), lifetime_s)
+    world.reset(seed, read_balance(params), lifetime_s)
     return {"reset": True}

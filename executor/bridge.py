@@ -1,8 +1,9 @@
-"""The signal bridge: from Redis pub/sub to a recorded signal and its Celery chain. Thin: no risk, no exchange.
+"""The signal bridge: from pub/sub and `stream:signals` to a recorded signal and its chain. Thin: no risk, no exchange.
 
 Invariants: record first, then the chain; nothing that anyone publishes stops it; a dropped connection is noticed,
 counted and made anew; what a restarted Redis may have lost of the last messages is recorded again. Pub/sub loses what
-is published while nobody listens, so run two.
+is published while nobody listens, so run two. The stream has a thread and a connection of its own (`durable_door`), so
+that neither door waits for the other.
 """
 
 import math
@@ -28,6 +29,7 @@ from executor import keys, wiring
 from executor.app import app, health, send_heartbeat, wait_for_redis
 from executor.domain.signal import MAX_BYTES, SignalKind
 from executor.domain.signal_record import SignalRecord
+from executor.durable_door import DurableDoor
 from executor.engine.intake import Intake, receive
 from executor.errors import StoreUnavailable
 from executor.observability import exporter
@@ -49,9 +51,13 @@ _WRONG_TYPE: Final = "WRONGTYPE"  # somebody put something else where the record
 # A killed Redis loses up to three seconds (a sync each second, and writes wait two more for a slow one): as many
 # messages as a hundred a second bring in that time, at most 32 MB.
 _REMEMBERED: Final = 500
+_LOSABLE_MS: Final = 5000  # what is older is on Redis's disk: in the stream, or recorded
 _KNOWN_MARGIN_S: Final = 5  # two bridges hear one message this far apart at most, or the later one renews what is known
 # A message is short-lived: what cannot be queued quickly is left to the sweep, which has the record.
 _PUBLISH_POLICY: Final = {"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
+
+
+_Heard = tuple[str, bytes, int, float]  # kind, message, arrival, when this process had it
 
 
 @dataclass
@@ -73,14 +79,33 @@ class _Clock:
 class Bridge:
     """One bridge process; `run` returns when `stop` was called."""
 
-    def __init__(self, given: Settings, intake: Intake, count_reconnect: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        given: Settings,
+        intake: Intake,
+        count_reconnect: Callable[[], None],
+        misused: Callable[[str, int], None],
+    ) -> None:
         self._intake = intake
         self._count_reconnect = count_reconnect
         self._name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
         self._clock = _Clock(intake.store.now)
         self._stopping = threading.Event()
-        self._heard: deque[tuple[SignalKind, bytes, int, float]] = deque(maxlen=_REMEMBERED)
+        # Of each door, so that a backlog of the stream does not push out what only this process has heard.
+        self._heard: deque[_Heard] = deque(maxlen=_REMEMBERED)
+        self._read: deque[_Heard] = deque(maxlen=_REMEMBERED)
+        self._memory = threading.Lock()
         self._run_id = ""  # of the Redis in which they were recorded
+        self._door = DurableDoor(
+            wiring.signal_stream(given, self._name),
+            intake,
+            name=self._name,
+            now=self._clock.ms,
+            start=self._start,
+            remember=self._remember_read,
+            misused=misused,
+            stopping=self._stopping,
+        )
         self._client = redis.Redis.from_url(
             given.redis.url,
             socket_timeout=_PING_S,
@@ -99,7 +124,9 @@ class Bridge:
         self._stopping.set()
 
     def run(self) -> None:
-        """Listen until stopped; reconnect for ever."""
+        """Listen and read until stopped; reconnect for ever."""
+        reader = threading.Thread(target=self._door.run, name="durable door")
+        reader.start()
         connections = 0
         while not self._stopping.is_set():
             try:
@@ -109,6 +136,7 @@ class Bridge:
                 self._count_reconnect()
                 log.warning("bridge_disconnected", error=str(error), gap_possible=True, reconnects=connections)
                 self._stopping.wait(_RECONNECT_S)
+        reader.join()
         log.info("bridge_stopped")
 
     def _listen(self, connections: int) -> None:
@@ -173,7 +201,7 @@ class Bridge:
         comes meanwhile is taken at once: nobody has it but this process, which may be killed.
         """
         run_id = str(self._client.info("server")["run_id"])
-        remembered = tuple(self._heard) if self._run_id not in {"", run_id} else ()
+        remembered = self._remembered() if self._run_id not in {"", run_id} else ()
         self._run_id = run_id
         said: set[bytes] = set()
         broken: RedisError | None = None
@@ -196,6 +224,16 @@ class Bridge:
         if broken is not None:
             raise broken
 
+    def _remembered(self) -> tuple[_Heard, ...]:
+        with self._memory:
+            return (*self._read, *self._heard)
+
+    def _remember_read(self, kind: str, data: bytes, arrived: int) -> None:
+        """Keep what the stream has brought, too: who added it was answered by a Redis that may lose a second."""
+        if self._clock.ms() - arrived < _LOSABLE_MS:
+            with self._memory:
+                self._read.append((kind, data, arrived, time.monotonic()))
+
     def _take_waiting(self, pubsub: "redis.client.PubSub") -> RedisError | None:
         """Take what has arrived; returns why no more can."""
         try:
@@ -216,7 +254,8 @@ class Bridge:
                 arrived = arrived or self._clock.ms() - int((time.monotonic() - heard) * 1000)
                 record = receive(self._intake, kind, data, arrived, self._name, token=token)
                 if len(data) <= MAX_BYTES:
-                    self._heard.append((kind, data, arrived, heard))
+                    with self._memory:
+                        self._heard.append((kind, data, arrived, heard))
                 return record  # noqa: TRY300 - nothing fails after it
             except StoreUnavailable as error:
                 log.warning("waiting_for_redis", error=str(error))
@@ -235,9 +274,9 @@ def main() -> int:
     given = wiring.settings()
     exporter.prepare(given.data_dir, given.metrics.bridge_port, given.metrics.instance)
     app.conf.task_publish_retry_policy = _PUBLISH_POLICY
-    from executor.observability.counters import RECONNECTS  # noqa: PLC0415 - after `prepare`
+    from executor.observability.counters import RECONNECTS, count_misuse  # noqa: PLC0415 - after `prepare`
 
-    bridge = Bridge(given, wiring.intake(given), RECONNECTS.inc)
+    bridge = Bridge(given, wiring.intake(given), RECONNECTS.inc, count_misuse)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, bridge.stop)
     wait_for_redis(bridge.stopping)

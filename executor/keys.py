@@ -145,6 +145,13 @@ def heartbeat(process: str) -> str:
 
 HEARTBEATS: Final = "executor:heartbeat:*"
 
+# --- the durable door ----------------------------------------------------------------------------------------------
+SIGNALS: Final = "stream:signals"  # stream, in: fields kind (surebet, strategy) and payload; publishers
+SIGNALS_GROUP: Final = "bridges"  # its consumer group
+SIGNALS_FACTS: Final = (
+    "executor:signals:stream"  # hash; bridges: how many entries they dropped, and misuse that they saw
+)
+
 # --- pub/sub -------------------------------------------------------------------------------------------------------
 SUREBET_SIGNALS: Final = "channel:trading-signals"  # in
 STRATEGY_SIGNALS: Final = "channel:strategy-signals"  # in

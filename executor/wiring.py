@@ -10,12 +10,13 @@ from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.paper import PaperExchange
 from executor.adapters.redis.accounts import RedisAccounts
 from executor.adapters.redis.alerts import RedisAlerts
-from executor.adapters.redis.client import connect
+from executor.adapters.redis.client import connect, connect_bytes
 from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.failed import FailedTasks
 from executor.adapters.redis.locks import RedisLocks
 from executor.adapters.redis.market_facts import RedisMarketFacts
 from executor.adapters.redis.session import RedisTokenStore
+from executor.adapters.redis.signal_stream import SignalStream
 from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore, Retention
 from executor.adapters.redis.trade_feed import RedisTradeFeed
@@ -181,6 +182,11 @@ def build(given: Settings) -> Engine:
 def intake(given: Settings) -> Intake:
     """Put together what a bridge needs."""
     return Intake(store(given), telemetry(given), policy(given))
+
+
+def signal_stream(given: Settings, consumer: str) -> SignalStream:
+    """Return the durable door as one process reads it, on a connection of its own: it waits there."""
+    return SignalStream(connect_bytes(given.redis.url), consumer)
 
 
 def claim(given: Settings) -> None:

@@ -1,22 +1,26 @@
 """`executor send`: publish signals from a file, after reading them as the bridge will.
 
-Invariant: nothing is published unless every signal of the file is well formed; each is sent as it is written.
+Invariant: nothing is published unless every signal of the file is well formed; each is sent as it is written. By
+default through the durable door, where it waits for a bridge if none is there.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import typer
+from redis import Redis
 
-from executor import keys
+from executor import keys, wiring
 from executor.adapters.redis.client import connect
-from executor.adapters.redis.console import publish
+from executor.adapters.redis.console import add_signal, publish
 from executor.cli.output import complain, refuse, say
 from executor.cli.session import settings_to_act
 from executor.domain.signal import MAX_BYTES, Signal, SignalKind, parse_signal
 from executor.errors import InvalidSignal
 from executor.operations.publishing import guess_kind
+from executor.settings.load import Settings
 
 _CHANNELS: Final = {SignalKind.SUREBET: keys.SUREBET_SIGNALS, SignalKind.STRATEGY: keys.STRATEGY_SIGNALS}
 _NAMES: Final = {
@@ -24,6 +28,11 @@ _NAMES: Final = {
 }
 _MAX_FILE: Final = 100 * MAX_BYTES  # thousands of usual signals; more is some other file
 _SPACE: Final = " \t\r\n"
+
+
+class _Door(StrEnum):
+    STREAM = "stream"
+    PUBSUB = "pubsub"
 
 
 def _kind(text: str) -> SignalKind:
@@ -43,6 +52,9 @@ def send(
         SignalKind | None,
         typer.Option(parser=_kind, metavar="surebet|strategy", help="By default told from the content."),
     ] = None,
+    door: Annotated[
+        _Door, typer.Option(help="stream: kept in Redis until a bridge has recorded it; pubsub: heard by who listens.")
+    ] = _Door.STREAM,
 ) -> None:
     """Publish trading signals, after validating all of them."""
     try:
@@ -52,7 +64,22 @@ def send(
     except (ValueError, RecursionError) as error:
         refuse(f"{file.name} holds no JSON that can be read: {error}")
     signals = _validated(found, channel)
-    client = connect(settings_to_act().redis.url)
+    settings = settings_to_act()
+    client = connect(settings.redis.url)
+    if door is _Door.STREAM:
+        _add(settings, client, signals)
+    else:
+        _publish(client, signals)
+
+
+def _add(settings: Settings, client: "Redis", signals: Sequence[tuple[Signal, str]]) -> None:
+    for signal, text in signals:
+        say(f"{signal.signal_id}: kept in {keys.SIGNALS} as {add_signal(client, signal.kind, text)}")
+    if not any(name.startswith("bridge:") for name in wiring.state(settings).read().processes):
+        refuse("no bridge is alive: start `executor bridge`; what waits is executed if that is before its deadline")
+
+
+def _publish(client: "Redis", signals: Sequence[tuple[Signal, str]]) -> None:
     unheard = 0
     for signal, text in signals:
         receivers = publish(client, _CHANNELS[signal.kind], text)

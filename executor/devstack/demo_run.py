@@ -4,8 +4,8 @@ Owns: a private Redis, the sandbox, two workers, beat and two bridges in the fol
 of the user's is read and no exchange that is not on loopback is spoken to, so it can never bet; after `stop` nothing
 of it runs.
 
-Two bridges listen, as they would in production: each message reaches both, one records it, the other stays silent. A
-repeat is counted by the bridge that recorded the first, so the counts of all instances still add up. Units: seconds.
+Two bridges listen, as they would in production: what is published reaches both, one records it, the other stays silent;
+what is added to the stream reaches one. A repeat is counted once, so the counts of all add up. Units: seconds.
 """
 
 import signal
@@ -30,6 +30,7 @@ from executor.devstack.sandbox_client import SandboxClient
 from executor.devstack.stack import BROKER_URL, DATA_DIR, LOG_FORMAT, REDIS_URL, Ports, Stack, inherited, replaced
 from executor.devstack.supervisor import Supervisor, die_with_us
 from executor.domain.order import OrderStatus
+from executor.domain.signal import SignalKind
 from executor.engine import accounting, settlement
 from executor.operations.wording import money
 from executor.settings.load import Settings, load_settings
@@ -139,8 +140,10 @@ class DemoRun:
             pace_s = max(min((self._began + _SCRIPT_S - time.monotonic()) / max(left, 1), PACE_S), 0)
             if isinstance(act, Publish):
                 left -= 1
-                self._screen.line(f"signal {total - left:2}/{total}  {act.note}", "bold")
-                self._publish(act, pace_s)
+                durable = left % 2 == 0  # each door has its turn
+                by = "XADD" if durable else "PUBLISH"
+                self._screen.line(f"signal {total - left:2}/{total}  {by:7}  {act.note}", "bold")
+                self._publish(act, pace_s, durable=durable)
             elif isinstance(act, Exchange):
                 if act.note:
                     self._screen.line(f"exchange  {act.note}", "bold blue")
@@ -150,11 +153,15 @@ class DemoRun:
                 self._breathe(pace_s)
                 self._client.set(keys.TRADING_ENABLED, act.value)
 
-    def _publish(self, message: Publish, pace_s: float) -> None:
+    def _publish(self, message: Publish, pace_s: float, *, durable: bool) -> None:
         """Publish a message; returns when it is decided: what must come of the next depends on it."""
         began = time.monotonic()
         self._sent.append(message)
-        self._client.publish(message.channel, message.payload)
+        if durable:
+            kind = SignalKind.SUREBET if message.channel == keys.SUREBET_SIGNALS else SignalKind.STRATEGY
+            self._client.xadd(keys.SIGNALS, {"kind": kind, "payload": message.payload})
+        else:
+            self._client.publish(message.channel, message.payload)
         self._breathe(min(pace_s, _TICK_S))
         self._wait(self._is_decided, _DECIDED_S, f"no decision on signal {len(self._sent)} ({message.note})")
         self._breathe(max(began + pace_s - time.monotonic(), 0))

@@ -46,6 +46,7 @@ class SignalRecord:
     detail: str = ""
     order_ids: tuple[str, ...] = ()
     finished_at: int = 0
+    door: str = ""  # by which it came, where that was not pub/sub
 
 
 _S = SignalStatus

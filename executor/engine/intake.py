@@ -1,13 +1,15 @@
-"""The first step: a message becomes a recorded signal, or a recorded refusal.
+"""The first step, the same behind every door: a message becomes a recorded signal, or a recorded refusal.
 
 Invariant: a signal is recorded, with its deadline, before anything else happens to it; whatever arrives ends in exactly
-one record; nothing that anyone publishes raises out of here but StoreUnavailable.
+one record; nothing that anyone publishes raises out of here but StoreUnavailable. Times are Redis', in milliseconds.
 """
 
 import hashlib
 import secrets
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Final
 
 import structlog
@@ -16,13 +18,22 @@ from executor.domain.risk import Reason
 from executor.domain.signal import Signal, SignalKind, deadline, parse_signal
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.context import Policy
-from executor.errors import InvalidSignal
-from executor.ports import OrderStore, Recorded, Telemetry
+from executor.errors import InvalidSignal, StoreUnavailable
+from executor.ports import Arrival, OrderStore, Recorded, Telemetry
 
 log = structlog.get_logger(__name__)
 
 _SNIPPET: Final = 512  # of a malformed message: enough to recognise its sender
 _SKEW_MS: Final = 5000  # contract section 3
+_MAX_KIND: Final = 40  # characters of a kind that is none
+
+
+class Door(StrEnum):
+    """How a message came."""
+
+    PUBSUB = "pubsub"
+    STREAM = "stream"
+    HTTP = "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,107 +45,188 @@ class Intake:
     policy: Policy
 
 
-def receive(
-    intake: Intake, kind: SignalKind, raw: bytes, arrived: int, bridge: str, *, token: str = ""
-) -> SignalRecord | None:
-    """Record one message; returns the record when a chain is to be started for it.
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a door was given: `arrived` is when its sender was answered, `read` when this process got to it.
 
-    `arrived` is Redis time in ms, `bridge` names this process. Whoever calls again for the same message, not knowing
-    whether the first call wrote, gives it the same `token`, or it would meet itself as a repeat.
+    Whoever hands in the same message again, not knowing whether the first time wrote, gives it the same `token`, or it
+    would meet itself as a repeat. `sole`: no other process is given it, so that a repeat is told by whoever meets it.
     """
-    token = token or secrets.token_hex(8)
+
+    kind: str
+    raw: bytes
+    arrived: int
+    read: int
+    bridge: str
+    token: str
+    door: Door = Door.PUBSUB
+    sole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a message: under which id it is known, since when, and the record that it asked for."""
+
+    known: Recorded
+    signal_id: str
+    record: SignalRecord
+    problem: InvalidSignal | None = None
+
+    @property
+    def to_start(self) -> SignalRecord | None:
+        """Return the record whose chain is to be started, if any."""
+        return self.record if self.known is Recorded.NEW and self.record.status is SignalStatus.RECEIVED else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    message: Message
+    arrival: Arrival
+    signal: Signal | None = None
+    problem: InvalidSignal | None = None
+
+
+def receive(
+    intake: Intake, kind: str, raw: bytes, arrived: int, bridge: str, *, token: str = ""
+) -> SignalRecord | None:
+    """Record one message of pub/sub that `bridge` has just heard; returns the record whose chain is to be started.
+
+    Raises:
+        StoreUnavailable: it may or may not have been recorded.
+    """
+    message = Message(kind, raw, arrived, arrived, bridge, token or secrets.token_hex(8))
+    (receipt,) = receive_all(intake, [message])
+    if isinstance(receipt, StoreUnavailable):
+        raise receipt
+    return receipt.to_start
+
+
+def receive_all(intake: Intake, messages: Sequence[Message]) -> list[Receipt | StoreUnavailable]:
+    """Record messages in their order; returns what became of each, or what kept it from being recorded.
+
+    Raises:
+        StoreUnavailable: any of them may or may not have been recorded.
+    """
+    read = [_read(intake.policy, message) for message in messages]
+    answers = intake.store.record([one.arrival for one in read]) if read else []
+    return [
+        answer if isinstance(answer, StoreUnavailable) else _told(intake, one, *answer)
+        for one, answer in zip(read, answers, strict=True)
+    ]
+
+
+def _read(policy: Policy, message: Message) -> _Read:
     try:
-        signal = parse_signal(kind, raw)
+        kind = _kind(message.kind)
+        signal = parse_signal(kind, message.raw)
     except InvalidSignal as error:
-        _malformed(intake, kind, raw, arrived, error, bridge=bridge, token=token)
-        return None
-    record = replace(_record(intake.policy, signal, raw, arrived), bridge=bridge, token=token)
+        record = _refusal(message, error)
+        # As long as its record lives: a repeat must be told from what another bridge counted already.
+        return _Read(message, Arrival(record, record.signal_id, policy.dedup_s), problem=error)
     surebet = kind is SignalKind.SUREBET
-    known, signal_id = intake.store.record(
-        record,
-        dedup_id=signal.signal_id,
-        dedup_s=intake.policy.max_age_s if surebet else intake.policy.dedup_s,
-        renew=surebet,
-    )
-    if known is Recorded.NEW:
-        return _new(intake, signal, record)
-    if known is Recorded.REPEAT:
-        intake.telemetry.signal_received(signal.strategy)
-        intake.telemetry.signal_rejected(Reason.DUPLICATE_SIGNAL)
-        log.warning("signal_rejected", signal_id=signal_id, reason=Reason.DUPLICATE_SIGNAL, market_id=signal.market_id)
-    return None
+    remembered_s = policy.max_age_s if surebet else policy.dedup_s
+    arrival = Arrival(_record(policy, signal, message), signal.signal_id, remembered_s, renew=surebet)
+    return _Read(message, arrival, signal)
 
 
-def _record(policy: Policy, signal: Signal, raw: bytes, arrived: int) -> SignalRecord:
+def _kind(text: str) -> SignalKind:
+    try:
+        return SignalKind(text.lower())
+    except ValueError:
+        shown = text[:_MAX_KIND] if text.isprintable() else ascii(text[:_MAX_KIND])
+        raise InvalidSignal("kind", f"{shown or 'nothing'} is none of {', '.join(SignalKind)}") from None
+
+
+def _record(policy: Policy, signal: Signal, message: Message) -> SignalRecord:
     until = deadline(
         signal,
-        datetime.fromtimestamp(arrived / 1000, UTC),
+        datetime.fromtimestamp(message.arrived / 1000, UTC),
         max_age_s=policy.max_age_s,
         max_validity_s=policy.max_validity_s,
     )
     surebet = signal.kind is SignalKind.SUREBET
     record = SignalRecord(
-        signal_id=f"{signal.signal_id}-{arrived}" if surebet else signal.signal_id,
+        signal_id=f"{signal.signal_id}-{message.arrived}" if surebet else signal.signal_id,
         kind=signal.kind,
         status=SignalStatus.RECEIVED,
-        payload=raw.decode("utf-8-sig"),
+        payload=message.raw.decode("utf-8-sig"),
         market_id=signal.market_id,
         strategy=signal.strategy,
-        received_at=arrived,
+        received_at=message.arrived,
         deadline=int(until.timestamp() * 1000),
-        updated_at=arrived,
-        bridge="",
-        token="",
+        updated_at=message.read,
+        bridge=message.bridge,
+        token=message.token,
+        door="" if message.door is Door.PUBSUB else message.door,
     )
-    if record.deadline > arrived:
-        return record
-    detail = (
-        "validityWindow is not positive"
-        if signal.validity_s is not None and signal.validity_s <= 0
-        else "arrived after its deadline"
-    )
-    late = f"Signal expired {arrived - record.deadline} ms ago: {detail}"
-    return advance(record, SignalStatus.EXPIRED, arrived, Reason.SIGNAL_EXPIRED, late)
+    late_ms = message.read - record.deadline
+    return record if late_ms < 0 else _expired(record, signal, message.read, late_ms)
 
 
-def _new(intake: Intake, signal: Signal, record: SignalRecord) -> SignalRecord | None:
-    intake.telemetry.signal_received(signal.strategy)
+def _expired(record: SignalRecord, signal: Signal, now: int, late_ms: int) -> SignalRecord:
+    if signal.validity_s is not None and signal.validity_s <= 0:
+        why = "validityWindow is not positive"
+    elif record.deadline > record.received_at:
+        why = "nobody read it before its deadline"
+    else:
+        why = "arrived after its deadline"
+    detail = f"Signal expired {late_ms} ms ago: {why}"
+    return advance(record, SignalStatus.EXPIRED, now, Reason.SIGNAL_EXPIRED, detail)
+
+
+def _refusal(message: Message, error: InvalidSignal) -> SignalRecord:
+    return SignalRecord(
+        signal_id=f"malformed-{hashlib.sha256(message.raw).hexdigest()[:24]}",
+        kind=message.kind[:_MAX_KIND],
+        status=SignalStatus.REJECTED,
+        payload=message.raw[:_SNIPPET].decode("utf-8", "replace"),
+        market_id="",
+        strategy="",
+        received_at=message.arrived,
+        deadline=message.arrived,
+        updated_at=message.read,
+        bridge=message.bridge,
+        token=message.token,
+        door="" if message.door is Door.PUBSUB else message.door,
+        reason=Reason.MALFORMED_SIGNAL,
+        detail=str(error)[:_SNIPPET],
+        finished_at=message.read,
+    )
+
+
+def _told(intake: Intake, read: _Read, known: Recorded, signal_id: str) -> Receipt:
+    """Count and log what is told here and nowhere else."""
+    record = read.arrival.record
+    repeat = known is Recorded.REPEAT or (known is Recorded.ELSEWHERE and read.message.sole)
+    if known is Recorded.NEW or repeat:
+        intake.telemetry.signal_received(record.strategy if read.signal else "malformed")
+        if read.problem is not None:
+            _malformed(intake, read.problem)
+        elif repeat:
+            _repeated(intake, record, signal_id)
+        elif read.signal is not None:
+            _new(intake, read.signal, record)
+    return Receipt(known, signal_id, record, read.problem)
+
+
+def _malformed(intake: Intake, error: InvalidSignal) -> None:
+    intake.telemetry.signal_rejected(Reason.MALFORMED_SIGNAL)
+    log.warning("signal_rejected", reason=Reason.MALFORMED_SIGNAL, field=error.field, problem=error.problem)
+
+
+def _repeated(intake: Intake, record: SignalRecord, signal_id: str) -> None:
+    intake.telemetry.signal_rejected(Reason.DUPLICATE_SIGNAL)
+    log.warning("signal_rejected", signal_id=signal_id, reason=Reason.DUPLICATE_SIGNAL, market_id=record.market_id)
+
+
+def _new(intake: Intake, signal: Signal, record: SignalRecord) -> None:
     bound = log.bind(signal_id=record.signal_id, market_id=record.market_id, strategy=record.strategy)
     if record.status is SignalStatus.RECEIVED:
         bound.info("signal_received", legs=len(signal.legs), valid_ms=record.deadline - record.received_at)
-        return record
-    intake.telemetry.signal_rejected(Reason.SIGNAL_EXPIRED)
+        return
+    intake.telemetry.signal_rejected(Reason(record.reason))
     bound.warning("signal_rejected", reason=record.reason, detail=record.detail)
-    if signal.sent_at is not None:
+    if signal.sent_at is not None and record.reason == Reason.SIGNAL_EXPIRED:
         skew = record.received_at - int(signal.sent_at.timestamp() * 1000)
         if abs(skew) > _SKEW_MS:
             bound.warning("clock_skew", age_ms=skew, hint="the sender's clock, or the signal's way here, is off")
-    return None
-
-
-def _malformed(
-    intake: Intake, kind: SignalKind, raw: bytes, arrived: int, error: InvalidSignal, *, bridge: str, token: str
-) -> None:
-    digest = hashlib.sha256(raw).hexdigest()[:24]
-    record = SignalRecord(
-        signal_id=f"malformed-{digest}",
-        kind=kind,
-        status=SignalStatus.REJECTED,
-        payload=raw[:_SNIPPET].decode("utf-8", "replace"),
-        market_id="",
-        strategy="",
-        received_at=arrived,
-        deadline=arrived,
-        updated_at=arrived,
-        bridge=bridge,
-        token=token,
-        reason=Reason.MALFORMED_SIGNAL,
-        detail=str(error)[:_SNIPPET],
-        finished_at=arrived,
-    )
-    # As long as its record lives: a repeat must be told from what another bridge counted already.
-    known, _ = intake.store.record(record, dedup_id=record.signal_id, dedup_s=intake.policy.dedup_s, renew=False)
-    if known is not Recorded.ELSEWHERE:
-        intake.telemetry.signal_received("malformed")
-        intake.telemetry.signal_rejected(Reason.MALFORMED_SIGNAL)
-        log.warning("signal_rejected", reason=Reason.MALFORMED_SIGNAL, field=error.field, problem=error.problem)

@@ -48,6 +48,9 @@ API_ERRORS: Final = _counter("betfair_api_errors", "Exchange calls that failed",
 HALF_PLACED: Final = _counter("half_placed_signals", "Signals of which one leg was placed and another was not")
 REFUSED_TASKS: Final = _counter("rejected_tasks", "Task messages for which nothing was done", "reason")
 RECONNECTS: Final = _counter("bridge_reconnects", "Connections that a bridge lost: signals may have been missed")
+STREAM_MISUSE: Final = _counter(
+    "signal_stream_misuse", "Entries of stream:signals with ids of somebody's own, or removed by somebody", "kind"
+)
 EXECUTION: Final = _histogram("order_execution_latency_seconds", "Arrival of a signal to the moment before sending")
 MATCHING: Final = _histogram("order_match_latency_seconds", "Placement of an order to its full match", _SLOW)
 API: Final = _histogram("betfair_api_latency_seconds", "Exchange calls")
@@ -83,6 +86,11 @@ def _count_from_zero() -> None:
         FAILED.labels(code)
 
 
+def count_misuse(kind: str, entries: int) -> None:
+    """Count what somebody did to `stream:signals`: `own_id` or `removed`."""
+    STREAM_MISUSE.labels(kind).inc(entries)
+
+
 class PrometheusTelemetry:
     """`Telemetry` into Prometheus."""
 
@@ -96,6 +104,8 @@ class PrometheusTelemetry:
             REJECTED.labels(reason)
         for rule in SEVEN_RULES:
             VIOLATIONS.labels(rule)
+        for misuse in ("own_id", "removed"):
+            STREAM_MISUSE.labels(misuse)
         for refusal in RefusedTask:
             REFUSED_TASKS.labels(refusal)
 

@@ -18,7 +18,7 @@ from executor.ports.exchange import (
 from executor.ports.ledger import Ledger
 from executor.ports.locks import Locks
 from executor.ports.market_facts import MarketFacts
-from executor.ports.order_store import Change, Failure, Gate, MarketView, OrderStore, Recorded
+from executor.ports.order_store import Arrival, Change, Failure, Gate, MarketView, OrderStore, Recorded
 from executor.ports.telemetry import RefusedTask, Telemetry
 from executor.ports.trade_feed import TradeFeed
 
@@ -26,6 +26,7 @@ __all__ = [
     "Accounts",
     "Alert",
     "Alerts",
+    "Arrival",
     "CancelReport",
     "Change",
     "ClearedBet",

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from executor.domain.order import Order, Trade
 from executor.domain.signal_record import SignalRecord
+from executor.errors import StoreUnavailable
 
 
 class Recorded(StrEnum):
@@ -18,6 +19,17 @@ class Recorded(StrEnum):
     NEW = "NEW"
     REPEAT = "REPEAT"  # this bridge has had it before
     ELSEWHERE = "ELSEWHERE"  # another bridge recorded it
+    TAKEN_OVER = "TAKEN_OVER"  # another bridge recorded this very message, which was then given to this one
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A record to write unless its message is known: by which name, for how long, and whether a repeat renews that."""
+
+    record: SignalRecord
+    dedup_id: str
+    dedup_s: int
+    renew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +97,11 @@ class OrderStore(Protocol):
     def now(self) -> int:
         """Return Redis TIME."""
 
-    def record(self, record: SignalRecord, *, dedup_id: str, dedup_s: int, renew: bool) -> tuple[Recorded, str]:
-        """Write a signal's record unless its message is known; returns the signal id under which it is known."""
+    def record(self, arrivals: Sequence[Arrival]) -> list[tuple[Recorded, str] | StoreUnavailable]:
+        """Write each signal's record unless its message is known; returns the signal ids under which they are known.
+
+        What is wrong with one alone is in its place; the others are written.
+        """
 
     def signal(self, signal_id: str) -> SignalRecord | None:
         """Return a signal's record."""

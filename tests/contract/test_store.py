@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.factories import LIMITS, make_order
-from support.store_worlds import ALL_GATES, MARKET, World, ids, make_record, memory_world, redis_world
+from support.store_worlds import ALL_GATES, MARKET, World, ids, make_record, memory_world, record_one, redis_world
 
 from executor.domain.money import Side
 from executor.domain.order import OrderStatus, Trade, TradeKind
@@ -28,7 +28,7 @@ def world(request: pytest.FixtureRequest) -> World:
 def test_a_signal_is_new_once_a_repeat_here_and_known_elsewhere(world: World) -> None:
     record = make_record(world.store.now())
     answers = [
-        world.store.record(again, dedup_id="one", dedup_s=60, renew=False)
+        record_one(world.store, again, dedup_id="one", dedup_s=60, renew=False)
         for again in (record, replace(record, token="2"), replace(record, token="3", bridge="bridge-2"))
     ]
     assert [answer for answer, _ in answers] == [Recorded.NEW, Recorded.REPEAT, Recorded.ELSEWHERE]
@@ -39,19 +39,19 @@ def test_a_signal_is_new_once_a_repeat_here_and_known_elsewhere(world: World) ->
 def test_the_same_call_again_is_the_same_answer(world: World) -> None:
     record = make_record(world.store.now())
     for _ in range(3):
-        assert world.store.record(record, dedup_id="one", dedup_s=60, renew=True) == (Recorded.NEW, "signal-1")
+        assert record_one(world.store, record, dedup_id="one", dedup_s=60, renew=True) == (Recorded.NEW, "signal-1")
 
 
 def test_a_message_is_known_under_its_first_name(world: World) -> None:
     now = world.store.now()
-    world.store.record(make_record(now, signal_id="sure-1"), dedup_id="content", dedup_s=60, renew=True)
+    record_one(world.store, make_record(now, signal_id="sure-1"), dedup_id="content", dedup_s=60, renew=True)
     later = make_record(now, signal_id="sure-2", token="2")
-    assert world.store.record(later, dedup_id="content", dedup_s=60, renew=True) == (Recorded.REPEAT, "sure-1")
+    assert record_one(world.store, later, dedup_id="content", dedup_s=60, renew=True) == (Recorded.REPEAT, "sure-1")
     assert world.store.signal("sure-2") is None
 
 
 def test_a_record_outlives_what_remembers_its_message(world: World) -> None:
-    world.store.record(make_record(world.store.now()), dedup_id="one", dedup_s=60, renew=False)
+    record_one(world.store, make_record(world.store.now()), dedup_id="one", dedup_s=60, renew=False)
     again = make_record(world.store.now(), token="2", payload="{2}")
     for bridge, known in (
         ("bridge-1", Recorded.REPEAT),
@@ -59,7 +59,7 @@ def test_a_record_outlives_what_remembers_its_message(world: World) -> None:
         ("bridge-2", Recorded.ELSEWHERE),
     ):
         repeat = replace(again, bridge=bridge)
-        assert world.store.record(repeat, dedup_id="forgotten", dedup_s=60, renew=False) == (known, "signal-1")
+        assert record_one(world.store, repeat, dedup_id="forgotten", dedup_s=60, renew=False) == (known, "signal-1")
     found = world.store.signal("signal-1")
     assert found is not None
     assert found.payload == "{}"

@@ -22,6 +22,7 @@ from support.store_worlds import (
     World,
     make_record,
     read_json,
+    record_one,
     redis_world,
 )
 
@@ -145,9 +146,9 @@ def test_a_repeat_renews_the_memory_of_a_surebet_only(
     world: World, redis_client: "redis.Redis", *, renew: bool
 ) -> None:
     record = make_record(world.store.now())
-    world.store.record(record, dedup_id="one", dedup_s=100, renew=renew)
+    record_one(world.store, record, dedup_id="one", dedup_s=100, renew=renew)
     redis_client.expire(keys.seen("one"), 50)
-    world.store.record(replace(record, token="2"), dedup_id="one", dedup_s=100, renew=renew)
+    record_one(world.store, replace(record, token="2"), dedup_id="one", dedup_s=100, renew=renew)
     assert (redis_client.ttl(keys.seen("one")) > 90) is renew
 
 
@@ -228,7 +229,7 @@ def behind(proxy: LossyProxy) -> RedisStore:
     # Scripts are loaded at their first use: what is lost below is the reply to a commit.
     view = store.view("9.9")
     store.commit(view, Change(orders=(make_order(order_id="first", market_id="9.9"),)))
-    store.record(make_record(1, signal_id="first"), dedup_id="first", dedup_s=60, renew=False)
+    record_one(store, make_record(1, signal_id="first"), dedup_id="first", dedup_s=60, renew=False)
     return store
 
 
@@ -275,7 +276,7 @@ def test_a_record_whose_reply_is_lost_is_new(lossy: LossyProxy) -> None:
     store = behind(lossy)
     lossy.lose(b"EVALSHA")
     record = make_record(store.now())
-    assert store.record(record, dedup_id="one", dedup_s=60, renew=False)[0] is Recorded.NEW
+    assert record_one(store, record, dedup_id="one", dedup_s=60, renew=False)[0] is Recorded.NEW
     assert lossy.lost == 1
 
 

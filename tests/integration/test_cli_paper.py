@@ -3,6 +3,7 @@
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -189,13 +190,13 @@ def test_send_publishes_every_signal_as_it_is_written_or_none(paper: Console, re
         bad |= {"": "empty", f"[{exact}, {{}}]": "signal 2: marketId"}
         for number, text in enumerate(bad):
             (paper.folder / f"{number}.json").write_text(text, encoding="utf-8")
-        found = paper.run_all([f"send {number}.json" for number in range(len(bad))])
+        found = paper.run_all([f"send --door pubsub {number}.json" for number in range(len(bad))])
         for ran, why in zip(found.values(), bad.values(), strict=True):
             assert ran.code == 1
             assert why in ran.err
         assert heard.get_message(timeout=0.1) is None
         mixed = f"{exact}\n{json.dumps(json.loads(SUREBET))}\n"
-        ran = paper.run("send", "-", stdin=mixed)
+        ran = paper.run("send", "--door", "pubsub", "-", stdin=mixed)
         assert ran.code == 0
         assert [line.partition(": ")[2] for line in ran.out.splitlines()] == [
             f"heard by 1 on {keys.STRATEGY_SIGNALS}",
@@ -204,9 +205,24 @@ def test_send_publishes_every_signal_as_it_is_written_or_none(paper: Console, re
         first, second = (heard.get_message(timeout=5) for _ in range(2))
         assert (first["channel"], first["data"]) == (keys.STRATEGY_SIGNALS, exact)
         assert json.loads(second["data"], parse_float=Decimal) == json.loads(SUREBET, parse_float=Decimal)
-    unheard = paper.run("send", "--channel", keys.STRATEGY_SIGNALS, "-", stdin=f"[{exact}]")
+    unheard = paper.run("send", "--door", "pubsub", "--channel", keys.STRATEGY_SIGNALS, "-", stdin=f"[{exact}]")
     assert unheard.code == 1
     assert "heard by nobody" in unheard.err
+
+
+def test_send_keeps_signals_where_a_bridge_finds_them(paper: Console, redis_client: "redis.Redis") -> None:
+    exact = json.dumps(message("signal-1", price=3), indent=1).replace(": 3,", ": 3.00,")
+    ran = paper.run("send", "-", stdin=f"[{exact}, {SUREBET}, {{}}]")
+    assert (ran.code, redis_client.xlen(keys.SIGNALS)) == (1, 0)
+    ran = paper.run("send", "-", stdin=f"[{exact}, {SUREBET}]")
+    assert ran.code == 1
+    assert "no bridge is alive" in ran.err
+    entries: Any = redis_client.xrange(keys.SIGNALS)
+    assert [line.rpartition(" ")[2] for line in ran.out.splitlines()] == [entry for entry, _ in entries]
+    assert [fields["kind"] for _, fields in entries] == ["strategy", "surebet"]
+    assert entries[0][1]["payload"] == exact
+    redis_client.set(keys.heartbeat("bridge:here:1"), "now", ex=30)
+    assert paper.run("send", "-", stdin=exact).code == 0
 
 
 def test_what_became_of_a_signal_that_never_was_an_order(paper: Console) -> None:

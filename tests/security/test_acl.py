@@ -53,6 +53,9 @@ def test_signals_trade_and_settle(guarded: GuardedStack) -> None:
     assert guarded.publish(surebet, keys.SUREBET_SIGNALS) == 1
     guarded.wait(lambda: len(guarded.sandbox.orders()) == placed + 2)
     guarded.publish("{")
+    with guarded.redis.client("publisher") as client:
+        client.xadd(keys.SIGNALS, {"kind": "strategy", "payload": json.dumps(signal("acl-durable"))})
+    guarded.wait(lambda: guarded.status_of("acl-durable") == "COMPLETED")
     for task in PERIODIC:  # those of once a minute, too
         guarded.push("maintenance", f"executor.{task}", [])
     with guarded.redis.client("operator", db=1) as client:

@@ -20,7 +20,7 @@ from executor.domain.risk import LIMIT_FIELDS, is_true
 from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import day, hour, iso
 from executor.errors import RecordUnreadable, StoreUnavailable
-from executor.ports import Alert, Change, Funds, Gate, HealthSnapshot, MarketView, Recorded
+from executor.ports import Alert, Arrival, Change, Funds, Gate, HealthSnapshot, MarketView, Recorded
 from support.fakes import FrozenClock
 
 
@@ -98,13 +98,17 @@ class MemoryStore:
         self._m.reach("now")
         return self._m.clock.now
 
-    def record(self, record: SignalRecord, *, dedup_id: str, dedup_s: int, renew: bool) -> tuple[Recorded, str]:
+    def record(self, arrivals: Sequence[Arrival]) -> list[tuple[Recorded, str] | StoreUnavailable]:
         self._m.reach("record")
+        return [self._record(one.record, one.dedup_id, one.dedup_s, renew=one.renew) for one in arrivals]
+
+    def _record(self, record: SignalRecord, dedup_id: str, dedup_s: int, *, renew: bool) -> tuple[Recorded, str]:
         until = self._m.clock.now + dedup_s * 1000
         bridge, token, known, ends = self._m.seen.get(dedup_id, ("", "", "", 0))
         if ends > self._m.clock.now:
             if token == record.token:
-                return Recorded.NEW, record.signal_id
+                ours = bridge == record.bridge
+                return (Recorded.NEW, record.signal_id) if ours else (Recorded.TAKEN_OVER, known)
             if renew:
                 self._m.seen[dedup_id] = (bridge, token, known, until)
             return (Recorded.REPEAT if bridge == record.bridge else Recorded.ELSEWHERE), known

@@ -163,6 +163,10 @@ class Stack:
         raw = message if isinstance(message, bytes) else json.dumps(message)
         return int(self.state.publish(channel, raw))
 
+    def add(self, message: Mapping[str, Any], kind: str = "strategy") -> str:
+        """Add a signal to the durable door."""
+        return str(self.state.xadd(keys.SIGNALS, {"kind": kind, "payload": json.dumps(message)}))
+
     def signal(self, signal_id: str) -> SignalRecord | None:
         text = self.state.get(keys.signal(signal_id))
         return decode_signal(str(text)) if text is not None else None

@@ -13,7 +13,20 @@ from executor.adapters.redis.store import RedisStore, Retention
 from executor.domain.order import Order, OrderStatus, Trade, TradeKind
 from executor.domain.signal_record import SignalRecord, SignalStatus
 from executor.domain.times import day
-from executor.ports import Accounts, Change, Controls, Failure, Gate, Locks, MarketFacts, OrderStore, TradeFeed
+from executor.errors import StoreUnavailable
+from executor.ports import (
+    Accounts,
+    Arrival,
+    Change,
+    Controls,
+    Failure,
+    Gate,
+    Locks,
+    MarketFacts,
+    OrderStore,
+    Recorded,
+    TradeFeed,
+)
 from support.factories import LIMITS, NOW, make_order
 from support.fakes import FrozenClock
 from support.memory_redis import (
@@ -43,6 +56,16 @@ MATCHED: Final = make_order(
 FILL: Final = Trade(TradeKind.FILL, MATCHED, 1, Decimal("10.00"), Decimal("3.00"), NOW)
 
 
+def record_one(
+    store: OrderStore, record: SignalRecord, *, dedup_id: str, dedup_s: int, renew: bool
+) -> tuple[Recorded, str]:
+    """Record one signal; raises what stood in its way."""
+    (answer,) = store.record([Arrival(record, dedup_id, dedup_s, renew=renew)])
+    if isinstance(answer, StoreUnavailable):
+        raise answer
+    return answer
+
+
 @dataclass
 class World:
     """A store and what is beside it on one state; `put` changes what people and other steps change."""
@@ -67,7 +90,7 @@ class World:
     def signal(self, signal_id: str = "signal-1", **overrides: Any) -> SignalRecord:
         """Record a signal that is valid for a minute."""
         record = make_record(self.store.now(), signal_id=signal_id, **overrides)
-        self.store.record(record, dedup_id=signal_id, dedup_s=60, renew=False)
+        record_one(self.store, record, dedup_id=signal_id, dedup_s=60, renew=False)
         return record
 
     def accept(self, *orders: Order, signal_id: str = "signal-1") -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -39,6 +39,17 @@ def connect(url: str, *, timeout_s: float = _TIMEOUT_S) -> "redis.Redis":
         socket_keepalive=True,
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), _RETRIES),
+    )
+
+
+def connect_bytes(url: str) -> "redis.Redis":
+    """Make a client that decodes nothing and repeats nothing: what it reads is given once."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=_TIMEOUT_S,
+        socket_connect_timeout=_TIMEOUT_S,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
     )
 
 

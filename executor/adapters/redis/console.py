@@ -59,6 +59,12 @@ def publish(client: "Redis", channel: str, message: str) -> int:
 
 
 @guarded
+def add_signal(client: "Redis", kind: str, message: str) -> str:
+    """Add a message to the durable door; returns the id under which it is kept there."""
+    return str(client.xadd(keys.SIGNALS, {"kind": kind, "payload": message}))
+
+
+@guarded
 def server(client: "Redis") -> Server:
     """Ask the server about itself."""
     facts: Mapping[str, Any] = client.info("everything")

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 import structlog
 from redis import Redis
+from redis.exceptions import RedisError, ResponseError
 
 from executor import keys
 from executor.adapters.redis.client import guarded, script
@@ -23,8 +24,8 @@ from executor.adapters.redis.records import decode_order, decode_signal, encode,
 from executor.domain.order import Order
 from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import hour
-from executor.errors import RecordUnreadable
-from executor.ports import Change, MarketView, Recorded
+from executor.errors import RecordUnreadable, StoreUnavailable
+from executor.ports import Arrival, Change, MarketView, Recorded
 
 log = structlog.get_logger(__name__)
 
@@ -70,29 +71,40 @@ class RedisStore:
         return seconds * 1000 + micros // 1000
 
     @guarded
-    def record(self, record: SignalRecord, *, dedup_id: str, dedup_s: int, renew: bool) -> tuple[Recorded, str]:
-        """Write a signal's record unless the message is known; returns the id under which it is known."""
+    def record(self, arrivals: Sequence[Arrival]) -> list[tuple[Recorded, str] | StoreUnavailable]:
+        """Write each signal's record unless its message is known; returns the ids under which they are known."""
+        if len(arrivals) == 1:  # a pipeline asks for its scripts first: one more trip
+            try:
+                return [_known(arrivals[0].record, self._record_one(arrivals[0], self._redis))]
+            except ResponseError as error:
+                return [StoreUnavailable(f"Redis: {error}")]
+        pipe = self._redis.pipeline(transaction=False)
+        for arrival in arrivals:
+            self._record_one(arrival, pipe)
+        answers = pipe.execute(raise_on_error=False)
+        return [
+            StoreUnavailable(f"Redis: {answer}") if isinstance(answer, RedisError) else _known(arrival.record, answer)
+            for arrival, answer in zip(arrivals, answers, strict=True)
+        ]
+
+    def _record_one(self, arrival: Arrival, client: "Redis") -> object:
+        record = arrival.record
         terminal = record.status in TERMINAL
         entry = signal_fields(record, self._identity) if terminal else {}
-        seen = f"{record.bridge} {record.token} {record.signal_id}"
-        answer = self._record(
-            keys=[keys.seen(dedup_id), keys.signal(record.signal_id), keys.SIGNALS_OPEN, keys.TRADES],
+        return self._record(
+            keys=[keys.seen(arrival.dedup_id), keys.signal(record.signal_id), keys.SIGNALS_OPEN, keys.TRADES],
             args=[
-                seen,
+                f"{record.bridge} {record.token} {record.signal_id}",
                 encode(record),
-                dedup_s,
-                int(renew),
+                arrival.dedup_s,
+                int(arrival.renew),
                 self._keep.signal_s if terminal else 0,
                 "" if terminal else record.updated_at,
                 f"{record.bridge} - {record.signal_id}",
                 *[text for pair in entry.items() for text in pair],
             ],
+            client=client,
         )
-        if answer is None:
-            return Recorded.NEW, record.signal_id
-        bridge, _, rest = str(answer).partition(" ")
-        known_as = rest.partition(" ")[2]
-        return (Recorded.ELSEWHERE if bridge != record.bridge else Recorded.REPEAT), known_as
 
     @guarded
     def signal(self, signal_id: str) -> SignalRecord | None:
@@ -201,6 +213,17 @@ class RedisStore:
                 self._redis.zrem(keys.SIGNALS_OPEN, signal_id)
         found = [_readable(key, text, decode_signal) for key, text in zip(names, texts, strict=True)]
         return [record for record in found if record is not None]
+
+
+def _known(record: SignalRecord, answer: object) -> tuple[Recorded, str]:
+    """Read what `record.lua` says: nothing, or what is remembered of the message (bridge, token, signal id)."""
+    if answer is None:
+        return Recorded.NEW, record.signal_id
+    bridge, _, rest = str(answer).partition(" ")
+    token, _, known_as = rest.partition(" ")
+    if bridge == record.bridge:
+        return Recorded.REPEAT, known_as
+    return (Recorded.TAKEN_OVER if token == record.token else Recorded.ELSEWHERE), known_as
 
 
 def _readable(key: str, text: str | None, decode: Callable[[str], T]) -> T | None:

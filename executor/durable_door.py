@@ -1,0 +1,166 @@
+"""The durable door: what was added to `stream:signals` is recorded, its chain started, and then acknowledged.
+
+Invariants: an entry is acknowledged only when its signal is recorded, so that none is lost, whoever is killed; each
+process handles its entries in the order of their arrival, but for those that waited longer than any signal is valid:
+they are put off, and closed in their order while newer ones go first. Memory holds one batch. Times in milliseconds.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from executor.adapters.redis.signal_stream import Entry, SignalStream
+from executor.domain.signal import MAX_BYTES
+from executor.domain.signal_record import SignalRecord
+from executor.engine.intake import Door, Intake, Message, Receipt, receive_all
+from executor.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+_BATCH: Final = 100  # at 64 KiB each 6 MB; the last of them waits for the others' records, 20 ms
+_WAIT_MS: Final = 200  # how long a stop may go unnoticed; the first entry ends it
+_RETRY_S: Final = 0.5
+# A dead bridge's entries are another's after the sum of both at the latest: within 15 s, says the contract. A live one
+# needs far less for a batch; where it does not, both record it, and the record is one.
+_IDLE_MS: Final = 6000
+_LOOK_S: Final = 3.0
+_TEND_S: Final = 1.0
+_OWN_ID_MS: Final = 5000  # older than this although nothing waited: no XADD * made that id
+_WRONG_TYPE: Final = "WRONGTYPE"  # somebody put something else where the record belongs: waiting changes nothing
+
+
+@dataclass
+class DurableDoor:
+    """One process's part of the stream; `run` returns when `stopping` is set. `now` is Redis TIME."""
+
+    stream: SignalStream
+    intake: Intake
+    name: str
+    now: Callable[[], int]
+    start: Callable[[SignalRecord], None]
+    remember: Callable[[str, bytes, int], None]
+    misused: Callable[[str, int], None]
+    stopping: threading.Event
+    _recorded: set[str] = field(default_factory=set)  # and not acknowledged, because Redis went away in between
+    _given: str | None = "0"  # from here on this process has entries that it has not acknowledged; None: it has none
+    _taking: str = "0-0"
+    _looked: float = 0.0
+    _tended: float = 0.0
+    _empty_at: int = 0  # when nothing was waiting
+
+    def run(self) -> None:
+        """Read until stopped, whatever becomes of Redis."""
+        while not self.stopping.is_set():
+            try:
+                self._turn()
+            except StoreUnavailable as error:
+                log.warning("signal_stream_unavailable", error=str(error))
+                self._begin_again()
+            except Exception:  # whatever it is, the next entry must be read
+                log.exception("signal_stream_not_handled")
+                self._begin_again()
+
+    def _begin_again(self) -> None:
+        self._given = "0"  # what a lost answer brought
+        self._empty_at = 0
+        self.stopping.wait(_RETRY_S)
+
+    def _turn(self) -> None:
+        """Handle one batch of each: own ones from before, new ones, those of the dead."""
+        if self._given is not None:
+            entries = self.stream.read_given(self._given, _BATCH)
+            self._given = entries[-1].id if entries else None
+            self._handle(entries)
+        self._read_new()
+        now = time.monotonic()
+        if now - self._looked > _LOOK_S:
+            self._taking, entries = self.stream.take_over(_IDLE_MS, self._taking, _BATCH)
+            self._handle(entries)
+            if self._taking == "0-0":
+                self._looked = now
+        if now - self._tended > _TEND_S:
+            self._tended = now
+            self._tend()
+
+    def _read_new(self) -> None:
+        before = self.now()
+        entries = self.stream.read_new(_BATCH, 0 if self._given is not None else _WAIT_MS)
+        while entries and self.now() - entries[-1].at > self._longest_ms() and not self.stopping.is_set():
+            # Too old whatever they say: they stay ours, and what is behind them is looked at first.
+            self._given = self._given or "0"
+            self._look_at_ids(entries)
+            entries = self.stream.read_new(_BATCH, 0)
+        if not entries:
+            self._empty_at = before
+            return
+        self._look_at_ids(entries)
+        self._handle(entries)
+
+    def _longest_ms(self) -> int:
+        return 1000 * max(self.intake.policy.max_age_s, self.intake.policy.max_validity_s)
+
+    def _look_at_ids(self, entries: Sequence[Entry]) -> None:
+        old = sum(entry.at < self._empty_at - _OWN_ID_MS for entry in entries)
+        if old:
+            self.misused("own_id", old)
+            log.error("signal_stream_misused", own_ids=old, hint="publishers must add with *: the id is the arrival")
+
+    def _handle(self, entries: Sequence[Entry]) -> None:
+        """Record, start, acknowledge; who cannot be recorded now stays unacknowledged, and so do those behind it."""
+        done = [entry.id for entry in entries if entry.fields is None or entry.id in self._recorded]
+        entries = [entry for entry in entries if entry.id not in set(done)]
+        problem: StoreUnavailable | None = None
+        if entries:
+            now = self.now()
+            messages = [self._message(entry, now) for entry in entries]
+            for entry, message, receipt in zip(entries, messages, receive_all(self.intake, messages), strict=True):
+                if isinstance(receipt, Receipt):
+                    self._start(receipt, message)
+                elif _WRONG_TYPE in str(receipt):
+                    log.error("signal_lost", why=str(receipt), data=message.raw[:200])
+                else:
+                    problem = receipt
+                    continue
+                done.append(entry.id)
+        self._recorded.update(done)
+        if done:
+            self.stream.acknowledge(done)
+            self._recorded.difference_update(done)
+        if problem is not None:
+            raise problem
+
+    def _start(self, receipt: Receipt, message: Message) -> None:
+        if len(message.raw) <= MAX_BYTES:
+            self.remember(message.kind, message.raw, message.arrived)
+        if receipt.to_start is not None:
+            self.start(receipt.to_start)
+
+    def _message(self, entry: Entry, now: int) -> Message:
+        fields = {name.lower(): value for name, value in (entry.fields or {}).items()}
+        return Message(
+            kind=fields.get(b"kind", b"").decode("utf-8", "replace").strip().lower(),
+            raw=fields.get(b"payload", b""),
+            arrived=min(entry.at, now),
+            read=now,
+            bridge=self.name,
+            token=entry.id,
+            door=Door.STREAM,
+            sole=True,
+        )
+
+    def _tend(self) -> None:
+        misuse = self.stream.tend()
+        if misuse.removed:
+            self.misused("removed", misuse.removed)
+            log.error(
+                "signal_stream_misused",
+                removed=misuse.removed,
+                hint="somebody dropped entries (XADD with MAXLEN or MINID, XTRIM, XDEL); unread ones are lost",
+            )
+        if misuse.ahead:
+            self.misused("own_id", 1)
+            log.error("signal_stream_misused", ahead=True, hint="somebody added an entry with an id of a time to come")

@@ -102,12 +102,13 @@ worker_soft_shutdown_timeout = float(_settings.betfair.api_timeout_seconds)  # e
 worker_cancel_long_running_tasks_on_connection_loss = False  # never cut a call to the exchange; Celery 6 flips this
 
 # --- beat ------------------------------------------------------------------------------------------------------------
-beat_schedule_filename = str(_settings.data_dir / "celerybeat-schedule")
+beat_scheduler = "executor.beat:SteadyScheduler"  # by the time that passes; no file, no time of day
 beat_schedule: dict[str, dict[str, Any]] = {
     name: {
         "task": task,
         "schedule": float(period_s),
-        # A tick that has not run when the next one is due is dropped: after an outage they must not pile up.
+        # A tick that has not run when the next one is due is dropped: after an outage they must not pile up. By Redis
+        # time, not by Celery's `expires`: `executor/beat.py`.
         "options": {"queue": "maintenance", "expires": 0.9 * period_s},
     }
     for name, (task, period_s) in periodic_tasks(_settings).items()

@@ -50,7 +50,7 @@ def _refuse(error: ExecutorError) -> NoReturn:
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
 def _logging(**_: object) -> None:
-    wiring.settings().data_dir.mkdir(parents=True, exist_ok=True)  # beat keeps its schedule there
+    wiring.settings().data_dir.mkdir(parents=True, exist_ok=True)  # beat shows there that it lives
     process = "beat" if "beat" in sys.argv else "flower" if "flower" in sys.argv else "worker"
     configure_logging(wiring.settings(), process=process)
 

@@ -11,11 +11,10 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
@@ -26,6 +25,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from executor import keys, wiring
+from executor.adapters.clock import monotonic
 from executor.app import app, health, send_heartbeat, wait_for_redis
 from executor.domain.signal import MAX_BYTES, SignalKind
 from executor.domain.signal_record import SignalRecord
@@ -62,18 +62,18 @@ _Heard = tuple[str, bytes, int, float]  # kind, message, arrival, when this proc
 
 @dataclass
 class _Clock:
-    """Redis time without asking Redis each time."""
+    """Redis time without asking Redis each time: what it said, and how long ago; no time of day of this machine's."""
 
     now: Callable[[], int]
-    _offset_ms: int = 0
-    _asked: float = field(default=-60.0)
+    passed: Callable[[], float] = monotonic
+    _said: tuple[int, float] | None = None  # Redis time, and when it was heard
 
     def ms(self) -> int:
-        """Return Redis time; asks anew every few seconds."""
-        if time.monotonic() - self._asked > _PING_S:
-            self._offset_ms = self.now() - int(time.time() * 1000)
-            self._asked = time.monotonic()
-        return int(time.time() * 1000) + self._offset_ms
+        """Return Redis time, early by as long as its answer took; asks anew every few seconds."""
+        if self._said is None or not 0 <= self.passed() - self._said[1] <= _PING_S:
+            self._said = (self.now(), self.passed())
+        said, heard = self._said
+        return said + int((self.passed() - heard) * 1000)
 
 
 class Bridge:
@@ -150,10 +150,10 @@ class Bridge:
                     while (said := pubsub.get_message(timeout=_WAIT_S)) is not None:
                         self._take(said)  # its publisher was told that somebody heard it
                 raise
-            heard = pinged = time.monotonic()
+            heard = pinged = monotonic()
             while not self._stopping.is_set():
                 message = pubsub.get_message(timeout=_WAIT_S)
-                now = time.monotonic()
+                now = monotonic()
                 if message is not None:
                     heard = now
                     self._take(message)
@@ -167,8 +167,8 @@ class Bridge:
     def _hear_out(self, pubsub: "redis.client.PubSub") -> None:
         """Take what was sent to us before Redis knew that we stop: its publishers were told that somebody heard it."""
         pubsub.unsubscribe()  # type: ignore[no-untyped-call]
-        deadline = time.monotonic() + _HEAR_OUT_S
-        while pubsub.subscribed and time.monotonic() < deadline:
+        deadline = monotonic() + _HEAR_OUT_S
+        while pubsub.subscribed and monotonic() < deadline:
             message = pubsub.get_message(timeout=_WAIT_S)
             if message is not None:
                 self._take(message)
@@ -210,7 +210,7 @@ class Bridge:
             known_s = self._intake.policy.max_age_s - _KNOWN_MARGIN_S if kind is SignalKind.SUREBET else math.inf
             # Under another name: for this one they would be repeats, to be counted and logged.
             name, token = f"{self._name}:{run_id[:8]}", os.urandom(8).hex()
-            while data not in said and time.monotonic() - heard < known_s and not self._stopping.is_set():
+            while data not in said and monotonic() - heard < known_s and not self._stopping.is_set():
                 try:
                     self._start(receive(self._intake, kind, data, arrived, name, token=token))
                     said.add(data)
@@ -232,7 +232,7 @@ class Bridge:
         """Keep what the stream has brought, too: who added it was answered by a Redis that may lose a second."""
         if self._clock.ms() - arrived < _LOSABLE_MS:
             with self._memory:
-                self._read.append((kind, data, arrived, time.monotonic()))
+                self._read.append((kind, data, arrived, monotonic()))
 
     def _take_waiting(self, pubsub: "redis.client.PubSub") -> RedisError | None:
         """Take what has arrived; returns why no more can."""
@@ -245,13 +245,13 @@ class Bridge:
 
     def _record(self, kind: SignalKind, data: bytes) -> SignalRecord | None:
         """Record a message, waiting while Redis is away; it arrived when it was heard, however long that takes."""
-        heard = time.monotonic()
+        heard = monotonic()
         # Of this message: who records it again, not knowing whether the last try wrote, must not meet a repeat.
         token = os.urandom(8).hex()
         arrived = 0
         while True:
             try:
-                arrived = arrived or self._clock.ms() - int((time.monotonic() - heard) * 1000)
+                arrived = arrived or self._clock.ms() - int((monotonic() - heard) * 1000)
                 record = receive(self._intake, kind, data, arrived, self._name, token=token)
                 if len(data) <= MAX_BYTES:
                     with self._memory:
@@ -259,7 +259,7 @@ class Bridge:
                 return record  # noqa: TRY300 - nothing fails after it
             except StoreUnavailable as error:
                 log.warning("waiting_for_redis", error=str(error))
-                over = time.monotonic() - heard > self._intake.policy.max_validity_s
+                over = monotonic() - heard > self._intake.policy.max_validity_s
                 if over or _WRONG_TYPE in str(error) or self._stopping.wait(_RECONNECT_S):
                     log.error("signal_lost", why=str(error), data=data[:200])  # noqa: TRY400 - the line says it all
                     return None

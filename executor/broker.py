@@ -25,6 +25,10 @@ _SHOWN: Final = 200  # characters of what was wrong, and of a task's name
 _SCHEMES: Final = ("redis", "rediss")
 _EVENTS_S: Final = 0.2  # how late Flower hears of a task
 
+# Headers of what beat sends. Celery's own `expires` is a time of day of the sender's machine.
+SENT_AT: Final = "sent_at_ms"  # Redis time
+GOOD_FOR: Final = "good_for_ms"  # how long after that it may be run
+
 
 def refuse(reason: RefusedTask, **fields: object) -> None:
     """Say once, and count, that a message for a task was not followed."""

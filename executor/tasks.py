@@ -3,14 +3,14 @@
 A rejection is a result, not an error: the chain goes on, each later step reads the record and returns what it found.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
 from celery import Task, chain
 
 from executor.app import app
-from executor.broker import refuse
+from executor.broker import GOOD_FOR, SENT_AT, refuse
 from executor.domain.signal import MAX_ID
 from executor.domain.signal_record import SignalRecord
 from executor.engine import (
@@ -122,9 +122,18 @@ def dispatch(record: SignalRecord) -> None:
     ).apply_async()
 
 
-def _periodic(task: str, work: Callable[[Engine], object]) -> str:
+def _is_stale(mine: Engine, headers: Mapping[str, object]) -> bool:
+    """Tell whether a tick of beat has waited so long that the next one has been sent."""
+    sent_at, good_for = headers.get(SENT_AT), headers.get(GOOD_FOR)
+    return isinstance(sent_at, int) and isinstance(good_for, int) and mine.store.now() > sent_at + good_for
+
+
+def _periodic(task: str, work: Callable[[Engine], object], headers: Mapping[str, object]) -> str:
     """Run a periodic task unless another process does; its next tick is its retry."""
     mine = engine()
+    if _is_stale(mine, headers):
+        log.info("tick_dropped", task=task, why="it waited until the next one was due")
+        return "this tick has waited too long: a later one does it"
     with mine.locks.single_flight(task) as ours:
         if not ours:
             return "another process is at it"
@@ -151,7 +160,7 @@ def _register(task: str, work: Callable[[Engine], object]) -> None:
     def run(self: Task, *args: object, **kwargs: object) -> str:
         if args or kwargs:
             return _refused(self)
-        return _periodic(task, work)
+        return _periodic(task, work, self.request.headers or {})
 
 
 for _name, _work in _PERIODIC.items():

@@ -1,12 +1,12 @@
 """Settings -> Engine: which adapter stands behind which port. Once per process, lazily, so after a fork."""
 
 import os
-import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings
 from executor.adapters.betfair.exchange import BetfairExchange
+from executor.adapters.clock import SystemClock
 from executor.adapters.paper import PaperExchange
 from executor.adapters.redis.accounts import RedisAccounts
 from executor.adapters.redis.alerts import RedisAlerts
@@ -32,18 +32,6 @@ if TYPE_CHECKING:
     from executor.adapters.sql.ledger import SqlLedger
 
 _ORDER_KEEP_S = 7 * 24 * 3600  # finished orders stay readable for a week; the ledger has them for good
-
-
-class SystemClock:
-    """`Clock` of this machine."""
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
 
 
 @cache

@@ -18,6 +18,7 @@ from support.sandbox_client import wait_for
 from support.store_worlds import RETENTION, WINDOW_S
 
 from executor import keys
+from executor.adapters.clock import SystemClock
 from executor.adapters.paper import PaperExchange
 from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.snapshot import RedisState
@@ -34,7 +35,6 @@ from executor.engine.reconciliation import poll
 from executor.engine.settlement import end_paper_positions
 from executor.engine.validation import validate
 from executor.ports import Ledger
-from executor.wiring import SystemClock
 
 _SLOW_S = 2.0  # far above what a placement takes, far below the 5 s that a dead database may take to say no
 

@@ -3,13 +3,13 @@
 import random
 import sys
 
+from executor.adapters.clock import SystemClock
 from executor.adapters.redis.client import connect
 from executor.adapters.redis.store import RedisStore, Retention
 from executor.engine.context import Engine
 from executor.engine.placement import place
 from executor.engine.validation import validate
 from executor.errors import Contended
-from executor.wiring import SystemClock
 from support.engine_rig import MARKET, make_policy
 from support.fakes import CountingTelemetry, FrozenClock, MemoryLedger, ScriptedExchange
 from support.memory_redis import Memory, MemoryAlerts

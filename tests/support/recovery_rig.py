@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from executor import keys
+from executor.adapters.clock import SystemClock
 from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.snapshot import RedisState
@@ -31,7 +32,6 @@ from executor.engine.placement import place
 from executor.engine.reconciliation import poll
 from executor.engine.validation import validate
 from executor.ports import Change, MarketView
-from executor.wiring import SystemClock
 from support.engine_rig import MARKET, make_policy, strategy_message
 from support.fakes import CountingTelemetry, FrozenClock, ScriptedExchange
 from support.redis_ports import RedisPorts

@@ -9,6 +9,7 @@ from typing import Any, Final
 import redis
 
 from executor.adapters.betfair.exchange import BetfairExchange
+from executor.adapters.clock import SystemClock
 from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.session import RedisTokenStore
 from executor.adapters.redis.snapshot import RedisState
@@ -20,7 +21,6 @@ from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.reconciliation import poll
 from executor.engine.validation import validate
-from executor.wiring import SystemClock
 from support.engine_rig import make_policy, strategy_message
 from support.exchange_rig import sandbox_settings
 from support.fakes import CountingTelemetry

@@ -146,10 +146,9 @@ def test_no_result_is_kept(app: Celery) -> None:
     assert app.conf.task_ignore_result is True
 
 
-def test_broker_and_data_folder_come_from_the_settings(load: Load, tmp_path: Path) -> None:
-    config = load(REDIS__URL="redis://127.0.0.1:7777/3", DATA_DIR=str(tmp_path / "elsewhere"))
+def test_the_broker_comes_from_the_settings(load: Load) -> None:
+    config = load(REDIS__URL="redis://127.0.0.1:7777/3")
     assert config["broker_url"] == "redis://127.0.0.1:7777/4"
-    assert Path(config["beat_schedule_filename"]).parent == tmp_path / "elsewhere"
 
 
 def test_wrong_settings_are_one_line_not_a_traceback(tmp_path: Path) -> None:

@@ -108,6 +108,10 @@ licences: $(STAMP) ## Write docs/licences.md anew, after a change of constraints
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres]'
 	$(BIN)/python .ci/licences
 
+.PHONY: outcomes
+outcomes: $(STAMP) ## Write docs/outcomes.md anew, after a change of the outcome tables
+	$(BIN)/python .ci/outcomes
+
 .PHONY: clean
 clean: ## Remove what make and the tools made; never data
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

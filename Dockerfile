@@ -3,7 +3,9 @@ FROM python:3.12-slim AS build
 WORKDIR /src
 RUN python -m venv /venv
 COPY . .
-RUN /venv/bin/pip install --no-cache-dir -c constraints.txt '.[postgres]'
+# Of the release; there is no repository in here to ask.
+ARG VERSION=0.1.0
+RUN SETUPTOOLS_SCM_PRETEND_VERSION=$VERSION /venv/bin/pip install --no-cache-dir -c constraints.txt '.[postgres]'
 
 FROM python:3.12-slim
 # User 1000 is the first user of most hosts, so that a mounted certificate with mode 0600 can be read.

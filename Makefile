@@ -24,19 +24,20 @@ help: ## Show this
 .PHONY: install
 install: $(STAMP) ## Create .venv and install everything into it
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt constraints-dev.txt
 	@test -n '$(PYTHON)' && $(PYTHON) -c '$(RECENT)' 2>/dev/null || { \
 		echo "make: this needs Python 3.11 or later; name one: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "installing into .venv: a minute or two, the first time only"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-dev.txt -e '.[dev]'
 	@touch $@
 
 .PHONY: lint
-lint: $(STAMP) ## Check style and types
+lint: $(STAMP) ## Check style, types and that every import is declared
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/deptry .
 
 .PHONY: format
 format: $(STAMP) ## Put the code in form
@@ -49,7 +50,7 @@ test: lint ## Lint, then run every test that needs nothing but what pip installs
 
 .PHONY: test-all
 test-all: lint apt-packages ## The same, plus slow tests and those that need Debian packages
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-dev.txt -e '.[dev,postgres]'
 	$(WITHOUT_SETTINGS) $(BIN)/pytest $(PARALLEL) -m '$(MARKERS)'
 
 .PHONY: apt-packages
@@ -101,11 +102,11 @@ logs: ## Follow the containers' logs
 audit: ## Look the pinned versions up in the list of known vulnerabilities
 	@test -x .venv/audit/bin/pip-audit || { $(PYTHON) -m venv .venv/audit && \
 		.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
-	.venv/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off
+	.venv/audit/bin/pip-audit --requirement constraints.txt --requirement constraints-dev.txt --no-deps --disable-pip --strict --progress-spinner off
 
 .PHONY: licences
-licences: $(STAMP) ## Write docs/licences.md anew, after a change of constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres]'
+licences: $(STAMP) ## Write docs/licences.md anew, after a change of the constraints
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-dev.txt -e '.[dev,postgres]'
 	$(BIN)/python .ci/licences
 
 .PHONY: outcomes

@@ -7,8 +7,8 @@ from support.guarded_stack import ROOT
 
 _PINNED = dict(
     line.split("==")
-    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
-    if not line.startswith("#")
+    for name in ("constraints.txt", "constraints-dev.txt")
+    for line in (ROOT / name).read_text(encoding="utf-8").split()
 )
 # How the licences that ask for nothing but their text start; LGPL and MPL for the named packages only.
 _FREE = re.compile(r"MIT|BSD|0BSD|Apache|ISC|PSF|Python Software Foundation|Public Domain|Unlicense")
@@ -55,3 +55,4 @@ def test_the_audit_does_not_take_silence_for_an_answer() -> None:
     assert target is not None
     assert "--strict" in target[1]
     assert "constraints.txt" in target[1]
+    assert "constraints-dev.txt" in target[1]

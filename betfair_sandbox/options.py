@@ -20,6 +20,8 @@ _HOUR_S: Final = 3600
 _PORTS_FILE: Final = "ports.json"
 DEFAULT_PORT: Final = 8443
 DEFAULT_CERT_PORT: Final = 8444
+DEFAULT_STREAM_PORT: Final = 8445
+_PORTS: Final = {"port": DEFAULT_PORT, "cert_port": DEFAULT_CERT_PORT, "stream_port": DEFAULT_STREAM_PORT}
 # A name becomes part of an app key, which travels in a header.
 _ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -32,6 +34,7 @@ class SandboxOptions:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     cert_port: int = DEFAULT_CERT_PORT
+    stream_port: int | None = None  # None: the default one beside the default port, else a free one
     seed: int = 1
     session_lifetime_s: int = 12 * _HOUR_S  # Betfair: .com, outside the UK and Ireland
     balance: Decimal = Decimal(10_000)
@@ -40,6 +43,7 @@ class SandboxOptions:
     certificate_password: str = "sandbox-certificate"  # noqa: S105 - the same
     app_key: str = "SandboxLiveKey"
     delayed_app_key: str = "SandboxDelayedKey"
+    stream_ends_with_session: bool = False  # Betfair looks at the token when a client connects, as far as is known
     server_names: tuple[str, ...] = ()  # further names for the server certificate
     currency: str = "GBP"  # of every account: a sandbox knows no exchange rates
     further_accounts: tuple[tuple[str, Decimal], ...] = ()  # user names and balances; `as_customer` has their logins
@@ -72,9 +76,9 @@ def read_ports(directory: Path) -> dict[str, int]:
     """Return the ports of the sandbox that last started on `directory`, else the default ones."""
     try:
         ports = json.loads((directory / _PORTS_FILE).read_text(encoding="utf-8"))
-        return {"port": int(ports["port"]), "cert_port": int(ports["cert_port"])}
+        return {name: int(ports[name]) for name in _PORTS}
     except (OSError, ValueError, KeyError, TypeError):
-        return {"port": DEFAULT_PORT, "cert_port": DEFAULT_CERT_PORT}
+        return dict(_PORTS)
 
 
 def sandbox_env(
@@ -83,11 +87,12 @@ def sandbox_env(
     host: str = "localhost",
     port: int | None = None,
     cert_port: int | None = None,
+    stream_port: int | None = None,
     options: SandboxOptions | None = None,
 ) -> dict[str, str]:
     """Return the EXECUTOR_* variables that point the executor, in live mode, at the sandbox on `directory`.
 
-    `port` and `cert_port` default to what the running sandbox wrote; `options` matters when its names or passwords
+    The ports default to what the running sandbox wrote; `options` matters when its names or passwords
     differ from the default, and for a further account (`as_customer`).
     """
     chosen = options or SandboxOptions(directory=directory)
@@ -105,4 +110,6 @@ def sandbox_env(
         "EXECUTOR_BETFAIR__IDENTITY_URL": api,
         "EXECUTOR_BETFAIR__IDENTITY_CERT_URL": f"https://{host}:{cert_port or ports['cert_port']}",
         "EXECUTOR_BETFAIR__CA_BUNDLE": str(paths.ca),
+        "EXECUTOR_BETFAIR__STREAM_HOST": host,
+        "EXECUTOR_BETFAIR__STREAM_PORT": str(stream_port or ports["stream_port"]),
     }

@@ -20,7 +20,8 @@ from betfair_sandbox.api.calls import Calls
 from betfair_sandbox.api.handlers import AccountRpcHandler, IdentityHandler, RpcHandler, UnknownHandler
 from betfair_sandbox.certificates import CertificatePaths, ensure_certificates
 from betfair_sandbox.control.control_api import control_routes
-from betfair_sandbox.options import SandboxOptions, write_ports
+from betfair_sandbox.options import DEFAULT_PORT, DEFAULT_STREAM_PORT, SandboxOptions, write_ports
+from betfair_sandbox.stream.listener import Listener
 from betfair_sandbox.world import World
 
 # Betfair closes connections that are idle for 3 minutes (Best Practice).
@@ -43,12 +44,17 @@ def serve(options: SandboxOptions) -> None:
         paths = ensure_certificates(options.directory, options.certificate_password, options.server_names)
         api_sockets = _bind(options.host, options.port)
         cert_sockets = _bind(options.host, options.cert_port)
-        ports = {"port": api_sockets[0].getsockname()[1], "cert_port": cert_sockets[0].getsockname()[1]}
+        stream_port = options.stream_port
+        if stream_port is None:
+            stream_port = DEFAULT_STREAM_PORT if options.port == DEFAULT_PORT else 0
+        stream_sockets = _bind(options.host, stream_port)
+        named = {"port": api_sockets, "cert_port": cert_sockets, "stream_port": stream_sockets}
+        ports = {name: sockets[0].getsockname()[1] for name, sockets in named.items()}
         write_ports(options.directory, ports)
     except OSError as error:
         print(f"sandbox: {error.strerror or error}{_where(error, options)}", file=sys.stderr)  # noqa: T201 - the one line for the user
         raise SystemExit(1) from None
-    asyncio.run(_run(options, paths, api_sockets, cert_sockets))
+    asyncio.run(_run(options, paths, api_sockets, cert_sockets, stream_sockets))
 
 
 async def _run(
@@ -56,6 +62,7 @@ async def _run(
     paths: CertificatePaths,
     api_sockets: list[socket.socket],
     cert_sockets: list[socket.socket],
+    stream_sockets: list[socket.socket],
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -67,16 +74,22 @@ async def _run(
         _start(api, _tls(paths, client_certificate=False), api_sockets),
         _start(identity, _tls(paths, client_certificate=True), cert_sockets),
     ]
-    port, cert_port = api_sockets[0].getsockname()[1], cert_sockets[0].getsockname()[1]
+    stream = Listener(world)
+    await stream.start(stream_sockets, _tls(paths, client_certificate=False))
+    port, cert_port, stream_port = (
+        sockets[0].getsockname()[1] for sockets in (api_sockets, cert_sockets, stream_sockets)
+    )
     print(  # noqa: T201 - the one line for the user
         f"sandbox: ready on https://{options.host}:{port}, certlogin on https://{options.host}:{cert_port}, "
-        f"files in {options.directory}",
+        f"stream on {options.host}:{stream_port}, files in {options.directory}",
         flush=True,
     )
     ticker = asyncio.create_task(_tick(world))
     await stop.wait()
     ticker.cancel()
     world.operations.stop()
+    world.hub.stop()
+    stream.stop()
     for server in servers:
         server.stop()
         await server.close_all_connections()

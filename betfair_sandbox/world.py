@@ -15,6 +15,7 @@ from betfair_sandbox.journal import Journal
 from betfair_sandbox.market.accounts import Account
 from betfair_sandbox.market.exchange import FIRST_BET_ID, Exchange
 from betfair_sandbox.options import SandboxOptions, as_customer
+from betfair_sandbox.stream.hub import Hub
 
 # Bets of a sandbox started later have higher ids, as at Betfair: a client's ledger knows the earlier ones for ever. No
 # sandbox takes a thousand bets in every second of its life; the ids keep Betfair's twelve digits for twenty years.
@@ -38,6 +39,7 @@ class World:
         self.sessions = Sessions(self.exchange.accounts, options.session_lifetime_s * 1000, clock_ms)
         self.faults = Faults(options.seed)
         self.journal = Journal()
+        self.hub = Hub(self.exchange, clock_ms)
 
     def reset(
         self, seed: int | None = None, balance: Decimal | None = None, session_lifetime_s: int | None = None
@@ -55,6 +57,7 @@ class World:
         self.sessions.lifetime_ms = lifetime_s * 1000
         self.faults = Faults(seed)
         self.journal = Journal()
+        self.hub.adopt(self.exchange)
 
     def open_account(self, name: str, balance: Decimal | None = None) -> Account:
         """Open a further account under a free name, until a reset; None: with the balance of the first at the start."""

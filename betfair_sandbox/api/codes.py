@@ -93,5 +93,24 @@ LOGIN_CODES: Final = frozenset(
         "FORBIDDEN",
     }
 )
+# Betfair: `errorCode` of a status on the stream.
+STREAM_CODES: Final = frozenset(
+    {
+        "CONNECTION_FAILED",
+        "INVALID_APP_KEY",
+        "INVALID_CLOCK",
+        "INVALID_INPUT",
+        "INVALID_REQUEST",
+        "INVALID_SESSION_INFORMATION",
+        "MAX_CONNECTION_LIMIT_EXCEEDED",
+        "NO_APP_KEY",
+        "NO_SESSION",
+        "NOT_AUTHORIZED",
+        "SUBSCRIPTION_LIMIT_EXCEEDED",
+        "TIMEOUT",
+        "TOO_MANY_REQUESTS",
+        "UNEXPECTED_ERROR",
+    }
+)
 # Betfair: `error` of keepAlive and logout.
 KEEP_ALIVE_CODES: Final = frozenset({"NO_SESSION", "INPUT_VALIDATION_ERROR", "INTERNAL_ERROR"})

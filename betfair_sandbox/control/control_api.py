@@ -17,7 +17,7 @@ from betfair_sandbox.api.order_lists import order_row
 from betfair_sandbox.api.wire import BadValue, Json, Params, RpcError, dump_json, parse_json
 from betfair_sandbox.control.accounts import account_action, list_accounts, read_balance
 from betfair_sandbox.control.facts import between
-from betfair_sandbox.control.faults import ANY, KINDS, METHODS, Fault, applies
+from betfair_sandbox.control.faults import ANY, KINDS, METHODS, STREAM_KINDS, TIMED_KINDS, Fault, applies
 from betfair_sandbox.control.markets import markets_action, need, prices_action
 from betfair_sandbox.control.results import bsp_action, remove_action, settle_action, void_action
 from betfair_sandbox.market.markets import Bet
@@ -151,14 +151,16 @@ def _faults(world: World, params: Params) -> list[Json]:
         kind = need(params, "kind").text("kind")
         methods = METHODS if method == ANY else (method,)
         if not any(applies(kind, name) for name in methods):
-            raise BadValue(f"kind is not one of {', '.join(KINDS)}, error:<code>, or cannot befall {method}")
+            raise BadValue(
+                f"kind is not one of {', '.join((*KINDS, *STREAM_KINDS))}, error:<code>, or cannot befall {method}"
+            )
         probability = params.amount("probability")
         if probability is not None and not 0 < probability <= 1:
             raise BadValue("probability is not in 0..1")
         count = between(params, "count", 1, _MAX_COUNT)
         seconds = params.amount("seconds")
-        if (seconds is None) is (kind == "delay"):
-            raise BadValue("seconds belongs to a delay, and to nothing else")
+        if (seconds is None) is (kind in TIMED_KINDS):
+            raise BadValue(f"seconds belongs to {', '.join(TIMED_KINDS)}, and to nothing else")
         if seconds is not None and not 0 <= seconds <= _MAX_DELAY_S:
             raise BadValue(f"seconds is not in 0..{_MAX_DELAY_S}")
         if count is None and probability is None:

@@ -4,11 +4,19 @@ Owns: the list of armed faults and the choice of those that a call meets. Invari
 method never uses itself up on it; the same seed and the same calls draw the same faults. Units: seconds.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from betfair_sandbox.api.codes import ACCOUNT_CODES, BETTING_CODES, KEEP_ALIVE_CODES, LOGIN_CODES, REPORT_CODES
+from betfair_sandbox.api.codes import (
+    ACCOUNT_CODES,
+    BETTING_CODES,
+    KEEP_ALIVE_CODES,
+    LOGIN_CODES,
+    REPORT_CODES,
+    STREAM_CODES,
+)
 
 IDENTITY_METHODS: Final = ("certlogin", "login", "keepAlive", "logout")
 ACCOUNT_METHODS: Final = ("getAccountFunds", "getAccountDetails")
@@ -20,7 +28,9 @@ READ_METHODS: Final = (
     "listMarketBook",
     "listMarketProfitAndLoss",
 )
-METHODS: Final = (*IDENTITY_METHODS, *ACCOUNT_METHODS, *ORDER_METHODS, *READ_METHODS)
+SUBSCRIPTIONS: Final = ("marketSubscription", "orderSubscription")
+STREAM_METHODS: Final = ("authentication", *SUBSCRIPTIONS)
+METHODS: Final = (*IDENTITY_METHODS, *ACCOUNT_METHODS, *ORDER_METHODS, *READ_METHODS, *STREAM_METHODS)
 ANY: Final = "*"
 KINDS: Final = (
     "refuse_connection",
@@ -30,6 +40,10 @@ KINDS: Final = (
     "report_timeout",
     "expire_session",
 )
+# What befalls a subscription while it runs, and, the last one, when it goes on after a new connection.
+STREAM_KINDS: Final = ("drop_connection", "silence", "status_503", "invalid_clock")
+RUNNING_KINDS: Final = ("drop_connection", "silence", "status_503")
+TIMED_KINDS: Final = ("delay", "silence", "status_503")  # they last `seconds`
 _ERROR: Final = "error:"
 # More than a test needs; a script that arms faults in a loop gets told.
 MAX_FAULTS: Final = 1_000
@@ -53,6 +67,8 @@ class Fault:
 
 def applies(kind: str, method: str) -> bool:
     """Tell whether a fault of `kind` can befall `method`."""
+    if method in STREAM_METHODS and not kind.startswith(_ERROR):
+        return kind in STREAM_KINDS and method in SUBSCRIPTIONS
     if kind == "report_timeout":
         return method in ORDER_METHODS
     if kind == "expire_session":
@@ -69,6 +85,8 @@ def _codes_of(method: str) -> frozenset[str]:
         return KEEP_ALIVE_CODES
     if method in ACCOUNT_METHODS:
         return frozenset(ACCOUNT_CODES)
+    if method in STREAM_METHODS:
+        return STREAM_CODES
     if method in ORDER_METHODS:
         return REPORT_CODES | frozenset(BETTING_CODES)
     return frozenset(BETTING_CODES)
@@ -88,10 +106,15 @@ class Faults:
         self._armed.append(fault)
         return True
 
-    def take(self, method: str) -> list[Fault]:
-        """Return what this call meets: every delay and the first other fault whose turn it is."""
+    def take(self, method: str, kinds: Container[str] | None = None) -> list[Fault]:
+        """Return what this call meets, of `kinds` when given: every delay and the first other fault whose turn it is.
+
+        A probability is that of each call, on a running subscription that of each look, ten a second.
+        """
         taken: list[Fault] = []
         for fault in list(self._armed):
+            if kinds is not None and fault.kind not in kinds:
+                continue
             is_delay = fault.kind == "delay"
             if not is_delay and any(other.kind != "delay" for other in taken):
                 continue

@@ -29,6 +29,8 @@ _DIRECTORY_HELP: Final = "Folder of its certificates; by default `sandbox` in th
 
 Directory = Annotated[Path | None, typer.Option("--dir", help=_DIRECTORY_HELP, file_okay=False)]
 PortNumber = Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one.")]
+_STREAM_HELP: Final = "Of the Exchange Stream API; by default 8445, with another --port than the default a free one."
+StreamPort = Annotated[int | None, typer.Option(min=0, max=65_535, help=_STREAM_HELP)]
 
 
 def bridge() -> None:
@@ -53,6 +55,7 @@ def run_sandbox(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = _DEFAULTS.host,
     port: PortNumber = DEFAULT_PORT,
     cert_port: PortNumber = DEFAULT_CERT_PORT,
+    stream_port: StreamPort = None,
     directory: Directory = None,
     seed: Annotated[int, typer.Option(help="Of the prices it makes up.")] = _DEFAULTS.seed,
     balance: Annotated[
@@ -84,6 +87,7 @@ def run_sandbox(
             host=host,
             port=port,
             cert_port=cert_port,
+            stream_port=stream_port,
             seed=seed,
             balance=_amount(balance, "--balance"),
             currency=_currency(currency),

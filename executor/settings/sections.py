@@ -91,6 +91,9 @@ class BetfairSettings(Section):
     identity_url: HttpsUrl = "https://identitysso.betfair.com"
     identity_cert_url: HttpsUrl = "https://identitysso-cert.betfair.com"
     ca_bundle: OptionalPath = None
+    order_stream: bool = True
+    stream_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]+$")] = "stream-api.betfair.com"
+    stream_port: Annotated[int, Field(ge=1, le=65_535)] = 443
     # Betfair: placeOrders, customerStrategyRef, its length and its characters.
     strategy_ref: Annotated[str, Field(pattern=r"^[A-Za-z0-9\-._+*:;~]{1,15}$")] = "aibetting"
     withheld: bool = False

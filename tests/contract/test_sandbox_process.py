@@ -77,6 +77,8 @@ def test_the_environment_points_at_the_running_sandbox(sandbox: RunningSandbox) 
         "EXECUTOR_BETFAIR__IDENTITY_URL": f"https://localhost:{ports['port']}",
         "EXECUTOR_BETFAIR__IDENTITY_CERT_URL": f"https://localhost:{ports['cert_port']}",
         "EXECUTOR_BETFAIR__CA_BUNDLE": str(sandbox.paths.ca),
+        "EXECUTOR_BETFAIR__STREAM_HOST": "localhost",
+        "EXECUTOR_BETFAIR__STREAM_PORT": str(ports["stream_port"]),
     }
 
 

@@ -18,6 +18,7 @@ from celery import Celery, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from executor import broker, wiring
+from executor.adapters.data_folder import storage_problem
 from executor.engine import reconciliation, upkeep
 from executor.errors import ExecutorError, StoreUnavailable
 from executor.observability import exporter
@@ -36,6 +37,7 @@ _SWITCH_S: Final = 0.001
 _BACKGROUND: Final = 10
 _NO_MARKET: Final = "0.0"
 _WARM_WITHIN_S: Final = 2.0  # Celery gives up a process that is not there after 4 s
+_STORAGE_S: Final = 2.0  # how long orders may go on beside a full disk
 _warm_children: Final = multiprocessing.get_context("fork").Semaphore(0)  # of a pool, as they become ready
 _stopping = threading.Event()
 _parents: Final[list[int]] = []  # the process that a pool's processes are forked from
@@ -50,7 +52,8 @@ def _refuse(error: ExecutorError) -> NoReturn:
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
 def _logging(**_: object) -> None:
-    wiring.settings().data_dir.mkdir(parents=True, exist_ok=True)  # beat shows there that it lives
+    with contextlib.suppress(OSError):  # what needs it says so
+        wiring.settings().data_dir.mkdir(parents=True, exist_ok=True)
     process = "beat" if "beat" in sys.argv else "flower" if "flower" in sys.argv else "worker"
     configure_logging(wiring.settings(), process=process)
 
@@ -61,6 +64,7 @@ def _prepare_process(options: Mapping[str, Any], **_: object) -> None:
     if "".join(options.get("queues") or ()) == app.conf.task_default_queue:
         os.nice(_BACKGROUND)  # a poll of a thousand orders must not take the processor from the one being placed
     given = wiring.settings()
+    _logging()  # before Celery asks for it: what is wrong with the data folder is to be read somewhere
     try:
         exporter.prepare(given.data_dir, given.metrics.port, given.metrics.instance)
     except ExecutorError as error:
@@ -98,6 +102,7 @@ def _check(**_: object) -> None:
             _stop_serving.append(stop)
     except ExecutorError as error:
         _refuse(error)
+    threading.Thread(target=_watch_storage, args=(_report_storage(""),), daemon=True).start()
     _start_up()
     gc.collect()
     gc.freeze()  # a pool's processes share what is loaded so far; each would copy it by looking for garbage in it
@@ -116,6 +121,25 @@ def _start_up() -> None:
                 reconciliation.poll(engine)
     except ExecutorError as error:  # polls go on trying, and nothing is placed until one succeeds
         log.error("exchange_not_ready", error=str(error), hint="executor check")  # noqa: TRY400 - no traceback
+
+
+def _report_storage(known: str) -> str:
+    """Tell all processes whether this machine can write its data folder; logs a change. Returns what is wrong."""
+    problem = storage_problem(wiring.settings().data_dir)
+    if problem and not known:
+        log.error("disk_full", problem=problem, hint="nothing new is placed until there is room")
+    elif known and not problem:
+        log.warning("disk_has_room", hint="orders go on")
+    if problem or known:
+        with contextlib.suppress(StoreUnavailable):
+            process = f"worker:{socket.gethostname()}:{os.getpid()}"
+            wiring.controls(wiring.settings()).report_storage(process, problem, HEARTBEAT_TTL_S)
+    return problem
+
+
+def _watch_storage(known: str) -> None:
+    while not _stopping.wait(_STORAGE_S):
+        known = _report_storage(known)
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]

@@ -12,6 +12,7 @@ LIMITS_APPLIED: Final = "executor:limits:applied"  # hash; the settings' limits 
 IDENTITY: Final = "executor:identity"  # string; first start: whose db this is
 STARTED: Final = "executor:started"  # string, ms; the first-start decision has been made
 RECONCILED: Final = "executor:reconciled"  # string "run id, epoch, time", TTL; each complete poll
+STORAGE: Final = "executor:storage"  # hash worker -> JSON {problem, until}; data folders that cannot be written
 DATA_GENERATION: Final = (
     "executor:epoch"  # string; random, made when missing: who read before a FLUSHALL finds another one after
 )

@@ -94,6 +94,8 @@ def _confirm(engine: Engine, reading: _Reading) -> None:
     ttl_s = max(_RECONCILED_MIN_S, _RECONCILED_INTERVALS * engine.policy.poll_interval_s)
     if engine.store.now() - reading.started_at > ttl_s * 1000:
         log.warning("poll_not_counted", why="it took longer than its mark would hold: what it has read is too old")
+    elif engine.controls.storage_problems():
+        log.debug("poll_not_counted", why="a worker cannot write its data folder; the watchdog's alert says which")
     elif not engine.controls.confirm_reconciled(ttl_s, reading.mark):
         log.warning("poll_not_counted", why="Redis was restarted or emptied meanwhile; the next one reads everything")
 

@@ -39,6 +39,7 @@ _HINTS: Final = {
     Alert.FAILURES_NEAR_BREAKER: "executor orders; the failures have their codes",
     Alert.TRANSACTIONS_NEAR_CAP: "Betfair charges for more; EXECUTOR_TRADING__MAX_TRANSACTIONS_PER_HOUR",
     Alert.LEDGER_LAG: "is the database up? The entries wait in the stream",
+    Alert.DISK_FULL: "make room; orders go on by themselves then",
     Alert.CLOCK_SKEW: "synchronise this machine's clock",
     Alert.EXPOSURE_DIFFERENCE: "bets of somebody else on the account, or orders that we do not know: executor orders",
 }
@@ -67,6 +68,9 @@ def _alerts(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str
     if vitals.ledger_age > _LEDGER_MS:
         age_s = vitals.ledger_age // 1000
         yield Alert.LEDGER_LAG, f"{vitals.ledger_lag} entries wait, the oldest for {age_s} s"
+    if problems := engine.controls.storage_problems():
+        said = "; ".join(f"{process}: {problem}" for process, problem in problems.items())
+        yield Alert.DISK_FULL, f"no new orders: {said}"
     if abs(vitals.clock_ahead) > _SKEW_MS:
         yield Alert.CLOCK_SKEW, f"this machine's clock is {vitals.clock_ahead} ms ahead of Redis's"
     yield from _of_limits(engine, vitals)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Final
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -19,6 +20,8 @@ from executor.domain.order import CancelReason, Order, OrderStatus
 from executor.domain.risk import SEVEN_RULES, Reason
 from executor.errors import StoreUnavailable
 from executor.ports import Alert, RefusedTask
+
+log = structlog.get_logger(__name__)
 
 PREFIX: Final = "aibetting_executor_"
 _STRATEGIES: Final = 50  # contract section 7
@@ -209,9 +212,11 @@ class StateCollector:
         except StoreUnavailable:
             yield from _gauge("betfair_connection_status", "1 while orders are reconciled and a session exists", 0)
             return
-        yield from self._orders(state)
-        yield from self._money(state)
-        yield from self._controls(state)
+        for part in (self._orders, self._money, self._controls):
+            try:
+                yield from part(state)
+            except Exception:  # whatever is in Redis: it costs this part, not the others
+                log.exception("state_not_shown", part=part.__name__.strip("_"))
 
     def _orders(self, state: State) -> Iterator[Metric]:
         submitted = state.count(OrderStatus.SUBMITTED)
@@ -233,7 +238,7 @@ class StateCollector:
         )
 
     def _money(self, state: State) -> Iterator[Metric]:
-        account = {name: Decimal(state.account[name]) for name in ("balance", "available") if name in state.account}
+        account = {name: amount(state.account.get(name)) for name in ("balance", "available")}
         yield from _gauge("account_balance", "Available plus held by the exchange", account.get("balance"))
         yield from _gauge("available_balance", "Available to bet", account.get("available"))
         difference = amount(state.account.get("difference"))

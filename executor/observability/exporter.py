@@ -19,7 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+import structlog
+
 from executor.errors import ExecutorError
+from executor.observability.count_file import CountFile, sound_files
+from executor.observability.folding import fold
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -27,8 +31,9 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
     from prometheus_client.registry import Collector
 
+log = structlog.get_logger(__name__)
+
 DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"  # the library reads it when it is first imported
-_FOLDED: Final = "0"  # no process has this id
 _MOST: Final = 100  # instances of a name on one data folder: more is no scale but a lock that does not work
 
 _held: Final[dict[Path, int]] = {}  # the lock of the directory that is ours, as long as this process lives
@@ -54,14 +59,19 @@ def prepare(data_dir: Path, port: int, name: str = "") -> None:
     """
     if DIRECTORY not in os.environ:
         root = data_dir / "metrics"
-        os.environ[DIRECTORY] = str(_claim(root, name) if name else root / f"{socket.gethostname()}-{port}")
-    folder = Path(os.environ[DIRECTORY])
-    folder.mkdir(parents=True, exist_ok=True)
+        own = root / f"{socket.gethostname()}-{port}"
+        try:
+            os.environ[DIRECTORY] = str(_claim(root, name) if name else own)
+        except OSError as error:  # a full disk: it counts in memory, until it may write
+            log.error("counts_not_written", folder=str(root), error=str(error), hint="is the disk full?")  # noqa: TRY400
+            os.environ[DIRECTORY] = f"{own}-{os.getpid()}"
     from prometheus_client import values  # noqa: PLC0415 - as above
 
+    # A name that the library keeps to itself: tests/unit/observability/test_count_file.py holds it to it.
+    values.MmapedDict = CountFile  # type: ignore[assignment,attr-defined]
     # Celery's command line imports Flower's plug-in, and with it the library, before any code of ours runs.
     values.ValueClass = values.get_value_class()
-    fold(folder)
+    fold(Path(os.environ[DIRECTORY]))
 
 
 def _claim(root: Path, name: str) -> Path:
@@ -80,40 +90,6 @@ def _claim(root: Path, name: str) -> Path:
     raise NoInstanceFree(f"{_MOST} processes count as {name} in {root}")
 
 
-def fold(folder: Path) -> None:
-    """Add the counts of processes that are gone into one file per kind."""
-    from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415 - reads the environment when imported
-
-    for kind in ("counter", "histogram"):
-        dead = [path for path in folder.glob(f"{kind}_*.db") if not _alive(path.stem.rpartition("_")[2])]
-        if len(dead) < 2:  # noqa: PLR2004 - one file is folded already
-            continue
-        sums: dict[str, float] = {}
-        for path in dead:
-            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(path)):
-                sums[key] = sums.get(key, 0.0) + value
-        target = folder / f"{kind}_{_FOLDED}.db"
-        fresh = folder / f"{kind}.folding"
-        fresh.unlink(missing_ok=True)
-        merged = MmapedDict(str(fresh))
-        for key, value in sums.items():
-            merged.write_value(key, value, 0.0)
-        merged.close()
-        for path in dead:
-            path.unlink(missing_ok=True)
-        fresh.rename(target)
-
-
-def _alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return pid != _FOLDED
-
-
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
     allow_reuse_address = True
@@ -124,20 +100,46 @@ class _Quiet(WSGIRequestHandler):
         """Say nothing: a scrape every few seconds is no event."""
 
 
-class _Named:
-    """Counts that say whose they are."""
+class _Counts:
+    """What all processes of this instance have counted; a damaged file costs its own counts, and no page."""
 
-    def __init__(self, counts: "Collector", instance: str) -> None:
-        self._counts = counts
-        self._instance = instance
+    def __init__(self, folder: Path, instance: str) -> None:
+        self._folder = folder
+        self._instance = instance  # "": they do not say whose they are
 
     def collect(self) -> Iterator["Metric"]:
-        """Yield them with the label `instance`."""
-        for metric in self._counts.collect():
-            metric.samples = [
-                sample._replace(labels={**sample.labels, "instance": self._instance}) for sample in metric.samples
-            ]
+        """Yield them, with the label `instance` where there is a name for it."""
+        from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - see `prepare`
+
+        for metric in MultiProcessCollector.merge([str(path) for path in sound_files(self._folder)]):
+            if self._instance:
+                metric.samples = [
+                    sample._replace(labels={**sample.labels, "instance": self._instance}) for sample in metric.samples
+                ]
             yield metric
+
+
+class _Bounded:
+    """A collector whose failure costs what it has not yielded yet, and never the page."""
+
+    def __init__(self, collector: "Collector") -> None:
+        self._collector = collector
+        self._failed = False
+
+    def describe(self) -> list["Metric"]:
+        """Describe nothing: registering must not read anything."""
+        return []
+
+    def collect(self) -> Iterator["Metric"]:
+        """Yield what there is."""
+        try:
+            yield from self._collector.collect()
+        except Exception:
+            if not self._failed:  # once, not at each scrape
+                log.exception("metrics_not_collected", collector=type(self._collector).__name__)
+            self._failed = True
+        else:
+            self._failed = False
 
 
 def serve(host: str, port: int, collectors: Iterable[Any], health: Health) -> Callable[[], None]:
@@ -146,15 +148,14 @@ def serve(host: str, port: int, collectors: Iterable[Any], health: Health) -> Ca
     Raises:
         PortInUse: somebody else has the port.
     """
-    from prometheus_client import CollectorRegistry, multiprocess  # noqa: PLC0415 - see `prepare`
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415 - see `prepare`
     from prometheus_client.exposition import make_wsgi_app  # noqa: PLC0415
 
     registry = CollectorRegistry()
-    counts = multiprocess.MultiProcessCollector(None)
     folder = Path(os.environ[DIRECTORY])
-    registry.register(_Named(counts, folder.name) if folder in _held else counts)
-    for collector in collectors:
-        registry.register(collector)
+    counts = _Counts(folder, folder.name if folder in _held else "")
+    for collector in (counts, *collectors):
+        registry.register(_Bounded(collector))
     metrics = make_wsgi_app(registry)
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -183,6 +184,10 @@ def serve(host: str, port: int, collectors: Iterable[Any], health: Health) -> Ca
 
 
 def _healthy(health: Health, start_response: "StartResponse") -> Iterator[bytes]:
-    good, body = health()
+    try:
+        good, body = health()
+    except Exception as error:  # whatever is in Redis: who asks is to get an answer
+        log.exception("health_not_known")
+        good, body = False, {"status": "unhealthy", "error": type(error).__name__}
     start_response("200 OK" if good else "503 Service Unavailable", [("Content-Type", "application/json")])
     return iter([json.dumps(body).encode() + b"\n"])

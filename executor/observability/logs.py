@@ -5,6 +5,7 @@ JSON lines on stderr, or a readable console on a terminal; with the file on, als
 full and without local variables. Nothing is configured before `configure_logging`.
 """
 
+import errno
 import logging
 import os
 import re
@@ -22,6 +23,7 @@ from executor.observability.redaction import Redactor
 from executor.observability.terminal import tolerate_encoding
 from executor.settings.load import Settings, SettingsError, secret_values
 
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})  # passes; each event tries again
 KEEP_DAYS: Final = 14  # long enough to look into the last two weeks' betting; what happened to money is in the ledger
 _FILE_NAME: Final = re.compile(r"executor-(\d{8})\.log")
 
@@ -147,7 +149,12 @@ class DailyFileHandler(logging.Handler):
         self._folder = folder
         self._day = ""
         self._file = -1
-        self.open_day(datetime.now(UTC).date())
+        try:
+            self.open_day(datetime.now(UTC).date())
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            sys.stderr.write(f"{folder}: {error.strerror}: not logged to the file until there is room\n")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one event."""

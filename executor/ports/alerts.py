@@ -23,6 +23,7 @@ class Alert(StrEnum):
     TRANSACTIONS_NEAR_CAP = "transactions_near_cap"
     LEDGER_LAG = "ledger_lag"
     CLOCK_SKEW = "clock_skew"
+    DISK_FULL = "disk_full"  # a worker cannot write its data folder: nothing new is placed until it can
     EXPOSURE_DIFFERENCE = "exposure_difference"  # the exchange holds another exposure than our orders explain
 
 

@@ -29,6 +29,12 @@ class Controls(Protocol):
     def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:
         """Write limits that differ from the settings last applied, and missing ones; returns field -> (old, new)."""
 
+    def report_storage(self, process: str, problem: str, ttl_s: int) -> None:
+        """Say that a process cannot write its data folder: nothing new is placed until it can; "" when it can."""
+
+    def storage_problems(self) -> dict[str, str]:
+        """Return the processes that cannot write their data folder, and why; a report lapses with its process."""
+
     def full_read_due(self, every_s: int, mark: str) -> bool:
         """Tell whether the last complete read of all orders is older, of other data, or unknown."""
 

@@ -58,6 +58,28 @@ def test_a_kill_switch_that_got_lost_stays_off(world: World) -> None:
     assert world.trading() is None
 
 
+# --- data folders -----------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_takes_the_reconciled_mark_away_and_lapses_with_its_process(world: World) -> None:
+    world.ready()
+    assert world.store.view("1.1").reconciled
+    world.controls.report_storage("worker:a:1", "/data has 0 KB left", 60)
+    world.controls.report_storage("worker:b:2", "/data has 1 KB left", 0)
+    assert world.controls.storage_problems() == {"worker:a:1": "/data has 0 KB left"}
+    assert not world.store.view("1.1").reconciled
+    world.controls.report_storage("worker:a:1", "", 60)
+    assert world.controls.storage_problems() == {}
+
+
+def test_a_report_of_a_full_disk_that_is_none_stops_nothing(redis_client: "redis.Redis") -> None:
+    world = redis_world(redis_client)
+    redis_client.hset(keys.STORAGE, mapping={"a": "{", "b": "[]", "c": '{"until": "x"}', "d": '{"until": 1e400}'})
+    assert world.controls.storage_problems() == {}
+    redis_client.set(keys.STORAGE, "junk")
+    assert world.controls.storage_problems() == {}
+
+
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 

@@ -61,6 +61,7 @@ class Memory:
     locks: set[str] = field(default_factory=set)
     queues: Counter[str] = field(default_factory=Counter)
     messages: list[dict[str, str]] = field(default_factory=list)
+    storage: dict[str, tuple[str, int]] = field(default_factory=dict)  # process -> problem, until
     turns: dict[str, int] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     unreadable: str = ""  # a market one of whose records is none
@@ -300,6 +301,18 @@ class MemoryControls:
         held.update(news)
         self._m.applied = {**self._m.applied, **news}
         return {name: values for name, values in changed.items() if values[0] != values[1]}
+
+    def report_storage(self, process: str, problem: str, ttl_s: int) -> None:
+        self._m.reach("report_storage")
+        if problem:
+            self._m.storage[process] = problem, self._m.clock.now + ttl_s * 1000
+            self._m.reconciled_until = 0
+        else:
+            self._m.storage.pop(process, None)
+
+    def storage_problems(self) -> dict[str, str]:
+        self._m.reach("storage_problems")
+        return {process: said for process, (said, until) in self._m.storage.items() if until > self._m.clock.now}
 
     def full_read_due(self, every_s: int, mark: str) -> bool:
         del mark

@@ -98,6 +98,7 @@ class Stack:
     server: PrivateRedis
     environ: dict[str, str]
     processes: list[Process] = field(default_factory=list)
+    prefix: tuple[str, ...] = ()  # of each command: where its processes are to live
 
     def __post_init__(self) -> None:
         self.state = redis.Redis.from_url(self.environ["EXECUTOR_REDIS__URL"], decode_responses=True)
@@ -111,7 +112,7 @@ class Stack:
         log = self.folder / f"{len(self.processes)}-{name}.log"
         with log.open("wb") as out:
             popen = subprocess.Popen(
-                [PYTHON, *command], env={**settings, **environ}, cwd=self.folder, stdout=out, stderr=out
+                [*self.prefix, PYTHON, *command], env={**settings, **environ}, cwd=self.folder, stdout=out, stderr=out
             )
         process = Process(popen, port, log)
         self.processes.append(process)
@@ -129,9 +130,9 @@ class Stack:
         """Start a worker; returns at once."""
         return self.start("worker", "-m", "celery", "-A", "executor.app", "worker", *options, port=port)
 
-    def bridge(self) -> Process:
+    def bridge(self, port: int = 0) -> Process:
         """Start a bridge; returns when it listens."""
-        process = self.start("bridge", "-c", _BRIDGE)
+        process = self.start("bridge", "-c", _BRIDGE, port=port)
         wait(lambda: self._alive(process).said("bridge_listening"))
         return process
 

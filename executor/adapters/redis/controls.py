@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
@@ -60,6 +61,41 @@ class RedisControls(RedisAdapter):
             return False
         self._redis.set(keys.ACTIVE_COUNT, 0, nx=True)  # documented for people to read, so it is there from the start
         return True
+
+    @guarded
+    def report_storage(self, process: str, problem: str, ttl_s: int) -> None:
+        """Say that a process cannot write its data folder: nothing new is placed until it can; "" when it can."""
+        if not problem:
+            self._redis.hdel(keys.STORAGE, process)
+            return
+        report = json.dumps({"problem": problem, "until": self._now() + ttl_s * 1000})
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hset(keys.STORAGE, process, report)
+        pipe.delete(keys.RECONCILED)  # no poll sets it while the report stands
+        pipe.execute()
+
+    @guarded
+    def storage_problems(self) -> dict[str, str]:
+        """Return the processes that cannot write their data folder, and why; a report lapses with its process."""
+        now = self._now()
+        found: dict[str, str] = {}
+        try:
+            reports = cast("dict[str, str]", self._redis.hgetall(keys.STORAGE))
+        except ResponseError:  # somebody put something else there: whose disk is full says so again in seconds
+            self._redis.delete(keys.STORAGE)
+            return {}
+        for process, text in reports.items():
+            try:
+                report = json.loads(text)
+                stands = int(report["until"]) > now
+                problem = str(report["problem"])
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+                stands, problem = False, ""
+            if stands:
+                found[process] = problem
+            else:
+                self._redis.hdel(keys.STORAGE, process)
+        return found
 
     @guarded
     def set_trading(self, *, enabled: bool, reason: str) -> None:

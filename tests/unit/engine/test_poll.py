@@ -37,6 +37,15 @@ def test_an_incomplete_cycle_does_not(rig: Rig, error: Exception) -> None:
     assert rig.memory.reconciled_until == 0
 
 
+def test_a_cycle_beside_a_full_disk_is_complete_and_nothing_is_placed(rig: Rig) -> None:
+    rig.controls.report_storage("worker:a:1", "/data has 0 KB left", 30)
+    poll(rig.engine)
+    assert rig.memory.reconciled_until == 0
+    rig.clock.tick(30)
+    poll(rig.engine)
+    assert rig.memory.reconciled_until == rig.clock.now + 20_000
+
+
 @pytest.mark.parametrize("method", ["apply_limits", "active_orders", "confirm_reconciled", "claim_identity"])
 def test_a_cycle_without_redis_does_not_either(rig: Rig, method: str) -> None:
     rig.memory.reconciled_until = 0

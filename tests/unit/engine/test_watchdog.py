@@ -78,6 +78,11 @@ CASES: dict[Alert, tuple[Scene, Scene, Scene]] = {
         unwritten(61),
         lambda rig: rig.memory.acknowledged.update(rig.memory.feed),
     ),
+    Alert.DISK_FULL: (
+        lambda rig: rig.memory.storage.clear(),
+        lambda rig: rig.engine.controls.report_storage("worker:a:1", "/data has 0 KB left", 30),
+        lambda rig: rig.clock.tick(30),
+    ),
     Alert.CLOCK_SKEW: (put(clock_ahead=5000), put(clock_ahead=-5001), put(clock_ahead=3)),
     Alert.EXPOSURE_DIFFERENCE: (differ(179), differ(180), put(difference=Decimal(0))),
 }

@@ -83,18 +83,19 @@ def send(engine: Engine, claim: Claim) -> Answer:
     except Exception as error:  # whatever it is, the request may have left
         log.exception("place_orders_crashed", signal_id=claim.record.signal_id)
         return _failed(claim, LegOutcome.UNKNOWN, "OUTCOME_UNKNOWN", error)
-    return _read(claim, reports)
+    return _read(engine, claim, reports)
 
 
-def _read(claim: Claim, reports: Sequence[LegReport]) -> Answer:
+def _read(engine: Engine, claim: Claim, reports: Sequence[LegReport]) -> Answer:
     by_id = {report.order_id: report for report in reports}
     for order in claim.orders:
         by_id.setdefault(order.order_id, LegReport(order.order_id, LegOutcome.UNKNOWN, "NO_REPORT"))
     outcomes = {by_id[order.order_id].outcome for order in claim.orders}
-    codes = [by_id[order.order_id].code for order in claim.orders if by_id[order.order_id].code]
     if LegOutcome.PLACED in outcomes:
         return Answer(by_id, placed=True)
-    code = codes[0] if codes else "NO_REPORT"
+    codes = {code for order in claim.orders for code in by_id[order.order_id].root_codes} or {"NO_REPORT"}
+    # One that counts, where there is one, whichever leg has it: an ignored one must not hide it.
+    code = min(codes - engine.policy.breaker_ignored or codes)
     retry_after_s = _BACKOFF_S if outcomes == {LegOutcome.NOT_SENT} else None
     return Answer(by_id, failure=code, retry_after_s=retry_after_s)
 

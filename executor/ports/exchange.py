@@ -36,13 +36,23 @@ class LegOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LegReport:
-    """The exchange's answer for one instruction; `bet` when PLACED, `code` (Betfair's) otherwise."""
+    """The exchange's answer for one instruction; `bet` when PLACED, `code` (Betfair's) otherwise.
+
+    `causes` are the codes of the whole answer and of this leg that say why, None where `code` alone does; a leg that
+    failed only because another did has none.
+    """
 
     order_id: str
     outcome: LegOutcome
     code: str = ""
     detail: str = ""
     bet: BetState | None = None
+    causes: frozenset[str] | None = None
+
+    @property
+    def root_codes(self) -> frozenset[str]:
+        """Return the codes that say why it failed."""
+        return frozenset({self.code} - {""}) if self.causes is None else self.causes
 
 
 @dataclass(frozen=True, slots=True)

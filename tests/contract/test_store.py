@@ -297,6 +297,15 @@ def test_two_last_failures_at_once_trip_together_or_not_at_all(world: World) -> 
     assert not world.store.commit(view, Change(orders=(make_order(),), failure=failure))
 
 
+def test_a_failure_at_the_edge_of_the_window_counts_and_one_at_the_last_success_does_not(world: World) -> None:
+    now = world.store.now()
+    for name, at in {"in": now - 590_000, "at": now - 4000, "after": now - 3999}.items():
+        assert world.fail(name, at)
+    assert world.store.view(MARKET).failures == 3
+    assert world.save(make_order(), success_at=now - 4000)
+    assert world.store.view(MARKET).failures == 1
+
+
 @pytest.mark.parametrize(("threshold", "tripped"), [(2, True), (3, False)])
 def test_the_watchdog_trips_what_nobody_tripped(world: World, threshold: int, *, tripped: bool) -> None:
     world.ready()

@@ -29,6 +29,7 @@ from support.store_worlds import (
 from executor import keys
 from executor.adapters.redis.client import connect
 from executor.adapters.redis.records import position_fields
+from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.exposure import exposures, positions
@@ -212,6 +213,23 @@ def test_nonsense_about_the_last_success_hides_no_failure(
     redis_client.set(keys.BREAKER_SINCE, since)
     assert world.store.view(MARKET).failures == 1
     assert world.controls.trip_breaker(1, 600)
+
+
+def test_decision_watchdog_and_status_count_the_same_failures(world: World, redis_client: "redis.Redis") -> None:
+    """The window's edges are one rule: what the decision counts, the watchdog trips for and the status shows."""
+    state = RedisState(redis_client, redis_client, breaker_window_s=RETENTION.breaker_window_s)
+    chance = random.Random(5)  # noqa: S311 - the same moments each time
+    now = world.store.now() / 1000
+    for _ in range(40):
+        redis_client.delete(keys.FAILED_ORDERS, keys.BREAKER)
+        moments = [now - 10 * chance.randrange(70) for _ in range(8)]
+        redis_client.zadd(keys.FAILED_ORDERS, {str(at): round(moment, 3) for at, moment in enumerate(moments)})
+        since = chance.choice([*moments, now + 0.2, now + 500, now - 700])
+        redis_client.set(keys.BREAKER_SINCE, f"{since:.3f}")
+        counted = world.store.view(MARKET).failures
+        assert state.read().recent_failures == counted
+        assert not world.controls.trip_breaker(counted + 1, RETENTION.breaker_window_s)
+        assert bool(world.controls.trip_breaker(max(counted, 1), RETENTION.breaker_window_s)) is (counted > 0)
 
 
 # --- a lost reply -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from support.cli_rig import Console
 from support.engine_rig import MARKET
 from support.recovery_rig import RecoveryRig, statuses
 
@@ -101,6 +102,26 @@ def test_a_full_redis_submits_nothing_but_takes_the_answer_of_what_was_sent(rig:
     rig.exchange.script = [fill_up_and_take]
     assert rig.place().verdict == "COMPLETED"
     assert (statuses(rig.orders()), rig.calls()) == (["PENDING"], 1)
+
+
+def test_the_switch_works_in_a_full_redis(rig: RecoveryRig, tmp_path: Path) -> None:
+    rig.accepted()
+    engine = rig.worker()
+    _fill_up(rig)
+    identity = engine.policy.identity
+    console = Console(tmp_path, {"EXECUTOR_REDIS__URL": rig.server.url(0)})
+    assert identity == "paper"
+    ran = console.run("halt", "--reason", "full")
+    assert (ran.code, rig.client().get(keys.TRADING_ENABLED)) == (0, "false"), ran.err
+    assert console.run("resume").code == 0
+    assert rig.client().get(keys.TRADING_ENABLED) == "true"
+    _make_room(rig)
+    for at in range(5):
+        rig.client().zadd(keys.FAILED_ORDERS, {f"failure {at}": engine.store.now() / 1000})
+    rig.client().delete(keys.BREAKER_SINCE)
+    _fill_up(rig)
+    assert engine.controls.trip_breaker(5, 600)
+    assert rig.client().get(keys.TRADING_ENABLED) == "false"
 
 
 def test_a_redis_that_stands_still_during_the_submit_step_delays_the_call_past_a_second_look(rig: RecoveryRig) -> None:

@@ -186,6 +186,12 @@ LEG_CODES: Final[dict[str, Verdict]] = {
 }
 
 
+# What is said of a report or leg because something else in it failed: never the reason itself.
+CONSEQUENCES: Final = frozenset(
+    {"BET_ACTION_ERROR", "PROCESSED_WITH_ERRORS", "ERROR_IN_ORDER", "RELATED_ACTION_FAILED"}
+)
+
+
 def outer_verdict(status: str, code: str) -> Verdict:
     """Judge the status and errorCode of a whole report (Betfair: ExecutionReportStatus)."""
     if status in {"SUCCESS", "PROCESSED_WITH_ERRORS"}:

@@ -6,6 +6,7 @@ position. A leg without a report of its own, or with two, is UNKNOWN unless the 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -35,6 +36,10 @@ def read_placed(result: object, market_id: str, instructions: Sequence[Instructi
     reports = [] if legs is None else as_rows(legs, "instructionReports")
     found = _matched(instructions, reports)
     answers = [_leg(each, found.get(each.order_id), outer, (status, code), market_id) for each in instructions]
+    causes = {code, *(_said(row)[1] for row in found.values())} - policy.CONSEQUENCES - {""}
+    if causes:  # else the codes say only that something failed
+        said = {each.order_id: {code, _said(found.get(each.order_id, {}))[1]} for each in instructions}
+        answers = [replace(each, causes=frozenset(said[each.order_id] & causes)) for each in answers]
     news = policy.is_news(status, code, policy.REPORT_CODES) and code
     for row in found.values():
         news = news or (policy.is_news(*_said(row), policy.LEG_CODES) and _said(row)[1])

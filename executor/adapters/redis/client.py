@@ -3,7 +3,7 @@
 redis-py repeats a command whose reply was lost; every script of ours is idempotent, so that a repeat does no harm.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -23,9 +23,10 @@ _TIMEOUT_S = 5  # a healthy Redis answers in a millisecond; longer means that it
 _RETRIES = 2  # covers a dropped idle connection; a real outage is the caller's to wait out
 
 
-def script(name: str) -> str:
-    """Return the text of a Lua script of ours."""
-    return (Path(__file__).parent / "scripts" / f"{name}.lua").read_text(encoding="utf-8")
+def script(name: str, *, needs: Sequence[str] = ()) -> str:
+    """Return the text of a Lua script of ours, with what it `needs` of others before it."""
+    folder = Path(__file__).parent / "scripts"
+    return "".join((folder / f"{each}.lua").read_text(encoding="utf-8") for each in (*needs, name))
 
 
 def connect(url: str, *, timeout_s: float = _TIMEOUT_S) -> "redis.Redis":

@@ -27,7 +27,8 @@ class RedisControls(RedisAdapter):
         self._identity = identity
         self._first_start = client.register_script(script("first_start"))
         self._confirm = client.register_script(script("confirm_reconciled"))
-        self._trip = client.register_script(script("trip"))
+        self._trip = client.register_script(script("trip", needs=["failures_from"]))
+        self._switch = client.register_script(script("switch"))
 
     @guarded
     def claim_identity(self) -> str:
@@ -101,13 +102,9 @@ class RedisControls(RedisAdapter):
     def set_trading(self, *, enabled: bool, reason: str) -> None:
         """Throw the kill switch, or release it; releasing it also closes the breaker."""
         message = {"event": "trading_enabled" if enabled else "trading_disabled", "reason": reason}
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.set(keys.TRADING_ENABLED, "true" if enabled else "false")
-        if enabled:
-            pipe.delete(keys.BREAKER)
-            pipe.set(keys.BREAKER_SINCE, f"{self._now() / 1000:.3f}")
-        pipe.publish(keys.KILL_SWITCH, json.dumps({**message, "identity": self._identity, "at": iso(self._now())}))
-        pipe.execute()
+        body = json.dumps({**message, "identity": self._identity, "at": iso(self._now())})
+        names = [keys.TRADING_ENABLED, keys.BREAKER, keys.BREAKER_SINCE]
+        self._switch(keys=names, args=["true" if enabled else "false", keys.KILL_SWITCH, body])
 
     @guarded
     def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:

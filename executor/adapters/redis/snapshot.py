@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from executor import keys
-from executor.adapters.redis.client import guarded
+from executor.adapters.redis.client import guarded, script
 from executor.adapters.redis.records import decode_order
 from executor.domain.money import ZERO
 from executor.domain.order import Order, OrderStatus
@@ -104,6 +104,7 @@ class RedisState:
         self._redis = client
         self._broker = broker
         self._window_s = breaker_window_s
+        self._recent_failures = client.register_script(script("recent_failures", needs=["failures_from"]))
 
     @guarded
     def owner(self) -> str | None:
@@ -119,7 +120,6 @@ class RedisState:
         for key in (keys.IDENTITY, keys.TRADING_ENABLED, keys.STARTED, keys.RECONCILED, keys.PNL_TOTAL):
             pipe.get(key)
         pipe.get(keys.pnl_daily(day(int(now * 1000))))
-        pipe.get(keys.BREAKER_SINCE)
         for key in (keys.BREAKER, keys.LIMITS, keys.ACCOUNT, keys.LAST_SUCCESS):
             pipe.hgetall(key)
         pipe.smembers(keys.MARKETS)
@@ -129,11 +129,11 @@ class RedisState:
         pipe.get(keys.transactions(hour(int(now * 1000))))
         pipe.hkeys(keys.ALERTS)
         raw = _values(pipe.execute(raise_on_error=False))
-        identity, trading, started, reconciled, total, daily, since = (_text(one) for one in raw[:7])
-        breaker, limits, account, success = (_hash(one) for one in raw[7:11])
+        identity, trading, started, reconciled, total, daily = (_text(one) for one in raw[:6])
+        breaker, limits, account, success = (_hash(one) for one in raw[6:10])
         good, bad = _limits(limits)
         info = {**self._redis.info("server"), **self._redis.info("stats")}
-        unsettled = list(raw[12] or ())
+        unsettled = list(raw[11] or ())
         orders = self._orders(unsettled)
         return State(
             now=now,
@@ -142,37 +142,31 @@ class RedisState:
             started=started is not None,
             reconciled=(reconciled or "").partition(" ")[0] == info["run_id"],
             breaker=breaker,
-            recent_failures=self._failures(now, since),
+            recent_failures=self._failures(),
             limits=good,
             limit_problems=bad,
             daily_pnl=ZERO if daily is None else amount(daily),
             total_pnl=ZERO if total is None else amount(total),
-            exposure=self._exposure(sorted(raw[11] or ())),
+            exposure=self._exposure(sorted(raw[10] or ())),
             orders=orders,
             account=account,
             session=identity is not None and bool(self._redis.exists(keys.session(identity))),
             queues={name: int(self._length(name)) for name in QUEUES},
             processes=self._processes(),
             last_success={task: float(found) for task, at in success.items() if (found := amount(at)) is not None},
-            failed_tasks=int(raw[13] or 0),
+            failed_tasks=int(raw[12] or 0),
             ledger_lag=self._ledger_lag(),
-            open_signals=int(raw[14] or 0),
-            transactions=int(amount(_text(raw[15])) or 0),
+            open_signals=int(raw[13] or 0),
+            transactions=int(amount(_text(raw[14])) or 0),
             denied={kind: float(info[name]) for kind, name in _DENIED.items() if name in info},
-            alerts=sorted(raw[16] or ()),
+            alerts=sorted(raw[15] or ()),
             unreadable=sorted(set(unsettled) - {order.order_id for order in orders}),
         )
 
-    def _failures(self, now: float, since: str | None) -> int:
-        lower = now - self._window_s
-        after = amount(since)
-        low = (
-            f"({after}"
-            if after is not None and Decimal(str(lower)) < after <= Decimal(str(now + 1))
-            else f"{lower:.3f}"
-        )
+    def _failures(self) -> int:
+        names = [keys.BREAKER_SINCE, keys.FAILED_ORDERS]
         try:
-            return int(self._redis.zcount(keys.FAILED_ORDERS, low, "+inf"))
+            return int(cast("int", self._recent_failures(keys=names, args=[str(self._window_s)])))
         except ResponseError:
             return 0
 

@@ -60,7 +60,7 @@ class RedisStore:
         self._redis = client
         self._identity = identity
         self._keep = retention
-        self._view = client.register_script(script("view"))
+        self._view = client.register_script(script("view", needs=["failures_from"]))
         self._commit = client.register_script(script("commit"))
         self._record = client.register_script(script("record"))
 

@@ -91,6 +91,25 @@ def test_a_failed_report_decides_legs_that_say_nothing_themselves(code: str, out
         assert [(answer.outcome, answer.code) for answer in answers] == [(outcome, code)]
 
 
+@pytest.mark.parametrize("outer", ["BET_ACTION_ERROR", "PROCESSED_WITH_ERRORS", ""])
+@pytest.mark.parametrize("follower", ["ERROR_IN_ORDER", "RELATED_ACTION_FAILED", ""])
+def test_a_leg_that_failed_for_another_is_no_reason_of_its_own(outer: str, follower: str) -> None:
+    status = "PROCESSED_WITH_ERRORS" if outer == "PROCESSED_WITH_ERRORS" else "FAILURE"
+    suspended = leg("a", status="FAILURE", errorCode="MARKET_SUSPENDED")
+    other = leg("b", status="FAILURE", errorCode=follower)
+    for legs in ((suspended, other), (other, suspended)):
+        answers = read_placed(
+            report(*legs, status=status, errorCode=outer), MARKET, [make_instruction("a"), make_instruction("b")]
+        )
+        assert [answer.root_codes for answer in answers] == [{"MARKET_SUSPENDED"}, set()]
+    alone = read_placed(
+        report(other, status="FAILURE", errorCode="INSUFFICIENT_FUNDS"), MARKET, [make_instruction("b")]
+    )
+    assert alone[0].root_codes == {"INSUFFICIENT_FUNDS"}
+    nothing = read_placed(report(other, status="FAILURE", errorCode=outer), MARKET, [make_instruction("b")])
+    assert nothing[0].root_codes == {nothing[0].code}
+
+
 @pytest.mark.parametrize(
     ("code", "outcome"), cases((LEG_REFUSED, REFUSED), (LEG_UNKNOWN, UNKNOWN), (LEG_NOT_SENT, NOT_SENT))
 )

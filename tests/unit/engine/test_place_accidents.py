@@ -1,6 +1,7 @@
 """place_order under accidents: two at once, killed in mid-call, answered late or not at all; and the breaker."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -209,6 +210,35 @@ def test_a_success_forgives_and_time_forgets(rig: Rig) -> None:
 @pytest.mark.parametrize("code", ["MARKET_SUSPENDED", "BET_TAKEN_OR_LAPSED"])
 def test_ignored_codes_do_not_count(rig: Rig, code: str) -> None:
     fail_calls(rig, 6, Refused(code))
+    assert (rig.memory.failures, rig.memory.breaker) == ({}, {})
+
+
+def legs_refused(*codes: str) -> Callable[[str, Sequence[Instruction]], list[LegReport]]:
+    """Return a step in which each leg is refused with its own code."""
+
+    def answer(_market_id: str, instructions: Sequence[Instruction]) -> list[LegReport]:
+        return [
+            LegReport(one.order_id, LegOutcome.REFUSED, code) for one, code in zip(instructions, codes, strict=True)
+        ]
+
+    return answer
+
+
+@pytest.mark.parametrize("codes", [("MARKET_SUSPENDED", "INVALID_ODDS"), ("INVALID_ODDS", "MARKET_SUSPENDED")])
+def test_a_code_that_is_ignored_hides_none_that_counts_whichever_leg_has_it(rig: Rig, codes: tuple[str, str]) -> None:
+    for at in range(5):
+        rig.accepted(f"signal-{at}", legs=2)
+        rig.exchange.script = [legs_refused(*codes)]
+        rig.place(f"signal-{at}")
+    assert [json.loads(name)[1] for name in rig.memory.failures] == ["INVALID_ODDS"] * 5
+    assert rig.memory.breaker
+
+
+def test_legs_that_are_all_ignored_do_not_count(rig: Rig) -> None:
+    for at in range(6):
+        rig.accepted(f"signal-{at}", legs=2)
+        rig.exchange.script = [legs_refused("MARKET_SUSPENDED", "BET_TAKEN_OR_LAPSED")]
+        rig.place(f"signal-{at}")
     assert (rig.memory.failures, rig.memory.breaker) == ({}, {})
 
 

@@ -17,12 +17,7 @@
 local time = redis.call('TIME')
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 local reconciled = redis.call('GET', KEYS[3])
-local lower = string.format('%.3f', time[1] - ARGV[2])
-local since = tonumber(redis.call('GET', KEYS[7]) or '')
--- A success that is still to come would hide every failure until then.
-if since and since >= tonumber(lower) and since <= time[1] + 1 then
-  lower = string.format('(%.3f', since)
-end
+local lower = failures_from(time, ARGV[2], redis.call('GET', KEYS[7]))
 local wanted = {}
 for _, id in ipairs(redis.call('SMEMBERS', KEYS[10])) do
   wanted[#wanted + 1] = ARGV[1] .. id

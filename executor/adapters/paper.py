@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import structlog
 
+from executor.domain.commission import MarketCharge
 from executor.domain.money import ZERO
 from executor.domain.order import BetState
 from executor.ports import CancelReport, ClearedBet, ClearedKind, Funds, Instruction, LegOutcome, LegReport, MarketInfo
@@ -72,7 +73,7 @@ class PaperExchange:
         del market_ids, kind
         return []
 
-    def commissions(self, market_ids: Sequence[str]) -> dict[str, Decimal]:
+    def commissions(self, market_ids: Sequence[str]) -> dict[str, MarketCharge]:
         """Return nothing: nobody charges for a paper bet."""
         del market_ids
         return {}

@@ -1,9 +1,9 @@
 """An order: one leg's bet, its life and what the exchange says of it.
 
 Owns the statuses, the transition table and the merging of the exchange's answers into our record. Invariants: evidence
-is merged monotonically (a fill is never taken back except by a void, a finished order never becomes live again), and
-every change of the matched size comes out as exactly one `Fill` or `Void`. Money in account currency, times in
-milliseconds since the epoch, UTC.
+is merged monotonically (a fill is taken back by a void only, a finished order never becomes live again); every change
+of the matched size comes out as one `Fill` or `Void`, a void that is taken back as a fill. Money in account currency,
+times in milliseconds since the epoch, UTC.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ TRANSITIONS: Final[dict[OrderStatus, frozenset[OrderStatus]]] = {
     S.MATCHED: frozenset({S.MATCHED, S.VOIDED, S.SETTLED}),
     S.CANCELLED: frozenset({S.CANCELLED, S.VOIDED, S.SETTLED}),
     S.LAPSED: frozenset({S.LAPSED, S.VOIDED, S.SETTLED}),
-    S.VOIDED: frozenset({S.VOIDED, S.SETTLED}),
+    S.VOIDED: frozenset({S.VOIDED, S.SETTLED, S.MATCHED, S.CANCELLED, S.LAPSED}),  # a void may be taken back
     S.SETTLED: frozenset({S.SETTLED, S.VOIDED}),
     S.FAILED: frozenset({S.RESERVED}) | _AT_EXCHANGE,  # retry by hand; a bet that turned up after all
     S.EXPIRED: frozenset({S.RESERVED}) | _AT_EXCHANGE,
@@ -101,6 +101,7 @@ class Order:
     profit: Decimal = ZERO
     commission: Decimal = ZERO
     settled_at: int = 0
+    voided_at: int = 0  # when we first, or again, knew of a void
 
     @property
     def size_open(self) -> Decimal:
@@ -192,7 +193,8 @@ def move(order: Order, status: OrderStatus, reason: str = "", detail: str = "") 
     return replace(order, status=status, reason=reason, detail=detail)
 
 
-def _status(bet: BetState) -> OrderStatus:
+def status_of(bet: BetState) -> OrderStatus:
+    """Return where an order stands whose bet the exchange describes so."""
     if bet.executable:
         return S.PENDING
     if bet.size_matched > ZERO:
@@ -204,38 +206,37 @@ def _status(bet: BetState) -> OrderStatus:
     return S.CANCELLED if bet.size_cancelled > ZERO else S.LAPSED
 
 
-def _is_stale(order: Order, bet: BetState) -> bool:
-    if order.status is S.SETTLED and bet.size_voided <= order.size_voided:
+def _is_stale(order: Order, bet: BetState, asked_at: int) -> bool:
+    is_void_back = bet.size_voided < order.size_voided
+    if is_void_back and not (order.voided_at and asked_at >= order.voided_at):
+        return True
+    if order.status is S.SETTLED and bet.size_voided == order.size_voided and bet.size_matched <= order.size_matched:
         return True
     finished = order.status in TRANSITIONS[S.PENDING] - {S.PENDING}
     if finished and bet.executable:
         return True
-    # What a bet had matched stays matched or voided, a void stays, and what is not open any more never opens again; the
-    # last is not asked of the first state that says it is over, nor of one that brings a void: the cleared lists leave
-    # out what was cancelled before.
+    # What was matched stays matched or void, and what is not open any more never opens again; the last is not asked of
+    # a state that is over first, nor of one that brings a void: the cleared lists leave out what was cancelled before.
     known, new = order.size_matched + order.size_voided, bet.size_matched + bet.size_voided
     closed = order.size_cancelled + order.size_lapsed > bet.size_cancelled + bet.size_lapsed
     older = closed and bet.size_voided == order.size_voided and (finished or bet.executable)
-    return new < known or bet.size_voided < order.size_voided or older
+    return new < known or older
 
 
-def merge(order: Order, bet: BetState, now: int) -> tuple[Order, tuple[Trade, ...]]:
-    """Take in what the exchange says; returns the new record and what it means for the accounts, a void first.
+def merge(order: Order, bet: BetState, now: int, asked_at: int = 0) -> tuple[Order, tuple[Trade, ...]]:
+    """Take in what the exchange says; returns the new record and what it means for the accounts.
 
-    Answers may arrive late and out of order: what is older than the record changes nothing, nor does another bet that
-    carries the same reference (Betfair does not keep it unique). Of a settled order only a void is news.
+    Answers may arrive late and out of order: what is older than the record changes nothing, nor does another bet with
+    its reference (Betfair does not keep it unique). Of a settled order only a void is news, and an unknown match.
+    `asked_at` is a time before the question, 0 if unknown: only who asked after a void was known can take it back.
     """
-    if _is_stale(order, bet) or (order.bet_id and bet.bet_id != order.bet_id):
+    if _is_stale(order, bet, asked_at) or (order.bet_id and bet.bet_id != order.bet_id):
         return order, ()
-    bet = replace(
-        bet,
-        size_cancelled=max(order.size_cancelled, bet.size_cancelled),
-        size_lapsed=max(order.size_lapsed, bet.size_lapsed),
-    )
-    status = S.SETTLED if order.status is S.SETTLED else _status(bet)
+    cancelled, lapsed = max(order.size_cancelled, bet.size_cancelled), max(order.size_lapsed, bet.size_lapsed)
+    bet = replace(bet, size_cancelled=cancelled, size_lapsed=lapsed)
+    status = S.SETTLED if order.status is S.SETTLED else status_of(bet)
     # A missing average would make a matched lay look free of risk; the limit is the worst that it can be.
     average = (bet.average_price_matched or order.price) if bet.size_matched else ZERO
-    ended_at = 0 if order.status in UNPLACED else order.finished_at
     merged = replace(
         order,
         status=status,
@@ -249,7 +250,8 @@ def merge(order: Order, bet: BetState, now: int) -> tuple[Order, tuple[Trade, ..
         size_voided=bet.size_voided,
         placed_at=order.placed_at or now,
         matched_at=(bet.matched_at or now) if bet.size_matched > order.size_matched else order.matched_at,
-        finished_at=0 if status is S.PENDING else (ended_at or now),
+        finished_at=0 if status is S.PENDING else (now if order.status in UNPLACED else order.finished_at or now),
+        voided_at=now if bet.size_voided > order.size_voided else order.voided_at,
     )
     if status is S.CANCELLED and not merged.cancel_reason:
         merged = replace(merged, cancel_reason=CancelReason.EXCHANGE)
@@ -257,23 +259,31 @@ def merge(order: Order, bet: BetState, now: int) -> tuple[Order, tuple[Trade, ..
 
 
 def _booked(before: Order, after: Order, now: int) -> tuple[Order, tuple[Trade, ...]]:
-    """Make the entries that a change of the matched size means: what was taken back, then what came or is repriced."""
-    void = min(after.size_voided - before.size_voided, before.size_matched)
-    left = before.size_matched - void
-    fill = after.size_matched - left
-    repriced = after.size_matched > ZERO and after.average_price_matched != before.average_price_matched
-    trades: list[Trade] = []
-    if void:
-        number = before.trade_count + 1
-        after = replace(after, trade_count=number)
-        average = before.average_price_matched if left else ZERO
-        then = replace(after, size_matched=left, average_price_matched=average) if fill else after
-        trades.append(Trade(TradeKind.VOID, then, number, void, before.average_price_matched, now))
-    if fill or (repriced and not void):
-        after = replace(after, trade_count=after.trade_count + 1)
-        price = _fill_price(before, after, fill)
-        trades.append(Trade(TradeKind.FILL, after, after.trade_count, fill, price, now))
-    return after, tuple(trades)
+    """Make the entries that a change of the matched size means: what was taken back, then what came or is repriced.
+
+    More void than was known to be matched was matched unseen: that fill comes first, so that whoever knew of it (the
+    ledger, after a loss of Redis) takes it back, too.
+    """
+    voided, held = max(after.size_voided - before.size_voided, ZERO), before.size_matched
+    price, trades = before.average_price_matched or after.average_price_matched or after.price, list[Trade]()
+
+    def enter(kind: TradeKind, size: Decimal, total: Decimal, average: Decimal, paid: Decimal) -> None:
+        number = before.trade_count + len(trades) + 1
+        then = replace(after, trade_count=number, size_matched=total, average_price_matched=average)
+        trades.append(Trade(kind, then, number, size, paid, now))
+
+    if voided > held:
+        unseen = after.size_matched + voided - held
+        held += unseen
+        enter(TradeKind.FILL, unseen, held, price, price)
+    if voided:
+        held -= voided
+        rest = before.average_price_matched if held else ZERO  # the exchange's, unless something came on top
+        enter(TradeKind.VOID, voided, held, after.average_price_matched if held == after.size_matched else rest, price)
+    fill, average = after.size_matched - held, after.average_price_matched
+    if fill or (not voided and after.size_matched > ZERO and average != before.average_price_matched):
+        enter(TradeKind.FILL, fill, after.size_matched, average, _fill_price(before, after, fill))
+    return replace(after, trade_count=before.trade_count + len(trades)), tuple(trades)
 
 
 def _fill_price(before: Order, after: Order, delta: Decimal) -> Decimal:
@@ -306,12 +316,5 @@ def settle(order: Order, profit: Decimal, commission: Decimal, settled_at: int) 
         finished_at=order.finished_at or settled_at,
         trade_count=order.trade_count + 1,
     )
-    trade = Trade(
-        TradeKind.SETTLEMENT,
-        settled,
-        settled.trade_count,
-        settled.size_matched,
-        settled.average_price_matched,
-        settled_at,
-    )
-    return settled, trade
+    size, price, number = settled.size_matched, settled.average_price_matched, settled.trade_count
+    return settled, Trade(TradeKind.SETTLEMENT, settled, number, size, price, settled_at)

@@ -1,7 +1,8 @@
 """log_trade and write_ledger: the accounting feed goes into the ledger, in order, each entry once.
 
 Invariant: an entry is acknowledged only after the ledger has it; a ledger that is away keeps the entries in the feed
-and blocks nothing.
+and blocks nothing; one that has gone back (restored from a backup) gets again what it has not got, as far as the feed
+reaches back.
 """
 
 from typing import Final
@@ -24,23 +25,33 @@ def log_trades(engine: Engine) -> int:
 
 def write_ledger(engine: Engine) -> int:
     """Write what the ledger has not got yet, and drop what it got long ago; returns how many entries were written."""
-    written = _write(engine)
+    written = _write(engine, look_back=True)
     engine.trade_feed.trim_trades()
     return written
 
 
-def _write(engine: Engine) -> int:
+def _write(engine: Engine, *, look_back: bool = False) -> int:
     """Write until nothing is left; returns how many entries, 0 while another process is writing."""
     written = 0
     with engine.locks.single_flight("ledger") as ours:
-        while ours and (entries := engine.trade_feed.read_trades(_BATCH)):
-            try:
-                engine.ledger.write(entries)
-            except LedgerUnavailable as error:
-                log.warning("ledger_pending", error=str(error), hint="entries wait in the stream; nothing is lost")
-                break
-            engine.trade_feed.acknowledge_trades([entry for entry, _ in entries])
-            written += len(entries)
-            if len(entries) < _BATCH:
-                break
+        if not ours:
+            return 0
+        generation = engine.trade_feed.generation()
+        try:
+            if look_back:
+                _look_back(engine, generation)
+            while entries := engine.trade_feed.read_trades(_BATCH):
+                engine.ledger.write(entries, identity=engine.policy.identity, generation=generation)
+                engine.trade_feed.acknowledge_trades([entry for entry, _ in entries])
+                written += len(entries)
+                if len(entries) < _BATCH:
+                    break
+        except LedgerUnavailable as error:
+            log.warning("ledger_pending", error=str(error), hint="entries wait in the stream; nothing is lost")
     return written
+
+
+def _look_back(engine: Engine, generation: str) -> None:
+    reached = engine.ledger.reached(engine.policy.identity, generation)
+    if engine.trade_feed.rewind_trades(reached):
+        log.error("ledger_went_back", reached=reached, why="it has less than it had acknowledged; it gets that again")

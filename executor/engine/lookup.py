@@ -42,7 +42,7 @@ def look_up(engine: Engine, orders: Sequence[Order], asked_at: int) -> int:
     changed = 0
     for market_id in dict.fromkeys(order.market_id for order in orders):
         bets = [bet for bet in found.values() if bet.market_id == market_id]
-        changed += merge_reports(engine, market_id, bets, known) if bets else 0
+        changed += merge_reports(engine, market_id, bets, known, asked_at) if bets else 0
         lost = {order.order_id: order for order in ripe if order.market_id == market_id and order.order_id not in found}
         changed += _absent(engine, market_id, lost)
     return changed
@@ -68,7 +68,7 @@ def _cleared(engine: Engine, orders: Sequence[Order]) -> dict[str, BetState]:
         own = [row for row in rows.get(order.order_id, ()) if _is_of(order, row)]
         if own:
             # Of several bets with this reference, the order's own.
-            found[order.order_id] = cleared_state([row for row in own if row.bet_id == own[0].bet_id])
+            found[order.order_id] = cleared_state([row for row in own if row.bet_id == own[0].bet_id], order)
     return found
 
 

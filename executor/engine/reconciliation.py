@@ -22,6 +22,7 @@ from executor.ports import ClearedBet, ClearedKind
 log = structlog.get_logger(__name__)
 
 _FULL_READ_S: Final = 60  # contract section 6: voids and price changes
+_NEVER_S: Final = 10**9  # as the age of a full read: only one of other data is due
 _ENDED_MS: Final = 300_000  # what ended this long ago: a restart of Redis and several failed polls
 _RECONCILED_INTERVALS: Final = 4
 _RECONCILED_MIN_S: Final = 20
@@ -48,11 +49,12 @@ def poll(engine: Engine) -> PollReport:
     apply_limits(engine, missing_only=True)
     reading = _start(engine)
     listed = _list(engine, reading)
-    changed, adopted = _merge_listed(engine, reading.active, listed)
+    changed, adopted = _merge_listed(engine, reading, listed)
     changed += _look_up_dropped(engine, _dropped(reading.active, listed), reading.started_at)
     if reading.full:
         adopted += _adopt_ended(engine, reading.started_at)
-        rebuild_pnl(engine)
+        if reading.fresh or engine.accounts.settled_at() is None:
+            rebuild_pnl(engine)
         engine.controls.full_read_done(reading.mark)
     if reading.first:
         _first_start(engine, listed)
@@ -62,13 +64,17 @@ def poll(engine: Engine) -> PollReport:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A cycle's start: the data that it began with, the orders watched, and how much is read."""
+    """A cycle's start: the data that it began with, the orders watched, and how much is read.
+
+    `fresh`: nobody has read everything into these data yet; what they were before may be lost.
+    """
 
     mark: str
     active: Sequence[Order]
     started_at: int
     first: bool
     full: bool
+    fresh: bool
 
 
 def _claim(engine: Engine) -> None:
@@ -82,7 +88,9 @@ def _start(engine: Engine) -> _Reading:
     active = engine.store.active_orders()
     now = engine.store.now()
     first = not engine.controls.is_started()
-    return _Reading(mark, active, now, first, full=first or engine.controls.full_read_due(_FULL_READ_S, mark))
+    full = first or engine.controls.full_read_due(_FULL_READ_S, mark)
+    fresh = full and engine.controls.full_read_due(_NEVER_S, mark)
+    return _Reading(mark, active, now, first, full, fresh)
 
 
 def _list(engine: Engine, reading: _Reading) -> list[BetState]:
@@ -113,9 +121,9 @@ def _dropped(active: Sequence[Order], listed: Sequence[BetState]) -> list[Order]
     return [one for one in active if (one.bet_id not in bets if one.bet_id else one.order_id not in references)]
 
 
-def _merge_listed(engine: Engine, active: Sequence[Order], listed: Sequence[BetState]) -> tuple[int, int]:
+def _merge_listed(engine: Engine, reading: _Reading, listed: Sequence[BetState]) -> tuple[int, int]:
     """Merge what the exchange lists; returns how many orders changed and how many were adopted."""
-    known = {order.order_id: order for order in active}
+    known = {order.order_id: order for order in reading.active}
     missing = [reference(bet) for bet in listed if reference(bet) not in known]
     known |= {order.order_id: order for order in engine.store.orders(missing)}
     by_market: dict[str, list[BetState]] = {}
@@ -129,11 +137,11 @@ def _merge_listed(engine: Engine, active: Sequence[Order], listed: Sequence[BetS
         if order is None:
             adopted += 1
             log.error("bet_adopted", order_id=reference(bet), bet_id=bet.bet_id, market_id=bet.market_id)
-        if order is None or _differs(order, bet):
+        if order is None or _differs(order, bet, reading.started_at):
             by_market.setdefault(bet.market_id, []).append(bet)
     changed = 0
     for market_id, bets in by_market.items():
-        changed += merge_reports(engine, market_id, bets, known)
+        changed += merge_reports(engine, market_id, bets, known, reading.started_at)
     return changed, adopted
 
 
@@ -163,8 +171,8 @@ def _settled(engine: Engine, names: Sequence[str]) -> list[ClearedBet]:
     ]
 
 
-def _differs(order: Order, bet: BetState) -> bool:
-    return merge(order, bet, 0)[0] != order
+def _differs(order: Order, bet: BetState, asked_at: int) -> bool:
+    return merge(order, bet, 0, asked_at)[0] != order
 
 
 def _look_up_dropped(engine: Engine, dropped: Sequence[Order], now: int) -> int:

@@ -6,6 +6,7 @@ counted, published and booked by the commit that makes it, so that two observers
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
@@ -26,6 +27,7 @@ from executor.domain.order import (
 from executor.domain.order import order_ids as leg_ids
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.context import Engine, Policy
+from executor.engine.counted import counted_before, known_status
 from executor.engine.optimistic import until_committed
 from executor.errors import RecordUnreadable
 from executor.ports import Change, ClearedBet, ClearedKind, MarketView
@@ -37,6 +39,7 @@ _BATCH: Final = 100  # orders changed by one commit
 Rewritten = tuple[Order, Sequence[Trade]]  # what an order becomes, and the accounting entries that means
 Rewrite = Callable[[Order, int], Rewritten]  # of the order as stored and the time
 _ENDED = frozenset({OrderStatus.CANCELLED, OrderStatus.LAPSED, OrderStatus.VOIDED})
+_OVER = _ENDED | {OrderStatus.MATCHED, OrderStatus.SETTLED}
 _DECIDED = frozenset({SignalStatus.ACCEPTED, SignalStatus.COMPLETED, SignalStatus.FAILED})
 
 
@@ -83,7 +86,7 @@ def rewrite(
         change = Change(orders=changed, trades=trades, signals=signals)
         if not engine.store.commit(view, change):
             return None
-        announce(engine, view, change)
+        announce(engine, replace(view, orders={**fresh, **view.orders}), change)
         return changed
 
     try:
@@ -110,19 +113,26 @@ def _changes(
     return changed, trades
 
 
-def merge_reports(engine: Engine, market_id: str, bets: Iterable[BetState], known: Mapping[str, Order]) -> int:
-    """Merge bets of one market into their orders, adopting those without one; returns how many orders changed."""
+def merge_reports(
+    engine: Engine, market_id: str, bets: Iterable[BetState], known: Mapping[str, Order], asked_at: int = 0
+) -> int:
+    """Merge bets of one market into their orders, adopting those without one; returns how many orders changed.
+
+    `asked_at` is a Redis time before the exchange was asked, 0 where it is not known.
+    """
     states = {reference(bet): bet for bet in bets}
 
     def take(order: Order, now: int) -> Rewritten:
-        return merge(order, states[order.order_id], now)
+        return merge(order, states[order.order_id], now, asked_at)
 
     names = list(states)
     changed = 0
     for at in range(0, len(names), _BATCH):
         batch = names[at : at + _BATCH]
         signals = {known[name].signal_id for name in batch if name in known}
-        fresh = {name: adopt(engine, states[name]) for name in batch if name not in known}
+        unknown = {name: states[name] for name in batch if name not in known}
+        counted = counted_before(engine, unknown.values())
+        fresh = {name: adopt(engine, bet, counted) for name, bet in unknown.items()}
         changed += len(rewrite(engine, market_id, batch, signals, take, fresh))
     return changed
 
@@ -188,19 +198,24 @@ def announce(engine: Engine, view: MarketView, change: Change) -> None:
 
 
 def _announce_status(engine: Engine, before: Order | None, order: Order, bound: "structlog.stdlib.BoundLogger") -> None:
-    live = before is None or before.status in {OrderStatus.SUBMITTED, OrderStatus.PENDING}
-    matched = order.size_matched >= order.size
-    if order.status is OrderStatus.MATCHED or (order.status is OrderStatus.SETTLED and live and matched):
-        engine.telemetry.order_matched(order)
+    live = before is None or before.status not in _OVER  # what is over has been counted, whatever became of it then
+    if order.status is OrderStatus.MATCHED or (order.status is OrderStatus.SETTLED and live and _is_full(order)):
+        if live or (before is not None and not before.matched_at):
+            engine.telemetry.order_matched(order)
         bound.info("order_matched", price=order.average_price_matched, size=order.size_matched)
     elif order.status in _ENDED or (order.status is OrderStatus.SETTLED and live):
         lapsed = OrderStatus.LAPSED if order.status is OrderStatus.SETTLED else order.status
         reason = order.cancel_reason if order.status is OrderStatus.CANCELLED else lapsed
-        engine.telemetry.order_cancelled(reason)
+        if live or (before is not None and before.status is OrderStatus.MATCHED and not before.voided_at):
+            engine.telemetry.order_cancelled(reason)
         bound.info("order_ended", status=order.status, reason=reason, size_matched=order.size_matched)
     elif order.status in UNPLACED:
         engine.telemetry.order_failed(order.reason)
         bound.error("order_failed", status=order.status, reason=order.reason, detail=order.detail)
+
+
+def _is_full(order: Order) -> bool:
+    return order.size_matched >= order.size
 
 
 def reference(bet: BetState | ClearedBet) -> str:
@@ -208,10 +223,13 @@ def reference(bet: BetState | ClearedBet) -> str:
     return bet.order_id or f"bet-{bet.bet_id}"
 
 
-def adopt(engine: Engine, bet: BetState) -> Order:
-    """Make the record from which a bet that we do not know is watched."""
+def adopt(engine: Engine, bet: BetState, counted: Collection[str] = ()) -> Order:
+    """Make the record from which a bet that we do not know is watched.
+
+    A bet in `counted` was counted before its record was lost, as far as it had come.
+    """
     now = engine.store.now()
-    return Order(
+    order = Order(
         order_id=reference(bet),
         signal_id="",
         leg=1,
@@ -228,15 +246,23 @@ def adopt(engine: Engine, bet: BetState) -> Order:
         submitted_at=bet.placed_at or now,
         answered_at=now,
     )
+    if bet.bet_id not in counted:
+        return order
+    return replace(order, placed_at=bet.placed_at or now, status=known_status(engine, bet, now))
 
 
-def cleared_state(rows: Sequence[ClearedBet]) -> BetState:
-    """Put together one bet's state from its rows in the cleared lists."""
+def cleared_state(rows: Sequence[ClearedBet], order: Order | None = None) -> BetState:
+    """Put together one bet's state from its rows in the cleared lists.
+
+    A void row may not say how much is void; then it is what `order` had matched and is not settled.
+    """
     sizes = dict.fromkeys(ClearedKind, ZERO)
     for row in rows:
         has_size = row.kind in {ClearedKind.SETTLED, ClearedKind.VOIDED}
         sizes[row.kind] += row.size_settled if has_size else row.size_cancelled
     first = rows[0]
+    if order is not None and any(row.kind is ClearedKind.VOIDED for row in rows) and not sizes[ClearedKind.VOIDED]:
+        sizes[ClearedKind.VOIDED] = _void_of(order, sizes)
     prices = [row.price_matched for row in rows if row.kind is ClearedKind.SETTLED]
     return BetState(
         bet_id=first.bet_id,
@@ -254,3 +280,11 @@ def cleared_state(rows: Sequence[ClearedBet]) -> BetState:
         size_voided=sizes[ClearedKind.VOIDED],
         placed_at=first.placed_at,
     )
+
+
+def _void_of(order: Order, sizes: Mapping[ClearedKind, Decimal]) -> Decimal:
+    matched = order.size_matched + order.size_voided
+    if order.status not in _OVER:  # what was matched since the last look is void, too
+        cancelled = max(order.size_cancelled, sizes[ClearedKind.CANCELLED])
+        matched = order.size - cancelled - max(order.size_lapsed, sizes[ClearedKind.LAPSED])
+    return max(matched - sizes[ClearedKind.SETTLED], ZERO)

@@ -3,15 +3,14 @@
 Invariants: P&L is recomputed from per-bet records and never added to, so that reading a settlement twice books it once;
 a later, different verdict replaces the earlier one, also on another day. A bet's P&L is booked before its order is
 changed: whoever dies in between finds the order as it was and does it all again. Memory does not grow with the bets of
-the day that each read overlaps (`overlap`): whole markets are read only where something is news, a few at a time.
+the day that each read overlaps (`settlement_diff`): whole markets are read only where something is not booked, a few at
+a time. A ledger that is away holds up nothing but what only it knows: bets of days that Redis has lost.
 
-Commission is a market's, over all our bets of it that are settled so far, whenever that was: the exchange's own figure,
-else the configured rate on their net winnings, rounded up to the penny. It is shared among the bets that won, in
-proportion to their profits, to the penny; the last of them (by order id) takes what rounding left. Profit is before
-commission, net after.
+Commission is a market's, over all our bets of it that are settled so far, whenever that was (`domain.commission`).
+Profit is before commission, net after.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
@@ -19,66 +18,35 @@ from typing import Final
 
 import structlog
 
-from executor.domain.money import ZERO, round_up, to_money
-from executor.domain.order import Order, OrderStatus, merge
+from executor.domain.commission import MarketCharge
+from executor.domain.money import ZERO
+from executor.domain.order import Order, OrderStatus, Trade, TradeKind, merge
 from executor.domain.order import settle as settle_order
 from executor.domain.times import day
 from executor.engine.context import Engine
-from executor.engine.overlap import VERDICTS, Days, find_news, owners, profit_of
+from executor.engine.counted import counted_before
 from executor.engine.reports import Rewritten, adopt, cleared_state, rewrite
-from executor.errors import Contended
-from executor.ports import ClearedBet, ClearedKind
+from executor.engine.settled_markets import Market, Verdict, batches, read_markets, verdicts
+from executor.engine.settlement_diff import Days, find_unbooked, is_settled
+from executor.errors import Contended, LedgerUnavailable
+from executor.ports import ClearedBet
 
 log = structlog.get_logger(__name__)
 
 _DAY_MS: Final = 24 * 3600 * 1000
-_RECORDED_MS: Final = 7 * _DAY_MS  # orders, and each day's bets, are in Redis for at least this long
+_HISTORY_MS: Final = 90 * _DAY_MS  # Betfair keeps what was settled for about this long
+_CONVERTED: Final = Decimal("0.02")  # that two sizes of an account in another currency than GBP may be off by
 _BATCH: Final = 100  # orders changed by one commit
-_AT_ONCE: Final = 1000  # bets held in memory: as many whole markets as these fill, one at least
 PAPER_POSITION_MS: Final = _DAY_MS  # contract section 5: a paper position ends 24 h after its fill
-_RESTS: Final = (ClearedKind.CANCELLED, ClearedKind.LAPSED)  # what became of a matched bet's other part
-
-Rows = dict[str, list[ClearedBet]]  # order id -> its rows
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    profit: Decimal
-    commission: Decimal
-    settled_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Market:
-    """A market's bets that are settled or void, and the orders that they belong to, as far as known."""
-
-    market_id: str
-    rows: Rows
-    known: Mapping[str, Order]
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
     """What is the same for all the markets of one read."""
 
-    now: int
-    charged: Mapping[str, Decimal]  # market id -> commission, where the exchange says it
-    held_from: str  # the first UTC day of which Redis surely has all bets
+    asked_at: int  # before anything was read
+    charged: Mapping[str, MarketCharge]  # market id -> commission, where the exchange says it
     history: Callable[[], Days]  # the ledger's, asked for where it is needed
-
-
-def share_commission(profits: Mapping[str, Decimal], commission: Decimal) -> dict[str, Decimal]:
-    """Share a market's commission among its winning bets by profit; none is a penny off, the sum is exact."""
-    winners = {name: profit for name, profit in sorted(profits.items()) if profit > ZERO}
-    won = sum(winners.values(), ZERO)
-    shares = dict.fromkeys(profits, ZERO)
-    reached, taken = ZERO, ZERO
-    for name, profit in winners.items():
-        reached += profit
-        up_to_here = commission if reached == won else to_money(commission * reached / won)
-        shares[name] = up_to_here - taken
-        taken = up_to_here
-    return shares
 
 
 def settle(engine: Engine) -> int:
@@ -90,18 +58,14 @@ def settle(engine: Engine) -> int:
         engine.accounts.restore_pnl(history())
     if engine.policy.paper:
         return end_paper_positions(engine, older_than_ms=PAPER_POSITION_MS)
-    since = last - _DAY_MS if last is not None else _oldest(engine, now)
-    news = find_news(engine, since)
-    # Where records of orders are gone, a day's bets may be, too.
-    held_from = day(now + _DAY_MS if news.forgotten else now - _RECORDED_MS)
-    if min(news.days, default=day(now)) < held_from:
-        _recall(engine, news.days, history())
-    engine.accounts.book_profits(news.days)
-    read = _Read(now, news.charged, held_from, history)
-    changed, complete = 0, True
-    for names in _batches(news.markets):
-        taken, whole = _take_in(engine, names, read)
-        changed += taken
+    since = last - _DAY_MS if last is not None else unread_since(engine, now)
+    found = find_unbooked(engine, since)
+    complete = not _book_days(engine, found.days, (), history)
+    read = _Read(now, found.charged, history)
+    changed = 0
+    for names in batches(found.markets):
+        settled, whole = _take_in(engine, names, read)
+        changed += settled
         complete = complete and whole
     if complete:
         engine.accounts.book_profits({}, settled_at=now)
@@ -110,142 +74,129 @@ def settle(engine: Engine) -> int:
 
 def _take_in(engine: Engine, names: Sequence[str], read: _Read) -> tuple[int, bool]:
     """Book these markets and settle their orders; returns how many changed, and whether all could be."""
-    markets = _markets(engine, names)
-    verdicts = {market.market_id: _verdicts(engine, market, read) for market in markets}
-    _add_rests(engine, markets)
-    _book(engine, markets, verdicts, read)
-    changed, whole = 0, True
+    markets = read_markets(engine, names)
+    found = {one.market_id: verdicts(engine, one, read.charged.get(one.market_id), read.asked_at) for one in markets}
+    postponed = _book(engine, markets, found, read)
+    changed, whole = 0, not postponed
     for market in markets:
+        if market.market_id in postponed:
+            continue
         try:
-            changed += _settle_market(engine, market, verdicts[market.market_id])
+            changed += _settle_market(engine, market, found[market.market_id], read)
         except Contended as error:
             log.warning("settlement_postponed", market_id=market.market_id, error=str(error))
             whole = False
     return changed, whole
 
 
-def _oldest(engine: Engine, now: int) -> int:
-    """Return the start of the day, or of the oldest bet that waits for its settlement in Redis or in the ledger."""
+def unread_since(engine: Engine, now: int) -> int:
+    """Return from when on the exchange is asked after a loss of P&L: what nobody but it may know.
+
+    That is what is not settled in Redis or in the ledger, and whatever came after the ledger's newest settlement; a
+    ledger that has none may have lost them.
+    """
+    newest = engine.ledger.newest_settlement(engine.policy.identity)
     booked = engine.ledger.oldest_unsettled(engine.policy.identity)
     waiting = [order.created_at for order in engine.store.unsettled_orders()]
-    return min([now - _DAY_MS, *waiting, *([] if booked is None else [booked])])
-
-
-def _batches(markets: Mapping[str, int]) -> Iterator[list[str]]:
-    """Put markets together, by how many bets they have."""
-    batch: list[str] = []
-    bets = 0
-    for market_id, number in markets.items():
-        if batch and bets + number > _AT_ONCE:
-            yield batch
-            batch, bets = [], 0
-        batch.append(market_id)
-        bets += number
-    if batch:
-        yield batch
-
-
-def _markets(engine: Engine, names: Sequence[str]) -> list[_Market]:
-    """Read whole markets: every bet that is settled or void, whenever that was."""
-    rows = [row for kind in VERDICTS for row in engine.exchange.settled_in(names, kind)]
-    order_ids, known = owners(engine, rows)
-    grouped: dict[str, Rows] = {}
-    for order_id, row in zip(order_ids, rows, strict=True):
-        grouped.setdefault(row.market_id, {}).setdefault(order_id, []).append(row)
-    return [
-        _Market(market_id, own, {name: known[name] for name in own if name in known})
-        for market_id, own in grouped.items()
-    ]
-
-
-def _add_rests(engine: Engine, markets: Iterable[_Market]) -> None:
-    """Add what lapsed or was cancelled of bets whose end is news: a settled order is asked for no more."""
-    open_ended = [
-        rows
-        for market in markets
-        for name, rows in market.rows.items()
-        if rows[0].order_id and _is_open_ended(market.known.get(name), rows)
-    ]
-    names = sorted({rows[0].order_id for rows in open_ended})
-    for at in range(0, len(names), _BATCH):
-        batch = names[at : at + _BATCH]
-        rests = [row for kind in _RESTS for row in engine.exchange.find_cleared(batch, kind)]
-        for rows in open_ended:
-            rows += [row for row in rests if row.bet_id == rows[0].bet_id]
-
-
-def _is_open_ended(order: Order | None, rows: Sequence[ClearedBet]) -> bool:
-    if order is None:
-        return True
-    ended = sum((row.size_settled for row in rows), order.size_cancelled + order.size_lapsed)
-    return order.status is not OrderStatus.SETTLED and ended < order.size
-
-
-def _verdicts(engine: Engine, market: _Market, read: _Read) -> dict[str, _Verdict]:
-    profits = {name: profit_of(rows) for name, rows in market.rows.items()}
-    commission = read.charged.get(market.market_id)
-    if commission is None:
-        commission = round_up(max(sum(profits.values(), ZERO), ZERO) * engine.policy.commission_rate)
-    shares = share_commission(profits, commission)
-    return {
-        name: _Verdict(profits[name], shares[name], max(row.settled_at for row in rows) or read.now)
-        for name, rows in market.rows.items()
-    }
+    missing = now - _HISTORY_MS if newest is None else newest - _DAY_MS
+    return min([now - _DAY_MS, missing, *waiting, *([] if booked is None else [booked])])
 
 
 def _book(
-    engine: Engine, markets: Iterable[_Market], verdicts: Mapping[str, Mapping[str, _Verdict]], read: _Read
-) -> None:
-    """Book what these markets' bets won and lost; what Redis has forgotten of the days comes back first."""
+    engine: Engine, markets: Iterable[Market], verdicts: Mapping[str, Mapping[str, Verdict]], read: _Read
+) -> set[str]:
+    """Book what these markets' bets won and lost; returns the markets that wait for the ledger."""
     days: Days = {}
-    forgotten = set()
+    bets: set[str] = set()
+    forgotten: set[str] = set()
+    placed_at = read.asked_at
     for market in markets:
         for name, rows in market.rows.items():
             verdict, before, bet_id = verdicts[market.market_id][name], market.known.get(name), rows[0].bet_id
+            bets.add(bet_id)
+            placed_at = min(placed_at, rows[0].placed_at)
             if before is None:
                 forgotten.add(bet_id)
             elif before.settled_at and day(before.settled_at) != day(verdict.settled_at):
                 days.setdefault(day(before.settled_at), {})[bet_id] = ZERO  # settled again, on another day
             days.setdefault(day(verdict.settled_at), {})[bet_id] = verdict.profit - verdict.commission
-    if forgotten or min(days, default=read.held_from) < read.held_from:
-        for then, bets in read.history().items():
-            for bet_id in forgotten & set(bets):
-                days.setdefault(then, {}).setdefault(bet_id, ZERO)  # likewise
-        _recall(engine, days, read.history())
+    for then, held in engine.accounts.held(bets, day(placed_at)).items():
+        for bet_id in held:
+            days.setdefault(then, {}).setdefault(bet_id, ZERO)  # likewise, though its record does not say so
+    waiting = _book_days(engine, days, forgotten, read.history, day(placed_at))
+    return {one.market_id for one in markets for rows in one.rows.values() if rows[0].bet_id in waiting}
+
+
+def _book_days(
+    engine: Engine, days: Days, forgotten: Collection[str], history: Callable[[], Days], since: str = ""
+) -> set[str]:
+    """Book days; of which Redis has lost the bets, they come back from the ledger first: none is summed in part.
+
+    `forgotten` are bets that may be booked on any day from `since` on. Returns the bets that wait for a ledger that is
+    away: they are booked on the days that are whole.
+    """
+    lost = engine.accounts.lost_days(min([*days, *([since] if forgotten else [])], default=since))
+    touched = lost & set(days)
+    searched = {then for then in lost if forgotten and then >= since}
+    if not touched and not searched:
+        engine.accounts.book_profits(days)
+        return set()
+    try:
+        known = history()
+    except LedgerUnavailable as error:
+        engine.accounts.book_profits({then: bets for then, bets in days.items() if then not in lost})
+        waiting = {bet for then in touched for bet in days[then]} | (set(forgotten) if searched else set())
+        log.warning("settlement_postponed", bets=len(waiting), days=sorted(touched | searched), error=str(error))
+        return waiting
+    for then in searched:
+        for bet_id in set(forgotten) & set(known.get(then, ())):
+            days.setdefault(then, {}).setdefault(bet_id, ZERO)
+    engine.accounts.restore_pnl({then: known[then] for then in lost & set(days) if then in known})
     engine.accounts.book_profits(days)
+    return set()
 
 
-def _recall(engine: Engine, days: Iterable[str], history: Days) -> None:
-    """Bring back from the ledger what Redis has forgotten of days that change, so that none is summed in part."""
-    engine.accounts.restore_pnl({then: history[then] for then in days if then in history})
-
-
-def _settle_market(engine: Engine, market: _Market, verdicts: Mapping[str, _Verdict]) -> int:
+def _settle_market(engine: Engine, market: Market, verdicts: Mapping[str, Verdict], read: _Read) -> int:
     def take(order: Order, now: int) -> Rewritten:
-        return _apply(order, market.rows[order.order_id], verdicts[order.order_id], now)
+        rows, verdict = market.rows[order.order_id], verdicts[order.order_id]
+        if bet := market.listed.get(order.order_id):
+            return merge(order, bet, now, read.asked_at)
+        return _apply(order, rows, verdict, now, read.asked_at, is_new=order.order_id not in market.known)
 
     names = list(market.rows)
     changed: list[Order] = []
     for at in range(0, len(names), _BATCH):
         batch = names[at : at + _BATCH]
         signals = {market.known[name].signal_id for name in batch if name in market.known}
-        fresh = {name: _adopted(engine, name, market.rows[name]) for name in batch if name not in market.known}
+        unknown = [name for name in batch if name not in market.known]
+        states = {name: market.listed.get(name) or cleared_state(market.rows[name]) for name in unknown}
+        counted = counted_before(engine, states.values())
+        fresh = {name: replace(adopt(engine, bet, counted), order_id=name) for name, bet in states.items()}
         changed += rewrite(engine, market.market_id, batch, signals, take, fresh)
     for order in changed:
         log.info("order_settled", order_id=order.order_id, profit=order.profit, commission=order.commission)
     return len(changed)
 
 
-def _adopted(engine: Engine, name: str, rows: Sequence[ClearedBet]) -> Order:
-    return replace(adopt(engine, cleared_state(rows)), order_id=name)
-
-
-def _apply(order: Order, rows: Sequence[ClearedBet], verdict: _Verdict, now: int) -> Rewritten:
-    merged, trades = merge(order, cleared_state(rows), now)
-    if merged.status is not OrderStatus.SETTLED and not any(row.kind is ClearedKind.SETTLED for row in rows):
-        return merged, trades
-    settled, entry = settle_order(merged, verdict.profit, verdict.commission, verdict.settled_at)
-    return settled, [*trades, *([entry] if entry else [])]
+def _apply(
+    order: Order, rows: Sequence[ClearedBet], verdict: Verdict, now: int, asked_at: int, *, is_new: bool
+) -> Rewritten:
+    state = cleared_state(rows, order)
+    if not is_new and state.size_matched + state.size_voided > order.size + _CONVERTED:
+        # Void between the reads of the two lists: the next read tells.
+        log.warning(
+            "settlement_postponed", order_id=order.order_id, error="more is settled and void than was asked for"
+        )
+        return order, ()
+    merged, trades = merge(order, state, now, asked_at)
+    if is_settled(rows) or merged.status is OrderStatus.SETTLED:
+        settled, entry = settle_order(merged, verdict.profit, verdict.commission, verdict.settled_at)
+        return settled, [*trades, *([entry] if entry else [])]
+    if is_new and not any(trade.kind is TradeKind.VOID for trade in trades):
+        # How much is void is not said, and nobody here knows what was matched: the ledger may, and takes back all.
+        merged = replace(merged, trade_count=merged.trade_count + 1)
+        return merged, [*trades, Trade(TradeKind.VOID, merged, merged.trade_count, ZERO, merged.price, now)]
+    return merged, trades
 
 
 def end_paper_positions(engine: Engine, *, older_than_ms: int, market_id: str | None = None) -> int:
@@ -274,6 +225,14 @@ def end_paper_positions(engine: Engine, *, older_than_ms: int, market_id: str | 
 
 
 def rebuild_pnl(engine: Engine) -> None:
-    """Bring back P&L that Redis has lost: older days from the ledger, the rest from the exchange."""
-    if engine.accounts.settled_at() is None:
-        settle(engine)
+    """Make P&L whole again after a loss of Redis, or of its last moment.
+
+    Older days come from the ledger, what it has not got from the exchange.
+
+    Raises:
+        LedgerUnavailable, Contended: it is not whole yet, so that nothing may be placed.
+    """
+    before = engine.accounts.settled_at()
+    settle(engine)
+    if before is None and engine.accounts.settled_at() is None:
+        raise Contended("P&L is not whole yet: a market could not be settled")

@@ -3,7 +3,7 @@
 Money is Decimal, times are milliseconds since the epoch in UTC. Every method may raise `StoreUnavailable`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Protocol
 
@@ -24,6 +24,12 @@ class Accounts(Protocol):
 
     def unbooked(self, days: Mapping[str, Mapping[str, Decimal]]) -> dict[str, dict[str, Decimal]]:
         """Return those of each day's profits that are not held, or not so; days without any are left out."""
+
+    def held(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
+        """Return UTC day -> those of these bets that are booked on it with a profit or loss, from a day on."""
+
+    def lost_days(self, since: str) -> set[str]:
+        """Return the UTC days, from one on, that have a sum and whose bets are lost, or were too old to be kept."""
 
     def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
         """Put back what the ledger knows of days that Redis has lost; never overwrites."""

@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+from executor.domain.commission import MarketCharge
 from executor.domain.money import ZERO, Side
 from executor.domain.order import BetState
 
@@ -155,8 +156,11 @@ class Exchange(Protocol):
     def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
         """Return our SETTLED or VOIDED bets in these markets, whenever they were settled."""
 
-    def commissions(self, market_ids: Sequence[str]) -> dict[str, Decimal]:
-        """Return market id -> commission on our bets settled there; markets that the exchange omits are left out."""
+    def commissions(self, market_ids: Sequence[str]) -> dict[str, MarketCharge]:
+        """Return market id -> commission and profit of all the account's bets settled there, not only of ours.
+
+        Markets that the exchange omits are left out.
+        """
 
     def funds(self) -> Funds:
         """Return the account's money."""

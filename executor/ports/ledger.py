@@ -8,12 +8,29 @@ from typing import Protocol
 class Ledger(Protocol):
     """The accounts in SQL."""
 
-    def write(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+    def write(
+        self, entries: Sequence[tuple[str, Mapping[str, str]]], *, identity: str = "", generation: str = ""
+    ) -> None:
         """Book entries of `stream:trades` (id, fields); one booked before changes nothing.
+
+        `identity` and `generation` say whose feed that is, and of which filling of the db: how far it is booked is
+        remembered with the entries.
 
         Raises:
             LedgerUnavailable: the database did not answer; nothing was acknowledged.
         """
+
+    def reached(self, identity: str, generation: str) -> str:
+        """Return the id of the entry up to which this feed is booked, "" where nothing of it is."""
+
+    def knows(self, identity: str, bets: Mapping[str, str], since: int) -> set[str]:
+        """Return those of these bets (bet id -> order id) that are booked, or whose signal is, as placed.
+
+        None of them was placed before `since`.
+        """
+
+    def newest_settlement(self, identity: str) -> int | None:
+        """Return when what was booked as settled last was settled; None where nothing was."""
 
     def is_empty(self, identity: str) -> bool:
         """Tell whether nothing was ever booked for this identity."""

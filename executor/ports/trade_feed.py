@@ -3,15 +3,26 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from executor.domain.order import Trade
+
 
 class TradeFeed(Protocol):
     """What the ledger has still to book."""
+
+    def generation(self) -> str:
+        """Name this filling of the db: after a loss the feed begins anew, under another name."""
 
     def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
         """Return entries of the feed that the ledger has not acknowledged, oldest first."""
 
     def acknowledge_trades(self, ids: Sequence[str]) -> None:
         """Say that the ledger has them."""
+
+    def rewind_trades(self, reached: str) -> bool:
+        """Have everything after this entry read again, if more than that was acknowledged; tells whether it was."""
+
+    def append(self, trades: Sequence[Trade], identity: str) -> None:
+        """Tell entries once more, of changes that are in the orders' records already."""
 
     def trim_trades(self) -> None:
         """Drop what the ledger acknowledged a week ago."""

@@ -28,6 +28,7 @@ from support.exchange_rig import (
 from support.sandbox_client import RunningSandbox
 
 from executor.adapters.betfair.exchange import BetfairExchange
+from executor.domain.commission import MarketCharge
 from executor.errors import (
     ExecutorError,
     OutcomeUnknown,
@@ -287,7 +288,7 @@ def test_a_life_at_the_sandbox(sandbox: RunningSandbox) -> None:
         assert exchange.find_cleared(["matched"], ClearedKind.SETTLED) == [settled]
         assert exchange.settled_in([MARKET], ClearedKind.SETTLED) == [settled]
         assert exchange.settled_in(["1.999"], ClearedKind.SETTLED) == []
-        assert exchange.commissions([MARKET]) == {MARKET: Decimal(1)}
+        assert exchange.commissions([MARKET]) == {MARKET: MarketCharge(Decimal(1), Decimal(20))}
         assert exchange.funds().exposure == 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.fakes import MemoryLedger
+from support.memory_ledger import MemoryLedger
 from support.store_worlds import IDENTITY, settled_entry
 
 from executor.adapters.sql.ledger import SqlLedger

@@ -124,7 +124,7 @@ def test_many_processes_may_start_at_once(url: str, plain: Engine) -> None:
     for one in ledgers:
         one.close()
     with plain.connect() as connection:
-        assert MigrationContext.configure(connection).get_current_revision() == "0003"
+        assert MigrationContext.configure(connection).get_current_revision() == "0004"
 
 
 def test_a_newer_database_is_left_alone(url: str, ledger: SqlLedger, plain: Engine) -> None:

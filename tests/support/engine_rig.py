@@ -19,7 +19,8 @@ from executor.engine.validation import validate
 from executor.errors import OutcomeUnknown
 from executor.ports import ClearedBet, ClearedKind, LegOutcome, MarketView
 from support.factories import LIMITS, NOW, make_rules
-from support.fakes import CountingTelemetry, FrozenClock, MemoryLedger, Script, ScriptedExchange
+from support.fakes import CountingTelemetry, FrozenClock, Script, ScriptedExchange
+from support.memory_ledger import MemoryLedger
 from support.memory_redis import (
     Memory,
     MemoryAccounts,

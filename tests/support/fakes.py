@@ -3,17 +3,15 @@
 Times in milliseconds since the epoch, money as Decimal.
 """
 
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from decimal import Decimal
 
-from executor.domain.money import ZERO, parse_number
+from executor.domain.commission import MarketCharge
+from executor.domain.money import ZERO
 from executor.domain.order import BetState, Order
 from executor.domain.risk import Reason
-from executor.errors import LedgerUnavailable
 from executor.ports import (
     CancelReport,
     ClearedBet,
@@ -64,6 +62,7 @@ class ScriptedExchange:
     bets: dict[str, BetState] = field(default_factory=dict)  # in markets that are not settled
     cleared: list[ClearedBet] = field(default_factory=list)
     charged: dict[str, Decimal] = field(default_factory=dict)
+    others_won: dict[str, Decimal] = field(default_factory=dict)  # what other bets of the account won in a market
     page: int = 2  # settled bets at a time
     moves: bool = False  # the list of settled bets moves while it is read: one comes twice
     calls: list[tuple[str, object]] = field(default_factory=list)
@@ -183,9 +182,16 @@ class ScriptedExchange:
         self._read("settled_in", kind)
         return [row for row in self.cleared if row.kind is kind and row.market_id in market_ids]
 
-    def commissions(self, market_ids: Sequence[str]) -> dict[str, Decimal]:
+    def commissions(self, market_ids: Sequence[str]) -> dict[str, MarketCharge]:
         self._read("commissions", tuple(market_ids))
-        return {one: amount for one, amount in self.charged.items() if one in market_ids}
+        return {
+            one: MarketCharge(amount, self._won(one) + self.others_won.get(one, ZERO))
+            for one, amount in self.charged.items()
+            if one in market_ids
+        }
+
+    def _won(self, market_id: str) -> Decimal:
+        return sum((row.profit for row in self.cleared if row.market_id == market_id), ZERO)
 
     def funds(self) -> Funds:
         self._read("funds")
@@ -205,73 +211,6 @@ class ScriptedExchange:
 
     def session_age_s(self) -> int | None:
         return self.age_s
-
-
-class MemoryLedger:
-    """`Ledger` in lists, with the accounts' own rule: a fill is the difference to what is booked."""
-
-    def __init__(self) -> None:
-        self.away = False
-        self.writes = 0
-        self.trades: list[Mapping[str, str]] = []
-        self.sizes: list[Decimal] = []
-        self.settlements: dict[tuple[str, str], Mapping[str, str]] = {}
-        self.signals: dict[tuple[str, str], Mapping[str, str]] = {}
-
-    def _reach(self) -> None:
-        if self.away:
-            raise LedgerUnavailable("ledger: away")
-
-    def write(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
-        self._reach()
-        self.writes += 1
-        for _, entry in entries:
-            with contextlib.suppress(KeyError, ValueError):
-                if entry["type"] == "settlement":
-                    parse_number(entry["net_profit"])
-                    self.settlements[entry["identity"], entry["bet_id"]] = entry
-                elif entry["type"] == "signal":
-                    self.signals[entry["identity"], entry["signal_id"]] = entry
-                else:
-                    self._book(entry)
-
-    def _book(self, entry: Mapping[str, str]) -> None:
-        names = ("identity", "bet_id", "type", "size_matched", "average_price_matched")
-        if any(all(held[name] == entry[name] for name in names) for held in self.trades):
-            return
-        own = zip(self.trades, self.sizes, strict=True)
-        sign = {"fill": 1, "void": -1}
-        booked = sum(
-            (sign[held["type"]] * size for held, size in own if all(held[n] == entry[n] for n in names[:2])), ZERO
-        )
-        for name in ("price", "average_price_matched"):
-            parse_number(entry[name])
-        size = sign[entry["type"]] * (parse_number(entry["size_matched"]) - booked)
-        if size >= ZERO:
-            self.trades.append(entry)
-            self.sizes.append(size)
-
-    def is_empty(self, identity: str) -> bool:
-        self._reach()
-        return not any(entry["identity"] == identity for entry in [*self.trades, *self.settlements.values()])
-
-    def oldest_unsettled(self, identity: str) -> int | None:
-        self._reach()
-        first: dict[str, str] = {}
-        for entry in self.trades:
-            if entry["identity"] == identity and (identity, entry["bet_id"]) not in self.settlements:
-                first.setdefault(entry["bet_id"], entry["at"])
-        return None if not first else int(datetime.fromisoformat(min(first.values())).timestamp() * 1000)
-
-    def profits(self, identity: str) -> dict[str, dict[str, Decimal]]:
-        self._reach()
-        if self.away:
-            raise LedgerUnavailable("ledger: away")
-        days: dict[str, dict[str, Decimal]] = {}
-        for (owner, bet_id), entry in self.settlements.items():
-            if owner == identity:
-                days.setdefault(entry["at"][:10], {})[bet_id] = Decimal(entry["net_profit"])
-        return days
 
 
 class CountingTelemetry:

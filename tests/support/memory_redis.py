@@ -7,7 +7,7 @@ is what somebody else does between a step's read and its write.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -15,13 +15,20 @@ from decimal import Decimal
 from executor.adapters.redis.records import SIGNAL, encode, signal_fields, trade_fields
 from executor.domain.exposure import exposures
 from executor.domain.money import ZERO
-from executor.domain.order import ACTIVE, Order
+from executor.domain.order import ACTIVE, Order, Trade
 from executor.domain.risk import LIMIT_FIELDS, is_true
 from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import day, hour, iso
 from executor.errors import RecordUnreadable, StoreUnavailable
 from executor.ports import Alert, Arrival, Change, Funds, Gate, HealthSnapshot, MarketView, Recorded
 from support.fakes import FrozenClock
+
+_KEEP_TRADES_MS = 7 * 86_400_000
+
+
+def _entry(name: str) -> tuple[int, int]:
+    milliseconds, _, number = name.partition("-")
+    return int(milliseconds or 0), int(number or 0)
 
 
 @dataclass
@@ -32,6 +39,9 @@ class Memory:
     identity: str | None = None
     trading: str | None = None
     started: bool = False
+    generation: str = "generation"  # of the data
+    run: int = 1  # of the server
+    full_read_of: str | None = "1 generation"  # the data that were read wholly
     reconciled_until: int = 0
     full_read_at: int | None = None
     limits: dict[str, str] = field(default_factory=dict)
@@ -46,9 +56,11 @@ class Memory:
     signals: dict[str, SignalRecord] = field(default_factory=dict)
     seen: dict[str, tuple[str, str, str, int]] = field(default_factory=dict)  # bridge, token, signal id, until
     orders: dict[str, Order] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)  # order id -> when
     revisions: dict[str, int] = field(default_factory=dict)
     sent: Counter[str] = field(default_factory=Counter)  # UTC hour -> instructions
     feed: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    entered: int = 0
     acknowledged: set[str] = field(default_factory=set)
     market_types: dict[str, str] = field(default_factory=dict)
     account: Funds | None = None
@@ -71,7 +83,8 @@ class Memory:
             raise StoreUnavailable(f"Redis is away: {method}")
 
     def enter(self, fields: Mapping[str, str]) -> None:
-        self.feed[f"{self.clock.now}-{len(self.feed)}"] = fields
+        self.entered += 1
+        self.feed[f"{self.clock.now}-{self.entered}"] = fields
 
     @property
     def trades(self) -> list[Mapping[str, str]]:
@@ -202,6 +215,7 @@ class MemoryStore:
         m.sent[view.transactions_key] += change.transactions
         for order in change.orders:
             m.orders[order.order_id] = order
+            m.written[order.order_id] = m.clock.now
         if change.orders:
             m.revisions[view.market_id] = m.revisions.get(view.market_id, 0) + 1
         for trade in change.trades:
@@ -279,7 +293,7 @@ class MemoryControls:
         return True
 
     def data_generation(self) -> str:
-        return "run epoch"
+        return f"{self._m.run} {self._m.generation}"
 
     def confirm_reconciled(self, ttl_s: int, mark: str) -> bool:
         self._m.reach("confirm_reconciled")
@@ -315,12 +329,12 @@ class MemoryControls:
         return {process: said for process, (said, until) in self._m.storage.items() if until > self._m.clock.now}
 
     def full_read_due(self, every_s: int, mark: str) -> bool:
-        del mark
-        return self._m.full_read_at is None or self._m.clock.now - self._m.full_read_at > every_s * 1000
+        if self._m.full_read_at is None or self._m.full_read_of != mark:
+            return True
+        return self._m.clock.now - self._m.full_read_at > every_s * 1000
 
     def full_read_done(self, mark: str) -> None:
-        del mark
-        self._m.full_read_at = self._m.clock.now
+        self._m.full_read_at, self._m.full_read_of = self._m.clock.now, mark
 
     def trip_breaker(self, threshold: int, window_s: int) -> str:
         count, _ = self._m.failed_since(window_s)
@@ -391,6 +405,14 @@ class MemoryAccounts:
         }
         return {one: bets for one, bets in lacking.items() if bets}
 
+    def held(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
+        days = {one: held for one, held in self._m.settlements.items() if one >= since}
+        found = {one: {bet for bet in bets if held.get(bet)} for one, held in days.items()}
+        return {one: own for one, own in found.items() if own}
+
+    def lost_days(self, since: str) -> set[str]:
+        return {one for one in self._m.pnl if one >= since and one not in self._m.settlements}
+
     def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
         for one, bets in days.items():
             if bets and one not in self._m.settlements:
@@ -417,8 +439,24 @@ class MemoryTradeFeed:
         self._m.reach("acknowledge_trades")
         self._m.acknowledged.update(ids)
 
+    def generation(self) -> str:
+        return self._m.generation
+
+    def rewind_trades(self, reached: str) -> bool:
+        last = _entry(reached)
+        again = {entry for entry in self._m.acknowledged if _entry(entry) > last}
+        self._m.acknowledged -= again
+        return bool(again)
+
+    def append(self, trades: Sequence[Trade], identity: str) -> None:
+        for trade in trades:
+            self._m.enter(trade_fields(trade, identity))
+
     def trim_trades(self) -> None:
         self._m.reach("trim_trades")
+        kept = self._m.clock.now - _KEEP_TRADES_MS
+        for entry in [one for one in self._m.feed if one in self._m.acknowledged and _entry(one)[0] < kept]:
+            del self._m.feed[entry]
 
 
 class MemoryMarketFacts:

@@ -11,7 +11,8 @@ from executor.engine.placement import place
 from executor.engine.validation import validate
 from executor.errors import Contended
 from support.engine_rig import MARKET, make_policy
-from support.fakes import CountingTelemetry, FrozenClock, MemoryLedger, ScriptedExchange
+from support.fakes import CountingTelemetry, FrozenClock, ScriptedExchange
+from support.memory_ledger import MemoryLedger
 from support.memory_redis import Memory, MemoryAlerts
 from support.redis_ports import RedisPorts
 

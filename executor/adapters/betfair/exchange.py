@@ -8,7 +8,6 @@ list is never returned as a complete one. Units: money as Decimal in the account
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Final, NoReturn, TypeVar
 
 from executor.adapters.betfair import wire
@@ -16,6 +15,7 @@ from executor.adapters.betfair.reports import read_cancelled, read_placed
 from executor.adapters.betfair.rpc import ACCOUNT, BETTING, Api, Rpc
 from executor.adapters.betfair.session import BetfairSession, TokenStore
 from executor.adapters.betfair.transport import SEND_WITHIN_S, Transport
+from executor.domain.commission import MarketCharge
 from executor.domain.money import ZERO
 from executor.domain.order import BetState
 from executor.errors import LoginRefused, NotSent, OutcomeUnknown, SessionExpired, StoreUnavailable, Throttled
@@ -134,22 +134,28 @@ class BetfairExchange:
         batches = _batches(market_ids, MAX_MARKETS)
         return [bet for some in batches for bet in self._cleared({"marketIds": some}, kind)]
 
-    def commissions(self, market_ids: Sequence[str]) -> dict[str, Decimal]:
-        """Return market id -> commission on our bets there (Betfair: listClearedOrders by MARKET)."""
-        totals: dict[str, Decimal] = {}
+    def commissions(self, market_ids: Sequence[str]) -> dict[str, MarketCharge]:
+        """Return market id -> commission and profit of the account there (Betfair: listClearedOrders by MARKET).
+
+        Of all its bets: Betfair charges a market as a whole, and only beside the account's profit does the figure say
+        what of it is ours.
+        """
+        charges: dict[str, MarketCharge] = {}
         for some in _batches(market_ids, MAX_MARKETS):
             params = {
                 "betStatus": str(ClearedKind.SETTLED),
                 "groupBy": "MARKET",
                 "marketIds": some,
-                "customerStrategyRefs": [self._strategy_ref],
                 "includeItemDescription": False,
             }
-            pages = self._pages("listClearedOrders", params, "clearedOrders", wire.commission)
+            pages = self._pages("listClearedOrders", params, "clearedOrders", wire.market_charge)
             for found in (row for page in pages for row in page):
                 if found is not None:
-                    totals[found[0]] = totals.get(found[0], ZERO) + found[1]
-        return totals
+                    market_id, charge = found
+                    before = charges.get(market_id, MarketCharge(ZERO, ZERO))
+                    total = MarketCharge(before.commission + charge.commission, before.profit + charge.profit)
+                    charges[market_id] = total
+        return charges
 
     def funds(self) -> Funds:
         """Return the account's money (Betfair: getAccountFunds)."""

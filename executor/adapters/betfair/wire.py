@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from executor.domain.commission import MarketCharge
 from executor.domain.money import ONE, ZERO, Side, to_money
 from executor.domain.order import BetState
 from executor.ports import ClearedBet, ClearedKind, Funds, Instruction, MarketInfo
@@ -261,9 +262,12 @@ def cleared_order(row: Row, kind: ClearedKind) -> ClearedBet:
     )
 
 
-def commission(row: Row) -> tuple[str, Decimal] | None:
+def market_charge(row: Row) -> tuple[str, MarketCharge] | None:
     """Read a market's commission (Betfair: ClearedOrderSummary by MARKET); None where it carries none."""
-    return None if row.get("commission") is None else (text(row, "marketId"), to_money(number(row, "commission")))
+    if row.get("commission") is None or row.get("profit") is None:
+        return None
+    charge = MarketCharge(to_money(number(row, "commission")), to_money(number(row, "profit")))
+    return text(row, "marketId"), charge
 
 
 def funds(row: Row) -> Funds:

@@ -1,12 +1,17 @@
 """P&L and the account's money in Redis.
 
-Invariant: P&L is a sum over per-bet records each time it is written. Amounts in account currency, times in ms.
+Invariant: P&L is a sum over per-bet records each time it is written, and two writers never leave a sum that lacks what
+one of them wrote. Amounts in account currency, times in ms.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Final, cast
+
+from redis.client import Pipeline
+from redis.exceptions import WatchError
 
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
@@ -20,6 +25,7 @@ _DAILY_S: Final = 48 * 3600  # contract section 4
 # A day is summed up from all its bets each time one of them changes, so they must outlive any outage and correction.
 _SETTLEMENTS_S: Final = 100 * 24 * 3600
 _MOMENT: Final = re.compile("[0-9]{1,15}", re.ASCII)  # ms
+_TRIES: Final = 20  # at a sum, while others book into it; settlement runs in one or two processes
 _AHEAD_MS: Final = 60_000  # what the clocks of a Redis and its replacement may differ by
 
 
@@ -39,9 +45,8 @@ class RedisAccounts(RedisAdapter):
         for day, bets in days.items():
             if bets:
                 self._put_bets(day, bets)
-            held = cast("list[str]", self._redis.hvals(keys.settlements(day)))
-            self._put_day(day, _total(keys.settlements(day), held))
-        self._put_total()
+            self._sum_day(day)
+        self._sum_total()
         if settled_at is not None:
             self._redis.set(keys.SETTLED_AT, settled_at)
 
@@ -59,13 +64,37 @@ class RedisAccounts(RedisAdapter):
         return found
 
     @guarded
+    def held(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
+        """Return UTC day -> those of these bets that are booked on it with a profit or loss, from a day on."""
+        wanted, days = list(bets), self._days(since)
+        if not wanted or not days:
+            return {}
+        pipe = self._redis.pipeline(transaction=False)
+        for day in days:
+            pipe.hmget(keys.settlements(day), wanted)
+        found: dict[str, set[str]] = {}
+        for day, texts in zip(days, pipe.execute(), strict=True):
+            if own := {bet for bet, text in zip(wanted, texts, strict=True) if text is not None and not _is_zero(text)}:
+                found[day] = own
+        return found
+
+    @guarded
+    def lost_days(self, since: str) -> set[str]:
+        """Return the UTC days, from one on, that have a sum and whose bets are lost, or were too old to be kept."""
+        days = self._days(since)
+        pipe = self._redis.pipeline(transaction=False)
+        for day in days:
+            pipe.exists(keys.settlements(day))
+        return {day for day, there in zip(days, pipe.execute(), strict=True) if not there}
+
+    @guarded
     def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
         """Put back what the ledger knows of days that Redis has lost; never overwrites."""
         for day, bets in days.items():
             if bets and not self._redis.exists(keys.settlements(day)):
                 self._put_bets(day, bets)
-                self._put_day(day, sum(bets.values(), ZERO))
-        self._put_total()
+                self._sum_day(day)
+        self._sum_total()
 
     @guarded
     def save_account(self, funds: Funds, difference: Decimal) -> None:
@@ -84,15 +113,44 @@ class RedisAccounts(RedisAdapter):
         self._redis.hset(keys.settlements(day), mapping=hash_of({bet: f"{net:f}" for bet, net in bets.items()}))
         self._redis.expire(keys.settlements(day), _SETTLEMENTS_S)
 
-    def _put_day(self, day: str, net: Decimal) -> None:
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.hset(keys.PNL_DAYS, day, f"{net:f}")
-        pipe.set(keys.pnl_daily(day), f"{net:f}", ex=_DAILY_S)
-        pipe.execute()
+    def _days(self, since: str) -> list[str]:
+        return sorted(day for day in cast("list[str]", self._redis.hkeys(keys.PNL_DAYS)) if day >= since)
 
-    def _put_total(self) -> None:
-        days = cast("list[str]", self._redis.hvals(keys.PNL_DAYS))
-        self._redis.set(keys.PNL_TOTAL, f"{_total(keys.PNL_DAYS, days):f}")
+    def _sum_day(self, day: str) -> None:
+        bets = keys.settlements(day)
+
+        def write(pipe: "Pipeline", held: list[str]) -> None:
+            net = f"{_total(bets, held):f}"
+            pipe.hset(keys.PNL_DAYS, day, net)
+            pipe.set(keys.pnl_daily(day), net, ex=_DAILY_S)
+
+        self._sum_up(bets, write)
+
+    def _sum_total(self) -> None:
+        def write(pipe: "Pipeline", held: list[str]) -> None:
+            pipe.set(keys.PNL_TOTAL, f"{_total(keys.PNL_DAYS, held):f}")
+
+        self._sum_up(keys.PNL_DAYS, write)
+
+    def _sum_up(self, key: str, write: Callable[["Pipeline", list[str]], None]) -> None:
+        """Write what follows from a hash's values, again while somebody else changes them."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            for _ in range(_TRIES):
+                with suppress(WatchError):
+                    pipe.watch(key)  # type: ignore[no-untyped-call]
+                    held = cast("list[str]", pipe.hvals(key))
+                    pipe.multi()
+                    write(pipe, held)
+                    pipe.execute()
+                    return
+        raise StoreUnavailable(f"{key} kept changing")
+
+
+def _is_zero(text: str) -> bool:
+    try:
+        return Decimal(text) == ZERO
+    except InvalidOperation:  # whoever sums it up says so
+        return False
 
 
 def _total(key: str, amounts: Sequence[str]) -> Decimal:

@@ -3,6 +3,7 @@
 Invariant: an entry stays until the ledger has acknowledged it. Times in milliseconds.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -11,7 +12,9 @@ from redis.exceptions import ResponseError
 
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
-from executor.adapters.redis.client import guarded, script
+from executor.adapters.redis.client import guarded, hash_of, script
+from executor.adapters.redis.records import trade_fields
+from executor.domain.order import Trade
 
 _KEEP_TRADES_MS: Final = 7 * 24 * 3600 * 1000  # contract section 4
 _CONSUMER: Final = "ledger"  # one name: entries that a killed writer had read are read again first
@@ -23,6 +26,13 @@ class RedisTradeFeed(RedisAdapter):
     def __init__(self, client: "Redis") -> None:
         super().__init__(client)
         self._read = client.register_script(script("read_trades"))
+        self._rewind = client.register_script(script("rewind"))
+
+    @guarded
+    def generation(self) -> str:
+        """Name this filling of the db: after a loss the feed begins anew, under another name."""
+        self._redis.set(keys.DATA_GENERATION, secrets.token_hex(8), nx=True)
+        return self._get(keys.DATA_GENERATION) or ""
 
     @guarded
     def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
@@ -39,6 +49,19 @@ class RedisTradeFeed(RedisAdapter):
     def acknowledge_trades(self, ids: Sequence[str]) -> None:
         """Say that the ledger has them."""
         self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *ids)
+
+    @guarded
+    def rewind_trades(self, reached: str) -> bool:
+        """Have everything after this entry read again, if more than that was acknowledged; tells whether it was."""
+        return bool(self._rewind(keys=[keys.TRADES], args=[keys.TRADES_GROUP, reached or "0-0"]))
+
+    @guarded
+    def append(self, trades: Sequence[Trade], identity: str) -> None:
+        """Tell entries once more, of changes that are in the orders' records already."""
+        pipe = self._redis.pipeline(transaction=True)
+        for trade in trades:
+            pipe.xadd(keys.TRADES, hash_of(trade_fields(trade, identity)))
+        pipe.execute()
 
     @guarded
     def trim_trades(self) -> None:

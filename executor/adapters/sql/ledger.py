@@ -2,7 +2,8 @@
 
 Invariants: an entry of the feed is booked once, whatever is read again (by its id); a fill is booked as the difference
 to what is booked already, so that one told anew after a loss of Redis adds nothing; of a settlement, and of a signal's
-end, the newest entry stands; amounts are exact decimals; writing is one transaction per batch.
+end, the newest entry stands; a bet that is wholly void has won and lost nothing; how far a feed is booked is written
+with what is booked; amounts are exact decimals; writing is one transaction per batch.
 """
 
 import threading
@@ -13,39 +14,25 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, Table, and_, bindparam, create_engine, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from executor.adapters.redis.records import AUDIT, SIGNAL
+from executor.adapters.sql import booking
 from executor.adapters.sql.migrations import upgrade
 from executor.adapters.sql.reads import LedgerReads
-from executor.adapters.sql.tables import audit, settlements, signals, trades
+from executor.adapters.sql.tables import feeds, settlements, signals, trades
 from executor.domain.money import ZERO
-from executor.domain.order import ADOPTED, TradeKind
+from executor.domain.order import MAX_LEGS, order_ids
+from executor.domain.times import iso
 from executor.errors import LedgerUnavailable
 
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_S: Final = 5  # a ledger that does not answer is away; its entries wait in the stream
-_TEXT: Final = ("order_id", "signal_id", "bet_id", "strategy", "market_id", "selection_id", "side", "at")
-_SETTLED: Final = ("order_id", "market_id", "at")
-_SIGNAL: Final = ("kind", "strategy", "market_id", "status", "reason", "detail", "received_at", "finished_at")
-_ACT: Final = ("at", "who", "role", "via", "address", "action", "target", "before", "after", "outcome")
-
-# Made once: putting a statement together costs more than running it.
-_INSERT: Final = {table: insert(table) for table in (trades, settlements, signals, audit)}
-_BOOKED: Final = (
-    select(trades)
-    .where(trades.c.identity == bindparam("identity"), trades.c.bet_id == bindparam("bet_id"))
-    .order_by(trades.c.id)
-)
-_HELD: Final = {
-    table: select(table.c.entry)
-    .where(*(column == bindparam(column.name) for column in table.primary_key))
-    .with_for_update()
-    for table in (settlements, signals, audit)
-}
+_HOUR_MS: Final = 3_600_000  # a signal's end is booked when its orders are placed; by Redis's clock, not the exchange's
+_AT_ONCE: Final = 500  # values in one statement
+_COMPLETED: Final = "COMPLETED"  # a signal whose orders were placed
 
 Entry = tuple[str, Mapping[str, str]]
 T = TypeVar("T")
@@ -109,15 +96,21 @@ class SqlLedger(LedgerReads):
         url = make_url(self._url)
         return url.get_backend_name() != "sqlite" or (url.database is not None and Path(url.database).exists())
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[Entry], *, identity: str = "", generation: str = "") -> None:
         """Book entries of the feed; one booked before changes nothing, one that nobody can book is logged and left."""
+        feed = (identity, generation)
 
         def book(connection: Connection, some: Sequence[Entry]) -> None:
+            held = booking.reached(connection, feed) if generation else None
             for entry, fields in some:
+                if held is not None and booking.order(entry) <= booking.order(held):
+                    continue
                 try:
-                    _book(connection, entry, fields)
+                    booking.book_entry(connection, entry, fields)
                 except (KeyError, ArithmeticError, ValueError) as error:
-                    _unreadable(entry, error)
+                    booking.unreadable(entry, error)
+            if generation and some:
+                booking.remember(connection, feed, held, some[-1][0])
 
         try:
             self.run(lambda connection: book(connection, entries))
@@ -133,7 +126,43 @@ class SqlLedger(LedgerReads):
         except LedgerUnavailable as error:
             if not isinstance(error.__cause__, DataError):
                 raise
-            _unreadable(one[0], error)
+            booking.unreadable(one[0], error)
+
+    def reached(self, identity: str, generation: str) -> str:
+        """Return the id of the entry up to which a feed is booked, "" where nothing of it is."""
+
+        def look(connection: Connection) -> str:
+            held = booking.reached(connection, (identity, generation))
+            if held is not None:
+                return held
+            known = connection.scalar(select(feeds.c.entry).where(feeds.c.identity == identity).limit(1))
+            return "" if known else booking.newest_entry(connection, identity)  # as before there was this table
+
+        return self.run(look)
+
+    def knows(self, identity: str, bets: Mapping[str, str], since: int) -> set[str]:
+        """Return those of these bets (bet id -> order id) that are booked, or whose signal is, as placed."""
+        started = iso(max(since - _HOUR_MS, 0))
+
+        def look(connection: Connection) -> set[str]:
+            names = list(bets)
+            booked: set[str] = set()
+            for at in range(0, len(names), _AT_ONCE):
+                some = select(trades.c.bet_id).where(trades.c.identity == identity)
+                booked |= set(connection.scalars(some.where(trades.c.bet_id.in_(names[at : at + _AT_ONCE]))))
+            s = signals.c
+            ended = select(s.signal_id).where((s.identity == identity) & (s.finished_at >= started))
+            completed = connection.scalars(ended.where(s.status == _COMPLETED))
+            placed = {order_id for signal_id in completed for order_id in order_ids(signal_id, MAX_LEGS)}
+            return {bet for bet, order_id in bets.items() if bet in booked or order_id in placed}
+
+        return self.run(look)
+
+    def newest_settlement(self, identity: str) -> int | None:
+        """Return when what was booked as settled last was settled; None where nothing was."""
+        newest = select(func.max(settlements.c.at)).where(settlements.c.identity == identity)
+        at = self.run(lambda connection: connection.scalar(newest))
+        return None if at is None else _ms(at)
 
     def is_empty(self, identity: str) -> bool:
         """Tell whether no trade and no settlement was ever booked for this identity."""
@@ -169,9 +198,9 @@ class SqlLedger(LedgerReads):
                 select(t.bet_id, t.kind, t.size, t.at).where((t.identity == identity) & ~settled).order_by(t.id)
             ):
                 first.setdefault(row.bet_id, row.at)
-                matched[row.bet_id] = matched.get(row.bet_id, ZERO) + _signed(row.kind, row.size)
+                matched[row.bet_id] = matched.get(row.bet_id, ZERO) + booking.signed(row.kind, row.size)
             oldest = min((first[bet] for bet, size in matched.items() if size > ZERO), default=None)
-            return None if oldest is None else int(datetime.fromisoformat(oldest).timestamp() * 1000)
+            return None if oldest is None else _ms(oldest)
 
         return self.run(look)
 
@@ -185,98 +214,5 @@ class SqlLedger(LedgerReads):
             self._ready.dispose()
 
 
-def _unreadable(entry: str, error: Exception) -> None:
-    log.error("ledger_entry_unreadable", entry=entry, error=f"{type(error).__name__}: {error}", hint="not booked")
-
-
-def _book(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
-    if fields.get("type") == TradeKind.SETTLEMENT:
-        _book_settlement(connection, entry, fields)
-    elif fields.get("type") in {TradeKind.FILL, TradeKind.VOID}:
-        _book_trade(connection, entry, fields)
-    elif fields.get("type") == SIGNAL:
-        _book_signal(connection, entry, fields)
-    elif fields.get("type") == AUDIT:
-        _book_act(connection, entry, fields)
-    else:
-        raise ValueError("not an entry of ours")
-
-
-def _amount(fields: Mapping[str, str], name: str) -> Decimal:
-    value = Decimal(fields[name])
-    if not value.is_finite():
-        raise ValueError(f"{name} is no amount")
-    return value
-
-
-def _signed(kind: str, size: Decimal) -> Decimal:
-    return size if kind == TradeKind.FILL else -size
-
-
-def _book_trade(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
-    kind, total = fields["type"], _amount(fields, "size_matched")
-    average = _amount(fields, "average_price_matched")
-    booked = connection.execute(_BOOKED, {"identity": fields["identity"], "bet_id": fields["bet_id"]}).all()
-    if any((row.entry, row.size_matched) == (entry, total) for row in booked):
-        return
-    matched = sum((_signed(row.kind, row.size) for row in booked), ZERO)
-    size = _signed(kind, total - matched)
-    # Less than nothing: an answer older than what is booked. Nothing, at the same price: told before.
-    if size < ZERO or (size == ZERO and booked and booked[-1].average_price_matched == average):
-        return
-    values = {
-        "entry": entry,
-        "kind": kind,
-        "identity": fields["identity"],
-        "size": size,
-        "price": _amount(fields, "price"),
-        "size_matched": total,
-        "average_price_matched": average,
-        "paper": int(fields.get("paper") == "true"),
-    }
-    connection.execute(_INSERT[trades], values | {name: fields[name] for name in _TEXT})
-
-
-def _book_settlement(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
-    identity, bet_id = fields["identity"], fields["bet_id"]
-    values = {
-        **{name: fields[name] for name in _SETTLED},
-        **{name: _amount(fields, name) for name in ("profit", "commission", "net_profit")},
-        "strategy": fields["strategy"],
-    }
-    if values["strategy"] == ADOPTED:  # Redis forgot whose bet this was; the accounts may know
-        own = (trades.c.identity == identity) & (trades.c.bet_id == bet_id)
-        known = connection.scalar(select(trades.c.strategy).where(own).order_by(trades.c.id).limit(1))
-        values["strategy"] = known or ADOPTED
-    _put_newest(connection, settlements, entry, {"identity": identity, "bet_id": bet_id}, values)
-
-
-def _book_signal(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
-    key = {"identity": fields["identity"], "signal_id": fields["signal_id"]}
-    values = {name: fields[name].replace("\0", "") for name in _SIGNAL}  # PostgreSQL's text knows no NUL
-    _put_newest(connection, signals, entry, key, values)
-
-
-def _book_act(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
-    key = {"identity": fields["identity"], "entry": entry}
-    if connection.scalar(_HELD[audit], key) is None:
-        values = {name: fields[name].replace("\0", "") for name in _ACT}
-        connection.execute(_INSERT[audit], {**key, **values})
-
-
-def _put_newest(
-    connection: Connection, table: Table, entry: str, key: Mapping[str, str], values: Mapping[str, object]
-) -> None:
-    """Write a row that replaces the one before it, unless that comes from a later entry of the feed."""
-    held = connection.scalar(_HELD[table], key)
-    if held is None:
-        connection.execute(_INSERT[table], {"entry": entry, **key, **values})
-    elif _order(held) < _order(entry):
-        own = and_(*(table.c[name] == value for name, value in key.items()))
-        connection.execute(update(table).where(own).values(entry=entry, **values))
-
-
-def _order(entry: str) -> tuple[int, int]:
-    """Return what entry ids (milliseconds-number) are sorted by."""
-    milliseconds, _, number = entry.partition("-")
-    return int(milliseconds), int(number or 0)
+def _ms(at: str) -> int:
+    return int(datetime.fromisoformat(at).timestamp() * 1000)

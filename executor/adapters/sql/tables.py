@@ -98,3 +98,10 @@ audit: Final = Table(
     Column("outcome", String(500), nullable=False),
     Index("audit_at", "at"),
 )
+feeds: Final = Table(  # how far each feed is booked
+    "feeds",
+    metadata,
+    Column("identity", String(256), primary_key=True),
+    Column("generation", String(64), primary_key=True),
+    Column("entry", String(64), nullable=False),
+)

@@ -105,13 +105,13 @@ def test_what_ended_and_is_read_twice_has_the_size_that_it_has(rig: Rig) -> None
 
 
 def test_what_ended_unmatched_while_its_record_was_lost_is_adopted(rig: Rig) -> None:
-    rig.memory.full_read_at = None
+    rig.memory.full_read_at = rig.clock.now - 61_000
     lapsed = make_cleared(make_order(order_id="gone"), ClearedKind.LAPSED, bet_id="b1")
     half = make_order(order_id="half")
     rest = make_cleared(half, ClearedKind.CANCELLED, bet_id="b2")
     rig.exchange.cleared += [lapsed, rest, make_cleared(half, ClearedKind.SETTLED, bet_id="b2")]
     for adopted in (1, 0):
-        rig.memory.full_read_at = None
+        rig.memory.full_read_at = rig.clock.now - 61_000
         assert poll(rig.engine).adopted == adopted
     order = rig.memory.orders["gone"]
     assert (order.status, order.size_lapsed, order.size_matched, order.is_over) == (

@@ -12,10 +12,11 @@ from support.engine_rig import MARKET, Rig, make_policy
 from support.factories import NOW
 from support.fakes import FrozenClock
 
+from executor.domain.commission import share_commission
 from executor.domain.order import Order, OrderStatus
 from executor.domain.times import day
 from executor.engine.reconciliation import poll
-from executor.engine.settlement import rebuild_pnl, settle, share_commission
+from executor.engine.settlement import rebuild_pnl, settle
 from executor.errors import LedgerUnavailable, StoreUnavailable
 from executor.ports import ClearedBet, ClearedKind
 
@@ -260,8 +261,8 @@ def lost(rig: Rig) -> Rig:
     fresh.exchange.bets, fresh.exchange.cleared = rig.exchange.bets, rig.exchange.cleared
     fresh.memory.settled_at = None
     fresh.memory.full_read_at = None
-    fresh.ledger.trades, fresh.ledger.sizes = rig.ledger.trades, rig.ledger.sizes
-    fresh.ledger.settlements = rig.ledger.settlements
+    fresh.ledger = rig.ledger
+    fresh.engine = replace(fresh.engine, ledger=rig.ledger)
     return fresh
 
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 from support.engine_rig import Rig, make_policy
-from support.factories import make_order
+from support.factories import NOW, make_order
 
 from executor.domain.order import OrderStatus
 from executor.engine.accounting import log_trades, write_ledger
@@ -37,7 +37,7 @@ def test_a_burst_of_trades_is_written_a_few_times_a_second(rig: Rig) -> None:
     assert log_trades(rig.engine) == len(rig.memory.feed)
     (fill,) = rig.trades()
     for at in range(35):
-        rig.memory.feed[f"{at:04}-9"] = {**fill, "bet_id": f"b{at}"}
+        rig.memory.feed[f"{NOW + 1000 + at}-9"] = {**fill, "bet_id": f"b{at}"}
         rig.clock.tick(0.02)
         log_trades(rig.engine)
     assert rig.ledger.writes == 2
@@ -74,7 +74,7 @@ def test_one_writes_at_a_time(rig: Rig) -> None:
 def test_a_long_feed_is_written_in_batches(rig: Rig) -> None:
     with_a_fill(rig)
     (fill,) = rig.trades()
-    rig.memory.feed.update({f"{at:04}-9": {**fill, "bet_id": f"b{at}"} for at in range(1100)})
+    rig.memory.feed.update({f"{NOW + at}-9": {**fill, "bet_id": f"b{at}"} for at in range(1100)})
     assert write_ledger(rig.engine) == len(rig.memory.feed)
     assert len(rig.ledger.trades) == 1101
 

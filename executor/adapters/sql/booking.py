@@ -1,0 +1,180 @@
+"""How an entry of the feed is booked: a fill or void as a difference, of settlements and signals' ends the newest.
+
+Invariant: whatever is told again, in whatever order, leaves the same books. One transaction is the caller's.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, Table, and_, bindparam, insert, select, update
+
+from executor.adapters.redis.records import AUDIT, SIGNAL
+from executor.adapters.sql.tables import audit, feeds, settlements, signals, trades
+from executor.domain.money import ZERO
+from executor.domain.order import ADOPTED, TradeKind
+
+log = structlog.get_logger(__name__)
+
+_TEXT: Final = ("order_id", "signal_id", "bet_id", "strategy", "market_id", "selection_id", "side", "at")
+_SETTLED: Final = ("order_id", "market_id", "at")
+_ACT: Final = ("at", "who", "role", "via", "address", "action", "target", "before", "after", "outcome")
+_SIGNAL: Final = ("kind", "strategy", "market_id", "status", "reason", "detail", "received_at", "finished_at")
+
+# Made once: putting a statement together costs more than running it.
+_INSERT: Final = {table: insert(table) for table in (trades, settlements, signals, audit)}
+_BOOKED: Final = (
+    select(trades)
+    .where(trades.c.identity == bindparam("identity"), trades.c.bet_id == bindparam("bet_id"))
+    .order_by(trades.c.id)
+)
+_HELD: Final = {
+    table: select(table.c.entry)
+    .where(*(column == bindparam(column.name) for column in table.primary_key))
+    .with_for_update()
+    for table in (settlements, signals, audit)
+}
+_FEED: Final = (
+    select(feeds.c.entry)
+    .where(feeds.c.identity == bindparam("identity"), feeds.c.generation == bindparam("generation"))
+    .with_for_update()
+)
+
+
+def unreadable(entry: str, error: Exception) -> None:
+    """Say that nobody can book an entry."""
+    log.error("ledger_entry_unreadable", entry=entry, error=f"{type(error).__name__}: {error}", hint="not booked")
+
+
+def book_entry(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+    """Book one entry of the feed.
+
+    Raises:
+        KeyError, ArithmeticError, ValueError: it is none of ours.
+    """
+    if fields.get("type") == TradeKind.SETTLEMENT:
+        _book_settlement(connection, entry, fields)
+    elif fields.get("type") in {TradeKind.FILL, TradeKind.VOID}:
+        _book_trade(connection, entry, fields)
+    elif fields.get("type") == SIGNAL:
+        _book_signal(connection, entry, fields)
+    elif fields.get("type") == AUDIT:
+        _book_act(connection, entry, fields)
+    else:
+        raise ValueError("not an entry of ours")
+
+
+def _amount(fields: Mapping[str, str], name: str) -> Decimal:
+    value = Decimal(fields[name])
+    if not value.is_finite():
+        raise ValueError(f"{name} is no amount")
+    return value
+
+
+def signed(kind: str, size: Decimal) -> Decimal:
+    """Return what an entry's size adds to what is matched."""
+    return size if kind == TradeKind.FILL else -size
+
+
+def _book_trade(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+    kind, total = fields["type"], _amount(fields, "size_matched")
+    average = _amount(fields, "average_price_matched")
+    booked = connection.execute(_BOOKED, {"identity": fields["identity"], "bet_id": fields["bet_id"]}).all()
+    if any((row.entry, row.size_matched) == (entry, total) for row in booked):
+        return
+    if kind == TradeKind.VOID and total == ZERO:
+        _void_settlement(connection, entry, fields)
+    matched = sum((signed(row.kind, row.size) for row in booked), ZERO)
+    size = signed(kind, total - matched)
+    # Less than nothing: an answer older than what is booked. Nothing, at the same price: told before.
+    is_told = kind == TradeKind.VOID or (booked and booked[-1].average_price_matched == average)
+    if size < ZERO or (size == ZERO and is_told):
+        return
+    values = {
+        "entry": entry,
+        "kind": kind,
+        "identity": fields["identity"],
+        "size": size,
+        "price": _amount(fields, "price"),
+        "size_matched": total,
+        "average_price_matched": average,
+        "paper": int(fields.get("paper") == "true"),
+    }
+    connection.execute(_INSERT[trades], values | {name: fields[name] for name in _TEXT})
+
+
+def _void_settlement(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+    """Take back what a bet that is wholly void had won or lost, unless a later entry said so anew."""
+    own = and_(*(settlements.c[name] == fields[name] for name in ("identity", "bet_id")))
+    held = connection.scalar(select(settlements.c.entry).where(own).with_for_update())
+    if held is not None and order(held) < order(entry):
+        nothing = dict.fromkeys(("profit", "commission", "net_profit"), ZERO)
+        connection.execute(update(settlements).where(own).values(entry=entry, **nothing))
+
+
+def _book_settlement(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+    identity, bet_id = fields["identity"], fields["bet_id"]
+    values = {
+        **{name: fields[name] for name in _SETTLED},
+        **{name: _amount(fields, name) for name in ("profit", "commission", "net_profit")},
+        "strategy": fields["strategy"],
+    }
+    if values["strategy"] == ADOPTED:  # Redis forgot whose bet this was; the accounts may know
+        own = (trades.c.identity == identity) & (trades.c.bet_id == bet_id)
+        known = connection.scalar(select(trades.c.strategy).where(own).order_by(trades.c.id).limit(1))
+        values["strategy"] = known or ADOPTED
+    _put_newest(connection, settlements, entry, {"identity": identity, "bet_id": bet_id}, values)
+
+
+def _book_signal(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+    key = {"identity": fields["identity"], "signal_id": fields["signal_id"]}
+    values = {name: fields[name].replace("\0", "") for name in _SIGNAL}  # PostgreSQL's text knows no NUL
+    _put_newest(connection, signals, entry, key, values)
+
+
+def _book_act(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+    key = {"identity": fields["identity"], "entry": entry}
+    if connection.scalar(_HELD[audit], key) is None:
+        values = {name: fields[name].replace("\0", "") for name in _ACT}
+        connection.execute(_INSERT[audit], {**key, **values})
+
+
+def _put_newest(
+    connection: Connection, table: Table, entry: str, key: Mapping[str, str], values: Mapping[str, object]
+) -> None:
+    """Write a row that replaces the one before it, unless that comes from a later entry of the feed."""
+    held = connection.scalar(_HELD[table], key)
+    if held is None:
+        connection.execute(_INSERT[table], {"entry": entry, **key, **values})
+    elif order(held) < order(entry):
+        own = and_(*(table.c[name] == value for name, value in key.items()))
+        connection.execute(update(table).where(own).values(entry=entry, **values))
+
+
+def order(entry: str) -> tuple[int, int]:
+    """Return what entry ids (milliseconds-number) are sorted by."""
+    milliseconds, _, number = entry.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+def reached(connection: Connection, feed: tuple[str, str]) -> str | None:
+    """Return the id of the entry up to which a feed (identity, generation) is booked."""
+    return connection.scalar(_FEED, {"identity": feed[0], "generation": feed[1]})
+
+
+def remember(connection: Connection, feed: tuple[str, str], held: str | None, entry: str) -> None:
+    """Say that a feed is booked up to an entry; never takes that back."""
+    own = {"identity": feed[0], "generation": feed[1]}
+    if held is None:
+        connection.execute(insert(feeds), {**own, "entry": entry})
+    elif order(held) < order(entry):
+        this = and_(*(feeds.c[name] == value for name, value in own.items()))
+        connection.execute(update(feeds).where(this).values(entry=entry))
+
+
+def newest_entry(connection: Connection, identity: str) -> str:
+    """Return the newest entry of which something is booked, "" where nothing is."""
+    tables: tuple[Table, ...] = (trades, settlements, signals, audit)
+    own = (select(table.c.entry).where(table.c.identity == identity) for table in tables)
+    return max((entry for wanted in own for entry in connection.scalars(wanted)), key=order, default="")

@@ -18,6 +18,14 @@ class NotSent(ExecutorError):
     """Nothing left this machine, or the exchange said that it did not look at the call: a retry is safe."""
 
 
+class NoLongerAllowed(NotSent):
+    """What had allowed a call was gone when its first byte could go: nothing was sent; decide anew. `code` says why."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
 class Refused(ExecutorError):
     """The exchange said no to the whole call: final. `code` is Betfair's error code."""
 

@@ -12,7 +12,17 @@ import structlog
 from executor.domain.commission import MarketCharge
 from executor.domain.money import ZERO
 from executor.domain.order import BetState
-from executor.ports import CancelReport, ClearedBet, ClearedKind, Funds, Instruction, LegOutcome, LegReport, MarketInfo
+from executor.ports import (
+    CancelReport,
+    ClearedBet,
+    ClearedKind,
+    Funds,
+    Instruction,
+    LegOutcome,
+    LegReport,
+    MarketInfo,
+    SendPermit,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -26,10 +36,13 @@ class PaperExchange:
     def prepare(self) -> None:
         """Do nothing: there is no login."""
 
-    def place(self, market_id: str, instructions: Sequence[Instruction], customer_ref: str) -> list[LegReport]:
+    def place(
+        self, market_id: str, instructions: Sequence[Instruction], customer_ref: str, permit: SendPermit
+    ) -> list[LegReport]:
         """Fill every order completely at its price; the same order id always gets the same bet id."""
         if not instructions:
             raise ValueError("nothing to place")
+        permit.check()
         _log.info(
             "PAPER TRADING MODE - Signal logged but not executed",
             market_id=market_id,

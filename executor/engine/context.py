@@ -6,12 +6,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 import structlog
 
 from executor.domain.risk import Rules
 from executor.domain.signal_record import SignalRecord
 from executor.ports import (
+    ARRIVES_WITHIN_S,
     Accounts,
     Alerts,
     Clock,
@@ -27,6 +29,8 @@ from executor.ports import (
 )
 
 log = structlog.get_logger(__name__)
+
+_SEND_WITHIN_S: Final = 10.0  # what a slow name server or a new connection may use up
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,17 @@ class Policy:
     keep_alive_interval_s: int
     cancel_half_placed: bool
     max_transactions_per_hour: int
+    late_arrival_s: int = 15  # Betfair: how long a call that timed out may take to show; more behind a proxy
+
+    @property
+    def send_within_s(self) -> float:
+        """How long after the submit step a first byte may go: a slow connection's share, before the price is old."""
+        return min(_SEND_WITHIN_S, self.api_timeout_s)
+
+    @property
+    def call_lasts_s(self) -> float:
+        """How long after the submit step something of a call may be under way whose end nobody recorded."""
+        return max(self.api_timeout_s, self.send_within_s + ARRIVES_WITHIN_S)
 
 
 @dataclass(frozen=True, slots=True)

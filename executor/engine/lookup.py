@@ -11,14 +11,13 @@ from typing import Final
 import structlog
 
 from executor.domain.order import BetState, Order, OrderStatus, move
-from executor.engine.context import Engine
+from executor.engine.context import Engine, Policy
 from executor.engine.reports import Rewritten, cleared_state, merge_reports, rewrite
 from executor.ports import ClearedBet, ClearedKind
 
 log = structlog.get_logger(__name__)
 
 LOOKUP: Final = 250  # references per call; Betfair: listCurrentOrders
-_APPEARS_MS: Final = 15_000  # Betfair: a timed-out bet may take this long to appear
 _PAUSE_MS: Final = 1000  # the submit step may be this much before the call's real start
 _SAME_MS: Final = 60_000  # a reference may be used again after a day: a bet from before the order was made is another
 
@@ -52,9 +51,21 @@ def is_ripe(engine: Engine, order: Order, now: int) -> bool:
     """Tell whether the exchange's silence on a submitted order means that it is not there; contract section 5."""
     if order.status is not OrderStatus.SUBMITTED:
         return False
-    if order.answered_at:
-        return now >= order.answered_at + _APPEARS_MS
-    return now >= order.submitted_at + engine.policy.api_timeout_s * 1000 + _APPEARS_MS + _PAUSE_MS
+    return now >= shows_by(engine.policy, order)
+
+
+def is_under_way(policy: Policy, order: Order, now: int) -> bool:
+    """Tell whether something of an order's call may still leave this side: it may yet be placed by us."""
+    return not order.answered_at and now < _silent_at(policy, order)
+
+
+def shows_by(policy: Policy, order: Order) -> int:
+    """Return when, at the latest, the exchange shows the bet of an order that was sent, if there is one."""
+    return (order.answered_at or _silent_at(policy, order)) + policy.late_arrival_s * 1000
+
+
+def _silent_at(policy: Policy, order: Order) -> int:
+    return order.submitted_at + round(policy.call_lasts_s * 1000) + _PAUSE_MS
 
 
 def _cleared(engine: Engine, orders: Sequence[Order]) -> dict[str, BetState]:

@@ -1,24 +1,36 @@
 """One call of placeOrders for the orders that this process alone may send, and what its answer means for each.
 
-Invariants: a process that stood still between the submit step and sending does not send; whatever goes wrong after the
-request may have left is an unknown outcome; every order gets exactly one report.
+Invariants: a process that stood still between the submit step and sending does not send; the deadline, the kill switch,
+the reconciled mark and the orders themselves are read again when the first byte is about to go; whatever goes wrong
+after the request may have left is an unknown outcome; every order gets exactly one report.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
 from executor.domain.order import Order
+from executor.domain.risk import Reason, is_true
 from executor.domain.signal_record import SignalRecord
 from executor.engine.context import Engine
-from executor.errors import ExecutorError, LoginRefused, NotSent, Refused, SessionExpired, Throttled
-from executor.ports import Instruction, LegOutcome, LegReport, MarketView
+from executor.errors import (
+    ExecutorError,
+    LoginRefused,
+    NoLongerAllowed,
+    NotSent,
+    Refused,
+    SessionExpired,
+    StoreUnavailable,
+    Throttled,
+)
+from executor.ports import Instruction, LegOutcome, LegReport, MarketView, SendPermit
 
 log = structlog.get_logger(__name__)
 
 _BACKOFF_S: Final = 0.3  # a refused connection: short enough for the price to be still there
+_CHANGED: Final = "ORDER_CHANGED"
 _FROZEN_S: Final = 1.0  # between the submit step and sending: a process that slept here must not send
 
 
@@ -65,9 +77,12 @@ def send(engine: Engine, claim: Claim) -> Answer:
         log.error("not_sent_after_pause", signal_id=claim.record.signal_id, elapsed_ms=round(elapsed * 1000))
         paused = f"this process stood still for {elapsed:.1f} s before sending"
         return replace(_not_sent(claim, "PROCESS_PAUSED", paused, 0.0), failure="")
-    engine.telemetry.execution_latency((claim.view.now - orders[0].received_at) / 1000 + now - claim.marked)
+    permit = _permit(engine, claim)
     try:
-        reports = engine.exchange.place(claim.record.market_id, instructions, orders[0].customer_ref)
+        reports = engine.exchange.place(claim.record.market_id, instructions, orders[0].customer_ref, permit)
+    except NoLongerAllowed as error:
+        log.warning("not_sent_any_more", signal_id=claim.record.signal_id, code=error.code, why=str(error))
+        return replace(_not_sent(claim, error.code, str(error), 0.0), failure="")
     except Throttled as error:
         return _not_sent(claim, error.code, str(error), error.after_s)
     except SessionExpired as error:
@@ -84,6 +99,35 @@ def send(engine: Engine, claim: Claim) -> Answer:
         log.exception("place_orders_crashed", signal_id=claim.record.signal_id)
         return _failed(claim, LegOutcome.UNKNOWN, "OUTCOME_UNKNOWN", error)
     return _read(engine, claim, reports)
+
+
+def _permit(engine: Engine, claim: Claim) -> SendPermit:
+    """Say until when the call may be sent, and look again when it could be: a new connection takes seconds at worst."""
+    first = claim.orders[0]
+    # From before the submit step, when Redis said `submitted_at`: never later than the deadline is.
+    send_by = claim.since + min((claim.record.deadline - first.submitted_at) / 1000, engine.policy.send_within_s)
+
+    def check() -> None:
+        state = engine.store.send_state([order.order_id for order in claim.orders])
+        if state.now >= claim.record.deadline:
+            late = state.now - claim.record.deadline
+            raise NoLongerAllowed(Reason.SIGNAL_EXPIRED, f"Signal expired {late} ms before its first byte could go")
+        if not is_true(state.trading):
+            raise NoLongerAllowed(Reason.TRADING_DISABLED, "Trading was disabled before the first byte could go")
+        if not state.reconciled:
+            raise NoLongerAllowed(Reason.NOT_RECONCILED, "Orders were not reconciled when the first byte could go")
+        if any(state.orders.get(order.order_id) != order for order in claim.orders):
+            raise NoLongerAllowed(_CHANGED, "the order's record has changed since it was marked as sent")
+        engine.telemetry.execution_latency((state.now - first.received_at) / 1000)
+
+    return SendPermit(send_by, lambda: _as_not_sent(check))
+
+
+def _as_not_sent(check: Callable[[], None]) -> None:
+    try:
+        check()
+    except StoreUnavailable as error:
+        raise NotSent(f"it cannot be seen whether it may be sent: {error}") from error
 
 
 def _read(engine: Engine, claim: Claim, reports: Sequence[LegReport]) -> Answer:

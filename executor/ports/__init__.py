@@ -5,6 +5,7 @@ from executor.ports.alerts import Alert, Alerts, HealthSnapshot
 from executor.ports.clock import Clock
 from executor.ports.controls import Controls
 from executor.ports.exchange import (
+    ARRIVES_WITHIN_S,
     CancelReport,
     ClearedBet,
     ClearedKind,
@@ -14,15 +15,17 @@ from executor.ports.exchange import (
     LegOutcome,
     LegReport,
     MarketInfo,
+    SendPermit,
 )
 from executor.ports.ledger import Ledger
 from executor.ports.locks import Locks
 from executor.ports.market_facts import MarketFacts
-from executor.ports.order_store import Arrival, Change, Failure, Gate, MarketView, OrderStore, Recorded
+from executor.ports.order_store import Arrival, Change, Failure, Gate, MarketView, OrderStore, Recorded, SendState
 from executor.ports.telemetry import RefusedTask, Telemetry
 from executor.ports.trade_feed import TradeFeed
 
 __all__ = [
+    "ARRIVES_WITHIN_S",
     "Accounts",
     "Alert",
     "Alerts",
@@ -49,6 +52,8 @@ __all__ = [
     "OrderStore",
     "Recorded",
     "RefusedTask",
+    "SendPermit",
+    "SendState",
     "Telemetry",
     "TradeFeed",
 ]

@@ -4,15 +4,27 @@ Money is Decimal, times are milliseconds since the epoch in UTC. Every method of
 `executor.errors` that its docstring names.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from executor.domain.commission import MarketCharge
 from executor.domain.money import ZERO, Side
 from executor.domain.order import BetState
+
+# A request of which nothing has arrived this long after its first byte left is given up for good: nothing of it arrives
+# later. Together with the moment until which it may leave, this is what bounds an unknown outcome.
+ARRIVES_WITHIN_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendPermit:
+    """Whether a call may still be sent, asked when its first byte is about to go: connecting takes time."""
+
+    send_by: float  # `Clock.monotonic`; no first byte goes after it
+    check: Callable[[], None]  # reads again what the decision rests on; raises NotSent when it no longer holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +135,16 @@ class Exchange(Protocol):
             LoginRefused, NotSent, Throttled, OutcomeUnknown: there is no session.
         """
 
-    def place(self, market_id: str, instructions: Sequence[Instruction], customer_ref: str) -> list[LegReport]:
+    def place(
+        self, market_id: str, instructions: Sequence[Instruction], customer_ref: str, permit: SendPermit
+    ) -> list[LegReport]:
         """Send one placeOrders call and nothing else; one report per instruction, in any order.
 
+        The connection stands when `permit` is asked, and the request follows at once or not at all. When this returns
+        or raises, nothing of the request can arrive any more.
+
         Raises:
+            NoLongerAllowed: the permit's own refusal, as it was raised.
             NotSent, Throttled, SessionExpired: certainly not acted on.
             Refused: the whole call was refused.
             OutcomeUnknown: it may have been acted on.

@@ -55,6 +55,16 @@ class MarketView:
     signals_raw: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class SendState:
+    """What sending rests on, read at one moment."""
+
+    now: int
+    trading: str | None
+    reconciled: bool
+    orders: Mapping[str, Order]
+
+
 class Gate(StrEnum):
     """What a commit compares with the view beside the orders themselves."""
 
@@ -108,6 +118,9 @@ class OrderStore(Protocol):
 
     def view(self, market_id: str, *, signal_ids: Sequence[str] = (), order_ids: Sequence[str] = ()) -> MarketView:
         """Read all that a step on this market may depend on, at one moment."""
+
+    def send_state(self, order_ids: Sequence[str]) -> SendState:
+        """Read, at one moment, what sending these orders rests on; the last look before a call's first byte."""
 
     def commit(self, view: MarketView, change: Change) -> MarketView | None:
         """Write a change if nothing that it depends on has changed since `view`; returns the view after it, or None.

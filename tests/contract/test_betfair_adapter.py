@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from support.exchange_rig import (
+    ANY_TIME,
     TOKEN,
     Answer,
     Request,
@@ -43,7 +44,7 @@ MARKET = "1.200000001"
 
 
 def place(exchange: BetfairExchange) -> Any:
-    return exchange.place(MARKET, [make_instruction()], "ref-1")
+    return exchange.place(MARKET, [make_instruction()], "ref-1", ANY_TIME)
 
 
 # --- what is sent ----------------------------------------------------------------------------------------------------
@@ -51,7 +52,9 @@ def place(exchange: BetfairExchange) -> Any:
 
 def test_what_a_placement_looks_like(server: ScriptedServer, exchange: BetfairExchange) -> None:
     server.script = lambda request: rpc(request, result={"status": "FAILURE", "errorCode": "MARKET_SUSPENDED"})
-    [answer] = exchange.place(MARKET, [make_instruction(price=Decimal("1.10"), size=Decimal("2.07"))], "ref-1")
+    [answer] = exchange.place(
+        MARKET, [make_instruction(price=Decimal("1.10"), size=Decimal("2.07"))], "ref-1", ANY_TIME
+    )
     assert (answer.outcome, answer.code) == (LegOutcome.REFUSED, "MARKET_SUSPENDED")
     [request] = server.requests
     assert request.path == "/exchange/betting/json-rpc/v1"
@@ -68,7 +71,7 @@ def test_what_a_placement_looks_like(server: ScriptedServer, exchange: BetfairEx
 def test_calls_that_must_not_be_made(server: ScriptedServer, exchange: BetfairExchange) -> None:
     for instructions in ([], [make_instruction(str(n)) for n in range(201)], [make_instruction()] * 2):
         with pytest.raises(ValueError, match="1 to 200"):
-            exchange.place(MARKET, instructions, "ref-1")
+            exchange.place(MARKET, instructions, "ref-1", ANY_TIME)
     for market_id, bets in ((MARKET, []), (MARKET, [str(n) for n in range(61)]), (MARKET, [""]), ("", ["1"])):
         with pytest.raises(ValueError, match="1 to 60"):
             exchange.cancel(market_id, bets)
@@ -269,10 +272,10 @@ def test_a_life_at_the_sandbox(sandbox: RunningSandbox) -> None:
         matched = make_instruction("matched", selection_id=1)
         resting = make_instruction("resting", selection_id=1, price=Decimal("50.00"), size=Decimal("2.00"))
         wrong = make_instruction("wrong", selection_id=1, price=Decimal("3.01"))
-        placed = exchange.place(MARKET, [matched, resting], "ref-1")
+        placed = exchange.place(MARKET, [matched, resting], "ref-1", ANY_TIME)
         assert [answer.outcome for answer in placed] == [LegOutcome.PLACED] * 2
-        assert [answer.outcome for answer in exchange.place(MARKET, [wrong], "ref-2")] == [LegOutcome.REFUSED]
-        [again] = exchange.place(MARKET, [make_instruction("again", selection_id=1)], "ref-1")
+        assert [answer.outcome for answer in exchange.place(MARKET, [wrong], "ref-2", ANY_TIME)] == [LegOutcome.REFUSED]
+        [again] = exchange.place(MARKET, [make_instruction("again", selection_id=1)], "ref-1", ANY_TIME)
         assert (again.outcome, again.code) == (LegOutcome.UNKNOWN, "DUPLICATE_TRANSACTION")
         assert [bet.order_id for bet in exchange.executable_orders()] == ["resting"]
         sizes = {bet.order_id: bet.size_matched for bet in exchange.current_orders()}

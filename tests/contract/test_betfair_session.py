@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.exchange_rig import (
+    ANY_TIME,
     TOKEN,
     Answer,
     MemoryTelemetry,
@@ -41,7 +42,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def place(exchange: BetfairExchange) -> Any:
-    return exchange.place(MARKET, [make_instruction()], "ref-1")
+    return exchange.place(MARKET, [make_instruction()], "ref-1", ANY_TIME)
 
 
 # --- sessions --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.exchange_rig import (
+    ANY_TIME,
     HOST,
     TOKEN,
     Answer,
@@ -27,18 +28,17 @@ from support.exchange_rig import (
 from betfair_sandbox.certificates import CertificatePaths
 from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.betfair.transport import Transport, TransportError
+from executor.adapters.clock import monotonic
 from executor.devstack.redis_server import free_port
-from executor.errors import (
-    NotSent,
-    OutcomeUnknown,
-)
+from executor.errors import NoLongerAllowed, NotSent, OutcomeUnknown
+from executor.ports import SendPermit
 
 pytest_plugins = ["support.exchange_fixtures"]
 MARKET = "1.200000001"
 
 
 def place(exchange: BetfairExchange) -> Any:
-    return exchange.place(MARKET, [make_instruction()], "ref-1")
+    return exchange.place(MARKET, [make_instruction()], "ref-1", ANY_TIME)
 
 
 # --- before the first byte: NotSent ----------------------------------------------------------------------------------
@@ -91,8 +91,54 @@ def test_server_that_hangs_up_before_the_handshake(server: ScriptedServer) -> No
 def test_connection_that_took_too_long_carries_no_order(server: ScriptedServer, certificates: CertificatePaths) -> None:
     transport = Transport(1, str(certificates.ca))
     with closing(transport), pytest.raises(TransportError) as caught_error:
-        transport.post(server.url, {}, b"{}", send_by=time.monotonic() - 1)
+        transport.post(server.url, {}, b"{}", permit=SendPermit(monotonic() - 0.001, lambda: None))
     assert type(caught_error.value.named()) is NotSent
+    assert server.requests == []
+
+
+class Permit:
+    """Notes what is there when it is asked, and answers as a test says."""
+
+    def __init__(self, server: ScriptedServer, *, still: bool = True, left_s: float = 10) -> None:
+        self.server = server
+        self.still = still
+        self.seen: list[tuple[int, int]] = []
+        self.permit = SendPermit(monotonic() + left_s, self.check)
+
+    def check(self) -> None:
+        self.seen.append((self.server.connections, len(self.server.requests)))
+        if not self.still:
+            raise NoLongerAllowed("TRADING_DISABLED", "halted")
+
+
+def test_the_permit_is_asked_when_the_connection_stands_and_before_the_first_byte(
+    server: ScriptedServer, exchange: BetfairExchange, telemetry: MemoryTelemetry
+) -> None:
+    for number, warm in enumerate((False, True)):
+        asked = Permit(server, still=False)
+        error = caught(lambda asked=asked: exchange.place(MARKET, [make_instruction()], "ref-1", asked.permit))  # type: ignore[misc]
+        assert (type(error), getattr(error, "code", "")) == (NoLongerAllowed, "TRADING_DISABLED")
+        assert asked.seen == [(number + 1, number)]
+        assert telemetry.calls == [], "no call was made"
+        if not warm:
+            server.script = lambda request: rpc(request, result={"availableToBetBalance": 1, "exposure": 0})
+            exchange.funds()
+            telemetry.calls.clear()
+    assert [request.call["method"] for request in server.requests] == ["AccountAPING/v1.0/getAccountFunds"]
+
+
+def test_no_order_leaves_after_the_moment_that_it_was_given(
+    server: ScriptedServer, exchange: BetfairExchange, telemetry: MemoryTelemetry
+) -> None:
+    late = Permit(server, left_s=-0.001)
+    assert type(caught(lambda: exchange.place(MARKET, [make_instruction()], "ref-1", late.permit))) is NotSent
+    assert server.requests == []
+    assert telemetry.calls == [("placeOrders", "timeout")]
+
+
+def test_the_moment_counts_when_asking_took_long(server: ScriptedServer, exchange: BetfairExchange) -> None:
+    slow = SendPermit(monotonic() + 0.2, lambda: time.sleep(0.3))
+    assert type(caught(lambda: exchange.place(MARKET, [make_instruction()], "ref-1", slow))) is NotSent
     assert server.requests == []
 
 

@@ -5,7 +5,7 @@ from contextlib import closing
 from decimal import Decimal
 
 import pytest
-from support.exchange_rig import live, make_instruction
+from support.exchange_rig import ANY_TIME, live, make_instruction
 from support.sandbox_client import RunningSandbox
 
 from executor.adapters.paper import PaperExchange
@@ -33,7 +33,7 @@ def any_exchange(request: pytest.FixtureRequest) -> Iterator[Exchange]:
 def test_every_instruction_gets_one_answer(any_exchange: Exchange) -> None:
     back = make_instruction("back", selection_id=1, price=Decimal("2.90"))
     lay = make_instruction("lay", selection_id=2, side=Side.LAY, price=Decimal("3.20"), size=Decimal("5.55"))
-    answers = {answer.order_id: answer for answer in any_exchange.place(MARKET, [back, lay], "ref-1")}
+    answers = {answer.order_id: answer for answer in any_exchange.place(MARKET, [back, lay], "ref-1", ANY_TIME)}
     assert set(answers) == {"back", "lay"}
     for asked in (back, lay):
         answer = answers[asked.order_id]
@@ -52,7 +52,7 @@ def test_every_instruction_gets_one_answer(any_exchange: Exchange) -> None:
 
 def test_empty_lists_never_reach_an_exchange(any_exchange: Exchange) -> None:
     with pytest.raises(ValueError, match="place"):
-        any_exchange.place(MARKET, [], "ref-1")
+        any_exchange.place(MARKET, [], "ref-1", ANY_TIME)
     with pytest.raises(ValueError, match="cancel"):
         any_exchange.cancel(MARKET, [])
     assert any_exchange.find_current([]) == []
@@ -62,7 +62,7 @@ def test_empty_lists_never_reach_an_exchange(any_exchange: Exchange) -> None:
 
 
 def test_cancels_are_answered_one_by_one(any_exchange: Exchange) -> None:
-    [answer] = any_exchange.place(MARKET, [make_instruction(selection_id=1)], "ref-1")
+    [answer] = any_exchange.place(MARKET, [make_instruction(selection_id=1)], "ref-1", ANY_TIME)
     assert answer.bet is not None
     [report] = any_exchange.cancel(MARKET, [answer.bet.bet_id])
     assert report.bet_id == answer.bet.bet_id

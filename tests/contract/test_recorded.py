@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.exchange_rig import Answer, Request, ScriptedServer, http, make_instruction, rpc
+from support.exchange_rig import ANY_TIME, Answer, Request, ScriptedServer, http, make_instruction, rpc
 
 from executor.adapters.betfair.exchange import BetfairExchange
 from executor.domain.money import Side
@@ -30,7 +30,7 @@ def plays(server: ScriptedServer, name: str, **edits: Any) -> None:
 def test_a_bet_placed(server: ScriptedServer, exchange: BetfairExchange) -> None:
     plays(server, "placeOrders/2016-unmatched.real.json")
     asked = make_instruction(selection_id=9486865, side=Side.LAY, price=Decimal("1.01"), size=Decimal("2.00"))
-    [answer] = exchange.place("1.125897784", [asked], "ref-1")
+    [answer] = exchange.place("1.125897784", [asked], "ref-1", ANY_TIME)
     assert answer.outcome is LegOutcome.PLACED
     assert answer.bet == BetState(
         bet_id="71962975289",

@@ -13,6 +13,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from support.exchange_rig import (
+    ANY_TIME,
     MemoryTelemetry,
     MemoryTokenStore,
     ScriptedServer,
@@ -194,7 +195,7 @@ def test_store_that_is_gone_means_not_sent(server: ScriptedServer) -> None:
     with pytest.raises(StoreUnavailable):
         tokens.get()
     with closing(BetfairExchange(server.settings(), tokens, MemoryTelemetry())) as exchange:
-        assert type(caught(lambda: exchange.place("1.2", [make_instruction()], "ref-1"))) is NotSent
+        assert type(caught(lambda: exchange.place("1.2", [make_instruction()], "ref-1", ANY_TIME))) is NotSent
         assert type(caught(exchange.funds)) is NotSent
     gone.close()
     assert server.requests == []

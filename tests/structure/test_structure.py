@@ -28,7 +28,7 @@ ALLOWED = {
     "ports": {"ports", "domain", "errors"},
     "engine": {"engine", "ports", "domain", "errors"},
     "adapters": {"adapters", "ports", "domain", "errors", "keys", "settings.urls"},
-    "adapters.betfair": {"adapters.betfair", "ports", "domain", "errors", "settings"},
+    "adapters.betfair": {"adapters.betfair", "adapters.clock", "ports", "domain", "errors", "settings"},
     "adapters.redis": {"adapters.redis", "adapters.betfair.session", "ports", "domain", "errors", "keys"},
     "adapters.sql": {"adapters.sql", "adapters.redis.records", "ports", "domain", "errors"},
     "settings": {"settings", "domain", "errors"},

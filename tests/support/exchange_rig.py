@@ -4,6 +4,7 @@ telemetry that remembers. The server listens on a free loopback port and ends wi
 
 import contextlib
 import json
+import math
 import socket
 import ssl
 import struct
@@ -23,7 +24,7 @@ from executor.adapters.betfair.exchange import MAX_READS, BetfairExchange
 from executor.adapters.betfair.session import LoginBan, TokenStore
 from executor.domain.money import Side
 from executor.errors import ExecutorError
-from executor.ports import Instruction
+from executor.ports import Instruction, SendPermit
 from executor.settings.load import Settings, load_settings
 from executor.settings.sections import BetfairSettings
 from support.sandbox_client import RunningSandbox
@@ -31,6 +32,9 @@ from support.sandbox_client import RunningSandbox
 HOST: Final = "127.0.0.1"
 TOKEN: Final = "token-in-memory="
 SECRETS: Final = (TOKEN, "the-password", "the-app-key")
+
+
+ANY_TIME: Final = SendPermit(math.inf, lambda: None)  # whatever happens meanwhile
 
 
 def make_instruction(order_id: str = "order-1", **overrides: Any) -> Instruction:

@@ -22,6 +22,7 @@ from executor.ports import (
     LegReport,
     MarketInfo,
     RefusedTask,
+    SendPermit,
 )
 from support.factories import NOW
 
@@ -66,6 +67,8 @@ class ScriptedExchange:
     page: int = 2  # settled bets at a time
     moves: bool = False  # the list of settled bets moves while it is read: one comes twice
     calls: list[tuple[str, object]] = field(default_factory=list)
+    permits: list[SendPermit] = field(default_factory=list)
+    on_connect: Callable[[], None] = lambda: None  # what happens while the connection is made
     reads_fail: BaseException | None = None
     known_session: bool = True
     age_s: int | None = 60
@@ -77,7 +80,12 @@ class ScriptedExchange:
     def prepare(self) -> None:
         self.calls.append(("prepare", None))
 
-    def place(self, market_id: str, instructions: Sequence[Instruction], customer_ref: str) -> list[LegReport]:
+    def place(
+        self, market_id: str, instructions: Sequence[Instruction], customer_ref: str, permit: SendPermit
+    ) -> list[LegReport]:
+        self.on_connect()
+        self.permits.append(permit)
+        permit.check()
         self.calls.append(("place", (market_id, tuple(one.order_id for one in instructions), customer_ref)))
         step = self.script.pop(0) if self.script else self.take
         if isinstance(step, BaseException):

@@ -20,7 +20,7 @@ from executor.domain.risk import LIMIT_FIELDS, is_true
 from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import day, hour, iso
 from executor.errors import RecordUnreadable, StoreUnavailable
-from executor.ports import Alert, Arrival, Change, Funds, Gate, HealthSnapshot, MarketView, Recorded
+from executor.ports import Alert, Arrival, Change, Funds, Gate, HealthSnapshot, MarketView, Recorded, SendState
 from support.fakes import FrozenClock
 
 _KEEP_TRADES_MS = 7 * 86_400_000
@@ -170,6 +170,16 @@ class MemoryStore:
             },
             signals=signals,
             signals_raw={one: encode(record) for one, record in signals.items()},
+        )
+
+    def send_state(self, order_ids: Sequence[str]) -> SendState:
+        m = self._m
+        m.reach("send_state")
+        return SendState(
+            now=m.clock.now,
+            trading=m.trading,
+            reconciled=m.reconciled_until > m.clock.now,
+            orders={one: m.orders[one] for one in order_ids if one in m.orders},
         )
 
     def _holds(self, view: MarketView, change: Change) -> bool:

@@ -21,6 +21,7 @@ from executor.ports import (
     LegOutcome,
     LegReport,
     MarketInfo,
+    SendPermit,
 )
 
 D = Decimal
@@ -171,7 +172,10 @@ class ModelExchange:
     def prepare(self) -> None:
         """Do nothing."""
 
-    def place(self, market_id: str, instructions: Sequence[Instruction], customer_ref: str) -> list[LegReport]:
+    def place(
+        self, market_id: str, instructions: Sequence[Instruction], customer_ref: str, permit: SendPermit
+    ) -> list[LegReport]:
+        permit.check()
         del customer_ref
         self._reach()
         self.market(market_id)

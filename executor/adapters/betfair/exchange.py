@@ -5,7 +5,6 @@ reads and cancels, once. Every call is limited to bets of our customerStrategyRe
 list is never returned as a complete one. Units: money as Decimal in the account's currency, times in milliseconds.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, NoReturn, TypeVar
@@ -14,12 +13,22 @@ from executor.adapters.betfair import wire
 from executor.adapters.betfair.reports import read_cancelled, read_placed
 from executor.adapters.betfair.rpc import ACCOUNT, BETTING, Api, Rpc
 from executor.adapters.betfair.session import BetfairSession, TokenStore
-from executor.adapters.betfair.transport import SEND_WITHIN_S, Transport
+from executor.adapters.betfair.transport import Transport
 from executor.domain.commission import MarketCharge
 from executor.domain.money import ZERO
 from executor.domain.order import BetState
 from executor.errors import LoginRefused, NotSent, OutcomeUnknown, SessionExpired, StoreUnavailable, Throttled
-from executor.ports import CancelReport, ClearedBet, ClearedKind, Funds, Instruction, LegReport, MarketInfo, Telemetry
+from executor.ports import (
+    CancelReport,
+    ClearedBet,
+    ClearedKind,
+    Funds,
+    Instruction,
+    LegReport,
+    MarketInfo,
+    SendPermit,
+    Telemetry,
+)
 from executor.settings.sections import BetfairSettings
 
 MAX_PLACE: Final = 200  # Betfair: placeOrders
@@ -67,19 +76,19 @@ class BetfairExchange:
         """Close the connections; the session stays, others use it."""
         self._transport.close()
 
-    def place(self, market_id: str, instructions: Sequence[Instruction], customer_ref: str) -> list[LegReport]:
+    def place(
+        self, market_id: str, instructions: Sequence[Instruction], customer_ref: str, permit: SendPermit
+    ) -> list[LegReport]:
         """Send one placeOrders call (Betfair: placeOrders).
 
         Raises:
-            NotSent, Throttled: certainly not acted on.
+            NotSent, Throttled: certainly not acted on; so too what `permit` raises.
             SessionExpired: likewise; there is a new session now.
             Refused: the whole call was refused, or no login is possible.
             OutcomeUnknown: it may have been acted on.
         """
         if not 1 <= len(instructions) <= MAX_PLACE or len({each.order_id for each in instructions}) < len(instructions):
             raise ValueError(f"one call places 1 to {MAX_PLACE} instructions with different references")
-        # Whoever concludes from the start of this call that no bet came of it counts on the API timeout.
-        send_by = time.monotonic() + min(SEND_WITHIN_S, self._timeout_s)
         with _store_needed():
             token = self._session.recent()
         if token is None:
@@ -96,7 +105,7 @@ class BetfairExchange:
                 params,
                 token,
                 lambda result: read_placed(result, market_id, instructions),
-                send_by=send_by,
+                permit=permit,
             )
         except SessionExpired:
             self._renew_before_place(token)

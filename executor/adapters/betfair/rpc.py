@@ -17,8 +17,8 @@ import structlog
 from executor.adapters.betfair import outcomes as policy
 from executor.adapters.betfair.transport import Reply, Transport, TransportError
 from executor.adapters.betfair.wire import Row, WireError, decode, encode
-from executor.errors import ExecutorError, OutcomeUnknown
-from executor.ports import Telemetry
+from executor.errors import ExecutorError, NotSent, OutcomeUnknown
+from executor.ports import SendPermit, Telemetry
 from executor.settings.sections import BetfairSettings
 
 _log = structlog.get_logger(__name__)
@@ -65,9 +65,9 @@ class Rpc:
         token: str,
         parse: Callable[[object], T],
         *,
-        send_by: float | None = None,
+        permit: SendPermit | None = None,
     ) -> T:
-        """Call an operation and return what `parse` makes of its result; after `send_by` (monotonic) it is not sent.
+        """Call an operation and return what `parse` makes of its result; `permit` is asked when it is about to leave.
 
         Raises:
             NotSent, Throttled, SessionExpired: certainly not carried out.
@@ -79,10 +79,13 @@ class Rpc:
         envelope = {"jsonrpc": "2.0", "method": api.prefix + method, "params": params, "id": call_id}
         body = encode(envelope).encode()
         started = time.monotonic()
-        error_type = ""
+        error_type: str | None = ""
         try:
-            reply = self._transport.post(self._url + api.path, self._headers(token), body, send_by=send_by)
+            reply = self._transport.post(self._url + api.path, self._headers(token), body, permit=permit)
             return parse(self._result(method, reply, call_id, token))
+        except NotSent:  # not allowed any more when it could have been sent: no call was made
+            error_type = None
+            raise
         except TransportError as error:
             error_type = error.error_type
             named = error.named()
@@ -100,7 +103,8 @@ class Rpc:
             _log.error("reply_not_understood", method=method, kind=type(error).__name__, at=f"{at.name}:{at.lineno}")
             raise OutcomeUnknown(f"{method}: {type(error).__name__} while reading the reply") from None
         finally:
-            self._telemetry.api_call(method, time.monotonic() - started, error_type)
+            if error_type is not None:
+                self._telemetry.api_call(method, time.monotonic() - started, error_type)
 
     def is_warm(self) -> bool:
         """Tell whether a connection to the API is open and will be fresh for a while."""

@@ -1,17 +1,21 @@
 """HTTPS to Betfair: one POST at a time, and the certainty whether any byte of it left this machine.
 
 Owns the connections: a `requests.Session` each, used by one thread at a time, the last used first; made when none is
-free, not shared with a fork, and dropped after 150 s of idleness. Invariant: `NotSent` is raised only while the
-connection had not been handed a single byte of the request; everything later is `OutcomeUnknown`. No plain HTTP, no
-redirects, no proxies from the environment, no repeats. No error carries a header or a body, so none carries a secret.
-Units: seconds, bytes.
+free, not shared with a fork, and dropped after 150 s of idleness. Invariants: a request is handed to the system whole,
+once its connection stands and whoever sends it has been asked again; `NotSent` is raised only while not a single byte
+of it had been handed over, everything later is `OutcomeUnknown`; a request that was given up, be it with its process,
+is not sent by the system any more (it would repeat it for a quarter of an hour over a line that was cut). No plain
+HTTP, no redirects, no proxies from the environment, no repeats. No error carries a header or a body, so none carries a
+secret. Units: seconds by the machine's steady clock, bytes.
 """
 
 import os
+import socket
 import ssl
+import struct
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
@@ -22,7 +26,9 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 
+from executor.adapters.clock import monotonic
 from executor.errors import NotSent, OutcomeUnknown
+from executor.ports import ARRIVES_WITHIN_S, SendPermit
 
 CONNECT_TIMEOUT_S: Final = 3.05  # a bit above the first TCP retransmission after 3 s
 MAX_IDLE_S: Final = 150.0  # Betfair closes an idle connection after 180 s; a write after that has an unknown outcome
@@ -42,11 +48,43 @@ class Reply:
     body: bytes = field(repr=False)
 
 
+# Closing throws away what has not arrived, and resets the connection; so does the end of the process, however it ends.
+_ABORT_ON_CLOSE: Final = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+# What nobody has acknowledged for so long is thrown away, too, should this process stand still (Linux only).
+_ABORT_UNHEARD: Final = tuple(
+    (socket.IPPROTO_TCP, getattr(socket, name), round(ARRIVES_WITHIN_S * 1000))
+    for name in ("TCP_USER_TIMEOUT",)
+    if hasattr(socket, name)
+)
+
+
 class _Flight(threading.local):
-    """The request that this thread is making: whether it has left, and until when it may."""
+    """The request that this thread is making: whether it has left, over what, until when it may, and who says so."""
 
     sent: bool = False
-    send_by: float = 0.0  # time.monotonic()
+    send_by: float = 0.0
+    check: Callable[[], None] | None = None
+    line: "socket.socket | None" = None
+
+    def prepare(self, permit: SendPermit | None) -> None:
+        """Begin anew, with nothing sent."""
+        self.sent, self.line = False, None
+        self.send_by = monotonic() + SEND_WITHIN_S if permit is None else permit.send_by
+        self.check = None if permit is None else permit.check
+
+    def leave(self, over: "socket.socket | None") -> None:
+        """Note that the request is handed over now; raises where it must not be."""
+        if self.check is not None:
+            self.check()
+        if monotonic() > self.send_by:  # asked last: it takes no time, what was asked before it may
+            raise _TooLateError
+        self.sent, self.line = True, over
+
+    def abort(self) -> None:
+        """Close what the request went over, whoever still holds it; what has not arrived of it never will."""
+        with suppress(OSError, AttributeError):
+            if self.sent and self.line is not None and (descriptor := self.line.detach()) >= 0:
+                os.close(descriptor)
 
 
 _flight: Final = _Flight()
@@ -61,13 +99,27 @@ class _TooLargeError(Exception):
 
 
 class _WatchedConnection(HTTPSConnection):
-    """A connection that notes the first byte of a request on its way out."""
+    """A connection that puts a request together first, and asks before it is handed over, all of it at once."""
+
+    _parts: "list[bytes] | None" = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's signature
+        self._parts = []
+        try:
+            super().request(*args, **kwargs)
+            whole = b"".join(self._parts)
+        finally:
+            self._parts = None
+        if self.sock is None:
+            self.connect()
+        _flight.leave(self.sock)
+        self.send(whole)
 
     def send(self, data: Any) -> None:  # noqa: ANN401 - http.client's signature
-        if not _flight.sent and time.monotonic() > _flight.send_by:
-            raise _TooLateError
-        _flight.sent = True
-        super().send(data)
+        if self._parts is None:
+            super().send(data)  # also what is said to a proxy
+        else:
+            self._parts.append(data)
 
 
 class _WatchedPool(HTTPSConnectionPool):
@@ -84,6 +136,7 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' signature
         if self._context is not None:
             kwargs["ssl_context"] = self._context
+        kwargs["socket_options"] = [*HTTPSConnection.default_socket_options, _ABORT_ON_CLOSE, *_ABORT_UNHEARD]
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"https": _WatchedPool}
 
@@ -132,18 +185,19 @@ class Transport:
         self._pid = os.getpid()
         self._guard = threading.Lock()
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes, *, send_by: float | None = None) -> Reply:
-        """POST over a connection to the host; `send_by` (time.monotonic) is when it must have left.
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, *, permit: SendPermit | None = None) -> Reply:
+        """POST over a connection to the host; `permit` is asked when the connection stands.
 
         Raises:
             TransportError: there was no complete answer.
+            NotSent: the permit's own refusal.
         """
         host = urlsplit(url).netloc
         line = self._take(host)
         try:
-            return self._post(line.session, url, headers, body, send_by)
+            return self._post(line.session, url, headers, body, permit)
         finally:
-            line.used_at = time.monotonic()
+            line.used_at = monotonic()
             self._give_back(host, line)
 
     def post_with_certificate(
@@ -161,7 +215,7 @@ class Transport:
         """Tell whether there is a free connection to the URL's host that will be fresh for a while."""
         with self._guard:
             free = self._of_this_process().get(urlsplit(url).netloc, [])
-            return bool(free) and time.monotonic() - free[-1].used_at <= min(_WARM_S, self._max_idle_s)
+            return bool(free) and monotonic() - free[-1].used_at <= min(_WARM_S, self._max_idle_s)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -179,13 +233,13 @@ class Transport:
     def _take(self, host: str) -> _Line:
         with self._guard:
             free = self._of_this_process().setdefault(host, [])
-            if free and time.monotonic() - free[-1].used_at <= self._max_idle_s:
+            if free and monotonic() - free[-1].used_at <= self._max_idle_s:
                 return free.pop()
             idle = free[:]  # and all before the last one even longer
             free.clear()
         for line in idle:
             line.session.close()
-        return _Line(self._open(_Adapter()), time.monotonic())
+        return _Line(self._open(_Adapter()), monotonic())
 
     def _give_back(self, host: str, line: _Line) -> None:
         with self._guard:
@@ -202,10 +256,10 @@ class Transport:
         return session
 
     def _post(
-        self, session: requests.Session, url: str, headers: Mapping[str, str], body: bytes, send_by: float | None
+        self, session: requests.Session, url: str, headers: Mapping[str, str], body: bytes, permit: SendPermit | None
     ) -> Reply:
-        started = time.monotonic()
-        _flight.sent, _flight.send_by = False, started + SEND_WITHIN_S if send_by is None else send_by
+        started = monotonic()
+        _flight.prepare(permit)
         failure: Exception
         try:
             response = session.post(
@@ -215,7 +269,10 @@ class Transport:
                 return Reply(response.status_code, self._read(response, started + 2 * self._timeout[1]))
         except Exception as error:  # noqa: BLE001 - what is unclassified after the request left is an unknown outcome
             failure = error
+        _flight.abort()
         # Outside of the handler, so that the error has no context: requests' errors hold the headers.
+        if isinstance(failure, NotSent):
+            raise failure
         raise _described(urlsplit(url).netloc, failure, sent=_flight.sent)
 
     def _read(self, response: requests.Response, until: float) -> bytes:
@@ -226,7 +283,7 @@ class Transport:
             size += len(chunk)
             if size > self._max_body_bytes:
                 raise _TooLargeError
-            if time.monotonic() > until:
+            if monotonic() > until:
                 raise TimeoutError("the answer takes too long")
             chunks.append(chunk)
         return b"".join(chunks)

@@ -25,7 +25,7 @@ from executor.domain.order import Order
 from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import hour
 from executor.errors import RecordUnreadable, StoreUnavailable
-from executor.ports import Arrival, Change, MarketView, Recorded
+from executor.ports import Arrival, Change, MarketView, Recorded, SendState
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +63,7 @@ class RedisStore:
         self._view = client.register_script(script("view", needs=["failures_from"]))
         self._commit = client.register_script(script("commit"))
         self._record = client.register_script(script("record"))
+        self._send_state = client.register_script(script("send_state"))
 
     @guarded
     def now(self) -> int:
@@ -162,6 +163,19 @@ class RedisStore:
             orders={order.order_id: order for order in orders},
             signals={one: decode_signal(text) for one, text in signals.items()},
             signals_raw=signals,
+        )
+
+    @guarded
+    def send_state(self, order_ids: Sequence[str]) -> SendState:
+        """Read, at one moment, what sending these orders rests on."""
+        answer = self._send_state(keys=[keys.TRADING_ENABLED, keys.RECONCILED, *map(keys.order, order_ids)])
+        raw: list[Any] = cast("list[Any]", answer)
+        orders = [decode_order(text) for text in raw[4] if text is not None]
+        return SendState(
+            now=int(raw[0]) * 1000 + int(raw[1]) // 1000,
+            trading=raw[2],
+            reconciled=bool(raw[3]),
+            orders={order.order_id: order for order in orders},
         )
 
     @guarded

@@ -13,6 +13,7 @@ from typing import Final
 
 from benchmarks.cost import cost
 from benchmarks.decision import decision
+from benchmarks.doors import doors
 from benchmarks.figures import QUICK, Measurement, Plan, Report, Setup
 from benchmarks.first_order import first_order
 from benchmarks.latency import latency, saturation
@@ -32,6 +33,7 @@ from executor.settings.load import load_settings
 
 MEASUREMENTS: Final[dict[str, Measurement]] = {
     "latency": latency,
+    "doors": doors,
     "saturation": saturation,
     "stages": stages,
     "cost": cost,

@@ -8,7 +8,7 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -87,8 +87,18 @@ class Load:
             self.settle(self.fire(side, 60, rate=30))
             self.settle(self.fire(side, 100))
 
-    def fire(self, side: Side, count: int, rate: float | None = None, *, markets: Sequence[str] = ()) -> Block:
+    def fire(
+        self,
+        side: Side,
+        count: int,
+        rate: float | None = None,
+        *,
+        markets: Sequence[str] = (),
+        durable: Callable[[int], bool] = lambda _: False,
+    ) -> Block:
         """Publish `count` signals, evenly at `rate` a second or all at once, and wait until all have arrived.
+
+        Those of which `durable` says so are added to `stream:signals` instead.
 
         Raises:
             BenchError: some did not arrive, or more than once, or were refused.
@@ -104,7 +114,9 @@ class Load:
             if rate is not None:
                 time.sleep(max(0.0, start + at / rate - time.perf_counter()))
             moment = time.time()
-            if not self._stack.redis.publish(channel, raw):
+            if durable(at):
+                self._stack.redis.xadd(keys.SIGNALS, {"kind": "strategy", "payload": raw})
+            elif not self._stack.redis.publish(channel, raw):
                 raise BenchError(f"nobody listens on {channel}")
             published[_reference(side, signal_id)] = signal_id, market_id, moment
         self._fired |= {ref: one[0] for ref, one in published.items()}

@@ -149,6 +149,7 @@ HEARTBEATS: Final = "executor:heartbeat:*"
 # --- the durable door ----------------------------------------------------------------------------------------------
 SIGNALS: Final = "stream:signals"  # stream, in: fields kind (surebet, strategy) and payload; publishers
 SIGNALS_GROUP: Final = "bridges"  # its consumer group
+SIGNALS_RECORDED: Final = "executor:signals:recorded"  # string; bridges: how many were ever recorded for validation
 SIGNALS_FACTS: Final = (
     "executor:signals:stream"  # hash; bridges: how many entries they dropped, and misuse that they saw
 )

@@ -116,7 +116,8 @@ def dispatch(record: SignalRecord) -> None:
     args = (record.signal_id, record.market_id)
     suffix = record.signal_id if record.attempt == 1 else f"{record.signal_id}-r{record.attempt}"
     chain(
-        validate_risk.si(*args).set(task_id=f"risk-{suffix}"),
+        # The deadline lets a backlog be dropped unread; who reads the message believes the record alone.
+        validate_risk.si(*args).set(task_id=f"risk-{suffix}", headers={"deadline": record.deadline}),
         place_order.si(*args).set(task_id=f"place-{suffix}"),
         log_trade.si(*args).set(task_id=f"log-{suffix}"),
     ).apply_async()

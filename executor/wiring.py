@@ -10,6 +10,7 @@ from executor.adapters.clock import SystemClock
 from executor.adapters.paper import PaperExchange
 from executor.adapters.redis.accounts import RedisAccounts
 from executor.adapters.redis.alerts import RedisAlerts
+from executor.adapters.redis.backlog import RedisBacklog
 from executor.adapters.redis.client import connect, connect_bytes
 from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.failed import FailedTasks
@@ -23,6 +24,7 @@ from executor.adapters.redis.trade_feed import RedisTradeFeed
 from executor.domain.risk import LIMIT_FIELDS, Rules
 from executor.engine.context import Engine, Policy
 from executor.engine.intake import Intake
+from executor.engine.overload import Overload
 from executor.errors import ExecutorError, IdentityMismatch
 from executor.observability.logs import add_secret
 from executor.ports import Exchange, Telemetry
@@ -31,6 +33,7 @@ from executor.settings.load import Settings, SettingsError, load_settings
 if TYPE_CHECKING:
     from executor.adapters.sql.ledger import SqlLedger
 
+_VALIDATION_QUEUE = "signals"
 _ORDER_KEEP_S = 7 * 24 * 3600  # finished orders stay readable for a week; the ledger has them for good
 
 
@@ -169,7 +172,8 @@ def build(given: Settings) -> Engine:
 
 def intake(given: Settings) -> Intake:
     """Put together what a bridge needs."""
-    return Intake(store(given), telemetry(given), policy(given))
+    backlog = RedisBacklog(connect(given.redis.url), connect(given.redis.broker_url), _VALIDATION_QUEUE)
+    return Intake(store(given), telemetry(given), policy(given), Overload(backlog))
 
 
 def signal_stream(given: Settings, consumer: str) -> SignalStream:

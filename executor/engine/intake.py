@@ -7,7 +7,7 @@ one record; nothing that anyone publishes raises out of here but StoreUnavailabl
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -18,6 +18,7 @@ from executor.domain.risk import Reason
 from executor.domain.signal import Signal, SignalKind, deadline, parse_signal
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.context import Policy
+from executor.engine.overload import Overload
 from executor.errors import InvalidSignal, StoreUnavailable
 from executor.ports import Arrival, OrderStore, Recorded, Telemetry
 
@@ -43,6 +44,7 @@ class Intake:
     store: OrderStore
     telemetry: Telemetry
     policy: Policy
+    overload: Overload | None = None  # None: nothing is refused early
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def receive_all(intake: Intake, messages: Sequence[Message]) -> list[Receipt | S
     Raises:
         StoreUnavailable: any of them may or may not have been recorded.
     """
-    read = [_read(intake.policy, message) for message in messages]
+    read = [_in_time(intake, _read(intake.policy, message)) for message in messages]
     answers = intake.store.record([one.arrival for one in read]) if read else []
     return [
         answer if isinstance(answer, StoreUnavailable) else _told(intake, one, *answer)
@@ -172,6 +174,21 @@ def _expired(record: SignalRecord, signal: Signal, now: int, late_ms: int) -> Si
         why = "arrived after its deadline"
     detail = f"Signal expired {late_ms} ms ago: {why}"
     return advance(record, SignalStatus.EXPIRED, now, Reason.SIGNAL_EXPIRED, detail)
+
+
+def _in_time(intake: Intake, read: _Read) -> _Read:
+    """Refuse what would expire while it waits for a worker."""
+    record = read.arrival.record
+    if intake.overload is None or record.status is not SignalStatus.RECEIVED:
+        return read
+    now = read.message.read
+    wait_ms, left_ms = intake.overload.wait_ms(now), record.deadline - now
+    if wait_ms <= left_ms:
+        intake.overload.added(1)
+        return read
+    detail = f"Signals wait {wait_ms / 1000:.0f} s for a worker, this one is valid for {left_ms / 1000:.1f} s"
+    refused = advance(record, SignalStatus.REJECTED, now, Reason.OVERLOADED, detail)
+    return replace(read, arrival=replace(read.arrival, record=refused))
 
 
 def _refusal(message: Message, error: InvalidSignal) -> SignalRecord:

@@ -2,6 +2,7 @@
 
 from executor.ports.accounts import Accounts
 from executor.ports.alerts import Alert, Alerts, HealthSnapshot
+from executor.ports.backlog import Backlog, Load
 from executor.ports.clock import Clock
 from executor.ports.controls import Controls
 from executor.ports.exchange import (
@@ -30,6 +31,7 @@ __all__ = [
     "Alert",
     "Alerts",
     "Arrival",
+    "Backlog",
     "CancelReport",
     "Change",
     "ClearedBet",
@@ -45,6 +47,7 @@ __all__ = [
     "Ledger",
     "LegOutcome",
     "LegReport",
+    "Load",
     "Locks",
     "MarketFacts",
     "MarketInfo",

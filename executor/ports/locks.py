@@ -21,3 +21,6 @@ class Locks(Protocol):
 
     def queue_length(self, queue: str) -> int:
         """Return how many messages wait in a queue."""
+
+    def drop_expired(self, queue: str, now: int) -> int:
+        """Take messages whose deadline has passed off a queue; returns how many."""

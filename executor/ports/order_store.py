@@ -113,6 +113,9 @@ class OrderStore(Protocol):
         What is wrong with one alone is in its place; the others are written.
         """
 
+    def close(self, ends: Sequence[tuple[SignalRecord, SignalRecord]]) -> list[bool]:
+        """Give signals their terminal records where they are still as they were read; tells which."""
+
     def signal(self, signal_id: str) -> SignalRecord | None:
         """Return a signal's record."""
 

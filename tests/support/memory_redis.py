@@ -135,6 +135,17 @@ class MemoryStore:
         self._m.seen[dedup_id] = (record.bridge, record.token, record.signal_id, until)
         return Recorded.NEW, record.signal_id
 
+    def close(self, ends: Sequence[tuple[SignalRecord, SignalRecord]]) -> list[bool]:
+        self._m.reach("close")
+        return [self._close(before, after) for before, after in ends]
+
+    def _close(self, before: SignalRecord, after: SignalRecord) -> bool:
+        if self._m.signals.get(before.signal_id) != before:
+            return False
+        self._m.signals[before.signal_id] = after
+        self._m.enter(signal_fields(after, self._identity))
+        return True
+
     def signal(self, signal_id: str) -> SignalRecord | None:
         self._m.reach("signal")
         return self._m.signals.get(signal_id)
@@ -387,6 +398,11 @@ class MemoryLocks:
 
     def queue_length(self, queue: str) -> int:
         return self._m.queues[queue]
+
+    def drop_expired(self, queue: str, now: int) -> int:
+        del now
+        dropped, self._m.queues[queue] = self._m.queues[queue], 0
+        return dropped
 
 
 class MemoryAccounts:

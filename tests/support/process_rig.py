@@ -168,6 +168,11 @@ class Stack:
         """Add a signal to the durable door."""
         return str(self.state.xadd(keys.SIGNALS, {"kind": kind, "payload": json.dumps(message)}))
 
+    def now(self) -> int:
+        """Return Redis TIME in ms."""
+        seconds, micros = self.state.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
     def signal(self, signal_id: str) -> SignalRecord | None:
         text = self.state.get(keys.signal(signal_id))
         return decode_signal(str(text)) if text is not None else None

@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, cast
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -18,6 +18,7 @@ from executor.adapters.redis.client import guarded, script, store_errors
 from executor.domain.times import iso
 
 _LOCK_S: Final = 15  # a killed holder must not stop the poll for as long as `executor:reconciled` lasts, 20 s
+_DROPPED_AT_ONCE: Final = 500  # messages; Redis does nothing else meanwhile, for 5 ms
 
 
 class RedisLocks(RedisAdapter):
@@ -28,6 +29,7 @@ class RedisLocks(RedisAdapter):
         self._broker = broker  # the db of the queues
         self._lock_s = lock_s
         self._unlock = client.register_script(script("unlock"))
+        self._drop_expired = broker.register_script(script("drop_expired"))
         self._renew_lock = client.register_script(script("renew_lock"))
 
     @contextmanager
@@ -64,6 +66,16 @@ class RedisLocks(RedisAdapter):
     def queue_length(self, queue: str) -> int:
         """Return how many messages wait in a queue."""
         return int(self._broker.llen(queue))
+
+    @guarded
+    def drop_expired(self, queue: str, now: int) -> int:
+        """Take messages whose deadline has passed off a queue, a part at a time; returns how many."""
+        dropped = kept = 0
+        while True:
+            looked, stay = cast("list[int]", self._drop_expired(keys=[queue], args=[now, kept, _DROPPED_AT_ONCE]))
+            dropped, kept = dropped + looked - stay, kept + stay
+            if looked < _DROPPED_AT_ONCE:
+                return dropped
 
     @guarded
     def send_heartbeat(self, process: str, ttl_s: int) -> None:

@@ -64,6 +64,7 @@ class RedisStore:
         self._commit = client.register_script(script("commit"))
         self._record = client.register_script(script("record"))
         self._send_state = client.register_script(script("send_state"))
+        self._close = client.register_script(script("close"))
 
     @guarded
     def now(self) -> int:
@@ -93,7 +94,13 @@ class RedisStore:
         terminal = record.status in TERMINAL
         entry = signal_fields(record, self._identity) if terminal else {}
         return self._record(
-            keys=[keys.seen(arrival.dedup_id), keys.signal(record.signal_id), keys.SIGNALS_OPEN, keys.TRADES],
+            keys=[
+                keys.seen(arrival.dedup_id),
+                keys.signal(record.signal_id),
+                keys.SIGNALS_OPEN,
+                keys.TRADES,
+                keys.SIGNALS_RECORDED,
+            ],
             args=[
                 f"{record.bridge} {record.token} {record.signal_id}",
                 encode(record),
@@ -106,6 +113,25 @@ class RedisStore:
             ],
             client=client,
         )
+
+    @guarded
+    def close(self, ends: Sequence[tuple[SignalRecord, SignalRecord]]) -> list[bool]:
+        """Give signals their terminal records where they are still as they were read; tells which."""
+        pipe = self._redis.pipeline(transaction=False)
+        for open_, closed in ends:
+            entry = signal_fields(closed, self._identity)
+            self._close(
+                keys=[keys.signal(open_.signal_id), keys.SIGNALS_OPEN, keys.TRADES],
+                args=[
+                    encode(open_),
+                    encode(closed),
+                    self._keep.signal_s,
+                    open_.signal_id,
+                    *[text for pair in entry.items() for text in pair],
+                ],
+                client=pipe,
+            )
+        return [bool(written) for written in pipe.execute()] if ends else []
 
     @guarded
     def signal(self, signal_id: str) -> SignalRecord | None:

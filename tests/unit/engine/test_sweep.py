@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from support.engine_rig import MARKET, Rig
+from support.engine_rig import MARKET, Rig, strategy_message
 
 from executor.domain.order import OrderStatus
 from executor.domain.signal_record import SignalRecord, SignalStatus
@@ -211,3 +211,20 @@ def test_a_store_that_is_away_is_said(rig: Rig, queue: Dispatcher) -> None:
     with pytest.raises(StoreUnavailable):
         queue.sweep()
     assert (queue.started, rig.signal().market_id) == ([], MARKET)
+
+
+def test_a_backlog_is_closed_in_its_order_and_taken_off_the_queue(rig: Rig) -> None:
+    names = [f"old-{at}" for at in range(1200)]
+    for name in names:
+        rig.receive(strategy_message(name))
+    rig.clock.tick(45)
+    rig.receive(strategy_message("valid"))
+    rig.memory.queues["signals"] = 1201
+    rig.clock.tick(20)
+    sweep(rig.engine, dispatch=lambda _: None, queue="signals")
+    closed = [entry["signal_id"] for entry in rig.memory.feed.values()]
+    assert closed == names
+    assert {rig.memory.signals[name].reason for name in names} == {"SIGNAL_EXPIRED"}
+    assert rig.memory.signals["valid"].status is SignalStatus.RECEIVED
+    assert rig.telemetry.counts["rejected SIGNAL_EXPIRED"] == 1200
+    assert rig.memory.queues["signals"] == 0

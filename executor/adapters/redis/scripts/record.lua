@@ -3,6 +3,7 @@
 -- KEYS[2]  the record
 -- KEYS[3]  open signals
 -- KEYS[4]  accounting feed
+-- KEYS[5]  how many were recorded for validation
 -- ARGV[1]  value of seen, unique to this message
 -- ARGV[2]  record as JSON
 -- ARGV[3]  life of seen in seconds
@@ -32,6 +33,7 @@ if #ARGV > 7 then
 end
 if ARGV[6] ~= '' then
   redis.call('ZADD', KEYS[3], ARGV[6], string.sub(KEYS[2], 8))
+  redis.call('INCR', KEYS[5])
 end
 if ARGV[5] == '0' then
   redis.call('SET', KEYS[2], ARGV[2])

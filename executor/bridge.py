@@ -12,9 +12,8 @@ import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
@@ -26,11 +25,12 @@ from redis.retry import Retry
 
 from executor import keys, wiring
 from executor.adapters.clock import monotonic
+from executor.adapters.redis.clock import RedisClock
 from executor.app import app, health, send_heartbeat, wait_for_redis
 from executor.domain.signal import MAX_BYTES, SignalKind
 from executor.domain.signal_record import SignalRecord
 from executor.durable_door import DurableDoor
-from executor.engine.intake import Intake, receive
+from executor.engine.intake import Intake, Message, Receipt, receive, receive_all
 from executor.errors import StoreUnavailable
 from executor.observability import exporter
 from executor.settings.load import Settings
@@ -42,6 +42,7 @@ _CHANNELS: Final = {
     keys.SUREBET_SIGNALS.encode(): SignalKind.SUREBET,
     keys.STRATEGY_SIGNALS.encode(): SignalKind.STRATEGY,
 }
+_TOGETHER: Final = 50  # messages; the last of them waits for the others' records, 10 ms
 _WAIT_S: Final = 0.2  # how long a stop may go unnoticed
 _PING_S: Final = 5
 _SILENT_S: Final = 15  # three pings without an answer: the connection is dead, whatever the socket says
@@ -57,23 +58,8 @@ _KNOWN_MARGIN_S: Final = 5  # two bridges hear one message this far apart at mos
 _PUBLISH_POLICY: Final = {"max_retries": 2, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
 
 
+_Message = tuple[SignalKind, bytes, str]  # with its token
 _Heard = tuple[str, bytes, int, float]  # kind, message, arrival, when this process had it
-
-
-@dataclass
-class _Clock:
-    """Redis time without asking Redis each time: what it said, and how long ago; no time of day of this machine's."""
-
-    now: Callable[[], int]
-    passed: Callable[[], float] = monotonic
-    _said: tuple[int, float] | None = None  # Redis time, and when it was heard
-
-    def ms(self) -> int:
-        """Return Redis time, early by as long as its answer took; asks anew every few seconds."""
-        if self._said is None or not 0 <= self.passed() - self._said[1] <= _PING_S:
-            self._said = (self.now(), self.passed())
-        said, heard = self._said
-        return said + int((self.passed() - heard) * 1000)
 
 
 class Bridge:
@@ -89,7 +75,7 @@ class Bridge:
         self._intake = intake
         self._count_reconnect = count_reconnect
         self._name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
-        self._clock = _Clock(intake.store.now)
+        self._clock = RedisClock(intake.store.now, monotonic)
         self._stopping = threading.Event()
         # Of each door, so that a backlog of the stream does not push out what only this process has heard.
         self._heard: deque[_Heard] = deque(maxlen=_REMEMBERED)
@@ -148,7 +134,7 @@ class Bridge:
             except RedisError:
                 with suppress(RedisError):
                     while (said := pubsub.get_message(timeout=_WAIT_S)) is not None:
-                        self._take(said)  # its publisher was told that somebody heard it
+                        self._take(pubsub, said)  # its publisher was told that somebody heard it
                 raise
             heard = pinged = monotonic()
             while not self._stopping.is_set():
@@ -156,7 +142,7 @@ class Bridge:
                 now = monotonic()
                 if message is not None:
                     heard = now
-                    self._take(message)
+                    self._take(pubsub, message)
                 if now - pinged > _PING_S:
                     pubsub.ping()
                     pinged = now
@@ -171,20 +157,39 @@ class Bridge:
         while pubsub.subscribed and monotonic() < deadline:
             message = pubsub.get_message(timeout=_WAIT_S)
             if message is not None:
-                self._take(message)
+                self._take(pubsub, message)
         if pubsub.subscribed:
             log.error("bridge_stopped_early", hint="what it had been sent and did not record is lost")
 
-    def _take(self, message: dict[str, Any]) -> None:
-        kind = _CHANNELS.get(message["channel"]) if message["type"] == "message" else None
-        if kind is not None:
-            self._handle(kind, message["data"])
-
-    def _handle(self, kind: SignalKind, data: bytes) -> None:
+    def _take(self, pubsub: "redis.client.PubSub", message: dict[str, Any]) -> None:
+        """Take a message and what has arrived behind it: a burst is recorded many at a trip."""
+        together = [message]
+        broken: RedisError | None = None
         try:
-            self._start(self._record(kind, data))
-        except Exception:  # whatever it is, the next message must be heard
-            log.exception("message_not_handled", channel=kind)
+            while len(together) < _TOGETHER and (more := pubsub.get_message(timeout=0)) is not None:
+                together.append(more)
+        except RedisError as error:  # first what was heard: its publishers were told so
+            broken = error
+        # The token is of this message: who records it again, not knowing whether the last try wrote, must not meet it.
+        self._handle(
+            [
+                (_CHANNELS[one["channel"]], one["data"], os.urandom(8).hex())
+                for one in together
+                if one["type"] == "message" and one["channel"] in _CHANNELS
+            ]
+        )
+        if broken is not None:
+            raise broken
+
+    def _handle(self, heard: list[_Message]) -> None:
+        try:
+            self._record(heard)
+        except Exception:  # whatever it is, the others and the next message must be heard
+            if len(heard) == 1:
+                log.exception("message_not_handled", channel=heard[0][0])
+            else:
+                for one in heard:
+                    self._handle([one])
 
     def _start(self, record: SignalRecord | None) -> None:
         """Start the chain of a signal that is new; where that fails the sweep does it."""
@@ -238,31 +243,49 @@ class Bridge:
         """Take what has arrived; returns why no more can."""
         try:
             while (message := pubsub.get_message(timeout=0)) is not None:
-                self._take(message)
+                self._take(pubsub, message)
         except RedisError as error:
             return error
         return None
 
-    def _record(self, kind: SignalKind, data: bytes) -> SignalRecord | None:
-        """Record a message, waiting while Redis is away; it arrived when it was heard, however long that takes."""
-        heard = monotonic()
-        # Of this message: who records it again, not knowing whether the last try wrote, must not meet a repeat.
-        token = os.urandom(8).hex()
+    def _record(self, heard: list[_Message]) -> None:
+        """Record messages, waiting while Redis is away; they arrived when they were heard, however long that takes."""
+        began = monotonic()
         arrived = 0
-        while True:
+        while heard:
+            answers: Sequence[Receipt | StoreUnavailable]
             try:
-                arrived = arrived or self._clock.ms() - int((monotonic() - heard) * 1000)
-                record = receive(self._intake, kind, data, arrived, self._name, token=token)
-                if len(data) <= MAX_BYTES:
-                    with self._memory:
-                        self._heard.append((kind, data, arrived, heard))
-                return record  # noqa: TRY300 - nothing fails after it
+                arrived = arrived or self._clock.ms() - int((monotonic() - began) * 1000)
+                now = self._clock.ms()
+                answers = receive_all(
+                    self._intake, [Message(kind, data, arrived, now, self._name, token) for kind, data, token in heard]
+                )
             except StoreUnavailable as error:
-                log.warning("waiting_for_redis", error=str(error))
-                over = monotonic() - heard > self._intake.policy.max_validity_s
-                if over or _WRONG_TYPE in str(error) or self._stopping.wait(_RECONNECT_S):
-                    log.error("signal_lost", why=str(error), data=data[:200])  # noqa: TRY400 - the line says it all
-                    return None
+                answers = [error] * len(heard)
+            left = [one for one, answer in zip(heard, answers, strict=True) if not self._is_done(one, answer, arrived)]
+            if left:
+                why = next(str(answer) for answer in answers if isinstance(answer, StoreUnavailable))
+                log.warning("waiting_for_redis", messages=len(left), error=why)
+                over = monotonic() - began > self._intake.policy.max_validity_s
+                if over or self._stopping.wait(_RECONNECT_S):
+                    for _, data, _ in left:
+                        log.error("signal_lost", why=why, data=data[:200])
+                    return
+            heard = left
+
+    def _is_done(self, message: _Message, answer: Receipt | StoreUnavailable, arrived: int) -> bool:
+        """Start the chain of what is recorded; tells whether nothing is left to be done for this message."""
+        kind, data, _ = message
+        if isinstance(answer, StoreUnavailable):
+            if _WRONG_TYPE in str(answer):
+                log.error("signal_lost", why=str(answer), data=data[:200])
+                return True
+            return False
+        if len(data) <= MAX_BYTES:
+            with self._memory:
+                self._heard.append((kind, data, arrived, monotonic()))
+        self._start(answer.to_start)
+        return True
 
 
 def main() -> int:

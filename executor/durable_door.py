@@ -6,13 +6,13 @@ they are put off, and closed in their order while newer ones go first. Memory ho
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
+from executor.adapters.clock import monotonic
 from executor.adapters.redis.signal_stream import Entry, SignalStream
 from executor.domain.signal import MAX_BYTES
 from executor.domain.signal_record import SignalRecord
@@ -76,7 +76,7 @@ class DurableDoor:
             self._given = entries[-1].id if entries else None
             self._handle(entries)
         self._read_new()
-        now = time.monotonic()
+        now = monotonic()
         if now - self._looked > _LOOK_S:
             self._taking, entries = self.stream.take_over(_IDLE_MS, self._taking, _BATCH)
             self._handle(entries)

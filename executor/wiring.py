@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings
 from executor.adapters.betfair.exchange import BetfairExchange
-from executor.adapters.clock import SystemClock
+from executor.adapters.clock import SystemClock, monotonic
 from executor.adapters.paper import PaperExchange
 from executor.adapters.redis.accounts import RedisAccounts
 from executor.adapters.redis.alerts import RedisAlerts
@@ -21,6 +21,7 @@ from executor.adapters.redis.signal_stream import SignalStream
 from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore, Retention
 from executor.adapters.redis.trade_feed import RedisTradeFeed
+from executor.adapters.signatures import JwsSignatures
 from executor.domain.risk import LIMIT_FIELDS, Rules
 from executor.engine.context import Engine, Policy
 from executor.engine.intake import Intake
@@ -173,7 +174,16 @@ def build(given: Settings) -> Engine:
 def intake(given: Settings) -> Intake:
     """Put together what a bridge needs."""
     backlog = RedisBacklog(connect(given.redis.url), connect(given.redis.broker_url), _VALIDATION_QUEUE)
-    return Intake(store(given), telemetry(given), policy(given), Overload(backlog))
+    return Intake(store(given), telemetry(given), policy(given), Overload(backlog), signatures(given))
+
+
+def signatures(given: Settings) -> JwsSignatures:
+    """Return what checks signatures.
+
+    Raises:
+        KeysUnusable: the file of keys cannot be used.
+    """
+    return JwsSignatures(given.signals.keys_file, monotonic, required=given.signals.require_signature)
 
 
 def signal_stream(given: Settings, consumer: str) -> SignalStream:

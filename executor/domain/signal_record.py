@@ -47,6 +47,7 @@ class SignalRecord:
     order_ids: tuple[str, ...] = ()
     finished_at: int = 0
     door: str = ""  # by which it came, where that was not pub/sub
+    publisher: str = ""  # the key that signed it, or whom the door let in
 
 
 _S = SignalStatus

@@ -15,17 +15,18 @@ from typing import Final
 import structlog
 
 from executor.domain.risk import Reason
-from executor.domain.signal import Signal, SignalKind, deadline, parse_signal
+from executor.domain.signal import MAX_BYTES, Signal, SignalKind, deadline, parse_signal
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.context import Policy
 from executor.engine.overload import Overload
 from executor.errors import InvalidSignal, StoreUnavailable
-from executor.ports import Arrival, OrderStore, Recorded, Telemetry
+from executor.ports import Arrival, Opened, OrderStore, Recorded, Signatures, Telemetry
 
 log = structlog.get_logger(__name__)
 
 _SNIPPET: Final = 512  # of a malformed message: enough to recognise its sender
 _SKEW_MS: Final = 5000  # contract section 3
+_REPLAY_MARGIN_S: Final = 5  # a replay is looked at somewhat later than it arrived
 _MAX_KIND: Final = 40  # characters of a kind that is none
 
 
@@ -45,6 +46,7 @@ class Intake:
     telemetry: Telemetry
     policy: Policy
     overload: Overload | None = None  # None: nothing is refused early
+    signatures: Signatures | None = None  # None: no message is taken as a signed one
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Message:
     token: str
     door: Door = Door.PUBSUB
     sole: bool = False
+    publisher: str = ""  # whom the door let in; a signature names its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ def receive_all(intake: Intake, messages: Sequence[Message]) -> list[Receipt | S
     Raises:
         StoreUnavailable: any of them may or may not have been recorded.
     """
-    read = [_in_time(intake, _read(intake.policy, message)) for message in messages]
+    read = [_in_time(intake, _read(intake, message)) for message in messages]
     answers = intake.store.record([one.arrival for one in read]) if read else []
     return [
         answer if isinstance(answer, StoreUnavailable) else _told(intake, one, *answer)
@@ -117,18 +120,45 @@ def receive_all(intake: Intake, messages: Sequence[Message]) -> list[Receipt | S
     ]
 
 
-def _read(policy: Policy, message: Message) -> _Read:
+def _read(intake: Intake, message: Message) -> _Read:
+    policy = intake.policy
     try:
         kind = _kind(message.kind)
-        signal = parse_signal(kind, message.raw)
+        opened = _opened(intake, message)
+        signal = parse_signal(kind, opened.payload)
+        if opened.key_id:
+            _may_sign(policy, opened, signal, message)
     except InvalidSignal as error:
         record = _refusal(message, error)
         # As long as its record lives: a repeat must be told from what another bridge counted already.
         return _Read(message, Arrival(record, record.signal_id, policy.dedup_s), problem=error)
     surebet = kind is SignalKind.SUREBET
     remembered_s = policy.max_age_s if surebet else policy.dedup_s
-    arrival = Arrival(_record(policy, signal, message), signal.signal_id, remembered_s, renew=surebet)
+    if opened.key_id and signal.sent_at is not None:  # whoever has it may send it again for as long as it is valid
+        replayed_ms = _ms(signal.sent_at) + policy.max_validity_s * 1000 - message.arrived
+        remembered_s = max(remembered_s, replayed_ms // 1000 + _REPLAY_MARGIN_S)
+    arrival = Arrival(_record(policy, signal, message, opened), signal.signal_id, remembered_s, renew=surebet)
     return _Read(message, arrival, signal)
+
+
+def _opened(intake: Intake, message: Message) -> Opened:
+    if intake.signatures is None or len(message.raw) > MAX_BYTES:  # which is refused for its length
+        return Opened(message.raw)
+    return intake.signatures.open(message.raw, message.read)
+
+
+def _may_sign(policy: Policy, opened: Opened, signal: Signal, message: Message) -> None:
+    """See that a key may sign this signal, and that the signal says when it was sent: a replay ends by that."""
+    if opened.strategies is not None and signal.strategy not in opened.strategies:
+        raise InvalidSignal("signature", f"is of key {opened.key_id!r}, which may not sign for this strategy")
+    if signal.sent_at is None:
+        raise InvalidSignal("timestamp", "is missing: a signed signal must say when it was sent")
+    if _ms(signal.sent_at) > message.arrived + policy.max_validity_s * 1000:
+        raise InvalidSignal("timestamp", "is of a time to come: a signed signal must say when it was sent")
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _kind(text: str) -> SignalKind:
@@ -139,27 +169,31 @@ def _kind(text: str) -> SignalKind:
         raise InvalidSignal("kind", f"{shown or 'nothing'} is none of {', '.join(SignalKind)}") from None
 
 
-def _record(policy: Policy, signal: Signal, message: Message) -> SignalRecord:
+def _record(policy: Policy, signal: Signal, message: Message, opened: Opened) -> SignalRecord:
     until = deadline(
         signal,
         datetime.fromtimestamp(message.arrived / 1000, UTC),
         max_age_s=policy.max_age_s,
         max_validity_s=policy.max_validity_s,
     )
+    ends = _ms(until)
+    if opened.key_id and signal.sent_at is not None:
+        ends = min(ends, _ms(signal.sent_at) + policy.max_validity_s * 1000)
     surebet = signal.kind is SignalKind.SUREBET
     record = SignalRecord(
         signal_id=f"{signal.signal_id}-{message.arrived}" if surebet else signal.signal_id,
         kind=signal.kind,
         status=SignalStatus.RECEIVED,
-        payload=message.raw.decode("utf-8-sig"),
+        payload=opened.payload.decode("utf-8-sig"),
         market_id=signal.market_id,
         strategy=signal.strategy,
         received_at=message.arrived,
-        deadline=int(until.timestamp() * 1000),
+        deadline=ends,
         updated_at=message.read,
         bridge=message.bridge,
         token=message.token,
         door="" if message.door is Door.PUBSUB else message.door,
+        publisher=opened.key_id or message.publisher,
     )
     late_ms = message.read - record.deadline
     return record if late_ms < 0 else _expired(record, signal, message.read, late_ms)
@@ -208,6 +242,7 @@ def _refusal(message: Message, error: InvalidSignal) -> SignalRecord:
         reason=Reason.MALFORMED_SIGNAL,
         detail=str(error)[:_SNIPPET],
         finished_at=message.read,
+        publisher=message.publisher,
     )
 
 
@@ -238,12 +273,14 @@ def _repeated(intake: Intake, record: SignalRecord, signal_id: str) -> None:
 
 def _new(intake: Intake, signal: Signal, record: SignalRecord) -> None:
     bound = log.bind(signal_id=record.signal_id, market_id=record.market_id, strategy=record.strategy)
+    if record.publisher:
+        bound = bound.bind(publisher=record.publisher)
     if record.status is SignalStatus.RECEIVED:
         bound.info("signal_received", legs=len(signal.legs), valid_ms=record.deadline - record.received_at)
         return
     intake.telemetry.signal_rejected(Reason(record.reason))
     bound.warning("signal_rejected", reason=record.reason, detail=record.detail)
     if signal.sent_at is not None and record.reason == Reason.SIGNAL_EXPIRED:
-        skew = record.received_at - int(signal.sent_at.timestamp() * 1000)
+        skew = record.received_at - _ms(signal.sent_at)
         if abs(skew) > _SKEW_MS:
             bound.warning("clock_skew", age_ms=skew, hint="the sender's clock, or the signal's way here, is off")

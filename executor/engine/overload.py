@@ -2,8 +2,8 @@
 
 How: what waits, divided by the best rate at which a busy queue has been served lately, is how long a newcomer will
 wait. Invariants, so that nothing is refused that could have been served: while few signals wait nothing is refused; a
-rate counts only where it was measured over a second or more with the queue never empty, and its best of some minutes is
-taken, and a quarter more; where none is known (a fresh start, workers that are down) nothing is refused. What was
+rate counts only where it was measured over three seconds or more with the queue never empty; the best of half a minute
+is taken, and a quarter more; where none is known (a fresh start, workers that are down) nothing is refused. What was
 taken is served first come, first served. Times in milliseconds.
 """
 
@@ -20,9 +20,9 @@ log = structlog.get_logger(__name__)
 
 _FEW: Final = 100  # waiting: two seconds' work of a small machine
 _LOOK_MS: Final = 250
-_SPAN_MS: Final = 1000  # over which a rate is measured, at least
-_LONGEST_MS: Final = 5000  # and at most: the rate of now, not of the whole burst
-_REMEMBERED_MS: Final = 300_000  # a rate; machine and exchange do not change much faster
+_SPAN_MS: Final = 3000  # over which a rate is measured, at least: a burst's first second serves nobody yet
+_LONGEST_MS: Final = 6000  # and at most: the rate of now, not of the whole burst
+_REMEMBERED_MS: Final = 30_000  # a rate; what else the machine does changes about as fast
 _HOPE: Final = (
     1.25  # the rate that is counted with, in measured ones: what is measured beside a burst's recording is low
 )

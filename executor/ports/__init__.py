@@ -22,6 +22,7 @@ from executor.ports.ledger import Ledger
 from executor.ports.locks import Locks
 from executor.ports.market_facts import MarketFacts
 from executor.ports.order_store import Arrival, Change, Failure, Gate, MarketView, OrderStore, Recorded, SendState
+from executor.ports.signatures import Opened, Signatures
 from executor.ports.telemetry import RefusedTask, Telemetry
 from executor.ports.trade_feed import TradeFeed
 
@@ -52,11 +53,13 @@ __all__ = [
     "MarketFacts",
     "MarketInfo",
     "MarketView",
+    "Opened",
     "OrderStore",
     "Recorded",
     "RefusedTask",
     "SendPermit",
     "SendState",
+    "Signatures",
     "Telemetry",
     "TradeFeed",
 ]

@@ -117,7 +117,9 @@ def _locations() -> Iterator[Location]:
 
 LOCATIONS: Final = tuple(_locations())
 ENV_NAMES: Final = tuple(variable_name(location) for location in LOCATIONS)
-_PATHS: Final = frozenset({("data_dir",), ("betfair", "certificate_path"), ("betfair", "ca_bundle")})
+_PATHS: Final = frozenset(
+    {("data_dir",), ("betfair", "certificate_path"), ("betfair", "ca_bundle"), ("signals", "keys_file")}
+)
 _SECRETS: Final = (("betfair", "app_key"), ("betfair", "password"), ("betfair", "certificate_password"))
 _URLS: Final = (("redis", "url"), ("redis", "broker_url"), ("ledger", "url"))
 

@@ -161,9 +161,13 @@ class SignalsSettings(Section):
     max_age_seconds: Annotated[int, Field(ge=1, le=_DAY_S)] = 60
     max_validity_seconds: Annotated[int, Field(ge=1, le=_DAY_S)] = 300
     dedup_seconds: Annotated[int, Field(ge=1, le=30 * _DAY_S)] = _DAY_S
+    keys_file: OptionalPath = None
+    require_signature: bool = False
 
     @model_validator(mode="after")
     def _remembered_while_valid(self) -> Self:
+        if self.require_signature and self.keys_file is None:
+            raise ValueError("EXECUTOR_SIGNALS__REQUIRE_SIGNATURE needs EXECUTOR_SIGNALS__KEYS_FILE")
         if self.dedup_seconds < max(self.max_age_seconds, self.max_validity_seconds):
             raise ValueError(
                 "EXECUTOR_SIGNALS__DEDUP_SECONDS should be at least EXECUTOR_SIGNALS__MAX_AGE_SECONDS and "

@@ -307,3 +307,11 @@ def test_a_first_start_whose_reply_is_lost_happened_once(lossy: LossyProxy, redi
     redis_client.set(keys.TRADING_ENABLED, "false")
     assert not ports.controls.first_start(anything_of_ours=False)
     assert redis_client.get(keys.TRADING_ENABLED) == "false"
+
+
+def test_a_repeat_never_shortens_how_long_a_message_is_remembered(redis_client: "redis.Redis") -> None:
+    world = redis_world(redis_client)
+    now = world.store.now()
+    record_one(world.store, make_record(now, signal_id="sure-1"), dedup_id="content", dedup_s=300, renew=True)
+    record_one(world.store, make_record(now, signal_id="sure-2"), dedup_id="content", dedup_s=60, renew=True)
+    assert int(redis_client.ttl(keys.seen("content"))) > 200

@@ -124,7 +124,7 @@ class MemoryStore:
                 ours = bridge == record.bridge
                 return (Recorded.NEW, record.signal_id) if ours else (Recorded.TAKEN_OVER, known)
             if renew:
-                self._m.seen[dedup_id] = (bridge, token, known, until)
+                self._m.seen[dedup_id] = (bridge, token, known, max(ends, until))
             return (Recorded.REPEAT if bridge == record.bridge else Recorded.ELSEWHERE), known
         if record.signal_id in self._m.signals:
             self._m.seen[dedup_id] = (record.bridge, "-", record.signal_id, until)

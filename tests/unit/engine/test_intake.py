@@ -1,16 +1,19 @@
 """Intake: whatever arrives ends in exactly one record, and is counted once."""
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from support.engine_rig import Rig, strategy_message
+from support.engine_rig import Rig, make_policy, strategy_message
 from support.factories import SUREBET
 
 from executor.domain.signal import SignalKind
 from executor.domain.signal_record import SignalStatus
-from executor.engine.intake import receive
+from executor.engine.intake import Door, Message, Receipt, receive, receive_all
 from executor.errors import StoreUnavailable
+from executor.ports import Opened, Signatures
 
 
 def test_a_signal_is_recorded_before_anything_else(rig: Rig) -> None:
@@ -129,3 +132,75 @@ def test_a_store_that_is_away_is_said_and_nothing_else(rig: Rig) -> None:
         with pytest.raises(StoreUnavailable):
             rig.receive(raw)
     assert rig.telemetry.counts == {}
+
+
+class SignedBy:
+    """`Signatures` by which every message is signed by one key."""
+
+    def __init__(self, key_id: str = "ed", strategies: frozenset[str] | None = None) -> None:
+        self._opened = (key_id, strategies)
+
+    def open(self, raw: bytes, now: int) -> Opened:
+        del now
+        return Opened(raw, *self._opened)
+
+
+def take(
+    rig: Rig, signatures: Signatures, raw: bytes, *, kind: str = "strategy", token: str = "1", **more: Any
+) -> Receipt:
+    message = Message(kind, raw, rig.clock.now, rig.clock.now, "bridge-1", token, **more)
+    (receipt,) = receive_all(replace(rig.intake, signatures=signatures), [message])
+    assert isinstance(receipt, Receipt)
+    return receipt
+
+
+def sent(rig: Rig, ago_s: float = 0) -> str:
+    return datetime.fromtimestamp(rig.clock.now / 1000 - ago_s, UTC).isoformat()
+
+
+def test_a_signed_signal_keeps_its_publisher(rig: Rig) -> None:
+    assert take(rig, SignedBy(), strategy_message(timestamp=sent(rig))).to_start
+    assert rig.signal().publisher == "ed"
+    rig.receive(strategy_message("signal-2"))
+    assert rig.memory.signals["signal-2"].publisher == ""
+
+
+def test_a_door_that_knows_its_publisher_says_so(rig: Rig) -> None:
+    take(rig, SignedBy(""), strategy_message(), door=Door.HTTP, publisher="token-1", sole=True)
+    assert (rig.signal().publisher, rig.signal().door) == ("token-1", "http")
+
+
+def test_a_key_signs_for_its_strategies_only(rig: Rig) -> None:
+    receipt = take(rig, SignedBy(strategies=frozenset({"other"})), strategy_message(timestamp=sent(rig)))
+    assert receipt.problem is not None
+    assert receipt.problem.field == "signature"
+    assert take(
+        rig, SignedBy(strategies=frozenset({"test"})), strategy_message(timestamp=sent(rig)), token="2"
+    ).to_start
+
+
+@pytest.mark.parametrize(("ago_s", "field"), [(None, "timestamp"), (-301, "timestamp"), (-299, ""), (59, "")])
+def test_a_signed_signal_says_when_it_was_sent(rig: Rig, ago_s: float | None, field: str) -> None:
+    raw = strategy_message() if ago_s is None else strategy_message(timestamp=sent(rig, ago_s))
+    receipt = take(rig, SignedBy(), raw)
+    assert (receipt.problem.field if receipt.problem else "") == field
+
+
+def test_a_signed_signal_older_than_the_longest_validity_has_expired(rig: Rig) -> None:
+    patient = replace(rig.intake, policy=make_policy(max_age_s=86_400), signatures=SignedBy())
+    for name, ago_s, status in (("old", 301, "EXPIRED"), ("young", 299, "RECEIVED")):
+        raw = strategy_message(name, timestamp=sent(rig, ago_s))
+        receive_all(patient, [Message("strategy", raw, rig.clock.now, rig.clock.now, "bridge-1", name)])
+        assert rig.memory.signals[name].status == status
+    assert rig.memory.signals["young"].deadline == rig.clock.now + 1000
+
+
+@pytest.mark.parametrize("ahead_s", [0, 250])
+def test_no_replay_of_a_signed_surebet_is_a_second_one(rig: Rig, ahead_s: int) -> None:
+    """Its content is remembered for a minute; what was signed can be sent again for as long as it is valid."""
+    raw = json.dumps({**json.loads(SUREBET), "timestamp": sent(rig, -ahead_s), "validityWindow": 300}).encode()
+    assert take(rig, SignedBy(), raw, kind="surebet").to_start
+    rig.clock.tick(295 + ahead_s)
+    assert take(rig, SignedBy(), raw, kind="surebet", token="2").to_start is None  # noqa: S106 - of a message
+    rig.clock.tick(10)
+    assert take(rig, SignedBy(), raw, kind="surebet", token="3").record.status is not SignalStatus.RECEIVED  # noqa: S106

@@ -62,7 +62,7 @@ def test_nothing_is_known_before_a_rate_was_measured() -> None:
     overload = Overload(queue)
     queue.arrive(100_000)
     assert overload.wait_ms(queue.at) == 0
-    assert run(overload, queue, 0.75, per_s=40) == 0
+    assert run(overload, queue, 2.75, per_s=40) == 0
     assert run(overload, queue, 1, per_s=40) > 0
 
 
@@ -93,13 +93,13 @@ def test_a_short_queue_waits_for_nothing_however_slow_it_is() -> None:
     assert run(overload, queue, 10, per_s=20) == 0
 
 
-def test_the_best_rate_of_some_minutes_is_counted_with_and_then_forgotten() -> None:
+def test_the_best_rate_of_half_a_minute_is_counted_with_and_then_forgotten() -> None:
     queue = ScriptedBacklog()
     overload = Overload(queue)
     queue.arrive(100_000)
     run(overload, queue, 10, per_s=100)
-    assert run(overload, queue, 200, per_s=10) == pytest.approx(queue.waiting / (100 * 1.25) * 1000, rel=0.1)
-    assert run(overload, queue, 200, per_s=10) == pytest.approx(queue.waiting / (10 * 1.25) * 1000, rel=0.3)
+    assert run(overload, queue, 20, per_s=10) == pytest.approx(queue.waiting / (100 * 1.25) * 1000, rel=0.1)
+    assert run(overload, queue, 40, per_s=10) == pytest.approx(queue.waiting / (10 * 1.25) * 1000, rel=0.3)
 
 
 def test_what_this_process_adds_between_two_looks_counts() -> None:

@@ -73,6 +73,8 @@ def test_defaults_are_the_contract(tmp_path: Path) -> None:
         "EXECUTOR_SIGNALS__MAX_AGE_SECONDS": "60",
         "EXECUTOR_SIGNALS__MAX_VALIDITY_SECONDS": "300",
         "EXECUTOR_SIGNALS__DEDUP_SECONDS": "86400",
+        "EXECUTOR_SIGNALS__KEYS_FILE": "",
+        "EXECUTOR_SIGNALS__REQUIRE_SIGNATURE": "false",
         "EXECUTOR_REDIS__URL": "redis://localhost:6379/0",
         "EXECUTOR_REDIS__BROKER_URL": "redis://localhost:6379/1",
         "EXECUTOR_METRICS__HOST": "127.0.0.1",

@@ -7,7 +7,7 @@
 -- ARGV[1]  value of seen, unique to this message
 -- ARGV[2]  record as JSON
 -- ARGV[3]  life of seen in seconds
--- ARGV[4]  1 to renew seen
+-- ARGV[4]  1 to renew seen, which never shortens its life
 -- ARGV[5]  life of the record in seconds, 0: without end
 -- ARGV[6]  score among the open signals; empty: it is terminal already
 -- ARGV[7]  value of seen for who met the record only
@@ -23,7 +23,7 @@ if not seen and redis.call('EXISTS', KEYS[2]) == 1 then
   return ARGV[7]
 end
 if seen then
-  if ARGV[4] == '1' then
+  if ARGV[4] == '1' and redis.call('TTL', KEYS[1]) < tonumber(ARGV[3]) then
     redis.call('EXPIRE', KEYS[1], ARGV[3])
   end
   return seen

@@ -200,7 +200,7 @@ class JwsSignatures:
         except InvalidSignal:
             raise
         except _WRONG as error:
-            problem = str(error) if isinstance(error, JoseError) else "it cannot be read"
+            problem = ascii(str(error))[1:-1] if isinstance(error, JoseError) else "it cannot be read"
             raise InvalidSignal(_FIELD, f"is no compact JWS that is taken here: {problem[:100]}") from None
 
     def _checked(self, text: bytes, now: float) -> Opened:

@@ -201,6 +201,6 @@ def test_no_replay_of_a_signed_surebet_is_a_second_one(rig: Rig, ahead_s: int) -
     raw = json.dumps({**json.loads(SUREBET), "timestamp": sent(rig, -ahead_s), "validityWindow": 300}).encode()
     assert take(rig, SignedBy(), raw, kind="surebet").to_start
     rig.clock.tick(295 + ahead_s)
-    assert take(rig, SignedBy(), raw, kind="surebet", token="2").to_start is None  # noqa: S106 - of a message
+    assert take(rig, SignedBy(), raw, kind="surebet", token="2").to_start is None
     rig.clock.tick(10)
-    assert take(rig, SignedBy(), raw, kind="surebet", token="3").record.status is not SignalStatus.RECEIVED  # noqa: S106
+    assert take(rig, SignedBy(), raw, kind="surebet", token="3").record.status is not SignalStatus.RECEIVED

@@ -145,7 +145,7 @@ def test_every_reason_in_its_words(case: tuple[Any, ...]) -> None:
 
 
 def test_every_reason_is_covered_here_or_belongs_to_another_step() -> None:
-    elsewhere = {R.MALFORMED_SIGNAL, R.DUPLICATE_SIGNAL, R.TRANSACTION_LIMIT}
+    elsewhere = {R.MALFORMED_SIGNAL, R.DUPLICATE_SIGNAL, R.OVERLOADED, R.TRANSACTION_LIMIT}
     assert set(Reason) - {case[3] for case in REJECTED} == elsewhere
     assert list(SEVEN_RULES) == list(Reason)[-8:-1]
     assert list(LIMIT_RULES) == list(Reason)[-8:-3]

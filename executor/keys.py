@@ -28,6 +28,10 @@ ORDERS_ACTIVE: Final = "executor:orders:active"  # zset id -> created ms; SUBMIT
 ORDERS_UNSETTLED: Final = "executor:orders:unsettled"  # zset id -> created ms; reserved, live, or matched unsettled
 ORDERS_RECENT: Final = "executor:orders:recent"  # zset id -> created ms; the newest, for people to look at
 MARKETS: Final = "executor:markets"  # set; markets with orders that count
+MARKETS_HELD: Final = "executor:markets:held"  # hash market id -> why nothing is placed there; each complete poll
+FOREIGN_MARKETS: Final = "executor:foreign"  # set; markets with bets that our records cannot hold
+SET_ASIDE: Final = "executor:set_aside"  # hash name -> JSON {since, seen, problem}; rows and records not readable
+CANCELS_REFUSED: Final = "executor:cancels:refused"  # hash bet id -> JSON; cancels that wait until they are tried again
 ACTIVE_COUNT: Final = "executor:active_orders_count"  # string; size of ORDERS_ACTIVE
 
 
@@ -54,6 +58,26 @@ def market_orders(market_id: str) -> str:
 def market_revision(market_id: str) -> str:
     """Name the string that changes with every write to an order of the market: the fence of every commit."""
     return f"market:{market_id}:revision"
+
+
+def market_turn(market_id: str) -> str:
+    """Name the string that says who alone may change the market's orders now; TTL of seconds."""
+    return f"market:{market_id}:turn"
+
+
+def foreign(market_id: str) -> str:
+    """Name the hash bet id -> JSON of a market's bets that our records cannot hold; the poll."""
+    return f"market:{market_id}:foreign"
+
+
+def bet(bet_id: str) -> str:
+    """Name the string with the id of a bet's order, or `foreign`; TTL as the order's."""
+    return f"executor:bet:{bet_id}"
+
+
+def aside(key: str, at: int) -> str:
+    """Name what a key of another type than ours becomes when it is set aside, at Redis TIME in ms."""
+    return f"executor:aside:{at}:{key}"
 
 
 # --- projections, derived from the orders --------------------------------------------------------------------------

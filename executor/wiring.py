@@ -11,12 +11,14 @@ from executor.adapters.paper import PaperExchange
 from executor.adapters.redis.accounts import RedisAccounts
 from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.backlog import RedisBacklog
+from executor.adapters.redis.cancel_attempts import RedisCancelAttempts
 from executor.adapters.redis.client import connect, connect_bytes
 from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.failed import FailedTasks
 from executor.adapters.redis.locks import RedisLocks
 from executor.adapters.redis.market_facts import RedisMarketFacts
 from executor.adapters.redis.session import RedisTokenStore
+from executor.adapters.redis.set_aside import RedisSetAside
 from executor.adapters.redis.signal_stream import SignalStream
 from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore, Retention
@@ -168,6 +170,8 @@ def build(given: Settings) -> Engine:
         telemetry=counting,
         policy=policy(given),
         alerts=RedisAlerts(connect(given.redis.url), state(given), given.identity),
+        set_aside=RedisSetAside(connect(given.redis.url)),
+        cancel_attempts=RedisCancelAttempts(connect(given.redis.url)),
     )
 
 

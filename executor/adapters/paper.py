@@ -20,6 +20,7 @@ from executor.ports import (
     Instruction,
     LegOutcome,
     LegReport,
+    Listing,
     MarketInfo,
     SendPermit,
 )
@@ -58,33 +59,43 @@ class PaperExchange:
             raise ValueError("nothing to cancel")
         return [CancelReport(bet_id, done=True) for bet_id in bet_ids]
 
-    def executable_orders(self) -> list[BetState]:
+    def executable_orders(self) -> Listing[BetState]:
         """Return nothing: a paper order is never left unmatched."""
-        return []
+        return Listing()
 
-    def current_orders(self) -> list[BetState]:
+    def current_orders(self) -> Listing[BetState]:
         """Return nothing: nothing is at an exchange."""
-        return []
+        return Listing()
 
-    def find_current(self, order_ids: Sequence[str]) -> list[BetState]:
+    def find_current(self, order_ids: Sequence[str]) -> Listing[BetState]:
         """Return nothing: nothing is at an exchange."""
         del order_ids
-        return []
+        return Listing()
 
-    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+    def find_bets(self, bet_ids: Sequence[str]) -> Listing[BetState]:
+        """Return nothing: nothing is at an exchange."""
+        del bet_ids
+        return Listing()
+
+    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
         """Return nothing: nobody settles a paper bet."""
         del order_ids, kind
-        return []
+        return Listing()
 
-    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Sequence[ClearedBet]]:
+    def find_cleared_bets(self, bet_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
+        """Return nothing: nobody settles a paper bet."""
+        del bet_ids, kind
+        return Listing()
+
+    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Listing[ClearedBet]]:
         """Yield nothing: nobody settles a paper bet."""
         del since, kind
         return iter(())
 
-    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
         """Return nothing: nobody settles a paper bet."""
         del market_ids, kind
-        return []
+        return Listing()
 
     def commissions(self, market_ids: Sequence[str]) -> dict[str, MarketCharge]:
         """Return nothing: nobody charges for a paper bet."""

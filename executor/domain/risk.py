@@ -5,12 +5,13 @@ and the commit compares that the snapshot still holds. Money in account currency
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
 from executor.domain.exposure import exposures, selection_exposure
+from executor.domain.foreign import with_foreign
 from executor.domain.money import MAX_PRICE, MIN_PRICE, ONE, ZERO, liability, parse_number
 from executor.domain.order import Order
 from executor.domain.signal import Leg, Signal
@@ -129,6 +130,8 @@ class Facts:
     limits: Mapping[str, str]
     daily_pnl: str | None
     orders: Sequence[Order]  # the market's, all that count among them
+    held: str = ""  # why nothing may be placed in this market
+    foreign: Mapping[int, Decimal] = field(default_factory=dict)  # selection -> what bets that are no orders can lose
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,8 @@ def _before_the_legs(facts: Facts) -> Verdict | tuple[Limits, Decimal]:
         return Verdict(Reason.SIGNAL_EXPIRED, f"Signal expired {facts.now - facts.deadline} ms ago")
     if not facts.reconciled:
         return Verdict(Reason.NOT_RECONCILED, "Orders are not reconciled with the exchange")
+    if facts.held:
+        return Verdict(Reason.NOT_RECONCILED, f"Nothing is placed in this market: {facts.held}")
     try:
         return parse_limits(facts.limits), _daily_pnl(facts.daily_pnl)
     except InvalidLimits as error:
@@ -246,8 +251,9 @@ def _judge(
     if leg.size < rules.min_stake or leg.size <= ZERO:
         return Reason.STAKE_BELOW_MINIMUM, f"Stake {number(leg.size)} below minimum {number(rules.min_stake)}"
     if rules.enabled:
-        held = exposures(others)
-        wanted = {**held, leg.selection_id: selection_exposure((*others, order), leg.selection_id)}
+        held = with_foreign(exposures(others), facts.foreign)
+        alone = selection_exposure((*others, order), leg.selection_id)
+        wanted = {**held, leg.selection_id: alone + facts.foreign.get(leg.selection_id, ZERO)}
         selection = held.get(leg.selection_id, ZERO), wanted[leg.selection_id]
         market = sum(held.values(), ZERO), sum(wanted.values(), ZERO)
         checks: tuple[tuple[Reason, Callable[[], str]], ...] = (

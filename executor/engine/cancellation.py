@@ -6,6 +6,7 @@ would cancel the whole market).
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +16,7 @@ from executor.domain.order import CancelReason, Order, OrderStatus
 from executor.engine.context import Engine
 from executor.engine.lookup import LOOKUP, look_up
 from executor.engine.reports import Rewritten, rewrite
-from executor.errors import ExecutorError, StoreUnavailable
+from executor.errors import ExecutorError, RecordUnreadable, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -84,4 +85,5 @@ def _mark(engine: Engine, market_id: str, orders: Sequence[Order], reason: Cance
 
     unmarked = [order.order_id for order in orders if not order.cancel_reason]
     if unmarked:
-        rewrite(engine, market_id, unmarked, (), mark)
+        with suppress(RecordUnreadable):  # its bets are cancelled all the same, the mark only says why
+            rewrite(engine, market_id, unmarked, (), mark)

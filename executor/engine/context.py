@@ -16,6 +16,7 @@ from executor.ports import (
     ARRIVES_WITHIN_S,
     Accounts,
     Alerts,
+    CancelAttempts,
     Clock,
     Controls,
     Exchange,
@@ -24,6 +25,7 @@ from executor.ports import (
     MarketFacts,
     OrderStore,
     RefusedTask,
+    SetAside,
     Telemetry,
     TradeFeed,
 )
@@ -88,6 +90,8 @@ class Engine:
     telemetry: Telemetry
     policy: Policy
     alerts: Alerts
+    set_aside: SetAside
+    cancel_attempts: CancelAttempts
 
 
 @dataclass(frozen=True, slots=True)

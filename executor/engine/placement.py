@@ -64,10 +64,10 @@ def _cancel_rest(engine: Engine, claim: Claim) -> None:
 
 
 def _submit(engine: Engine, signal_id: str, market_id: str) -> Claim | Step:
-    def attempt() -> Claim | Step | None:
+    def attempt(turn: str) -> Claim | Step | None:
         nonlocal market_id
         since = engine.clock.monotonic()
-        view = engine.store.view(market_id, signal_ids=(signal_id,))
+        view = replace(engine.store.view(market_id, signal_ids=(signal_id,)), turn=turn)
         record = view.signals.get(signal_id)
         if record is None:
             return unknown_signal(engine, signal_id, market_id)
@@ -76,7 +76,7 @@ def _submit(engine: Engine, signal_id: str, market_id: str) -> Claim | Step:
             return None
         return _claim_or_release(engine, view, record, since)
 
-    done = until_committed(engine, f"signal {signal_id}: market {market_id}", attempt)
+    done = until_committed(engine, market_id, f"signal {signal_id}: market {market_id}", attempt)
     return cast("Claim | Step", done)  # mypy joins the two to object
 
 
@@ -97,6 +97,8 @@ def _obstacle(engine: Engine, view: MarketView, record: SignalRecord) -> tuple[R
         return Reason.SIGNAL_EXPIRED, f"Signal expired {view.now - record.deadline} ms before sending"
     if not view.reconciled or view.identity != engine.policy.identity:
         return Reason.NOT_RECONCILED, "Orders are not reconciled with the exchange"
+    if view.held:
+        return Reason.NOT_RECONCILED, f"Nothing is placed in this market: {view.held}"
     if not is_true(view.trading):
         reason = Reason.CIRCUIT_BREAKER_OPEN if view.breaker else Reason.TRADING_DISABLED
         return reason, "Trading was disabled before sending"

@@ -4,20 +4,23 @@ Invariants: an order that dropped out of the list is asked for by name (`lookup`
 complete cycle sets `executor:reconciled`, without which nothing is placed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import structlog
 
 from executor.domain.order import BetState, Order, merge
 from executor.engine.context import Engine
-from executor.engine.lookup import LOOKUP, look_up
+from executor.engine.foreign_bets import forget_foreign, keep_foreign
+from executor.engine.lookup import CLEARED, CURRENT, LOOKUP, look_up
 from executor.engine.reports import cleared_state, merge_reports, reference
+from executor.engine.setting_aside import each_market, set_aside, without_odd
 from executor.engine.settlement import rebuild_pnl
 from executor.engine.upkeep import apply_limits
 from executor.errors import IdentityMismatch
-from executor.ports import ClearedBet, ClearedKind
+from executor.ports import ClearedBet, ClearedKind, Listing
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +39,7 @@ class PollReport:
     listed: int
     changed: int
     adopted: int
+    held: int = 0  # markets in which nothing is placed until a later cycle
 
 
 def poll(engine: Engine) -> PollReport:
@@ -46,20 +50,23 @@ def poll(engine: Engine) -> PollReport:
         ExecutorError: the exchange or Redis did not answer; the next cycle tries again.
     """
     _claim(engine)
+    engine.store.mend()
     apply_limits(engine, missing_only=True)
     reading = _start(engine)
     listed = _list(engine, reading)
-    changed, adopted = _merge_listed(engine, reading, listed)
-    changed += _look_up_dropped(engine, _dropped(reading.active, listed), reading.started_at)
+    held: dict[str, str] = {}  # markets that are not reconciled though all others are, and why
+    changed, adopted = _merge_listed(engine, reading, listed, held)
+    keep_foreign(engine, listed.odd, complete=reading.full, held=held)
+    changed += _look_up_dropped(engine, _dropped(reading.active, listed), reading.started_at, held)
     if reading.full:
-        adopted += _adopt_ended(engine, reading.started_at)
+        adopted += _adopt_ended(engine, reading.started_at, held)
         if reading.fresh or engine.accounts.settled_at() is None:
             rebuild_pnl(engine)
         engine.controls.full_read_done(reading.mark)
     if reading.first:
         _first_start(engine, listed)
-    _confirm(engine, reading)
-    return PollReport(len(reading.active), len(listed), changed, adopted)
+    _confirm(engine, reading, held)
+    return PollReport(len(reading.active), len(listed), changed, adopted, len(held))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,65 +100,93 @@ def _start(engine: Engine) -> _Reading:
     return _Reading(mark, active, now, first, full, fresh)
 
 
-def _list(engine: Engine, reading: _Reading) -> list[BetState]:
-    return engine.exchange.current_orders() if reading.full else engine.exchange.executable_orders()
+def _list(engine: Engine, reading: _Reading) -> Listing[BetState]:
+    listed = engine.exchange.current_orders() if reading.full else engine.exchange.executable_orders()
+    set_aside(engine, CURRENT, listed.odd)
+    return listed
 
 
-def _confirm(engine: Engine, reading: _Reading) -> None:
+def _confirm(engine: Engine, reading: _Reading, held: Mapping[str, str]) -> None:
     """Say that this cycle was complete, unless what it has read is too old or of data that are gone."""
     ttl_s = max(_RECONCILED_MIN_S, _RECONCILED_INTERVALS * engine.policy.poll_interval_s)
+    if held:
+        log.warning("markets_held", markets=dict(held), why="nothing is placed there; all others are reconciled")
     if engine.store.now() - reading.started_at > ttl_s * 1000:
         log.warning("poll_not_counted", why="it took longer than its mark would hold: what it has read is too old")
     elif engine.controls.storage_problems():
         log.debug("poll_not_counted", why="a worker cannot write its data folder; the watchdog's alert says which")
-    elif not engine.controls.confirm_reconciled(ttl_s, reading.mark):
+    elif not engine.controls.confirm_reconciled(ttl_s, reading.mark, held):
         log.warning("poll_not_counted", why="Redis was restarted or emptied meanwhile; the next one reads everything")
 
 
-def _first_start(engine: Engine, listed: Sequence[BetState]) -> None:
+def _first_start(engine: Engine, listed: Listing[BetState]) -> None:
     """Decide on a first start from a read of every order; one that only read the live ones would overlook the rest."""
-    ours = bool(listed) or bool(engine.store.recent_orders(1)) or not engine.ledger.is_empty(engine.policy.identity)
+    ours = bool(listed) or bool(listed.odd) or bool(engine.store.recent_orders(1))
+    ours = ours or not engine.ledger.is_empty(engine.policy.identity)
     if engine.controls.first_start(anything_of_ours=ours):
         log.warning("trading_enabled", why="first start: no order of ours in Redis, the ledger or at the exchange")
 
 
-def _dropped(active: Sequence[Order], listed: Sequence[BetState]) -> list[Order]:
+def _dropped(active: Sequence[Order], listed: Listing[BetState]) -> list[Order]:
     bets, references = {bet.bet_id for bet in listed}, {bet.order_id for bet in listed}
     # By its bet, once known: another bet with the same reference must not hide that this one is over.
     return [one for one in active if (one.bet_id not in bets if one.bet_id else one.order_id not in references)]
 
 
-def _merge_listed(engine: Engine, reading: _Reading, listed: Sequence[BetState]) -> tuple[int, int]:
+def _merge_listed(
+    engine: Engine, reading: _Reading, listed: Listing[BetState], held: dict[str, str]
+) -> tuple[int, int]:
     """Merge what the exchange lists; returns how many orders changed and how many were adopted."""
+    bets = _named(engine, reading.active, listed)
     known = {order.order_id: order for order in reading.active}
-    missing = [reference(bet) for bet in listed if reference(bet) not in known]
+    missing = [reference(bet) for bet in bets if reference(bet) not in known]
     known |= {order.order_id: order for order in engine.store.orders(missing)}
+    unreadable = engine.store.unreadable(name for name in missing if name not in known)
     by_market: dict[str, list[BetState]] = {}
-    adopted = 0
-    for bet in listed:
-        order = known.get(reference(bet))
-        if order is not None and order.bet_id not in {"", bet.bet_id}:
-            log.critical("second_bet_for_order", order_id=order.order_id, bet_id=bet.bet_id, first=order.bet_id)
-            bet = replace(bet, order_id="")  # noqa: PLW2901 - watched and counted as a bet of its own
-            order = next(iter(engine.store.orders([reference(bet)])), None)
+    adopted: list[str] = []
+    for bet in bets:
+        order, state = _order_of(engine, known, bet)
+        if order is None and reference(state) in unreadable:
+            held[state.market_id] = f"order {reference(state)} cannot be read"
+            continue
         if order is None:
-            adopted += 1
-            log.error("bet_adopted", order_id=reference(bet), bet_id=bet.bet_id, market_id=bet.market_id)
-        if order is None or _differs(order, bet, reading.started_at):
-            by_market.setdefault(bet.market_id, []).append(bet)
-    changed = 0
-    for market_id, bets in by_market.items():
-        changed += merge_reports(engine, market_id, bets, known, reading.started_at)
-    return changed, adopted
+            adopted.append(state.bet_id)
+            log.error("bet_adopted", order_id=reference(state), bet_id=state.bet_id, market_id=state.market_id)
+        if order is None or _differs(order, state, reading.started_at):
+            by_market.setdefault(state.market_id, []).append(state)
+    if adopted:
+        forget_foreign(engine, adopted, held)
+    work = {
+        market: partial(merge_reports, engine, market, own, known, reading.started_at)
+        for market, own in by_market.items()
+    }
+    return each_market(engine, work, held), len(adopted)
 
 
-def _adopt_ended(engine: Engine, now: int) -> int:
+def _named(engine: Engine, active: Sequence[Order], listed: Listing[BetState]) -> list[BetState]:
+    """Name each bet's order by its bet id, where one has it: a reference may be lost, or another bet's too."""
+    own = {order.bet_id: order.order_id for order in active if order.bet_id}
+    own |= engine.store.owners(bet.bet_id for bet in listed if bet.bet_id not in own)
+    return [replace(bet, order_id=own[bet.bet_id]) if bet.bet_id in own else bet for bet in listed]
+
+
+def _order_of(engine: Engine, known: dict[str, Order], bet: BetState) -> tuple[Order | None, BetState]:
+    order = known.get(reference(bet))
+    if order is None or order.bet_id in {"", bet.bet_id}:
+        return order, bet
+    log.critical("second_bet_for_order", order_id=order.order_id, bet_id=bet.bet_id, first=order.bet_id)
+    bet = replace(bet, order_id="")  # watched and counted as a bet of its own
+    return next(iter(engine.store.orders([reference(bet)])), None), bet
+
+
+def _adopt_ended(engine: Engine, now: int, held: dict[str, str]) -> int:
     """Adopt what ended unmatched and is in no record: Redis lost it, and only live and matched bets are listed."""
     lost: dict[str, dict[tuple[ClearedKind, str], ClearedBet]] = {}
     for kind in (ClearedKind.CANCELLED, ClearedKind.LAPSED):
         for page in engine.exchange.settled_since(now - _ENDED_MS, kind):
-            rows = [row for row in page if row.order_id]
-            known = {order.order_id for order in engine.store.orders(dict.fromkeys(row.order_id for row in rows))}
+            rows = [row for row in without_odd(engine, f"{CLEARED} {kind}", page) if row.order_id and not row.foreign]
+            names = list(dict.fromkeys(row.order_id for row in rows))
+            known = {order.order_id for order in engine.store.orders(names)} | set(engine.store.unreadable(names))
             for row in rows:
                 if row.order_id not in known:
                     lost.setdefault(row.order_id, {})[kind, row.bet_id] = row
@@ -160,8 +195,11 @@ def _adopt_ended(engine: Engine, now: int) -> int:
     ended = [cleared_state([*lost[name].values()]) for name in names if name not in matched]  # settlement's otherwise
     for bet in ended:
         log.error("bet_adopted", order_id=bet.order_id, bet_id=bet.bet_id, market_id=bet.market_id, ended=True)
-    for market_id in dict.fromkeys(bet.market_id for bet in ended):
-        merge_reports(engine, market_id, [bet for bet in ended if bet.market_id == market_id], {})
+    work = {
+        market_id: partial(merge_reports, engine, market_id, [bet for bet in ended if bet.market_id == market_id], {})
+        for market_id in dict.fromkeys(bet.market_id for bet in ended)
+    }
+    each_market(engine, work, held)
     return len(ended)
 
 
@@ -175,7 +213,7 @@ def _differs(order: Order, bet: BetState, asked_at: int) -> bool:
     return merge(order, bet, 0, asked_at)[0] != order
 
 
-def _look_up_dropped(engine: Engine, dropped: Sequence[Order], now: int) -> int:
+def _look_up_dropped(engine: Engine, dropped: Sequence[Order], now: int, held: dict[str, str]) -> int:
     changed = 0
     budget = engine.policy.max_lookups
     for at in range(0, len(dropped), LOOKUP):
@@ -183,5 +221,5 @@ def _look_up_dropped(engine: Engine, dropped: Sequence[Order], now: int) -> int:
             log.warning("lookups_postponed", orders=len(dropped) - at, why="MaxOrdersPerCheck calls were made")
             break
         budget -= 1
-        changed += look_up(engine, dropped[at : at + LOOKUP], now)
+        changed += look_up(engine, dropped[at : at + LOOKUP], now, held)
     return changed

@@ -29,7 +29,6 @@ from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.context import Engine, Policy
 from executor.engine.counted import counted_before, known_status
 from executor.engine.optimistic import until_committed
-from executor.errors import RecordUnreadable
 from executor.ports import Change, ClearedBet, ClearedKind, MarketView
 
 log = structlog.get_logger(__name__)
@@ -66,19 +65,18 @@ def rewrite(
 ) -> list[Order]:
     """Change orders of one market by what is now known of them; returns those that changed, as they are now.
 
-    None do while a record that counts there cannot be read.
-
     `fresh` holds the record to start from for orders that have none.
 
     Raises:
         Contended: others kept changing the market's orders.
+        RecordUnreadable: a record that counts there is none; the market stands still until a person has looked.
     """
     known = sorted(filter(None, signal_ids))
     legs = [leg for signal_id in known for leg in leg_ids(signal_id, MAX_LEGS)]
     wanted = sorted({*order_ids, *legs})  # a signal is concluded from all its legs
 
-    def attempt() -> list[Order] | None:
-        view = engine.store.view(market_id, signal_ids=known, order_ids=wanted)
+    def attempt(turn: str) -> list[Order] | None:
+        view = replace(engine.store.view(market_id, signal_ids=known, order_ids=wanted), turn=turn)
         changed, trades = _changes(view, order_ids, change_order, fresh)
         if not changed:
             return []
@@ -89,11 +87,7 @@ def rewrite(
         announce(engine, replace(view, orders={**fresh, **view.orders}), change)
         return changed
 
-    try:
-        return until_committed(engine, f"market {market_id}", attempt)
-    except RecordUnreadable as error:  # its market stands still, the others do not
-        log.error("market_left_alone", market_id=market_id, error=str(error))  # noqa: TRY400 - says it all
-        return []
+    return until_committed(engine, market_id, f"market {market_id}", attempt)
 
 
 def _changes(

@@ -12,6 +12,7 @@ from typing import Final
 from executor.domain.commission import MarketCharge, commission_due, share_commission
 from executor.domain.money import ZERO
 from executor.domain.order import BetState, Order, OrderStatus
+from executor.engine.cleared_rows import to_settle, without_broken_markets
 from executor.engine.context import Engine
 from executor.engine.settlement_diff import VERDICTS, owners, profit_of, settled_at
 from executor.ports import ClearedBet, ClearedKind
@@ -58,7 +59,8 @@ def batches(markets: Mapping[str, int]) -> Iterator[list[str]]:
 
 def read_markets(engine: Engine, names: Sequence[str]) -> list[Market]:
     """Read whole markets: every bet that is settled or void, whenever that was, and all that is known of it."""
-    rows = [row for kind in VERDICTS for row in engine.exchange.settled_in(names, kind)]
+    read = [row for kind in VERDICTS for row in to_settle(engine, kind, engine.exchange.settled_in(names, kind))]
+    rows = without_broken_markets(engine, read)
     order_ids, known = owners(engine, rows)
     grouped: dict[str, Rows] = {}
     for order_id, row in zip(order_ids, rows, strict=True):
@@ -75,15 +77,12 @@ def read_markets(engine: Engine, names: Sequence[str]) -> list[Market]:
 def _add_rests(engine: Engine, markets: Iterable[Market]) -> None:
     """Add what lapsed or was cancelled of bets whose end is news: a settled order is asked for no more."""
     open_ended = [
-        rows
-        for market in markets
-        for name, rows in market.rows.items()
-        if rows[0].order_id and _is_open_ended(market.known.get(name), rows)
+        rows for market in markets for name, rows in market.rows.items() if _is_open_ended(market.known.get(name), rows)
     ]
-    names = sorted({rows[0].order_id for rows in open_ended})
-    for at in range(0, len(names), _BATCH):
-        batch = names[at : at + _BATCH]
-        rests = [row for kind in _RESTS for row in engine.exchange.find_cleared(batch, kind)]
+    bets = sorted({rows[0].bet_id for rows in open_ended})
+    for at in range(0, len(bets), _BATCH):
+        batch = bets[at : at + _BATCH]
+        rests = [row for kind in _RESTS for row in engine.exchange.find_cleared_bets(batch, kind)]
         for rows in open_ended:
             rows += [row for row in rests if row.bet_id == rows[0].bet_id]
 

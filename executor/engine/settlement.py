@@ -23,12 +23,13 @@ from executor.domain.money import ZERO
 from executor.domain.order import Order, OrderStatus, Trade, TradeKind, merge
 from executor.domain.order import settle as settle_order
 from executor.domain.times import day
+from executor.engine.cleared_rows import overdue_markets
 from executor.engine.context import Engine
 from executor.engine.counted import counted_before
 from executor.engine.reports import Rewritten, adopt, cleared_state, rewrite
 from executor.engine.settled_markets import Market, Verdict, batches, read_markets, verdicts
 from executor.engine.settlement_diff import Days, find_unbooked, is_settled
-from executor.errors import Contended, LedgerUnavailable
+from executor.errors import Contended, LedgerUnavailable, RecordUnreadable
 from executor.ports import ClearedBet
 
 log = structlog.get_logger(__name__)
@@ -61,9 +62,11 @@ def settle(engine: Engine) -> int:
     since = last - _DAY_MS if last is not None else unread_since(engine, now)
     found = find_unbooked(engine, since)
     complete = not _book_days(engine, found.days, (), history)
-    read = _Read(now, found.charged, history)
+    overdue = overdue_markets(engine, now)
+    charged = {**(engine.exchange.commissions(list(overdue)) if overdue else {}), **found.charged}
+    read = _Read(now, charged, history)
     changed = 0
-    for names in batches(found.markets):
+    for names in batches({**overdue, **found.markets}):
         settled, whole = _take_in(engine, names, read)
         changed += settled
         complete = complete and whole
@@ -83,7 +86,7 @@ def _take_in(engine: Engine, names: Sequence[str], read: _Read) -> tuple[int, bo
             continue
         try:
             changed += _settle_market(engine, market, found[market.market_id], read)
-        except Contended as error:
+        except (Contended, RecordUnreadable) as error:
             log.warning("settlement_postponed", market_id=market.market_id, error=str(error))
             whole = False
     return changed, whole

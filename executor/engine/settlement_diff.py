@@ -14,6 +14,7 @@ from executor.domain.commission import MarketCharge, commission_due
 from executor.domain.money import ZERO
 from executor.domain.order import Order, OrderStatus
 from executor.domain.times import day
+from executor.engine.cleared_rows import to_settle
 from executor.engine.context import Engine
 from executor.engine.reports import reference
 from executor.ports import ClearedBet, ClearedKind
@@ -37,19 +38,23 @@ def find_unbooked(engine: Engine, since: int) -> Unbooked:
     reading = _Reading(engine, since)
     for kind in VERDICTS:
         for page in engine.exchange.settled_since(since, kind):
-            reading.take(page)
+            reading.take(to_settle(engine, kind, page))
     return reading.end()
 
 
 def owners(engine: Engine, rows: Sequence[ClearedBet]) -> tuple[list[str], dict[str, Order]]:
     """Name each row's order, and return those of them that are known.
 
-    A second bet under an order's reference is an order of its own.
+    A second bet under an order's reference is an order of its own; a row that lost its reference belongs to its bet's.
     """
-    wanted = {reference(row) for row in rows} | {f"bet-{row.bet_id}" for row in rows}
+    by_bet = engine.store.owners(row.bet_id for row in rows)
+    wanted = {reference(row) for row in rows} | {f"bet-{row.bet_id}" for row in rows} | set(by_bet.values())
     known = {order.order_id: order for order in engine.store.orders(sorted(wanted))}
     names = []
     for row in rows:
+        if by_bet.get(row.bet_id) in known:
+            names.append(by_bet[row.bet_id])
+            continue
         first = known.get(reference(row))
         is_second = first is not None and first.bet_id not in {"", row.bet_id}
         names.append(f"bet-{row.bet_id}" if is_second else reference(row))

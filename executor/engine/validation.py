@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import structlog
 
+from executor.domain.foreign import foreign_exposure
 from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, Order, customer_ref, order_ids
 from executor.domain.risk import Facts, Reason, Verdict, decide, is_true
 from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
@@ -32,9 +33,10 @@ def validate(engine: Engine, signal_id: str, market_id: str) -> Step:
     """
     started = engine.clock.monotonic()
 
-    def attempt() -> Step | None:
+    def attempt(turn: str) -> Step | None:
         nonlocal market_id
         view = engine.store.view(market_id, signal_ids=(signal_id,), order_ids=order_ids(signal_id, MAX_LEGS))
+        view = replace(view, turn=turn)
         record = view.signals.get(signal_id)
         if record is None:
             return unknown_signal(engine, signal_id, market_id)
@@ -50,7 +52,7 @@ def validate(engine: Engine, signal_id: str, market_id: str) -> Step:
         _announce(engine, view, after, verdict, change, engine.clock.monotonic() - started)
         return step(after)
 
-    return until_committed(engine, f"signal {signal_id}: market {market_id}", attempt)
+    return until_committed(engine, market_id, f"signal {signal_id}: market {market_id}", attempt)
 
 
 def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Verdict, tuple[Order, ...]]:
@@ -92,6 +94,8 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
         limits=view.limits,
         daily_pnl=view.daily_pnl,
         orders=tuple(view.orders.values()),
+        held=view.held,
+        foreign=foreign_exposure(view.foreign.values()),
     )
     return decide(signal, facts, policy.rules, reserve)
 

@@ -26,6 +26,7 @@ _LEDGER_MS: Final = 60_000  # twelve ticks of write_ledger
 _UNKNOWN_MS: Final = 30_000  # six polls after the exchange must have known: it does not answer, or not clearly
 _SKEW_MS: Final = 5000  # contract section 3
 _DIFFERENCE_MS: Final = 180_000  # three reads of the account: what was under way at one is over at the next
+_REFUSALS: Final = 3  # in a row, half a minute: no passing state of a market
 _KEPT_ALIVE: Final = 3  # intervals; well inside the life of a session
 _NAMED: Final = 20  # orders in a message
 
@@ -41,6 +42,9 @@ _HINTS: Final = {
     Alert.LEDGER_LAG: "is the database up? The entries wait in the stream",
     Alert.DISK_FULL: "make room; orders go on by themselves then",
     Alert.CLOCK_SKEW: "synchronise this machine's clock",
+    Alert.SET_ASIDE: "the log names each once (row_set_aside, record_not_readable); repair or delete what is ours",
+    Alert.FOREIGN_BETS: "executor orders lists them; who uses our strategy ref? End them on the website",
+    Alert.CANCELS_REFUSED: "executor orders --active; look at the exchange; executor cancel tries at once",
     Alert.EXPOSURE_DIFFERENCE: "bets of somebody else on the account, or orders that we do not know: executor orders",
 }
 
@@ -75,6 +79,7 @@ def _alerts(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str
         yield Alert.CLOCK_SKEW, f"this machine's clock is {vitals.clock_ahead} ms ahead of Redis's"
     yield from _of_limits(engine, vitals)
     yield from _of_orders(engine)
+    yield from _set_aside(engine)
     if not engine.policy.paper:
         yield from _of_exchange(engine, vitals)
 
@@ -99,6 +104,19 @@ def _of_orders(engine: Engine) -> Iterator[tuple[Alert, str]]:
     lost = [order.order_id for order in unknown if is_ripe(engine, order, now - _UNKNOWN_MS)]
     if lost:
         yield Alert.UNKNOWN_ORDERS, f"{len(lost)} orders: {', '.join(lost[:_NAMED])}"
+
+
+def _set_aside(engine: Engine) -> Iterator[tuple[Alert, str]]:
+    if standing := engine.set_aside.standing():
+        named = "; ".join(f"{name}: {problem}" for name, problem in list(standing.items())[:_NAMED])
+        yield Alert.SET_ASIDE, f"{len(standing)} cannot be read: {named}"
+    if foreign := engine.store.foreign_bets():
+        named = ", ".join(f"{bet.bet_id} in {bet.market_id} ({bet.problem})" for bet in foreign[:_NAMED])
+        yield Alert.FOREIGN_BETS, f"{len(foreign)} bets: {named}"
+    refused = [one for one in engine.cancel_attempts.standing() if one.times >= _REFUSALS]
+    if refused:
+        named = ", ".join(f"bet {one.bet_id} {one.times} times, {one.code}" for one in refused[:_NAMED])
+        yield Alert.CANCELS_REFUSED, f"{len(refused)} cancels: {named}"
 
 
 def _of_exchange(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str]]:

@@ -48,6 +48,7 @@ RECEIVED: Final = _counter("signals_received", "Messages received on the signal 
 REJECTED: Final = _counter("signals_rejected", "Signals that were not executed", "reason")
 VIOLATIONS: Final = _counter("risk_violations", "Rejections by one of the seven risk rules", "violation_type")
 API_ERRORS: Final = _counter("betfair_api_errors", "Exchange calls that failed", "error_type")
+SET_ASIDE: Final = _counter("rows_set_aside", "Rows of the exchange's lists that cannot be read", "source")
 HALF_PLACED: Final = _counter("half_placed_signals", "Signals of which one leg was placed and another was not")
 REFUSED_TASKS: Final = _counter("rejected_tasks", "Task messages for which nothing was done", "reason")
 RECONNECTS: Final = _counter("bridge_reconnects", "Connections that a bridge lost: signals may have been missed")
@@ -146,6 +147,10 @@ class PrometheusTelemetry:
     def order_failed(self, reason: str) -> None:
         """Count an order that will not be placed."""
         FAILED.labels(self._code(reason)).inc()
+
+    def row_set_aside(self, source: str) -> None:
+        """Count a row of a list that cannot be read."""
+        SET_ASIDE.labels(source).inc()
 
     def half_placed(self) -> None:
         """Count a signal of which one leg was placed and another was not."""

@@ -3,6 +3,7 @@
 from executor.ports.accounts import Accounts
 from executor.ports.alerts import Alert, Alerts, HealthSnapshot
 from executor.ports.backlog import Backlog, Load
+from executor.ports.cancel_attempts import CancelAttempts, RefusedCancel
 from executor.ports.clock import Clock
 from executor.ports.controls import Controls
 from executor.ports.exchange import (
@@ -15,13 +16,16 @@ from executor.ports.exchange import (
     Instruction,
     LegOutcome,
     LegReport,
+    Listing,
     MarketInfo,
+    OddRow,
     SendPermit,
 )
 from executor.ports.ledger import Ledger
 from executor.ports.locks import Locks
 from executor.ports.market_facts import MarketFacts
 from executor.ports.order_store import Arrival, Change, Failure, Gate, MarketView, OrderStore, Recorded, SendState
+from executor.ports.set_aside import SetAside
 from executor.ports.signatures import Opened, Signatures
 from executor.ports.telemetry import RefusedTask, Telemetry
 from executor.ports.trade_feed import TradeFeed
@@ -33,6 +37,7 @@ __all__ = [
     "Alerts",
     "Arrival",
     "Backlog",
+    "CancelAttempts",
     "CancelReport",
     "Change",
     "ClearedBet",
@@ -48,17 +53,21 @@ __all__ = [
     "Ledger",
     "LegOutcome",
     "LegReport",
+    "Listing",
     "Load",
     "Locks",
     "MarketFacts",
     "MarketInfo",
     "MarketView",
+    "OddRow",
     "Opened",
     "OrderStore",
     "Recorded",
+    "RefusedCancel",
     "RefusedTask",
     "SendPermit",
     "SendState",
+    "SetAside",
     "Signatures",
     "Telemetry",
     "TradeFeed",

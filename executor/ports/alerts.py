@@ -24,6 +24,9 @@ class Alert(StrEnum):
     LEDGER_LAG = "ledger_lag"
     CLOCK_SKEW = "clock_skew"
     DISK_FULL = "disk_full"  # a worker cannot write its data folder: nothing new is placed until it can
+    SET_ASIDE = "set_aside"  # rows of the exchange's answers, or records of ours, that cannot be read
+    FOREIGN_BETS = "foreign_bets"  # under our strategy ref, of a kind that our records cannot hold
+    CANCELS_REFUSED = "cancels_refused"  # again and again, of bets that are live
     EXPOSURE_DIFFERENCE = "exposure_difference"  # the exchange holds another exposure than our orders explain
 
 

@@ -23,8 +23,11 @@ class Controls(Protocol):
     def data_generation(self) -> str:
         """Name the data as they are now; after a restart or a loss they have another name."""
 
-    def confirm_reconciled(self, ttl_s: int, mark: str) -> bool:
-        """Say that a complete poll has just ended, unless the data are not those that `mark` named at its start."""
+    def confirm_reconciled(self, ttl_s: int, mark: str, held: Mapping[str, str]) -> bool:
+        """Say that a complete poll has just ended, unless the data are not those that `mark` named at its start.
+
+        `held` are the markets in which nothing is placed all the same, each with why.
+        """
 
     def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:
         """Write limits that differ from the settings last applied, and missing ones; returns field -> (old, new)."""

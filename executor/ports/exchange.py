@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar, overload
 
 from executor.domain.commission import MarketCharge
 from executor.domain.money import ZERO, Side
@@ -25,6 +25,52 @@ class SendPermit:
 
     send_by: float  # `Clock.monotonic`; no first byte goes after it
     check: Callable[[], None]  # reads again what the decision rests on; raises NotSent when it no longer holds
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class OddRow:
+    """A row that cannot be read, or that our records cannot hold: why, and what of it could be read all the same.
+
+    `worst` is the most that the bet can lose, None where that cannot be told.
+    """
+
+    problem: str
+    bet_id: str = ""
+    order_id: str = ""
+    market_id: str = ""
+    selection_id: int = 0
+    side: str = ""
+    worst: Decimal | None = None
+
+    @property
+    def name(self) -> str:
+        """Name it, by the first that is known of bet, reference and market."""
+        if self.bet_id or self.order_id:
+            return f"bet {self.bet_id}" if self.bet_id else f"order {self.order_id}"
+        return f"a bet in market {self.market_id}" if self.market_id else "a bet without a name"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Sequence[T]):
+    """The rows of an answer that were read, and those that were set aside."""
+
+    rows: Sequence[T] = ()
+    odd: Sequence[OddRow] = ()
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[T]: ...
+    def __getitem__(self, at: int | slice) -> T | Sequence[T]:
+        """Return a row that was read."""
+        return self.rows[at]
+
+    def __len__(self) -> int:
+        """Count the rows that were read."""
+        return len(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +150,7 @@ class ClearedBet:
     profit: Decimal
     settled_at: int
     placed_at: int
+    foreign: str = ""  # why our records cannot hold such a bet, where it is not one of our orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +172,8 @@ class MarketInfo:
 class Exchange(Protocol):
     """Betfair, the sandbox, or paper. Safe to use from several threads at once.
 
-    Reads may raise NotSent, Throttled, SessionExpired, Refused or OutcomeUnknown alike: the caller's next tick retries.
+    A row of a list that cannot be read is set aside in its `Listing` and costs no other row. Reads may raise NotSent,
+    Throttled, SessionExpired, Refused or OutcomeUnknown alike: the caller's next tick retries.
     """
 
     def prepare(self) -> None:
@@ -153,25 +201,31 @@ class Exchange(Protocol):
     def cancel(self, market_id: str, bet_ids: Sequence[str]) -> list[CancelReport]:
         """Take bets back, at most 60 of one market; an empty list is refused, it would cancel the whole market."""
 
-    def executable_orders(self) -> list[BetState]:
+    def executable_orders(self) -> Listing[BetState]:
         """Return every bet of our strategy ref that is not completely matched, all pages."""
 
-    def current_orders(self) -> list[BetState]:
+    def current_orders(self) -> Listing[BetState]:
         """Return every bet of our strategy ref in markets that are not settled, all pages."""
 
-    def find_current(self, order_ids: Sequence[str]) -> list[BetState]:
+    def find_current(self, order_ids: Sequence[str]) -> Listing[BetState]:
         """Return the bets with these references (at most 250) in markets that are not settled."""
 
-    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+    def find_bets(self, bet_ids: Sequence[str]) -> Listing[BetState]:
+        """Return these bets (at most 250), as far as their markets are not settled."""
+
+    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
         """Return the cleared bets of one kind with these references (at most 250)."""
 
-    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Sequence[ClearedBet]]:
+    def find_cleared_bets(self, bet_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
+        """Return those of these bets (at most 250) that are cleared and of one kind."""
+
+    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Listing[ClearedBet]]:
         """Yield our bets of a kind that were settled or ended at or after `since`; a page is read when it is asked for.
 
         A bet may come twice: the list may move between two pages.
         """
 
-    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
         """Return our SETTLED or VOIDED bets in these markets, whenever they were settled."""
 
     def commissions(self, market_ids: Sequence[str]) -> dict[str, MarketCharge]:

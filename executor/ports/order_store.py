@@ -4,10 +4,11 @@ Times are milliseconds since the epoch in UTC. Every method of `OrderStore` may 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from executor.domain.foreign import ForeignBet
 from executor.domain.order import Order, Trade
 from executor.domain.signal_record import SignalRecord
 from executor.errors import StoreUnavailable
@@ -53,6 +54,10 @@ class MarketView:
     orders: Mapping[str, Order]  # the market's orders that count, and those asked for
     signals: Mapping[str, SignalRecord]  # those asked for that exist
     signals_raw: Mapping[str, str]
+    held: str = ""  # why nothing may be placed in this market though all others are reconciled
+    foreign: Mapping[str, ForeignBet] = field(default_factory=dict)  # bet id -> what our records cannot hold
+    unreadable: Sequence[str] = ()  # records left out because they are none; only where they were asked to be
+    turn: str = ""  # the token of a turn taken on the market
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one atomic step writes; at least an order or a signal."""
+    """What one atomic step writes; at least an order, a signal or a foreign bet."""
 
     orders: Sequence[Order] = ()
     signals: Sequence[SignalRecord] = ()
@@ -98,6 +103,8 @@ class Change:
     reset_breaker: bool = False
     transactions: int = 0  # instructions that are about to be sent
     transactions_max: int | None = None  # most of a clock hour, these included
+    foreign: Sequence[ForeignBet] = ()
+    foreign_gone: Sequence[str] = ()  # bet ids
     success_at: int = 0  # start of a call that placed something: failures before it no longer count
 
 
@@ -119,8 +126,25 @@ class OrderStore(Protocol):
     def signal(self, signal_id: str) -> SignalRecord | None:
         """Return a signal's record."""
 
-    def view(self, market_id: str, *, signal_ids: Sequence[str] = (), order_ids: Sequence[str] = ()) -> MarketView:
-        """Read all that a step on this market may depend on, at one moment."""
+    def view(
+        self,
+        market_id: str,
+        *,
+        signal_ids: Sequence[str] = (),
+        order_ids: Sequence[str] = (),
+        leave_out_unreadable: bool = False,
+    ) -> MarketView:
+        """Read all that a step on this market may depend on, at one moment.
+
+        Raises:
+            RecordUnreadable: an order or a signal is none, unless such are to be left out.
+        """
+
+    def take_turn(self, market_id: str) -> str:
+        """Become the only one who may change the market's orders, for some seconds; "" while somebody else is."""
+
+    def end_turn(self, market_id: str, turn: str) -> None:
+        """Let others change the market's orders again."""
 
     def send_state(self, order_ids: Sequence[str]) -> SendState:
         """Read, at one moment, what sending these orders rests on; the last look before a call's first byte."""
@@ -130,6 +154,21 @@ class OrderStore(Protocol):
 
         What the change did to breaker and failures is not in it.
         """
+
+    def owners(self, bet_ids: Iterable[str]) -> dict[str, str]:
+        """Return bet id -> the id of its order, of those bets that have one."""
+
+    def ever_foreign(self, bet_ids: Iterable[str]) -> set[str]:
+        """Return those of these bets that are, or were until their market was settled, kept as foreign."""
+
+    def foreign_bets(self) -> list[ForeignBet]:
+        """Return every bet that is kept as foreign, those of a market together."""
+
+    def unreadable(self, order_ids: Iterable[str]) -> dict[str, str]:
+        """Return which of these orders have a record that is none, and why."""
+
+    def mend(self) -> list[str]:
+        """Set aside keys of another type than ours, make indexes anew from the records; returns what was done."""
 
     def orders(self, order_ids: Iterable[str]) -> list[Order]:
         """Return these orders' records, those that exist."""

@@ -41,6 +41,9 @@ class Telemetry(Protocol):
     def order_failed(self, reason: str) -> None:
         """Count an order that will not be placed."""
 
+    def row_set_aside(self, source: str) -> None:
+        """Count a row of a list that cannot be read, once for as long as it is met; `source` names the list."""
+
     def half_placed(self) -> None:
         """Count a signal of which one leg was placed and another was not."""
 

@@ -55,8 +55,10 @@ def test_empty_lists_never_reach_an_exchange(any_exchange: Exchange) -> None:
         any_exchange.place(MARKET, [], "ref-1", ANY_TIME)
     with pytest.raises(ValueError, match="cancel"):
         any_exchange.cancel(MARKET, [])
-    assert any_exchange.find_current([]) == []
-    assert any_exchange.find_cleared([], ClearedKind.SETTLED) == []
+    assert list(any_exchange.find_current([])) == []
+    assert list(any_exchange.find_cleared([], ClearedKind.SETTLED)) == []
+    assert list(any_exchange.find_bets([])) == []
+    assert list(any_exchange.find_cleared_bets([], ClearedKind.SETTLED)) == []
     assert any_exchange.market_info([]) == []
     assert any_exchange.commissions([]) == {}
 
@@ -71,10 +73,12 @@ def test_cancels_are_answered_one_by_one(any_exchange: Exchange) -> None:
 
 
 def test_a_fresh_account_has_money_and_no_bets(any_exchange: Exchange) -> None:
-    assert any_exchange.executable_orders() == []
-    assert any_exchange.current_orders() == []
-    assert any_exchange.find_current(["nobody's"]) == []
-    assert any_exchange.find_cleared(["nobody's"], ClearedKind.CANCELLED) == []
+    assert list(any_exchange.executable_orders()) == []
+    assert list(any_exchange.current_orders()) == []
+    assert list(any_exchange.find_current(["nobody's"])) == []
+    assert list(any_exchange.find_cleared(["nobody's"], ClearedKind.CANCELLED)) == []
+    assert list(any_exchange.find_bets(["1"])) == []
+    assert list(any_exchange.find_cleared_bets(["1"], ClearedKind.SETTLED)) == []
     assert not any(any_exchange.settled_since(0, ClearedKind.VOIDED))
     funds = any_exchange.funds()
     assert (funds.available, funds.exposure) == (BANKROLL, Decimal(0))

@@ -56,7 +56,7 @@ def test_a_bet_cancelled(server: ScriptedServer, exchange: BetfairExchange) -> N
 )
 def test_a_current_order(name: str, server: ScriptedServer, exchange: BetfairExchange) -> None:
     plays(server, f"listCurrentOrders/{name}")
-    assert exchange.current_orders() == [
+    assert list(exchange.current_orders()) == [
         BetState(
             bet_id="71958694780",
             order_id="",
@@ -78,7 +78,7 @@ def test_a_settled_bet(server: ScriptedServer, exchange: BetfairExchange) -> Non
     # Recorded with a page of one; here nothing follows.
     plays(server, "listClearedOrders/2016-one.real.json", moreAvailable=False)
     [page] = exchange.settled_since(0, ClearedKind.SETTLED)
-    assert page == [
+    assert list(page) == [
         ClearedBet(
             kind=ClearedKind.SETTLED,
             bet_id="71958694780",

@@ -23,7 +23,8 @@ def _row(order: Order, kind: ClearedKind, **sizes: Decimal) -> ClearedBet:
         settled_at=order.placed_at + 1000,
         placed_at=order.placed_at,
         profit=Decimal(-4) if kind is ClearedKind.SETTLED else Decimal(0),
-        **{"size_settled": Decimal(0), "size_cancelled": Decimal(0), **sizes},
+        size_settled=sizes.get("size_settled", Decimal(0)),
+        size_cancelled=sizes.get("size_cancelled", Decimal(0)),
     )
 
 

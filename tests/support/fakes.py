@@ -20,7 +20,9 @@ from executor.ports import (
     Instruction,
     LegOutcome,
     LegReport,
+    Listing,
     MarketInfo,
+    OddRow,
     RefusedTask,
     SendPermit,
 )
@@ -62,6 +64,9 @@ class ScriptedExchange:
     cancel_script: list[BaseException] = field(default_factory=list)
     bets: dict[str, BetState] = field(default_factory=dict)  # in markets that are not settled
     cleared: list[ClearedBet] = field(default_factory=list)
+    odd: list[OddRow] = field(default_factory=list)  # rows of the current list that cannot be read
+    odd_cleared: list[OddRow] = field(default_factory=list)
+    refuses: dict[str, str] = field(default_factory=dict)  # bet id -> code with which its cancel is refused
     charged: dict[str, Decimal] = field(default_factory=dict)
     others_won: dict[str, Decimal] = field(default_factory=dict)  # what other bets of the account won in a market
     page: int = 2  # settled bets at a time
@@ -150,6 +155,9 @@ class ScriptedExchange:
         for bet_id in bet_ids:
             bet = self.bets[bet_id]
             left = bet.size - bet.size_matched - bet.size_cancelled
+            if bet_id in self.refuses:
+                reports.append(CancelReport(bet_id, done=False, code=self.refuses[bet_id]))
+                continue
             if not bet.executable:
                 reports.append(CancelReport(bet_id, done=False, code="BET_TAKEN_OR_LAPSED"))
                 continue
@@ -162,33 +170,45 @@ class ScriptedExchange:
         if self.reads_fail is not None:
             raise self.reads_fail
 
-    def executable_orders(self) -> list[BetState]:
+    def executable_orders(self) -> Listing[BetState]:
         self._read("executable_orders")
-        return [bet for bet in self.bets.values() if bet.executable]
+        return Listing([bet for bet in self.bets.values() if bet.executable], list(self.odd))
 
-    def current_orders(self) -> list[BetState]:
+    def current_orders(self) -> Listing[BetState]:
         self._read("current_orders")
-        return list(self.bets.values())
+        return Listing(list(self.bets.values()), list(self.odd))
 
-    def find_current(self, order_ids: Sequence[str]) -> list[BetState]:
+    def find_current(self, order_ids: Sequence[str]) -> Listing[BetState]:
         assert 0 < len(order_ids) <= 250
         self._read("find_current", tuple(order_ids))
-        return [bet for bet in self.bets.values() if bet.order_id in order_ids]
+        odd = [row for row in self.odd if not row.order_id or row.order_id in order_ids]
+        return Listing([bet for bet in self.bets.values() if bet.order_id in order_ids], odd)
 
-    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+    def find_bets(self, bet_ids: Sequence[str]) -> Listing[BetState]:
+        assert 0 < len(bet_ids) <= 250
+        self._read("find_bets", tuple(bet_ids))
+        odd = [row for row in self.odd if row.bet_id in bet_ids]
+        return Listing([bet for bet in self.bets.values() if bet.bet_id in bet_ids], odd)
+
+    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
         assert 0 < len(order_ids) <= 250
         self._read("find_cleared", kind)
-        return [row for row in self.cleared if row.order_id in order_ids and row.kind is kind]
+        return Listing([row for row in self.cleared if row.order_id in order_ids and row.kind is kind])
 
-    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Sequence[ClearedBet]]:
+    def find_cleared_bets(self, bet_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
+        assert 0 < len(bet_ids) <= 250
+        self._read("find_cleared_bets", kind)
+        return Listing([row for row in self.cleared if row.bet_id in bet_ids and row.kind is kind])
+
+    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Listing[ClearedBet]]:
         found = [row for row in self.cleared if row.kind is kind and row.settled_at >= since]
         for at in range(0, len(found), self.page) or (0,):
             self._read("settled_since", since)
-            yield found[max(at - self.moves, 0) : at + self.page]
+            yield Listing(found[max(at - self.moves, 0) : at + self.page], list(self.odd_cleared))
 
-    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
         self._read("settled_in", kind)
-        return [row for row in self.cleared if row.kind is kind and row.market_id in market_ids]
+        return Listing([row for row in self.cleared if row.kind is kind and row.market_id in market_ids])
 
     def commissions(self, market_ids: Sequence[str]) -> dict[str, MarketCharge]:
         self._read("commissions", tuple(market_ids))
@@ -250,6 +270,9 @@ class CountingTelemetry:
 
     def order_failed(self, reason: str) -> None:
         self._count(f"failed {reason}")
+
+    def row_set_aside(self, source: str) -> None:
+        self._count(f"set aside {source}")
 
     def half_placed(self) -> None:
         self._count("half placed")

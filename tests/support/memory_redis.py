@@ -14,13 +14,25 @@ from decimal import Decimal
 
 from executor.adapters.redis.records import SIGNAL, encode, signal_fields, trade_fields
 from executor.domain.exposure import exposures
+from executor.domain.foreign import ForeignBet
 from executor.domain.money import ZERO
 from executor.domain.order import ACTIVE, Order, Trade
 from executor.domain.risk import LIMIT_FIELDS, is_true
 from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import day, hour, iso
 from executor.errors import RecordUnreadable, StoreUnavailable
-from executor.ports import Alert, Arrival, Change, Funds, Gate, HealthSnapshot, MarketView, Recorded, SendState
+from executor.ports import (
+    Alert,
+    Arrival,
+    Change,
+    Funds,
+    Gate,
+    HealthSnapshot,
+    MarketView,
+    Recorded,
+    RefusedCancel,
+    SendState,
+)
 from support.fakes import FrozenClock
 
 _KEEP_TRADES_MS = 7 * 86_400_000
@@ -77,6 +89,12 @@ class Memory:
     turns: dict[str, int] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     unreadable: str = ""  # a market one of whose records is none
+    held: dict[str, str] = field(default_factory=dict)  # market -> why nothing is placed there
+    foreign: dict[str, ForeignBet] = field(default_factory=dict)
+    were_foreign: set[str] = field(default_factory=set)
+    turns_taken: dict[str, str] = field(default_factory=dict)  # market -> whose turn it is
+    set_aside: dict[str, tuple[str, int]] = field(default_factory=dict)  # name -> problem, last met
+    refused: dict[str, RefusedCancel] = field(default_factory=dict)
 
     def reach(self, method: str) -> None:
         if method in self.away or "*" in self.away:
@@ -150,10 +168,17 @@ class MemoryStore:
         self._m.reach("signal")
         return self._m.signals.get(signal_id)
 
-    def view(self, market_id: str, *, signal_ids: Sequence[str] = (), order_ids: Sequence[str] = ()) -> MarketView:
+    def view(
+        self,
+        market_id: str,
+        *,
+        signal_ids: Sequence[str] = (),
+        order_ids: Sequence[str] = (),
+        leave_out_unreadable: bool = False,
+    ) -> MarketView:
         m = self._m
         m.reach("view")
-        if market_id == m.unreadable:
+        if market_id == m.unreadable and not leave_out_unreadable:
             raise RecordUnreadable("an order's record in Redis is not readable")
         today = day(m.clock.now)
         signals = {one: m.signals[one] for one in signal_ids if one in m.signals}
@@ -181,6 +206,9 @@ class MemoryStore:
             },
             signals=signals,
             signals_raw={one: encode(record) for one, record in signals.items()},
+            held=m.held.get(market_id, ""),
+            foreign={bet_id: bet for bet_id, bet in m.foreign.items() if bet.market_id == market_id},
+            unreadable=["an order"] if market_id == m.unreadable else [],
         )
 
     def send_state(self, order_ids: Sequence[str]) -> SendState:
@@ -193,17 +221,29 @@ class MemoryStore:
             orders={one: m.orders[one] for one in order_ids if one in m.orders},
         )
 
+    def take_turn(self, market_id: str) -> str:
+        if market_id in self._m.turns_taken:
+            return ""
+        self._m.turns_taken[market_id] = "mine"
+        return "mine"
+
+    def end_turn(self, market_id: str, turn: str) -> None:
+        if self._m.turns_taken.get(market_id) == turn:
+            del self._m.turns_taken[market_id]
+
     def _holds(self, view: MarketView, change: Change) -> bool:
         m, now = self._m, self.view(view.market_id, signal_ids=[signal.signal_id for signal in change.signals])
         gates = change.gates
+        moves = bool(change.orders or change.foreign or change.foreign_gone)
         checks = (
-            (bool(change.orders), view.revision == now.revision),
+            (moves, view.revision == now.revision),
+            (moves, view.turn == m.turns_taken.get(view.market_id, "")),
             (
                 bool(change.signals),
                 all(view.signals_raw.get(s.signal_id) == now.signals_raw.get(s.signal_id) for s in change.signals),
             ),
             (Gate.TRADING in gates or change.reset_breaker, view.trading == now.trading),
-            (Gate.RECONCILED in gates, now.reconciled and now.identity == self._identity),
+            (Gate.RECONCILED in gates, now.reconciled and now.identity == self._identity and view.held == now.held),
             (
                 Gate.LIMITS in gates,
                 all(view.limits.get(name) == now.limits.get(name) for name in LIMIT_FIELDS),
@@ -237,7 +277,11 @@ class MemoryStore:
         for order in change.orders:
             m.orders[order.order_id] = order
             m.written[order.order_id] = m.clock.now
-        if change.orders:
+        m.foreign |= {bet.bet_id: bet for bet in change.foreign}
+        m.were_foreign |= {bet.bet_id for bet in change.foreign}
+        for bet_id in change.foreign_gone:
+            m.foreign.pop(bet_id, None)
+        if change.orders or change.foreign or change.foreign_gone:
             m.revisions[view.market_id] = m.revisions.get(view.market_id, 0) + 1
         for trade in change.trades:
             m.enter(trade_fields(trade, self._identity))
@@ -262,6 +306,24 @@ class MemoryStore:
             m.breaker = {"time": iso(view.now), "failures": str(view.failures + 1), "reason": change.trip}
             m.since, m.trading = now, "false"
             m.messages.append({"event": "circuit_breaker_tripped", "reason": change.trip})
+
+    def owners(self, bet_ids: Iterable[str]) -> dict[str, str]:
+        wanted = set(bet_ids)
+        return {order.bet_id: order.order_id for order in self._m.orders.values() if order.bet_id in wanted}
+
+    def ever_foreign(self, bet_ids: Iterable[str]) -> set[str]:
+        return set(bet_ids) & self._m.were_foreign
+
+    def foreign_bets(self) -> list[ForeignBet]:
+        return sorted(self._m.foreign.values(), key=lambda bet: bet.market_id)
+
+    def unreadable(self, order_ids: Iterable[str]) -> dict[str, str]:
+        del order_ids
+        return {}
+
+    def mend(self) -> list[str]:
+        self._m.reach("mend")
+        return []
 
     def orders(self, order_ids: Iterable[str]) -> list[Order]:
         self._m.reach("orders")
@@ -316,11 +378,12 @@ class MemoryControls:
     def data_generation(self) -> str:
         return f"{self._m.run} {self._m.generation}"
 
-    def confirm_reconciled(self, ttl_s: int, mark: str) -> bool:
+    def confirm_reconciled(self, ttl_s: int, mark: str, held: Mapping[str, str]) -> bool:
         self._m.reach("confirm_reconciled")
         if mark != self.data_generation():
             return False
         self._m.reconciled_until = self._m.clock.now + ttl_s * 1000
+        self._m.held = dict(held)
         return True
 
     def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:
@@ -498,6 +561,48 @@ class MemoryMarketFacts:
 
     def save_market_types(self, types: Mapping[str, str]) -> None:
         self._m.market_types.update(types)
+
+
+class MemorySetAside:
+    """`SetAside` on the same memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._m = memory
+
+    def note(self, things: Mapping[str, str]) -> list[str]:
+        self._m.reach("note")
+        held = self._m.set_aside
+        held_now = {name for name, (_, seen) in held.items() if self._m.clock.now - seen < 180_000}
+        held.update({name: (problem, self._m.clock.now) for name, problem in things.items()})
+        return [name for name in things if name not in held_now]
+
+    def standing(self) -> dict[str, str]:
+        now = self._m.clock.now
+        return {name: problem for name, (problem, seen) in self._m.set_aside.items() if now - seen < 180_000}
+
+
+class MemoryCancelAttempts:
+    """`CancelAttempts` on the same memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._m = memory
+
+    def refused(self, codes: Mapping[str, str], *, failed: int) -> list[RefusedCancel]:
+        self._m.reach("refused")
+        now = self._m.clock.now
+        self._m.sent[hour(now)] += failed
+        for bet_id, code in codes.items():
+            times = self._m.refused[bet_id].times + 1 if bet_id in self._m.refused else 1
+            wait_ms = min(5_000 * 2 ** (times - 1), 300_000)
+            self._m.refused[bet_id] = RefusedCancel(bet_id, code, times, now + wait_ms)
+        return [self._m.refused[bet_id] for bet_id in codes]
+
+    def standing(self) -> list[RefusedCancel]:
+        return list(self._m.refused.values())
+
+    def forget(self, bet_ids: Collection[str]) -> None:
+        for bet_id in bet_ids:
+            self._m.refused.pop(bet_id, None)
 
 
 class MemoryAlerts:

@@ -20,6 +20,7 @@ from executor.ports import (
     Instruction,
     LegOutcome,
     LegReport,
+    Listing,
     MarketInfo,
     SendPermit,
 )
@@ -234,17 +235,21 @@ class ModelExchange:
             if self.market(bet.market_id).winner is None and (bet.open or bet.matched or bet.voided)
         ]
 
-    def executable_orders(self) -> list[BetState]:
+    def executable_orders(self) -> Listing[BetState]:
         self._reach()
-        return [self._state(bet) for bet in self._current() if bet.open]
+        return Listing([self._state(bet) for bet in self._current() if bet.open])
 
-    def current_orders(self) -> list[BetState]:
+    def current_orders(self) -> Listing[BetState]:
         self._reach()
-        return [self._state(bet) for bet in self._current()]
+        return Listing([self._state(bet) for bet in self._current()])
 
-    def find_current(self, order_ids: Sequence[str]) -> list[BetState]:
+    def find_current(self, order_ids: Sequence[str]) -> Listing[BetState]:
         self._reach()
-        return [self._state(bet) for bet in self._current() if bet.order_id in order_ids]
+        return Listing([self._state(bet) for bet in self._current() if bet.order_id in order_ids])
+
+    def find_bets(self, bet_ids: Sequence[str]) -> Listing[BetState]:
+        self._reach()
+        return Listing([self._state(bet) for bet in self._current() if bet.bet_id in bet_ids])
 
     def _rows(self, kind: ClearedKind) -> list[ClearedBet]:
         self._reach()
@@ -279,16 +284,19 @@ class ModelExchange:
             placed_at=bet.placed_at,
         )
 
-    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
-        return [row for row in self._rows(kind) if row.order_id in order_ids]
+    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
+        return Listing([row for row in self._rows(kind) if row.order_id in order_ids])
 
-    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Sequence[ClearedBet]]:
+    def find_cleared_bets(self, bet_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
+        return Listing([row for row in self._rows(kind) if row.bet_id in bet_ids])
+
+    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Listing[ClearedBet]]:
         found = [row for row in self._rows(kind) if row.settled_at >= since]
         for at in range(0, len(found), self.page):
-            yield found[at : at + self.page]
+            yield Listing(found[at : at + self.page])
 
-    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
-        return [row for row in self._rows(kind) if row.market_id in market_ids]
+    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
+        return Listing([row for row in self._rows(kind) if row.market_id in market_ids])
 
     def commissions(self, market_ids: Sequence[str]) -> dict[str, MarketCharge]:
         self._reach()

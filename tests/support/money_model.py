@@ -36,9 +36,11 @@ from support.memory_redis import (
     Memory,
     MemoryAccounts,
     MemoryAlerts,
+    MemoryCancelAttempts,
     MemoryControls,
     MemoryLocks,
     MemoryMarketFacts,
+    MemorySetAside,
     MemoryStore,
     MemoryTradeFeed,
 )
@@ -110,6 +112,8 @@ class MemoryRedis:
             telemetry,
             MODEL_POLICY,
             MemoryAlerts(memory),
+            MemorySetAside(memory),
+            MemoryCancelAttempts(memory),
         )
 
     def now(self) -> int:

@@ -31,7 +31,7 @@ from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.reconciliation import poll
 from executor.engine.validation import validate
-from executor.ports import Change, MarketView
+from executor.ports import Change, Listing, MarketView
 from support.engine_rig import MARKET, make_policy, strategy_message
 from support.fakes import CountingTelemetry, FrozenClock, ScriptedExchange
 from support.redis_ports import RedisPorts
@@ -56,13 +56,13 @@ class InterruptedExchange(ScriptedExchange):
 
     after_read: Callable[[], None] | None = None
 
-    def current_orders(self) -> list[BetState]:
+    def current_orders(self) -> Listing[BetState]:
         return self._interrupted(super().current_orders())
 
-    def executable_orders(self) -> list[BetState]:
+    def executable_orders(self) -> Listing[BetState]:
         return self._interrupted(super().executable_orders())
 
-    def _interrupted(self, bets: list[BetState]) -> list[BetState]:
+    def _interrupted(self, bets: Listing[BetState]) -> Listing[BetState]:
         interrupt, self.after_read = self.after_read, None
         if interrupt is not None:
             interrupt()

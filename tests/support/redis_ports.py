@@ -5,21 +5,25 @@ from dataclasses import dataclass
 import redis
 
 from executor.adapters.redis.accounts import RedisAccounts
+from executor.adapters.redis.cancel_attempts import RedisCancelAttempts
 from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.locks import RedisLocks
 from executor.adapters.redis.market_facts import RedisMarketFacts
+from executor.adapters.redis.set_aside import RedisSetAside
 from executor.adapters.redis.trade_feed import RedisTradeFeed
 
 
 @dataclass(frozen=True)
 class RedisPorts:
-    """Controls, locks, accounts, feed and market facts on one client."""
+    """Every port but the store and the alerts, on one client."""
 
     controls: RedisControls
     locks: RedisLocks
     accounts: RedisAccounts
     trade_feed: RedisTradeFeed
     market_facts: RedisMarketFacts
+    set_aside: RedisSetAside
+    cancel_attempts: RedisCancelAttempts
 
     @classmethod
     def on(cls, client: "redis.Redis", broker: "redis.Redis", identity: str, *, lock_s: int = 15) -> "RedisPorts":
@@ -29,4 +33,6 @@ class RedisPorts:
             RedisAccounts(client),
             RedisTradeFeed(client),
             RedisMarketFacts(client),
+            RedisSetAside(client),
+            RedisCancelAttempts(client),
         )

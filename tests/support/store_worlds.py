@@ -17,6 +17,7 @@ from executor.errors import StoreUnavailable
 from executor.ports import (
     Accounts,
     Arrival,
+    CancelAttempts,
     Change,
     Controls,
     Failure,
@@ -25,6 +26,7 @@ from executor.ports import (
     MarketFacts,
     OrderStore,
     Recorded,
+    SetAside,
     TradeFeed,
 )
 from support.factories import LIMITS, NOW, make_order
@@ -32,9 +34,11 @@ from support.fakes import FrozenClock
 from support.memory_redis import (
     Memory,
     MemoryAccounts,
+    MemoryCancelAttempts,
     MemoryControls,
     MemoryLocks,
     MemoryMarketFacts,
+    MemorySetAside,
     MemoryStore,
     MemoryTradeFeed,
 )
@@ -76,6 +80,8 @@ class World:
     accounts: Accounts
     trade_feed: TradeFeed
     market_facts: MarketFacts
+    set_aside: SetAside
+    cancel_attempts: CancelAttempts
     put: Callable[[str, Any], None]
     fails: Callable[[], dict[str, str]]  # the breaker's record
     trading: Callable[[], str | None]
@@ -83,7 +89,7 @@ class World:
     def ready(self) -> None:
         """Let trading be possible."""
         self.controls.claim_identity()
-        self.controls.confirm_reconciled(60, self.controls.data_generation())
+        self.controls.confirm_reconciled(60, self.controls.data_generation(), {})
         self.put("trading", "true")
         self.put("limits", LIMITS)
 
@@ -152,6 +158,8 @@ def memory_world() -> World:
         accounts=MemoryAccounts(memory),
         trade_feed=MemoryTradeFeed(memory),
         market_facts=MemoryMarketFacts(memory),
+        set_aside=MemorySetAside(memory),
+        cancel_attempts=MemoryCancelAttempts(memory),
         put=put,
         fails=lambda: memory.breaker,
         trading=lambda: memory.trading,

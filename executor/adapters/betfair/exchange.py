@@ -2,14 +2,19 @@
 
 Invariants: `place` sends at most one placeOrders and never after a login of its own; what repeats after a login are
 reads and cancels, once. Every call is limited to bets of our customerStrategyRef where the API allows it. An incomplete
-list is never returned as a complete one. Units: money as Decimal in the account's currency, times in milliseconds.
+list is never returned as a complete one; a row that cannot be read is set aside and named in it. Units: money as
+Decimal in the account's currency, times in milliseconds.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, NoReturn, TypeVar
 
+import structlog
+
 from executor.adapters.betfair import wire
+from executor.adapters.betfair.json_text import Row, as_row
+from executor.adapters.betfair.lists import batches, joined, names, once, page, read_rows
 from executor.adapters.betfair.reports import read_cancelled, read_placed
 from executor.adapters.betfair.rpc import ACCOUNT, BETTING, Api, Rpc
 from executor.adapters.betfair.session import BetfairSession, TokenStore
@@ -25,6 +30,7 @@ from executor.ports import (
     Funds,
     Instruction,
     LegReport,
+    Listing,
     MarketInfo,
     SendPermit,
     Telemetry,
@@ -33,7 +39,6 @@ from executor.settings.sections import BetfairSettings
 
 MAX_PLACE: Final = 200  # Betfair: placeOrders
 MAX_CANCEL: Final = 60  # Betfair: cancelOrders
-MAX_REFS: Final = 250  # Betfair: listCurrentOrders, REQUEST_SIZE_EXCEEDS_LIMIT above
 MAX_CATALOGUE: Final = 100  # Betfair: Market Data Request Limits, weight 1 each of 200; half of it
 MAX_MARKETS: Final = 100  # markets per call; no limit is documented, this keeps calls small
 PAGE: Final = 1000  # Betfair: the largest page
@@ -43,6 +48,7 @@ MAX_READS: Final = 3  # Betfair: order reads of an account under way at a time, 
 _ORDER_READS: Final = frozenset({"listCurrentOrders", "listClearedOrders"})
 
 T = TypeVar("T")
+_log = structlog.get_logger(__name__)
 
 
 class BetfairExchange:
@@ -118,30 +124,37 @@ class BetfairExchange:
         params = {"marketId": market_id, "instructions": [{"betId": bet_id} for bet_id in bets]}
         return self._call(BETTING, "cancelOrders", params, lambda result: read_cancelled(result, bets))
 
-    def executable_orders(self) -> list[BetState]:
+    def executable_orders(self) -> Listing[BetState]:
         """Return every bet of our strategy ref that is not completely matched (Betfair: listCurrentOrders)."""
         return self._current({"orderProjection": "EXECUTABLE"})
 
-    def current_orders(self) -> list[BetState]:
+    def current_orders(self) -> Listing[BetState]:
         """Return every bet of our strategy ref in markets that are not settled (Betfair: listCurrentOrders)."""
         return self._current({"orderProjection": "ALL"})
 
-    def find_current(self, order_ids: Sequence[str]) -> list[BetState]:
+    def find_current(self, order_ids: Sequence[str]) -> Listing[BetState]:
         """Return the bets with these references in markets that are not settled (Betfair: listCurrentOrders)."""
-        return self._current({"orderProjection": "ALL", "customerOrderRefs": _refs(order_ids)}) if order_ids else []
+        return self._some_current("customerOrderRefs", order_ids)
 
-    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+    def find_bets(self, bet_ids: Sequence[str]) -> Listing[BetState]:
+        """Return these bets, as far as their markets are not settled (Betfair: listCurrentOrders)."""
+        return self._some_current("betIds", bet_ids)
+
+    def find_cleared(self, order_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
         """Return the cleared bets of one kind with these references (Betfair: listClearedOrders)."""
-        return self._cleared({"customerOrderRefs": _refs(order_ids)}, kind) if order_ids else []
+        return self._cleared({"customerOrderRefs": names(order_ids)}, kind) if order_ids else Listing()
 
-    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[list[ClearedBet]]:
+    def find_cleared_bets(self, bet_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
+        """Return those of these bets that are cleared and of one kind (Betfair: listClearedOrders)."""
+        return self._cleared({"betIds": names(bet_ids)}, kind) if bet_ids else Listing()
+
+    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Listing[ClearedBet]]:
         """Yield the pages of our bets of a kind that were settled at or after `since` (Betfair: listClearedOrders)."""
         return self._cleared_pages({"settledDateRange": {"from": wire.moment_text(since)}}, kind, MAX_SETTLED_PAGES)
 
-    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
         """Return our bets of a kind in these markets, whenever settled (Betfair: listClearedOrders)."""
-        batches = _batches(market_ids, MAX_MARKETS)
-        return [bet for some in batches for bet in self._cleared({"marketIds": some}, kind)]
+        return joined(self._cleared({"marketIds": some}, kind) for some in batches(market_ids, MAX_MARKETS))
 
     def commissions(self, market_ids: Sequence[str]) -> dict[str, MarketCharge]:
         """Return market id -> commission and profit of the account there (Betfair: listClearedOrders by MARKET).
@@ -150,7 +163,7 @@ class BetfairExchange:
         what of it is ours.
         """
         charges: dict[str, MarketCharge] = {}
-        for some in _batches(market_ids, MAX_MARKETS):
+        for some in batches(market_ids, MAX_MARKETS):
             params = {
                 "betStatus": str(ClearedKind.SETTLED),
                 "groupBy": "MARKET",
@@ -158,22 +171,25 @@ class BetfairExchange:
                 "includeItemDescription": False,
             }
             pages = self._pages("listClearedOrders", params, "clearedOrders", wire.market_charge)
-            for found in (row for page in pages for row in page):
-                if found is not None:
-                    market_id, charge = found
-                    before = charges.get(market_id, MarketCharge(ZERO, ZERO))
-                    total = MarketCharge(before.commission + charge.commission, before.profit + charge.profit)
-                    charges[market_id] = total
+            for some_rows in pages:
+                for found in some_rows:
+                    if found is not None:
+                        market_id, charge = found
+                        before = charges.get(market_id, MarketCharge(ZERO, ZERO))
+                        total = MarketCharge(before.commission + charge.commission, before.profit + charge.profit)
+                        charges[market_id] = total
+                for odd in some_rows.odd:  # its market goes by the configured rate until it can be read
+                    _log.error("commission_not_readable", market_id=odd.market_id, problem=odd.problem)
         return charges
 
     def funds(self) -> Funds:
         """Return the account's money (Betfair: getAccountFunds)."""
-        return self._call(ACCOUNT, "getAccountFunds", {}, lambda result: wire.funds(wire.as_row(result, "funds")))
+        return self._call(ACCOUNT, "getAccountFunds", {}, lambda result: wire.funds(as_row(result, "funds")))
 
     def market_info(self, market_ids: Sequence[str]) -> list[MarketInfo]:
         """Return the types of the markets that are known and not closed (Betfair: listMarketCatalogue)."""
         found: list[MarketInfo | None] = []
-        for some in _batches(market_ids, MAX_CATALOGUE):
+        for some in batches(market_ids, MAX_CATALOGUE):
             params = {
                 "filter": {"marketIds": some},
                 "marketProjection": ["MARKET_DESCRIPTION"],
@@ -196,19 +212,21 @@ class BetfairExchange:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def _current(self, filters: Mapping[str, object]) -> list[BetState]:
+    def _some_current(self, filter_name: str, ids: Sequence[str]) -> Listing[BetState]:
+        return self._current({"orderProjection": "ALL", filter_name: names(ids)}) if ids else Listing()
+
+    def _current(self, filters: Mapping[str, object]) -> Listing[BetState]:
         # Betfair: the data move between pages; by place time what is new comes last.
         order = {"orderBy": "BY_PLACE_TIME", "sortDir": "EARLIEST_TO_LATEST", "includeItemDescription": False}
         params = {**filters, **order, "customerStrategyRefs": [self._strategy_ref]}
-        pages = self._pages("listCurrentOrders", params, "currentOrders", wire.current_order)
-        return list({bet.bet_id: bet for page in pages for bet in page}.values())
+        return once(self._pages("listCurrentOrders", params, "currentOrders", wire.current_order))
 
-    def _cleared(self, filters: Mapping[str, object], kind: ClearedKind) -> list[ClearedBet]:
-        return list({bet.bet_id: bet for page in self._cleared_pages(filters, kind) for bet in page}.values())
+    def _cleared(self, filters: Mapping[str, object], kind: ClearedKind) -> Listing[ClearedBet]:
+        return once(self._cleared_pages(filters, kind))
 
     def _cleared_pages(
         self, filters: Mapping[str, object], kind: ClearedKind, most: int = MAX_PAGES
-    ) -> Iterator[list[ClearedBet]]:
+    ) -> Iterator[Listing[ClearedBet]]:
         params = {
             **filters,
             "betStatus": str(kind),
@@ -220,17 +238,18 @@ class BetfairExchange:
         )
 
     def _pages(
-        self, method: str, params: Mapping[str, object], name: str, read: Callable[[wire.Row], T], most: int = MAX_PAGES
-    ) -> Iterator[list[T]]:
+        self, method: str, params: Mapping[str, object], name: str, read: Callable[[Row], T], most: int = MAX_PAGES
+    ) -> Iterator[Listing[T]]:
         start = 0
         for _ in range(most):
             window = {**params, "fromRecord": start, "recordCount": PAGE}
-            page, more = self._call(BETTING, method, window, lambda result: _page(result, name, read))
-            start += len(page)
-            yield page
+            found, more = self._call(BETTING, method, window, lambda result: page(result, name, read))
+            received = len(found) + len(found.odd)
+            start += received
+            yield found
             if not more:
                 return
-            if not page:
+            if not received:
                 raise OutcomeUnknown(f"{method}: more is said to follow an empty page")
         raise OutcomeUnknown(f"{method}: more than {most * PAGE} bets")
 
@@ -294,24 +313,8 @@ def _place_instruction(instruction: Instruction) -> dict[str, object]:
     }
 
 
-def _refs(order_ids: Sequence[str]) -> list[str]:
-    if len(order_ids) > MAX_REFS:
-        raise ValueError(f"one call asks for at most {MAX_REFS} references")
-    return list(order_ids)
-
-
-def _batches(items: Sequence[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(items), size):
-        yield list(items[start : start + size])
-
-
-def _page(result: object, name: str, read: Callable[[wire.Row], T]) -> tuple[list[T], bool]:
-    row = wire.as_row(result, "result")
-    more = row.get("moreAvailable")
-    if not isinstance(more, bool):
-        raise wire.WireError("moreAvailable is missing")
-    return [read(each) for each in wire.as_rows(row.get(name), name)], more
-
-
 def _market_infos(result: object) -> list[MarketInfo | None]:
-    return [wire.market_info(row) for row in wire.as_rows(result, "markets")]
+    found = read_rows(result, "markets", wire.market_info)
+    for odd in found.odd:
+        _log.warning("market_not_readable", market_id=odd.market_id, problem=odd.problem)
+    return list(found)

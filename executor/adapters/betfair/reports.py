@@ -7,13 +7,15 @@ position. A leg without a report of its own, or with two, is UNKNOWN unless the 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
 import structlog
 
 from executor.adapters.betfair import outcomes as policy
+from executor.adapters.betfair.json_text import Row, WireError, as_row, encode, sound
 from executor.adapters.betfair.outcomes import Verdict
-from executor.adapters.betfair.wire import Row, WireError, as_row, as_rows, encode, placed_bet, size, text
+from executor.adapters.betfair.wire import as_rows, placed_bet, size
 from executor.domain.money import ZERO
 from executor.ports import CancelReport, Instruction, LegOutcome, LegReport
 
@@ -27,6 +29,7 @@ def read_placed(result: object, market_id: str, instructions: Sequence[Instructi
     Raises:
         WireError: it is none, or one of another market.
     """
+    sound(result, "report")
     report = as_row(result, "report")
     if report.get("marketId") not in (None, market_id):
         raise WireError("the report is of another market")
@@ -55,12 +58,16 @@ def read_cancelled(result: object, bet_ids: Sequence[str]) -> list[CancelReport]
     Raises:
         WireError: it is none.
     """
+    sound(result, "report")
     report = as_row(result, "report")
     status, code = _said(report)
     legs = report.get("instructionReports")
     by_bet: dict[str, Row] = {}
     for row in [] if legs is None else as_rows(legs, "instructionReports"):
-        by_bet[text(as_row(row.get("instruction"), "instruction"), "betId")] = row
+        echoed = row.get("instruction")
+        bet_id = echoed.get("betId") if isinstance(echoed, dict) else None
+        if isinstance(bet_id, str):  # a report without a name is nobody's
+            by_bet[bet_id] = row
     return [_cancel(bet_id, by_bet.get(bet_id), code or _unnamed(status)) for bet_id in bet_ids]
 
 
@@ -69,9 +76,15 @@ def _cancel(bet_id: str, row: Row | None, outer_code: str) -> CancelReport:
         return CancelReport(bet_id, done=False, code=outer_code)
     status, code = _said(row)
     if status == "SUCCESS":
-        taken = ZERO if row.get("sizeCancelled") is None else size(row, "sizeCancelled")
-        return CancelReport(bet_id, done=True, size_cancelled=taken)
+        return CancelReport(bet_id, done=True, size_cancelled=_taken(row))
     return CancelReport(bet_id, done=False, code=code or _unnamed(status))
+
+
+def _taken(row: Row) -> Decimal:
+    try:
+        return ZERO if row.get("sizeCancelled") is None else size(row, "sizeCancelled")
+    except WireError:  # that it was done counts; how much, the next look says
+        return ZERO
 
 
 def _said(report: Row) -> tuple[str, str]:

@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 import structlog
 
 from executor.adapters.betfair import outcomes as policy
+from executor.adapters.betfair.json_text import Row, WireError, decode, encode
 from executor.adapters.betfair.transport import Reply, Transport, TransportError
-from executor.adapters.betfair.wire import Row, WireError, decode, encode
 from executor.errors import ExecutorError, NotSent, OutcomeUnknown
 from executor.ports import SendPermit, Telemetry
 from executor.settings.sections import BetfairSettings

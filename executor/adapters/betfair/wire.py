@@ -1,23 +1,20 @@
-"""Betfair's JSON: numbers out as exact decimal text, replies in as domain values or not at all.
+"""Fields and rows of Betfair's replies, as domain values or not at all.
 
-Invariant: a row that lacks what we need, or says something we do not know, raises `WireError` naming row and field;
-nothing is guessed or dropped. Fields that we do not know are ignored. Money has two decimals; a price or an average
-price is taken as it comes; times become milliseconds since the epoch, UTC.
+Invariant: a row that lacks what we need, or says something we do not know, raises `WireError` naming the field (lists
+set it aside: `lists`); nothing is guessed or dropped. Fields that we do not know are ignored. Money has two decimals;
+a price or an average price is taken as it comes; times become milliseconds since the epoch, UTC.
 """
 
-import json
 import re
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
+from executor.adapters.betfair.json_text import Row, WireError, as_row
 from executor.domain.commission import MarketCharge
 from executor.domain.money import ONE, ZERO, Side, to_money
 from executor.domain.order import BetState
 from executor.ports import ClearedBet, ClearedKind, Funds, Instruction, MarketInfo
-
-Row = Mapping[str, Any]
 
 _MAX_AMOUNT: Final = Decimal(10) ** 12  # more is no amount, and would not be cheap to compute with
 _CONVERTED: Final = Decimal("0.01")  # that sizes of an account in another currency than GBP may be off by
@@ -27,68 +24,19 @@ _TEXT: Final = re.compile(r"[ -~]{1,64}")  # ids, references and names of types;
 _MAX_NAME: Final = 60
 
 
-class WireError(ValueError):
-    """A reply does not have the shape that Betfair documents; the text names the field, never a value of ours."""
-
-
-def encode(value: object) -> str:
-    """Write JSON; a Decimal becomes a number with exactly its digits.
-
-    Raises:
-        TypeError: a value that has no place in a call of ours; a float above all.
-    """
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{json.dumps(str(key))}:{encode(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, Decimal):
-        if not value.is_finite():
-            raise TypeError("not a finite number")
-        return format(value, "f")
-    if value is None or isinstance(value, str | bool | int):
-        return json.dumps(value)
-    if isinstance(value, Sequence):
-        return "[" + ",".join(encode(item) for item in value) + "]"
-    raise TypeError(f"{type(value).__name__} does not go on the wire")
-
-
-def decode(body: bytes) -> Row:
-    """Read a JSON object; numbers with a fraction become Decimal.
-
-    Raises:
-        WireError: it is none.
-    """
-    try:
-        value = json.loads(body, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_object)
-    except (ValueError, RecursionError, ArithmeticError):
-        raise WireError("no JSON") from None
-    return as_row(value, "reply")
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        raise ValueError("a name is there twice")
-    return row
-
-
 # --- one field -------------------------------------------------------------------------------------------------------
 
 
-def as_row(value: object, what: str) -> Row:
-    """Take an object for what it should be."""
-    if not isinstance(value, dict):
-        raise WireError(f"{what} is no object")
-    return value
-
-
 def as_rows(value: object, what: str) -> list[Row]:
-    """Take a list of objects for what it should be."""
+    """Take a list for what it should be; those of its rows that are objects."""
+    return [row for row in as_list(value, what) if isinstance(row, dict)]
+
+
+def as_list(value: object, what: str) -> list[object]:
+    """Take a list for what it should be, whatever is in it."""
     if not isinstance(value, list):
         raise WireError(f"{what} is missing or no list")
-    return [as_row(item, what) for item in value]
+    return value
 
 
 def text(row: Row, name: str) -> str:
@@ -171,7 +119,7 @@ def _optional_moment(row: Row, name: str) -> int:
 
 
 def _shown(value: object) -> str:
-    return repr(value)[:_MAX_NAME]
+    return (str(value) if isinstance(value, Decimal) else repr(value))[:_MAX_NAME]
 
 
 def moment_text(at: int) -> str:
@@ -187,10 +135,8 @@ def current_order(row: Row) -> BetState:
     status = text(row, "status")
     if status not in {"EXECUTABLE", "EXECUTION_COMPLETE"}:
         raise WireError(f"status {_shown(status)} is unknown")
-    if row.get("orderType") != "LIMIT":
-        raise WireError(f"orderType {_shown(row.get('orderType'))} is none that we place: who uses our strategy ref?")
-    if row.get("handicap") is not None and number(row, "handicap") != ZERO:  # lines of a runner must not be netted
-        raise WireError("handicap is none that we place: who uses our strategy ref?")
+    if problem := _other_kind(row) or ("" if row.get("orderType") else "orderType is missing"):
+        raise WireError(problem)
     asked = as_row(row.get("priceSize"), "priceSize")
     bet = BetState(
         bet_id=text(row, "betId"),
@@ -210,6 +156,17 @@ def current_order(row: Row) -> BetState:
         matched_at=_optional_moment(row, "matchedDate"),
     )
     return _sized(bet)
+
+
+def _other_kind(row: Row) -> str:
+    """Say why a bet is of a kind that we never place; empty for one of ours, or where that is not said."""
+    kind = row.get("orderType")
+    if kind is not None and kind != "LIMIT":
+        return f"orderType {_shown(kind)} is none that we place"
+    handicap = row.get("handicap")  # lines of a runner must not be netted
+    if handicap is not None and (isinstance(handicap, bool) or handicap not in (0, "0")):
+        return f"handicap {_shown(handicap)} is none that we place"
+    return ""
 
 
 def placed_bet(row: Row, instruction: Instruction, market_id: str) -> BetState:
@@ -259,6 +216,7 @@ def cleared_order(row: Row, kind: ClearedKind) -> ClearedBet:
         profit=to_money(number(row, "profit")) if settled or row.get("profit") is not None else ZERO,
         settled_at=_moment(row, "settledDate") if settled else _optional_moment(row, "settledDate"),
         placed_at=_optional_moment(row, "placedDate"),
+        foreign=_other_kind(row),
     )
 
 

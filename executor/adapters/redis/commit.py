@@ -13,6 +13,7 @@ from typing import Final
 from executor import keys
 from executor.adapters.redis.records import encode, order_fields, position_fields, signal_fields, trade_fields
 from executor.domain.exposure import exposures, matched_weight, positions, weight
+from executor.domain.foreign import ForeignBet, foreign_exposure, with_foreign
 from executor.domain.order import ACTIVE, Order
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal_record import TERMINAL, SignalRecord, SignalStatus
@@ -27,6 +28,8 @@ _HOURS_S: Final = 2 * 3600  # of a clock hour's count: it is over by then
 _RECENT: Final = 5000  # what a person looks through; older ones are in the ledger
 _FAILURES: Final = 1000  # contract section 4
 _FAILURES_S: Final = 24 * 3600
+_FOREIGN_S: Final = 100 * 24 * 3600  # a bet that is none of ours is still not ours when its market is settled
+FOREIGN: Final = "foreign"  # in the place of an order id
 
 
 @dataclass
@@ -63,8 +66,9 @@ class Request:
 
 
 def _checks(view: MarketView, change: Change, identity: str, request: Request) -> None:
-    if change.orders:
+    if _moves_market(change):
         request.checks.append([view.revision, "GET", keys.market_revision(view.market_id)])
+        request.checks.append([view.turn or None, "GET", keys.market_turn(view.market_id)])
     for signal in change.signals:
         request.checks.append([view.signals_raw.get(signal.signal_id), "GET", keys.signal(signal.signal_id)])
     gates = change.gates
@@ -85,6 +89,7 @@ def _bounds(view: MarketView, change: Change, identity: str, request: Request) -
     if Gate.RECONCILED in change.gates:
         request.marked = keys.RECONCILED
         request.checks.append([identity, "GET", keys.IDENTITY])
+        request.checks.append([view.held or None, "HGET", keys.MARKETS_HELD, view.market_id])
     if Gate.DEADLINE in change.gates:
         request.before = min(signal.deadline for signal in view.signals.values())
     if change.transactions_max is not None:
@@ -98,16 +103,19 @@ def _projections(view: MarketView, change: Change, identity: str, request: Reque
         return any(of(order) != of(view.orders.get(order.order_id)) for order in change.orders)
 
     market = view.market_id
-    if not alters(weight):
+    # Of a market with a record that is none, nothing can be computed: what is shown stays as it was.
+    if view.unreadable or not (alters(weight) or change.foreign or change.foreign_gone):
         return
     everything = list({**view.orders, **{one.order_id: one for one in change.orders}}.values())
-    counted = {str(one): f"{amount:f}" for one, amount in exposures(everything).items()}
+    foreign = foreign_exposure(_foreign_after(view, change).values())
+    held = with_foreign(exposures(everything), foreign)
+    counted = {str(one): f"{amount:f}" for one, amount in held.items()}
     _projection(keys.risk_exposure(market), counted, 0, request)
     if alters(matched_weight):
-        matched, held = exposures(everything, matched_only=True), positions(everything)
+        matched, shown_of = exposures(everything, matched_only=True), positions(everything)
         lost = {str(one): f"{amount:f}" for one, amount in matched.items()}
         _projection(keys.matched_exposure(market), lost, _PROJECTION_S, request)
-        shown = {str(one): position_fields(held[one]) for one in held}
+        shown = {str(one): position_fields(shown_of[one]) for one in shown_of}
         _projection(keys.positions(market), shown, _PROJECTION_S, request)
     if not (counted and change.gates):  # it is there already
         request.writes.append(["SADD" if counted else "SREM", keys.MARKETS, market])
@@ -121,6 +129,28 @@ def _projection(key: str, values: Mapping[str, str], ttl: int, request: Request)
         request.writes.append(["HSET", key, *[text for pair in values.items() for text in pair]])
     if values and ttl:
         request.writes.append(["EXPIRE", key, ttl])
+
+
+def _moves_market(change: Change) -> bool:
+    return bool(change.orders or change.foreign or change.foreign_gone)
+
+
+def _foreign_after(view: MarketView, change: Change) -> dict[str, ForeignBet]:
+    after_ = {**view.foreign, **{bet.bet_id: bet for bet in change.foreign}}
+    return {bet_id: bet for bet_id, bet in after_.items() if bet_id not in change.foreign_gone}
+
+
+def _foreign(view: MarketView, change: Change, request: Request) -> None:
+    if not (change.foreign or change.foreign_gone):
+        return
+    key = keys.foreign(view.market_id)
+    for bet_id in change.foreign_gone:
+        request.writes.append(["HDEL", key, bet_id])
+    for bet in change.foreign:
+        request.writes.append(["HSET", key, bet.bet_id, encode(bet)])
+        request.writes.append(["SET", keys.bet(bet.bet_id), FOREIGN, "EX", _FOREIGN_S])
+    kept = bool(_foreign_after(view, change))
+    request.writes.append(["SADD" if kept else "SREM", keys.FOREIGN_MARKETS, view.market_id])
 
 
 def _order(order: Order, identity: str, keep_s: int, request: Request) -> None:
@@ -137,6 +167,9 @@ def _order(order: Order, identity: str, keep_s: int, request: Request) -> None:
     add(["PUBLISH", keys.ORDER_UPDATES, order_fields(order, identity)])
     record: Command = ["SET", keys.order(name), encode(order)]
     request.records.append([*record, "EX", keep_s] if order.is_over else record)
+    if order.bet_id:
+        owner: Command = ["SET", keys.bet(order.bet_id), name]
+        request.records.append([*owner, "EX", keep_s] if order.is_over else owner)
 
 
 def _breaker(view: MarketView, change: Change, identity: str, request: Request) -> None:
@@ -171,12 +204,24 @@ def _status(view: MarketView, signal_id: str) -> SignalStatus | None:
     return None if before is None else before.status
 
 
+def _feed(view: MarketView, change: Change, signals: Sequence[SignalRecord], identity: str, request: Request) -> None:
+    for ended in _ended(view, signals):
+        entry = signal_fields(ended, identity)
+        request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
+    for trade in change.trades:  # an entry cannot be taken back: the last of what may fail
+        entry = trade_fields(trade, identity)
+        request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
+        request.writes.append(["PUBLISH", keys.TRADE_UPDATES, json.dumps(entry, separators=(",", ":"))])
+
+
 def after(view: MarketView, change: Change, request: Request, now: int, token: str) -> MarketView:
     """Return the view as it is once this request with this token has written the change."""
     return replace(
         view,
         now=now,
-        revision=token if change.orders else view.revision,
+        revision=token if _moves_market(change) else view.revision,
+        foreign=_foreign_after(view, change),
+        turn="",
         transactions=view.transactions + change.transactions,
         orders={**view.orders, **{order.order_id: order for order in change.orders}},
         signals={**view.signals, **request.signals},
@@ -187,17 +232,18 @@ def after(view: MarketView, change: Change, request: Request, now: int, token: s
 def request_for(view: MarketView, change: Change, identity: str, token: str, signal_s: int, order_s: int) -> Request:
     """Say what a commit compares and writes; `token` is unique to it."""
     signals = [replace(signal, token=token) for signal in change.signals]
-    if change.orders:
+    if _moves_market(change):
         request = Request(keys.market_revision(view.market_id), token)
     else:
         request = Request(keys.signal(signals[0].signal_id), encode(signals[0]))
     _checks(view, change, identity, request)
-    if change.orders:
+    if _moves_market(change):
         # A Redis without memory refuses a script whose first write needs some, and lets one go on that has begun to
         # write: what would bring a new bet begins with SADD, what the exchange answered with one that frees.
         request.writes += [["SADD", keys.MARKETS, view.market_id]] if change.gates else []
         request.writes.append(["ZREMRANGEBYRANK", keys.ORDERS_RECENT, 0, -_RECENT - 1])
         _projections(view, change, identity, request)
+        _foreign(view, change, request)
     _breaker(view, change, identity, request)
     if change.orders:
         for order in change.orders:
@@ -208,13 +254,9 @@ def request_for(view: MarketView, change: Change, identity: str, token: str, sig
         request.writes.append(["EXPIRE", view.transactions_key, _HOURS_S])
     for signal in reversed(signals):
         request.signal(signal, signal_s)
-    for ended in _ended(view, signals):
-        entry = signal_fields(ended, identity)
-        request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
-    for trade in change.trades:  # an entry cannot be taken back: the last of what may fail
-        entry = trade_fields(trade, identity)
-        request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
-        request.writes.append(["PUBLISH", keys.TRADE_UPDATES, json.dumps(entry, separators=(",", ":"))])
-    if change.orders:
+    _feed(view, change, signals, identity, request)
+    if _moves_market(change):
+        if view.turn:
+            request.writes.append(["DEL", keys.market_turn(view.market_id)])
         request.records.append(["SET", request.key, token, "EX", _REVISION_S])
     return request

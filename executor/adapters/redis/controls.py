@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -17,6 +17,8 @@ from executor.adapters.redis.adapter import RedisAdapter
 from executor.adapters.redis.client import guarded, hash_of, script
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import iso
+
+_MOST_HELD: Final = 2000  # markets; Lua unpacks no more than some thousand texts
 
 
 class RedisControls(RedisAdapter):
@@ -55,10 +57,12 @@ class RedisControls(RedisAdapter):
         return f"{self._redis.info('server')['run_id']} {self._get(keys.DATA_GENERATION)}"
 
     @guarded
-    def confirm_reconciled(self, ttl_s: int, mark: str) -> bool:
+    def confirm_reconciled(self, ttl_s: int, mark: str, held: Mapping[str, str]) -> bool:
         """Say that a complete poll has just ended, unless the data are not those that `mark` named at its start."""
         value = f"{mark} {iso(self._now())}"
-        if not self._confirm(keys=[keys.DATA_GENERATION, keys.RECONCILED], args=[mark, value, ttl_s]):
+        names = [keys.DATA_GENERATION, keys.RECONCILED, keys.MARKETS_HELD]
+        why = [text for pair in list(held.items())[:_MOST_HELD] for text in pair]
+        if not self._confirm(keys=names, args=[mark, value, ttl_s, *why]):
             return False
         self._redis.set(keys.ACTIVE_COUNT, 0, nx=True)  # documented for people to read, so it is there from the start
         return True

@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from executor.domain.exposure import Position, SideTotal
+from executor.domain.foreign import ForeignBet
 from executor.domain.money import Side, parse_number
 from executor.domain.order import Order, OrderStatus, Trade, TradeKind
 from executor.domain.signal_record import SignalRecord, SignalStatus
@@ -32,7 +33,7 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _fields(record: Order | SignalRecord) -> dict[str, object]:
+def _fields(record: Order | SignalRecord | ForeignBet) -> dict[str, object]:
     kept: dict[str, object] = {}
     for field in fields(record):
         value = getattr(record, field.name)
@@ -41,7 +42,7 @@ def _fields(record: Order | SignalRecord) -> dict[str, object]:
     return kept
 
 
-def encode(record: Order | SignalRecord) -> str:
+def encode(record: Order | SignalRecord | ForeignBet) -> str:
     """Write a record as JSON."""
     return json.dumps(_fields(record), separators=(",", ":"))
 
@@ -58,6 +59,7 @@ def _load(what: str, text: str) -> dict[str, Any]:
 
 _ORDER: Final = {field.name: field for field in fields(Order)}
 _SIGNAL: Final = {field.name: field for field in fields(SignalRecord)}
+_FOREIGN: Final = {field.name: field for field in fields(ForeignBet)}
 _READ: Final[dict[object, Any]] = {Side: Side, OrderStatus: OrderStatus, SignalStatus: SignalStatus}
 _SIGNED: Final = frozenset({"profit", "commission"})
 _MAX_AMOUNT: Final = Decimal(10) ** 12  # whatever was multiplied to get it
@@ -136,6 +138,16 @@ def decode_signal(text: str) -> SignalRecord:
     """
     record: SignalRecord = _build(SignalRecord, _SIGNAL, "a signal's record", text)
     return record
+
+
+def decode_foreign(text: str) -> ForeignBet:
+    """Read a foreign bet's record.
+
+    Raises:
+        RecordUnreadable: it is not one.
+    """
+    bet: ForeignBet = _build(ForeignBet, _FOREIGN, "a foreign bet's record", text)
+    return bet
 
 
 def trade_fields(trade: Trade, identity: str) -> dict[str, str]:

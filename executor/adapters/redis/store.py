@@ -9,7 +9,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -20,8 +20,9 @@ from redis.exceptions import RedisError, ResponseError
 from executor import keys
 from executor.adapters.redis.client import guarded, script
 from executor.adapters.redis.commit import after, request_for
-from executor.adapters.redis.records import decode_order, decode_signal, encode, signal_fields
-from executor.domain.order import Order
+from executor.adapters.redis.mending import mend
+from executor.adapters.redis.record_reader import Reader, RecordReader
+from executor.adapters.redis.records import decode_foreign, decode_order, decode_signal, encode, signal_fields
 from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import hour
 from executor.errors import RecordUnreadable, StoreUnavailable
@@ -30,6 +31,8 @@ from executor.ports import Arrival, Change, MarketView, Recorded, SendState
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+_TURN_MS = 3000  # a view of a market with thousands of orders takes a fraction of it
 
 
 def _count(text: str | None) -> int:
@@ -53,11 +56,11 @@ class Retention:
     breaker_window_s: int
 
 
-class RedisStore:
+class RedisStore(RecordReader):
     """`OrderStore` on one Redis db."""
 
     def __init__(self, client: "Redis", identity: str, retention: Retention) -> None:
-        self._redis = client
+        super().__init__(client)
         self._identity = identity
         self._keep = retention
         self._view = client.register_script(script("view", needs=["failures_from"]))
@@ -65,6 +68,7 @@ class RedisStore:
         self._record = client.register_script(script("record"))
         self._send_state = client.register_script(script("send_state"))
         self._close = client.register_script(script("close"))
+        self._unlock = client.register_script(script("unlock"))
 
     @guarded
     def now(self) -> int:
@@ -140,15 +144,29 @@ class RedisStore:
         return None if raw is None else decode_signal(raw)
 
     @guarded
-    def view(self, market_id: str, *, signal_ids: Sequence[str] = (), order_ids: Sequence[str] = ()) -> MarketView:
+    def view(
+        self,
+        market_id: str,
+        *,
+        signal_ids: Sequence[str] = (),
+        order_ids: Sequence[str] = (),
+        leave_out_unreadable: bool = False,
+    ) -> MarketView:
         """Read all that a step on this market may depend on, at one moment."""
         now = hour(int(time.time() * 1000))
-        view = self._read(market_id, signal_ids, order_ids, now)
-        if hour(view.now) != now:  # the hour has just ended, or this machine's clock is not Redis's
-            view = self._read(market_id, signal_ids, order_ids, hour(view.now))
+        strict = not leave_out_unreadable
+        try:
+            view = self._read(market_id, signal_ids, order_ids, now, strict=strict)
+            if hour(view.now) != now:  # the hour has just ended, or this machine's clock is not Redis's
+                view = self._read(market_id, signal_ids, order_ids, hour(view.now), strict=strict)
+        except RecordUnreadable as error:
+            self.note_unreadable(self._culprits(market_id, order_ids) or {f"market {market_id}": str(error)})
+            raise
         return view
 
-    def _read(self, market_id: str, signal_ids: Sequence[str], order_ids: Sequence[str], now: str) -> MarketView:
+    def _read(
+        self, market_id: str, signal_ids: Sequence[str], order_ids: Sequence[str], now: str, *, strict: bool
+    ) -> MarketView:
         pnl_key, transactions_key = keys.pnl_daily(now[:10]), keys.transactions(now)
         answer = self._view(
             keys=[
@@ -163,14 +181,20 @@ class RedisStore:
                 keys.market_revision(market_id),
                 keys.market_orders(market_id),
                 transactions_key,
+                keys.foreign(market_id),
+                keys.MARKETS_HELD,
                 *map(keys.signal, signal_ids),
                 *map(keys.order, order_ids),
             ],
-            args=[keys.order(""), self._keep.breaker_window_s, len(signal_ids)],
+            args=[keys.order(""), self._keep.breaker_window_s, len(signal_ids), market_id],
         )
         raw: list[Any] = cast("list[Any]", answer)
-        orders = [decode_order(text) for text in raw[12] if text is not None]
-        signals = {one: text for one, text in zip(signal_ids, raw[11], strict=False) if text is not None}
+        reader = Reader(strict=strict)
+        orders = reader.read(raw[12], decode_order)
+        texts = {one: text for one, text in zip(signal_ids, raw[11], strict=False) if text is not None}
+        signals = {one: found for one, text in texts.items() if (found := reader.one(text, decode_signal)) is not None}
+        lenient = Reader(strict=False)
+        foreign = lenient.read(list(_pairs(raw[14]).values()), decode_foreign)
         return MarketView(
             market_id=market_id,
             revision=raw[10],
@@ -187,9 +211,21 @@ class RedisStore:
             failures=int(raw[9]),
             failures_since=raw[8],
             orders={order.order_id: order for order in orders},
-            signals={one: decode_signal(text) for one, text in signals.items()},
-            signals_raw=signals,
+            signals=signals,
+            signals_raw=texts,
+            held=raw[15] or ("the record of a foreign bet cannot be read" if lenient.problems else ""),
+            foreign={bet.bet_id: bet for bet in foreign},
+            unreadable=reader.problems,
         )
+
+    def _culprits(self, market_id: str, order_ids: Sequence[str]) -> dict[str, str]:
+        """Name the records of a market that are none."""
+        try:
+            members = cast("set[str]", self._redis.smembers(keys.market_orders(market_id)))
+        except ResponseError:
+            self._mend([market_id])  # by the next try
+            return {keys.market_orders(market_id): "of another type"}
+        return {keys.order(one): why for one, why in self.unreadable({*members, *order_ids}).items()}
 
     @guarded
     def send_state(self, order_ids: Sequence[str]) -> SendState:
@@ -214,45 +250,25 @@ class RedisStore:
         return after(view, change, request, now, token) if now else None
 
     @guarded
-    def orders(self, order_ids: Iterable[str]) -> list[Order]:
-        """Return these orders' records, those that exist."""
-        wanted = [keys.order(order_id) for order_id in order_ids]
-        found: list[Order | None] = []
-        for at in range(0, len(wanted), 500):  # keeps one reply, and Redis's pause for it, small
-            some = wanted[at : at + 500]
-            texts = cast("list[str | None]", self._redis.mget(some))
-            found += [_readable(key, text, decode_order) for key, text in zip(some, texts, strict=True)]
-        return [order for order in found if order is not None]
-
-    def _of(self, index: str) -> list[Order]:
-        return self.orders(cast("list[str]", self._redis.zrange(index, 0, -1)))
+    def take_turn(self, market_id: str) -> str:
+        """Become the only one who may change the market's orders, for some seconds; "" while somebody else is."""
+        turn = secrets.token_hex(8)
+        return turn if self._redis.set(keys.market_turn(market_id), turn, nx=True, px=_TURN_MS) else ""
 
     @guarded
-    def active_orders(self) -> list[Order]:
-        """Return the SUBMITTED and PENDING orders, oldest first."""
-        return self._of(keys.ORDERS_ACTIVE)
+    def end_turn(self, market_id: str, turn: str) -> None:
+        """Let others change the market's orders again."""
+        self._unlock(keys=[keys.market_turn(market_id)], args=[turn])
 
     @guarded
-    def unsettled_orders(self) -> list[Order]:
-        """Return every order that is not over."""
-        return self._of(keys.ORDERS_UNSETTLED)
+    def mend(self) -> list[str]:
+        """Set aside keys of another type than ours, make indexes anew from the records; returns what was done."""
+        return self._mend(())
 
-    @guarded
-    def recent_orders(self, limit: int) -> list[Order]:
-        """Return the newest orders, newest first."""
-        return self.orders(cast("list[str]", self._redis.zrevrange(keys.ORDERS_RECENT, 0, limit - 1)))
-
-    @guarded
-    def open_signals(self, moved_before: int, limit: int) -> list[SignalRecord]:
-        """Return signals without a terminal state that nothing moved since `moved_before`, oldest first."""
-        ids = cast("list[str]", self._redis.zrangebyscore(keys.SIGNALS_OPEN, "-inf", moved_before, start=0, num=limit))
-        names = [keys.signal(one) for one in ids]
-        texts = cast("list[str | None]", self._redis.mget(names)) if ids else []
-        for signal_id, text in zip(ids, texts, strict=True):
-            if text is None:  # its record is gone (a person's DEL): nothing is left to close
-                self._redis.zrem(keys.SIGNALS_OPEN, signal_id)
-        found = [_readable(key, text, decode_signal) for key, text in zip(names, texts, strict=True)]
-        return [record for record in found if record is not None]
+    def _mend(self, markets: Iterable[str]) -> list[str]:
+        found = mend(self._redis, markets)
+        self.note_unreadable(dict.fromkeys(found, "it was of another type, and is set aside"))
+        return found
 
 
 def _known(record: SignalRecord, answer: object) -> tuple[Recorded, str]:
@@ -264,12 +280,3 @@ def _known(record: SignalRecord, answer: object) -> tuple[Recorded, str]:
     if bridge == record.bridge:
         return Recorded.REPEAT, known_as
     return (Recorded.TAKEN_OVER if token == record.token else Recorded.ELSEWHERE), known_as
-
-
-def _readable(key: str, text: str | None, decode: Callable[[str], T]) -> T | None:
-    """Read a record; one that cannot be read must not hold up the others. `view` is strict: it fences its market."""
-    try:
-        return None if text is None else decode(text)
-    except RecordUnreadable as error:
-        log.error("record_not_readable", key=key, error=str(error), hint="delete its key, or repair it")  # noqa: TRY400
-        return None

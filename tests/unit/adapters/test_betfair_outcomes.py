@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from support.exchange_rig import make_instruction
 
 from executor.adapters.betfair import outcomes as policy
+from executor.adapters.betfair.json_text import WireError, decode, encode, sound
 from executor.adapters.betfair.outcomes import Fault, Verdict
 from executor.adapters.betfair.reports import read_cancelled, read_placed
 from executor.adapters.betfair.rpc import read_fault
-from executor.adapters.betfair.wire import WireError, decode, encode
 from executor.domain.money import Side
 from executor.errors import OutcomeUnknown, Refused, SessionExpired, Throttled
 from executor.ports import LegOutcome
@@ -280,9 +280,21 @@ def test_what_is_no_number_is_not_sent() -> None:
     for value in (Decimal("NaN"), Decimal("Infinity"), 1.1, object()):
         with pytest.raises(TypeError):
             encode({"size": value})
-    for body in (b'{"size": NaN}', b'{"size": 1e}', b"[]", b"", b"\xff", b"[" * 100_000):
+    for body in (
+        b'{"error": NaN}',
+        b'{"error": {"code": 1, "code": 2}}',
+        b'{"a": 1, "a": 2}',
+        b'{"size": 1e}',
+        b"[]",
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+    ):
         with pytest.raises(WireError):
             decode(body)
+    for text in (b"NaN", b"1e99999999999999999999", b"9" * 5000, b'{"a": 1, "a": 2}'):  # costs its row, no other
+        with pytest.raises(WireError):
+            sound(decode(b'{"size": %s}' % text), "row")
 
 
 # --- the table for people --------------------------------------------------------------------------------------------

@@ -204,7 +204,7 @@ def test_an_order_that_dropped_out_is_asked_for_never_assumed_matched(rig: Rig) 
         average_price_matched=Decimal(3),
     )  # fmt: skip
     poll(rig.engine)
-    assert rig.exchange.called("find_current") == [(rig.order().order_id,)]
+    assert rig.exchange.called("find_bets") == [("bet1",)]
     assert (rig.order().status, rig.order().size_matched) == (S.LAPSED, Decimal(4))
 
 

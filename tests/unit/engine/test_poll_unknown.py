@@ -16,8 +16,7 @@ from executor.domain.order import ADOPTED, BetState, Order, OrderStatus
 from executor.domain.signal_record import SignalStatus
 from executor.engine.lookup import is_ripe
 from executor.engine.reconciliation import poll
-from executor.errors import Contended
-from executor.ports import ClearedBet, ClearedKind, Instruction, LegReport
+from executor.ports import ClearedBet, ClearedKind, Instruction, LegReport, Listing
 
 S = OrderStatus
 
@@ -79,7 +78,7 @@ def test_a_time_that_passed_before_the_question_was_asked_counts_only(rig: Rig) 
     rig.clock.tick(14)
     slow = rig.exchange.find_current
 
-    def find(order_ids: Sequence[str]) -> list[BetState]:
+    def find(order_ids: Sequence[str]) -> Listing[BetState]:
         found = slow(order_ids)
         rig.clock.tick(5)
         return found
@@ -103,7 +102,7 @@ def test_an_order_that_was_deleted_while_the_exchange_was_asked_stays_deleted(ri
     rig.clock.tick(16)
     ask = rig.exchange.find_cleared
 
-    def find(order_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
+    def find(order_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
         rig.memory.orders.clear()
         return ask(order_ids, kind)
 
@@ -249,16 +248,38 @@ def test_lookups_are_made_in_calls_of_250_and_at_most_so_many(rig: Rig) -> None:
         one = make_order(order_id=f"o{at:03}", status=S.PENDING, bet_id=f"b{at}", created_at=NOW + at)
         rig.memory.orders[one.order_id] = one
     poll(rig.engine)
-    asked = [call for call in rig.exchange.called("find_current") if isinstance(call, tuple)]
+    asked = [call for call in rig.exchange.called("find_bets") if isinstance(call, tuple)]
     assert [len(call) for call in asked] == [250, 250]
-    assert asked[0][0] == "o000", "the oldest first"
+    assert asked[0][0] == "b0", "the oldest first"
 
 
-def test_a_market_that_keeps_changing_fails_the_cycle(rig: Rig) -> None:
+def test_a_market_that_keeps_changing_is_held_and_the_others_are_reconciled(rig: Rig) -> None:
     rig.placed()
+    rig.placed("signal-2", marketId="1.300000000")
     rig.memory.reconciled_until = 0
+    for bet_id in ("bet1", "bet2"):
+        rig.exchange.match(bet_id, "10")
+    rig.store.before_commit = [rig.touch_market] * 9  # one of them may meet the other market
+    assert poll(rig.engine).held == 1
+    assert [rig.order(one).status for one in ("signal-1", "signal-2")] == [S.PENDING, S.MATCHED]
+    assert rig.memory.reconciled_until > rig.clock.now
+    assert set(rig.memory.held) == {MARKET}
+    for signal_id, market_id in (("more-1", MARKET), ("more-2", "1.300000000")):
+        rig.received(signal_id, marketId=market_id)
+        rig.validate(signal_id, market_id)
+    assert [rig.signal(one).reason for one in ("more-1", "more-2")] == ["NOT_RECONCILED", ""]
+    poll(rig.engine)
+    assert (rig.order().status, rig.memory.held) == (S.MATCHED, {})
+
+
+def test_a_poll_takes_its_turn_on_a_market_that_others_change_all_the_time(rig: Rig) -> None:
+    rig.placed()
     rig.exchange.match("bet1", "10")
-    rig.store.before_commit = [rig.touch_market] * 100
-    with pytest.raises(Contended, match=MARKET):
-        poll(rig.engine)
-    assert rig.memory.reconciled_until == 0
+
+    def commit_as_others_do() -> None:
+        if MARKET not in rig.memory.turns_taken:
+            rig.touch_market()
+
+    rig.store.before_commit = [commit_as_others_do] * 100
+    assert poll(rig.engine).held == 0
+    assert (rig.order().status, rig.memory.turns_taken) == (S.MATCHED, {})

@@ -17,7 +17,7 @@ from executor.domain.order import Order, OrderStatus
 from executor.domain.times import day
 from executor.engine.settlement import settle
 from executor.errors import StoreUnavailable
-from executor.ports import ClearedBet, ClearedKind
+from executor.ports import ClearedBet, ClearedKind, Listing
 
 D = Decimal
 DAY_MS = 86_400_000
@@ -57,11 +57,11 @@ class WatchedExchange(ScriptedExchange):
 
     rows = Alive()
 
-    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Sequence[ClearedBet]]:
-        return (self.rows.copies(Row, page) for page in super().settled_since(since, kind))
+    def settled_since(self, since: int, kind: ClearedKind) -> Iterator[Listing[ClearedBet]]:
+        return (Listing(self.rows.copies(Row, page)) for page in super().settled_since(since, kind))
 
-    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> list[ClearedBet]:
-        return self.rows.copies(Row, super().settled_in(market_ids, kind))
+    def settled_in(self, market_ids: Sequence[str], kind: ClearedKind) -> Listing[ClearedBet]:
+        return Listing(self.rows.copies(Row, super().settled_in(market_ids, kind)))
 
 
 class WatchedStore(MemoryStore):

@@ -8,11 +8,12 @@ import pytest
 from support.engine_rig import Rig, make_policy
 from support.factories import NOW, make_order
 
+from executor.domain.foreign import ForeignBet
 from executor.domain.order import OrderStatus
 from executor.domain.times import day, hour
 from executor.engine.watchdog import watch
 from executor.errors import StoreUnavailable
-from executor.ports import Alert
+from executor.ports import Alert, RefusedCancel
 
 S = OrderStatus
 TODAY = day(NOW)
@@ -55,6 +56,11 @@ def differ(seconds: int) -> Scene:
     return put(difference=Decimal(15), difference_since=NOW - seconds * 1000)
 
 
+def refuse(times: int) -> Scene:
+    return put(refused={"b1": RefusedCancel("b1", "ERROR_IN_MATCHER", times, NOW)})
+
+
+FOREIGN = ForeignBet("b1", "1.2", 0, "orderType 'MARKET_ON_CLOSE' is none that we place")
 # What is just not enough, what is, and what ends it.
 CASES: dict[Alert, tuple[Scene, Scene, Scene]] = {
     Alert.CIRCUIT_BREAKER: (put(breaker={}), put(breaker={"time": "x"}, trading="false"), put(trading="TRUE")),
@@ -84,6 +90,13 @@ CASES: dict[Alert, tuple[Scene, Scene, Scene]] = {
         lambda rig: rig.clock.tick(30),
     ),
     Alert.CLOCK_SKEW: (put(clock_ahead=5000), put(clock_ahead=-5001), put(clock_ahead=3)),
+    Alert.SET_ASIDE: (
+        put(set_aside={"a row": ("odd", NOW - 180_000)}),
+        put(set_aside={"a row": ("odd", NOW)}),
+        lambda rig: rig.clock.tick(180),
+    ),
+    Alert.FOREIGN_BETS: (put(foreign={}), put(foreign={"b1": FOREIGN}), put(foreign={})),
+    Alert.CANCELS_REFUSED: (refuse(2), refuse(3), put(refused={})),
     Alert.EXPOSURE_DIFFERENCE: (differ(179), differ(180), put(difference=Decimal(0))),
 }
 

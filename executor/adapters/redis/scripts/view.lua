@@ -10,43 +10,70 @@
 -- KEYS[9]  the market's revision
 -- KEYS[10] the market's orders
 -- KEYS[11] transactions of the hour
--- KEYS[12...] signal records, then order records asked for beside the market's own
+-- KEYS[12] the market's foreign bets
+-- KEYS[13] markets in which nothing is placed
+-- KEYS[14...] signal records, then order records asked for beside the market's own
 -- ARGV[1]  prefix of an order's key
 -- ARGV[2]  breaker window in seconds
 -- ARGV[3]  number of signal records among the keys
+-- ARGV[4]  the market's id
+-- A record of another type reads as a text that is no record, a control of another type as what lets nothing through.
 local time = redis.call('TIME')
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local reconciled = redis.call('GET', KEYS[3])
-local lower = failures_from(time, ARGV[2], redis.call('GET', KEYS[7]))
+local function get(key, name)
+  local value
+  if name then
+    value = redis.pcall('HGET', key, name)
+  else
+    value = redis.pcall('GET', key)
+  end
+  if type(value) == 'table' then
+    return '!of another type'
+  end
+  return value
+end
+local function hash(key, otherwise)
+  local value = redis.pcall('HGETALL', key)
+  return value.err and otherwise or value
+end
+local reconciled = get(KEYS[3])
+local lower = failures_from(time, ARGV[2], get(KEYS[7]))
 local wanted = {}
-for _, id in ipairs(redis.call('SMEMBERS', KEYS[10])) do
+local members = redis.pcall('SMEMBERS', KEYS[10])
+for _, id in ipairs(members.err and { '!' } or members) do
   wanted[#wanted + 1] = ARGV[1] .. id
 end
 local signals = {}
-for at = 12, #KEYS do
-  if at <= 11 + ARGV[3] then
-    signals[at - 11] = redis.call('GET', KEYS[at])
+for at = 14, #KEYS do
+  if at <= 13 + ARGV[3] then
+    signals[at - 13] = get(KEYS[at])
   else
     wanted[#wanted + 1] = KEYS[at]
   end
 end
 local orders = {}
 for at, key in ipairs(wanted) do
-  orders[at] = redis.call('GET', key)
+  orders[at] = get(key)
 end
+if members.err then
+  orders[1] = '!of another type'
+end
+local failures = redis.pcall('ZCOUNT', KEYS[8], lower, '+inf')
 return {
   time[1],
   time[2],
-  redis.call('GET', KEYS[1]),
-  redis.call('GET', KEYS[2]),
+  get(KEYS[1]),
+  get(KEYS[2]),
   reconciled and string.sub(reconciled, 1, #run) == run and 1 or 0,
-  redis.call('HGETALL', KEYS[4]),
-  redis.call('GET', KEYS[5]),
-  redis.call('HGETALL', KEYS[6]),
+  hash(KEYS[4], {}),
+  get(KEYS[5]),
+  hash(KEYS[6], { 'reason', 'its record in Redis is of another type' }),
   lower,
-  redis.call('ZCOUNT', KEYS[8], lower, '+inf'),
-  redis.call('GET', KEYS[9]),
+  type(failures) == 'table' and 0 or failures,
+  get(KEYS[9]),
   signals,
   orders,
-  redis.call('GET', KEYS[11]),
+  get(KEYS[11]),
+  hash(KEYS[12], { '!', '!of another type' }),
+  get(KEYS[13], ARGV[4]),
 }

@@ -1,0 +1,116 @@
+"""Keys of another type than ours: set aside, and indexes made anew from the records.
+
+Somebody who overwrites a key with another type has lost what it held; what stood on it must not stand still for that.
+Invariants: nothing is deleted, the key gets another name; an index is what the records say; a record of another type
+stays where it is, as its market must stand still until a person has looked (`RecordUnreadable`).
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final, cast
+
+from redis import Redis
+
+from executor import keys
+from executor.adapters.redis.records import decode_order, decode_signal
+from executor.domain.order import ACTIVE, Order
+from executor.domain.signal_record import TERMINAL
+from executor.errors import RecordUnreadable
+
+# Those that would stop a poll, a commit or a look. Not the controls that people write: of another type, they let
+# nothing through and say so; nor records.
+_TYPES: Final = {
+    keys.LIMITS: "hash",
+    keys.LIMITS_APPLIED: "hash",
+    keys.DATA_GENERATION: "string",
+    keys.FULL_READ: "string",
+    keys.RECONCILED: "string",
+    keys.SIGNALS_OPEN: "zset",
+    keys.ORDERS_ACTIVE: "zset",
+    keys.ORDERS_UNSETTLED: "zset",
+    keys.ORDERS_RECENT: "zset",
+    keys.MARKETS: "set",
+    keys.MARKETS_HELD: "hash",
+    keys.FOREIGN_MARKETS: "set",
+    keys.SET_ASIDE: "hash",
+    keys.CANCELS_REFUSED: "hash",
+    keys.FAILED_ORDERS: "zset",
+    keys.BREAKER_SINCE: "string",
+    keys.TRADES: "stream",
+    keys.ACCOUNT: "hash",
+    keys.ALERTS: "hash",
+    keys.MARKET_TYPES: "hash",
+    keys.LAST_SUCCESS: "hash",
+    keys.FAILED_TASKS: "hash",
+}
+_ABSENT: Final = "none"
+
+
+def mend(client: "Redis", markets: Iterable[str]) -> list[str]:
+    """Set aside keys of another type; returns their names. `markets` are looked at beside those with orders."""
+    fixed = _wrong(client, _TYPES)
+    aside = [_set_aside(client, key) for key in fixed]
+    known = {*markets, *cast("set[str]", client.smembers(keys.MARKETS))}
+    expected: dict[str, str] = {}
+    for market in known:
+        expected |= {keys.market_orders(market): "set", keys.foreign(market): "hash"}
+        expected |= {keys.market_revision(market): "string", keys.market_turn(market): "string"}
+    wrong = _wrong(client, expected)
+    aside += [_set_aside(client, key) for key in wrong]
+    if fixed or wrong:
+        _index_orders(client)
+        _index_signals(client)
+    return aside
+
+
+def _wrong(client: "Redis", expected: dict[str, str]) -> list[str]:
+    pipe = client.pipeline(transaction=False)
+    for key in expected:
+        pipe.type(key)
+    found = pipe.execute()
+    return [key for key, kind in zip(expected, found, strict=True) if kind not in {_ABSENT, expected[key]}]
+
+
+def _set_aside(client: "Redis", key: str) -> str:
+    seconds, micros = client.time()
+    client.rename(key, keys.aside(key, int(seconds) * 1000 + int(micros) // 1000))
+    return key
+
+
+def _records(client: "Redis", pattern: str) -> Iterable[str]:
+    names = list(client.scan_iter(pattern, count=1000))
+    for at in range(0, len(names), 500):
+        yield from filter(None, cast("list[str | None]", client.mget(names[at : at + 500])))
+
+
+def _index_orders(client: "Redis") -> None:
+    """Put every order into the indexes that it belongs to; what is in one and does not belong is left by its commit."""
+    for text in _records(client, keys.order("*")):
+        try:
+            order = decode_order(text)
+        except RecordUnreadable:
+            continue
+        pipe = client.pipeline(transaction=True)
+        _index_order(pipe, order)
+        pipe.execute()
+
+
+def _index_order(pipe: Any, order: Order) -> None:  # noqa: ANN401 - redis-py's pipeline
+    score = {order.order_id: order.created_at}
+    pipe.zadd(keys.ORDERS_RECENT, score)
+    if order.status in ACTIVE:
+        pipe.zadd(keys.ORDERS_ACTIVE, score)
+    if not order.is_over:
+        pipe.zadd(keys.ORDERS_UNSETTLED, score)
+    if order.counts:
+        pipe.sadd(keys.market_orders(order.market_id), order.order_id)
+        pipe.sadd(keys.MARKETS, order.market_id)
+
+
+def _index_signals(client: "Redis") -> None:
+    for text in _records(client, keys.signal("*")):
+        try:
+            record = decode_signal(text)
+        except RecordUnreadable:
+            continue
+        if record.status not in TERMINAL:
+            client.zadd(keys.SIGNALS_OPEN, {record.signal_id: record.updated_at})

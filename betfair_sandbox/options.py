@@ -46,6 +46,10 @@ class SandboxOptions:
     stream_ends_with_session: bool = False  # Betfair looks at the token when a client connects, as far as is known
     server_names: tuple[str, ...] = ()  # further names for the server certificate
     currency: str = "GBP"  # of every account: a sandbox knows no exchange rates
+    replay: Path | None = None  # a recording that plays as the market
+    replay_from: int | str | None = None  # an instant in epoch milliseconds, or `-10m` before the first market's start
+    replay_speed: Decimal = Decimal(1)
+    record: Path | None = None  # where the sandbox's own day is written
     further_accounts: tuple[tuple[str, Decimal], ...] = ()  # user names and balances; `as_customer` has their logins
 
 

@@ -31,6 +31,8 @@ _MAX_BODY: Final = 2 * 1024 * 1024
 _log = logging.getLogger(__name__)
 # How often resting orders and displayed prices are looked at; finer than the half second that is the shortest wait.
 _TICK_S: Final = 0.1
+# Recorded lines played in one go: some ten milliseconds.
+_LINES_A_TURN: Final = 20
 
 
 def serve(options: SandboxOptions) -> None:
@@ -68,7 +70,11 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    world = World(options)
+    try:
+        world = World(options)
+    except OSError as error:
+        print(f"sandbox: {error.strerror or error} ({error.filename})", file=sys.stderr)  # noqa: T201 - the one line for the user
+        raise SystemExit(1) from None
     api, identity = _applications(world)
     servers = [
         _start(api, _tls(paths, client_certificate=False), api_sockets),
@@ -84,11 +90,11 @@ async def _run(
         f"stream on {options.host}:{stream_port}, files in {options.directory}",
         flush=True,
     )
-    ticker = asyncio.create_task(_tick(world))
+    tasks = [asyncio.create_task(_tick(world)), asyncio.create_task(_play(world))]
     await stop.wait()
-    ticker.cancel()
-    world.operations.stop()
-    world.hub.stop()
+    for task in tasks:
+        task.cancel()
+    world.stop()
     stream.stop()
     for server in servers:
         server.stop()
@@ -99,9 +105,19 @@ async def _tick(world: World) -> None:
     while True:
         await asyncio.sleep(_TICK_S)
         try:
-            world.exchange.tick()
+            world.tick()
         except Exception:  # noqa: BLE001 - the market's next move must not depend on this one
             _log.exception("the house stumbled")
+
+
+async def _play(world: World) -> None:
+    """Let a recording go on, in short turns: calls are answered in between."""
+    while True:
+        replay = world.replay
+        waits_s = _TICK_S if replay is None else min(_TICK_S, replay.due_s())
+        await asyncio.sleep(waits_s)
+        if world.replay is not None:
+            world.replay.advance(_LINES_A_TURN)
 
 
 def _applications(world: World) -> tuple[Application, Application]:

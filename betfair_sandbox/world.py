@@ -15,6 +15,8 @@ from betfair_sandbox.journal import Journal
 from betfair_sandbox.market.accounts import Account
 from betfair_sandbox.market.exchange import FIRST_BET_ID, Exchange
 from betfair_sandbox.options import SandboxOptions, as_customer
+from betfair_sandbox.replay.recorder import Recorder
+from betfair_sandbox.replay.replay import Replay
 from betfair_sandbox.stream.hub import Hub
 
 # Bets of a sandbox started later have higher ids, as at Betfair: a client's ledger knows the earlier ones for ever. No
@@ -40,11 +42,13 @@ class World:
         self.faults = Faults(options.seed)
         self.journal = Journal()
         self.hub = Hub(self.exchange, clock_ms)
+        self.replay = self._new_replay()
+        self.recorder = None if options.record is None else Recorder(options.record, self.exchange, clock_ms)
 
     def reset(
         self, seed: int | None = None, balance: Decimal | None = None, session_lifetime_s: int | None = None
     ) -> None:
-        """Start anew: no markets, bets, faults or journal, the accounts it was started with.
+        """Start anew: no markets, bets, faults or journal, the accounts it was started with, a replay from its start.
 
         None takes the value the sandbox was started with; `balance` is every account's.
         """
@@ -58,6 +62,11 @@ class World:
         self.faults = Faults(seed)
         self.journal = Journal()
         self.hub.adopt(self.exchange)
+        if self.replay is not None:
+            self.replay.close()
+        self.replay = self._new_replay()
+        if self.recorder is not None:
+            self.recorder.adopt(self.exchange)
 
     def open_account(self, name: str, balance: Decimal | None = None) -> Account:
         """Open a further account under a free name, until a reset; None: with the balance of the first at the start."""
@@ -65,6 +74,27 @@ class World:
         account = _account(as_customer(self.options, name), balance)
         self.exchange.open_account(account)
         return account
+
+    def tick(self) -> None:
+        """Do what is due: the house's moves, the recording of what happened."""
+        self.exchange.tick()
+        if self.recorder is not None:
+            self.recorder.write()
+
+    def stop(self) -> None:
+        """End what outlives a call: waiting orders, streams, the recording."""
+        self.operations.stop()
+        self.hub.stop()
+        if self.replay is not None:
+            self.replay.close()
+        if self.recorder is not None:
+            self.recorder.close()
+
+    def _new_replay(self) -> Replay | None:
+        options = self.options
+        if options.replay is None:
+            return None
+        return Replay(self.exchange, options.replay, clock_ms, options.replay_speed, options.replay_from)
 
     def _new_exchange(self, seed: int, balance: Decimal | None) -> Exchange:
         options = self.options

@@ -19,6 +19,7 @@ from betfair_sandbox.control.accounts import account_action, list_accounts, read
 from betfair_sandbox.control.facts import between
 from betfair_sandbox.control.faults import ANY, KINDS, METHODS, STREAM_KINDS, TIMED_KINDS, Fault, applies
 from betfair_sandbox.control.markets import markets_action, need, prices_action
+from betfair_sandbox.control.replaying import replay_action, replay_status
 from betfair_sandbox.control.results import bsp_action, remove_action, settle_action, void_action
 from betfair_sandbox.market.markets import Bet
 from betfair_sandbox.world import World
@@ -113,6 +114,7 @@ def control_routes(world: World) -> list[tuple[str, type[RequestHandler], dict[s
         "bsp": {"POST": bsp_action},
         "faults": {"POST": _faults, "DELETE": _disarm},
         "reset": {"POST": _reset},
+        "replay": {"GET": replay_status, "POST": replay_action},
     }
     return [
         (f"/sandbox/{name}", ControlHandler, {"world": world, "actions": actions}) for name, actions in paths.items()

@@ -81,6 +81,8 @@ def _check(market: Market, params: Params, runners: list[_NewRunner], change: di
         raise BadValue("marketId is a settled market")
     if market.status != "OPEN" and any(new.to_back is not None for new in runners):
         raise BadValue("runners: prices are for an open market")
+    if market.recorded and any(new.to_back is not None for new in runners):
+        raise BadValue("runners: the prices of a replayed market are the recording's")
     if market.bets and any(getattr(market, name) != change.get(name, getattr(market, name)) for name in BETTING_FACTS):
         raise BadValue("marketId has bets: its betting type, each-way divisor and prices stay")
     changed = copy(market)
@@ -131,6 +133,8 @@ def prices_action(world: World, params: Params) -> Json:
     runner = world.exchange.runner(market, selection_id, handicap=handicap)
     if runner.status != "ACTIVE":
         raise BadValue("selectionId is a removed runner")
+    if market.recorded:
+        raise BadValue("marketId is replayed: its prices are the recording's")
     world.exchange.set_prices(market, runner, to_back, to_lay)
     return described(market)
 

@@ -1,6 +1,6 @@
 """What changed since it was last published: which markets, and which bets of the accounts that somebody watches.
 
-Owns: the two sets, and the call that tells the publisher that there is something to do. Invariants: without a publisher
+Owns: the sets, and the call that tells the publisher that there is something to do. Invariants: without a publisher
 nothing is noted, so that a sandbox used over REST alone pays one comparison per change; what is noted says only that
 something may have changed: whoever reads it compares. No units.
 """
@@ -17,6 +17,7 @@ class Changes:
         self._publish: Callable[[], None] | None = None
         self._markets: set[str] = set()
         self._bets: dict[str, dict[int, Bet]] = {}
+        self._tap: set[str] | None = None
 
     def listen(self, publish: Callable[[], None] | None) -> None:
         """Note changes from now on and call `publish` at each; None: note nothing any more."""
@@ -32,8 +33,15 @@ class Changes:
         """Note this account's bets no more."""
         self._bets.pop(account, None)
 
+    def tap(self) -> set[str]:
+        """Return a set that gets the ids of changed markets from now on: a recording's, beside the publisher."""
+        self._tap = set()
+        return self._tap
+
     def market(self, market_id: str) -> None:
         """Note that something of this market changed."""
+        if self._tap is not None:
+            self._tap.add(market_id)
         if self._publish is not None:
             self._markets.add(market_id)
             self._publish()

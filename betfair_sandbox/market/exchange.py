@@ -52,13 +52,13 @@ class Exchange:
         self.changes = Changes()
         self.rounding = ZERO  # what rounding bets' profits to pennies left with the exchange, settled markets only
         self._seed = seed
-        self._clock_ms = clock_ms
+        self.clock_ms = clock_ms
         self._bet_ids = count(first_bet_id)
         self._versions = count(_FIRST_VERSION)
 
     def now_ms(self) -> int:
         """Return the time in whole seconds, the resolution of the dates that Betfair gives bets."""
-        return self._clock_ms() // 1000 * 1000
+        return self.clock_ms() // 1000 * 1000
 
     def open_account(self, account: Account) -> None:
         """Let one more customer bet; its name is free."""
@@ -139,7 +139,7 @@ class Exchange:
 
     def tick(self) -> None:
         """Do what is due: the house comes back for resting orders, displayed prices move."""
-        now_ms = self._clock_ms()
+        now_ms = self.clock_ms()
         for bet, size in self.liquidity.due(now_ms):
             market = self.markets.get(bet.market_id)
             if market is None or market.status != "OPEN" or market.runner_of(bet).fixed:
@@ -160,7 +160,7 @@ class Exchange:
 
     def enter(self, market: Market, runner: Runner, bet: Bet, kill_below: Decimal | None) -> None:
         """Send a new bet to the book; the house reacts first."""
-        clock_ms = self._clock_ms()
+        clock_ms = self.clock_ms()
         bet.placed_ms = self.now_ms()
         self.bets[bet.bet_id] = market.bets[bet.bet_id] = bet
         self._open(bet, bet.size)
@@ -246,6 +246,13 @@ class Exchange:
         """Send an order of a customer's or the house's to the book and account for what it meets."""
         book = runner.book
         fills = book.submit(order) if kill_below is None else book.fill_or_kill(order, kill_below)
+        self._settle_fills(market, runner, order, fills)
+
+    def meet(self, market: Market, runner: Runner, bet: Bet, taker: Order, size: Decimal) -> None:
+        """Match `size` of a resting bet with an order of the house's, whoever waits before it."""
+        self._settle_fills(market, runner, taker, [runner.book.meet(bet, taker, size)])
+
+    def _settle_fills(self, market: Market, runner: Runner, order: Order, fills: list[Fill]) -> None:
         now_ms = self.now_ms()
         touched: set[str] = set()
         for fill in fills:
@@ -255,7 +262,7 @@ class Exchange:
                     touched.add(side.account)
             if not market.recorded:
                 runner.trade(fill.price, fill.size)
-                market.last_match_ms = self._clock_ms()
+                market.last_match_ms = self.clock_ms()
         if isinstance(order, Bet):
             touched.add(order.account)
             if order.size_lapsed:

@@ -87,5 +87,7 @@ def _sweep_lays(exchange: Exchange, market: Market, bets: list[Bet], new_price: 
     for bet in lays:
         if bet.persistence == "PERSIST":
             exchange.move(market, bet, rung_at_or_below(new_price(bet.price)))
+    if market.recorded:
+        return  # the recording says what becomes of its offers
     for other in market.runners.values():
         exchange.liquidity.withdraw_lays(other)

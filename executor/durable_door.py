@@ -107,6 +107,7 @@ class DurableDoor:
         old = sum(entry.at < self._empty_at - _OWN_ID_MS for entry in entries)
         if old:
             self.misused("own_id", old)
+            self.stream.note_own_id(self.now())
             log.error("signal_stream_misused", own_ids=old, hint="publishers must add with *: the id is the arrival")
 
     def _handle(self, entries: Sequence[Entry]) -> None:

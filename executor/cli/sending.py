@@ -1,12 +1,15 @@
 """`executor send`: publish signals from a file, after reading them as the bridge will.
 
-Invariant: nothing is published unless every signal of the file is well formed; each is sent as it is written. By
-default through the durable door, where it waits for a bridge if none is there.
+Invariant: nothing is published unless every signal of the file is well formed; each is sent as it is written, or signed
+as it is written but for a `timestamp`, which a signed one must have. By default through the durable door, where it
+waits for a bridge if none is there.
 """
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -55,6 +58,10 @@ def send(
     door: Annotated[
         _Door, typer.Option(help="stream: kept in Redis until a bridge has recorded it; pubsub: heard by who listens.")
     ] = _Door.STREAM,
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Sign with this private key: a JSON Web Key (docs/publishing.md)."),
+    ] = None,
 ) -> None:
     """Publish trading signals, after validating all of them."""
     try:
@@ -64,12 +71,29 @@ def send(
     except (ValueError, RecursionError) as error:
         refuse(f"{file.name} holds no JSON that can be read: {error}")
     signals = _validated(found, channel)
+    if key is not None:
+        signals = _signed(signals, key)
     settings = settings_to_act()
     client = connect(settings.redis.url)
     if door is _Door.STREAM:
         _add(settings, client, signals)
     else:
         _publish(client, signals)
+
+
+def _signed(signals: Sequence[tuple[Signal, str]], key_file: Path) -> list[tuple[Signal, str]]:
+    from executor.adapters.signatures import KeysUnusable, read_signing_key, sign  # noqa: PLC0415 - slow to import
+
+    try:
+        key = read_signing_key(key_file)
+    except KeysUnusable as error:
+        refuse(str(error))
+    now = datetime.now(UTC).isoformat()
+    dated = (
+        (signal, text if signal.sent_at is not None else f'{{"timestamp":"{now}",{text.strip()[1:]}')
+        for signal, text in signals
+    )
+    return [(signal, sign(key, text.encode())) for signal, text in dated]
 
 
 def _add(settings: Settings, client: "Redis", signals: Sequence[tuple[Signal, str]]) -> None:

@@ -23,6 +23,9 @@ _MOST_LOSS: Final = Decimal("0.8")  # of MaxDailyLoss
 _MOST_FAILURES: Final = Decimal("0.7")  # of the breaker's threshold
 _MOST_TRANSACTIONS: Final = Decimal("0.8")  # of the hour's cap
 _LEDGER_MS: Final = 60_000  # twelve ticks of write_ledger
+_SIGNALS_MS: Final = 30_000  # twice what it takes to take over from a dead bridge
+_MOST_SIGNALS: Final = 10_000  # a bound that tells, and drops nothing: at a few hundred bytes some MB
+_MISUSE_MS: Final = 3_600_000  # it happens at a moment; a person should see it
 _UNKNOWN_MS: Final = 30_000  # six polls after the exchange must have known: it does not answer, or not clearly
 _SKEW_MS: Final = 5000  # contract section 3
 _DIFFERENCE_MS: Final = 180_000  # three reads of the account: what was under way at one is over at the next
@@ -39,6 +42,8 @@ _HINTS: Final = {
     Alert.DAILY_LOSS_NEAR_LIMIT: "executor pnl",
     Alert.FAILURES_NEAR_BREAKER: "executor orders; the failures have their codes",
     Alert.TRANSACTIONS_NEAR_CAP: "Betfair charges for more; EXECUTOR_TRADING__MAX_TRANSACTIONS_PER_HOUR",
+    Alert.SIGNALS_WAITING: "executor check (bridges); what waits past its deadline is not executed",
+    Alert.SIGNAL_STREAM_MISUSED: "SECURITY.md, The durable door: find the publisher; no MAXLEN, no MINID, ids by *",
     Alert.LEDGER_LAG: "is the database up? The entries wait in the stream",
     Alert.DISK_FULL: "make room; orders go on by themselves then",
     Alert.CLOCK_SKEW: "synchronise this machine's clock",
@@ -69,6 +74,7 @@ def _alerts(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str
         yield Alert.CIRCUIT_BREAKER, "the circuit breaker has tripped"
     if not vitals.bridges:
         yield Alert.BRIDGE_DEAD, "no bridge is alive"
+    yield from _of_signals(vitals)
     if vitals.ledger_age > _LEDGER_MS:
         age_s = vitals.ledger_age // 1000
         yield Alert.LEDGER_LAG, f"{vitals.ledger_lag} entries wait, the oldest for {age_s} s"
@@ -82,6 +88,18 @@ def _alerts(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str
     yield from _set_aside(engine)
     if not engine.policy.paper:
         yield from _of_exchange(engine, vitals)
+
+
+def _of_signals(vitals: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
+    if vitals.signals_age > _SIGNALS_MS or vitals.signals_waiting > _MOST_SIGNALS:
+        age_s = vitals.signals_age // 1000
+        yield Alert.SIGNALS_WAITING, f"{vitals.signals_waiting} signals wait to be recorded, the oldest for {age_s} s"
+    if vitals.misuse_age is not None and vitals.misuse_age < _MISUSE_MS:
+        age_s = vitals.misuse_age // 1000
+        yield (
+            Alert.SIGNAL_STREAM_MISUSED,
+            f"entries of stream:signals were dropped or had ids of their own, {age_s} s ago",
+        )
 
 
 def _of_limits(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str]]:

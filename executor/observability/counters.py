@@ -236,6 +236,9 @@ class StateCollector:
         yield from _gauge("active_markets", "Markets with exposure", len(state.exposure))
         yield from _gauge("failed_tasks", "Chain tasks that failed for good and wait for a person", state.failed_tasks)
         yield from _gauge("ledger_lag", "Accounting entries that are not in the ledger yet", state.ledger_lag)
+        yield from _gauge(
+            "signals_waiting", "Signals in the durable door that are not recorded yet", state.signals_waiting
+        )
         queues = {name: float(length) for name, length in state.queues.items()}
         yield _labelled("queue_length", "Messages waiting", "queue", queues)
         yield _labelled(

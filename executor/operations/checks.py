@@ -137,6 +137,9 @@ def _processes(given: Settings, state: State) -> Iterator[Finding]:
         yield Finding("bridges", WARN, f"one: {bridges[0]}", "run two: what is published while one restarts is lost")
     else:
         yield Finding("bridges", OK, ", ".join(bridges))
+    if state.signals_waiting > _CROWDED:
+        text = f"{state.signals_waiting} wait in stream:signals"
+        yield Finding("signals", WARN, text, "start more bridges: what waits past its deadline is not executed")
     crowded = [f"{name} {length}" for name, length in state.queues.items() if length > _CROWDED]
     if crowded:
         yield Finding("queues", WARN, ", ".join(crowded), "start more workers")

@@ -22,6 +22,8 @@ class Alert(StrEnum):
     FAILURES_NEAR_BREAKER = "failures_near_breaker"
     TRANSACTIONS_NEAR_CAP = "transactions_near_cap"
     LEDGER_LAG = "ledger_lag"
+    SIGNALS_WAITING = "signals_waiting"  # in the durable door, and nobody records them
+    SIGNAL_STREAM_MISUSED = "signal_stream_misused"  # somebody drops entries that nobody read, or makes ids of his own
     CLOCK_SKEW = "clock_skew"
     DISK_FULL = "disk_full"  # a worker cannot write its data folder: nothing new is placed until it can
     SET_ASIDE = "set_aside"  # rows of the exchange's answers, or records of ours, that cannot be read
@@ -44,6 +46,9 @@ class HealthSnapshot:
     bridges: int
     ledger_lag: int
     ledger_age: int  # of the oldest entry that the ledger has not got; 0: it has all
+    signals_waiting: int  # in the durable door
+    signals_age: int  # of the oldest of them; 0: there is none
+    misuse_age: int | None  # since somebody last dropped entries there, or made ids of his own
     session_age: int | None  # since it was last logged in or kept alive; None: no session
     clock_ahead: int  # this machine's clock before Redis's
     difference: Decimal

@@ -156,3 +156,24 @@ def test_what_stands_is_a_gauge_and_what_does_not_is_zero(redis_client: "redis.R
     alerts = {sample.labels["alert"]: sample.value for sample in samples if sample.name == f"{PREFIX}alert"}
     assert alerts == {str(alert): float(alert is Alert.CLOCK_SKEW) for alert in Alert}
     assert [sample.value for sample in samples if sample.name == f"{PREFIX}exposure_difference"] == [15]
+
+
+def test_what_waits_in_the_durable_door_is_seen_and_who_misuses_it(
+    redis_client: "redis.Redis", watch: RedisAlerts
+) -> None:
+    seen = watch.snapshot()
+    assert (seen.signals_waiting, seen.signals_age, seen.misuse_age) == (0, 0, None)
+    now = redis_client.time()[0] * 1000
+    for ago in (9000, 8000, 7000):
+        redis_client.xadd(keys.SIGNALS, {"kind": "strategy"}, id=f"{now - ago}-1")
+    redis_client.hset(keys.SIGNALS_FACTS, mapping={"removed_at": now - 2000, "own_id_at": now - 5000, "ahead_at": "x"})
+    seen = watch.snapshot()
+    assert seen.signals_waiting == 3
+    assert 9000 <= seen.signals_age < 19_000
+    assert seen.misuse_age is not None
+    assert 2000 <= seen.misuse_age < 12_000
+    redis_client.xgroup_create(keys.SIGNALS, keys.SIGNALS_GROUP, id="0")
+    redis_client.xreadgroup(keys.SIGNALS_GROUP, "one", {keys.SIGNALS: ">"}, count=2)
+    assert watch.snapshot().signals_age >= 9000
+    redis_client.xack(keys.SIGNALS, keys.SIGNALS_GROUP, f"{now - 9000}-1")
+    assert 8000 <= watch.snapshot().signals_age < 18_000

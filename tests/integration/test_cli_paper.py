@@ -3,17 +3,18 @@
 import json
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
 from support.cli_rig import MARKET, Console, console, message
 from support.factories import SUREBET
+from support.signing import Keys
 
 from executor import keys, wiring
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.risk import LIMIT_FIELDS
-from executor.domain.signal import SignalKind
+from executor.domain.signal import SignalKind, parse_signal
 from executor.engine import accounting, reconciliation, validation
 from executor.engine.intake import receive
 
@@ -223,6 +224,25 @@ def test_send_keeps_signals_where_a_bridge_finds_them(paper: Console, redis_clie
     assert entries[0][1]["payload"] == exact
     redis_client.set(keys.heartbeat("bridge:here:1"), "now", ex=30)
     assert paper.run("send", "-", stdin=exact).code == 0
+
+
+def test_send_signs_what_it_sends(paper: Console, redis_client: "redis.Redis") -> None:
+    publishers = Keys(paper.folder)
+    publishers.add("ed")
+    redis_client.set(keys.heartbeat("bridge:here:1"), "now", ex=30)
+    dated = json.dumps({**message("dated"), "timestamp": "2026-01-02T03:04:05Z"})
+    ran = paper.run("send", "--key", "ed.jwk", "-", stdin=f" {json.dumps(message('undated'))} {dated}")
+    assert ran.code == 0, ran.err
+    undated, exact = (fields["payload"].encode() for _, fields in cast("Any", redis_client.xrange(keys.SIGNALS)))
+    opened = publishers.checker(required=True).open(undated, 0)
+    assert opened.key_id == "ed"
+    sent = parse_signal(SignalKind.STRATEGY, opened.payload).sent_at
+    assert sent is not None
+    assert abs(sent.timestamp() - redis_client.time()[0]) < 60
+    assert publishers.checker().open(exact, 0).payload == dated.encode()
+    ran = paper.run("send", "--key", "keys.json", "-", stdin=dated)
+    assert ran.code == 1
+    assert "keys.json" in ran.err
 
 
 def test_what_became_of_a_signal_that_never_was_an_order(paper: Console) -> None:

@@ -81,6 +81,9 @@ class Memory:
     bridges: int = 1
     session_at: int | None = 0  # when it was last kept alive; None: there is none
     clock_ahead: int = 0
+    signals_waiting: int = 0
+    signals_age: int = 0
+    misuse_age: int | None = None
     alerts: dict[str, str] = field(default_factory=dict)
     locks: set[str] = field(default_factory=set)
     queues: Counter[str] = field(default_factory=Counter)
@@ -631,6 +634,9 @@ class MemoryAlerts:
             bridges=m.bridges,
             ledger_lag=len(waiting),
             ledger_age=now - min(waiting, default=now),
+            signals_waiting=m.signals_waiting,
+            signals_age=m.signals_age,
+            misuse_age=m.misuse_age,
             session_age=None if m.session_at is None else (now - m.session_at if m.session_at else 0),
             clock_ahead=m.clock_ahead,
             difference=m.difference,

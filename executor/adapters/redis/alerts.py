@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from executor import keys
 from executor.adapters.redis.client import guarded
 from executor.adapters.redis.session import SESSION_TTL_S
+from executor.adapters.redis.signal_stream import MISUSE
 from executor.adapters.redis.snapshot import RedisState, amount
 from executor.domain.money import ZERO
 from executor.domain.risk import is_true
@@ -40,7 +41,8 @@ class RedisAlerts:
         state = self._state.read()
         now = int(state.now * 1000)
         ahead = int(self._wall() * 1000) - self._now()
-        oldest = self._oldest_unwritten()
+        oldest = self._oldest(keys.TRADES, keys.TRADES_GROUP)
+        first, misused = self._oldest(keys.SIGNALS, keys.SIGNALS_GROUP), self._misused()
         ttl_ms = int(self._redis.pttl(keys.session(self._identity)))
         difference = amount(state.account.get("difference")) or ZERO
         since = amount(state.account.get("difference_since"))
@@ -55,6 +57,9 @@ class RedisAlerts:
             bridges=sum(name.startswith(_BRIDGE) for name in state.processes),
             ledger_lag=state.ledger_lag,
             ledger_age=0 if oldest is None else max(now - oldest, 0),
+            signals_waiting=state.signals_waiting,
+            signals_age=0 if first is None else max(now - first, 0),
+            misuse_age=None if misused is None else now - misused,
             session_age=SESSION_TTL_S * 1000 - ttl_ms if ttl_ms > 0 else None,
             clock_ahead=ahead,
             difference=difference,
@@ -65,22 +70,31 @@ class RedisAlerts:
         seconds, micros = self._redis.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
-    def _oldest_unwritten(self) -> int | None:
-        """Return when the oldest entry was made that the ledger has not acknowledged."""
+    def _oldest(self, stream: str, group_name: str) -> int | None:
+        """Return when a stream's oldest entry was made that its group has not acknowledged."""
         try:
-            groups = {group["name"]: group for group in self._redis.xinfo_groups(keys.TRADES)}
+            groups = {group["name"]: group for group in self._redis.xinfo_groups(stream)}
         except ResponseError:  # no stream yet
             return None
-        group = groups.get(keys.TRADES_GROUP)
+        group = groups.get(group_name)
         if group is not None and group["pending"]:
-            entry = str(self._redis.xpending(keys.TRADES, keys.TRADES_GROUP)["min"])
+            entry = str(self._redis.xpending(stream, group_name)["min"])
         else:
             start = "-" if group is None else f"({group['last-delivered-id']}"
-            waiting = cast("list[tuple[str, Any]]", self._redis.xrange(keys.TRADES, start, "+", count=1))
+            waiting = cast("list[tuple[str, Any]]", self._redis.xrange(stream, start, "+", count=1))
             if not waiting:
                 return None
             entry = waiting[0][0]
         return int(entry.partition("-")[0])
+
+    def _misused(self) -> int | None:
+        """Return when somebody last dropped entries of the durable door, or made ids of his own."""
+        try:
+            facts = cast("dict[str, str]", self._redis.hgetall(keys.SIGNALS_FACTS))
+        except ResponseError:
+            return None
+        moments = [facts[name] for name in MISUSE if name in facts]
+        return max((int(moment) for moment in moments if moment.isdecimal()), default=None)
 
     @guarded
     def is_tripped(self) -> bool:

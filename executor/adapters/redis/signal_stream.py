@@ -16,6 +16,7 @@ from executor.adapters.redis.client import guarded, script
 
 T = TypeVar("T")
 
+MISUSE: Final = ("removed_at", "ahead_at", "own_id_at")  # facts: when somebody last did that
 _NO_GROUP: Final = "NOGROUP"
 _GROUP_EXISTS: Final = "BUSYGROUP"
 _FROM_THE_FIRST: Final = "0"
@@ -94,6 +95,11 @@ class SignalStream:
         )
         removed, ahead = cast("list[int]", answer)
         return Misuse(removed, bool(ahead))
+
+    @guarded
+    def note_own_id(self, at: int) -> None:
+        """Remember that somebody made an id of his own."""
+        self._redis.hset(keys.SIGNALS_FACTS, "own_id_at", str(at))
 
     def _in_group(self, command: Callable[[], T]) -> T:
         """Do something in the group; make it where it is gone: a first start, a FLUSHALL, a failover."""

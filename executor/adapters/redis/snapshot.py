@@ -50,6 +50,7 @@ class State:
     last_success: Mapping[str, float]
     failed_tasks: int
     ledger_lag: int
+    signals_waiting: int  # in the durable door, not recorded yet
     open_signals: int
     transactions: int = 0  # instructions sent in this clock hour
     denied: Mapping[str, float] = field(default_factory=dict)  # what Redis refused since it started, by kind
@@ -156,6 +157,7 @@ class RedisState:
             last_success={task: float(found) for task, at in success.items() if (found := amount(at)) is not None},
             failed_tasks=int(raw[12] or 0),
             ledger_lag=self._ledger_lag(),
+            signals_waiting=self._signals_waiting(),
             open_signals=int(raw[13] or 0),
             transactions=int(amount(_text(raw[14])) or 0),
             denied={kind: float(info[name]) for kind, name in _DENIED.items() if name in info},
@@ -199,6 +201,12 @@ class RedisState:
     def _processes(self) -> list[str]:
         prefix = keys.heartbeat("")
         return sorted(name.removeprefix(prefix) for name in self._redis.scan_iter(keys.HEARTBEATS, count=1000))
+
+    def _signals_waiting(self) -> int:
+        try:
+            return int(self._redis.xlen(keys.SIGNALS))
+        except ResponseError:
+            return 0
 
     def _ledger_lag(self) -> int:
         try:

@@ -79,6 +79,12 @@ CASES: dict[Alert, tuple[Scene, Scene, Scene]] = {
     ),
     Alert.FAILURES_NEAR_BREAKER: (fail(3), fail(4), put(since=NOW / 1000)),
     Alert.TRANSACTIONS_NEAR_CAP: (spend(4000), spend(4001), lambda rig: rig.clock.tick(3600)),
+    Alert.SIGNALS_WAITING: (
+        put(signals_age=30_000, signals_waiting=10_000),
+        put(signals_age=30_001),
+        put(signals_age=0),
+    ),
+    Alert.SIGNAL_STREAM_MISUSED: (put(misuse_age=3_600_000), put(misuse_age=3_599_999), put(misuse_age=None)),
     Alert.LEDGER_LAG: (
         unwritten(60),
         unwritten(61),

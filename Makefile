@@ -113,6 +113,10 @@ licences: $(STAMP) ## Write docs/licences.md anew, after a change of the constra
 outcomes: $(STAMP) ## Write docs/outcomes.md anew, after a change of the outcome tables
 	$(BIN)/python .ci/outcomes
 
+.PHONY: openapi
+openapi: $(STAMP) ## Write docs/openapi.json anew, after a change of the HTTP API
+	$(BIN)/python .ci/openapi
+
 .PHONY: clean
 clean: ## Remove what make and the tools made; never data
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

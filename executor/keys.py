@@ -178,6 +178,28 @@ SIGNALS_FACTS: Final = (
     "executor:signals:stream"  # hash; bridges: how many entries they dropped, and misuse that they saw
 )
 
+
+# --- console: who may use it ----------------------------------------------------------------------------------------
+CONSOLE_TOKENS: Final = (
+    "executor:console:tokens"  # hash SHA-256 of a token -> JSON {name, role, created_at, expires_at}
+)
+
+
+def console_session(digest: str) -> str:
+    """Name the string (JSON) of a person's session, by its cookie's SHA-256; TTL 1 h, renewed by use."""
+    return f"executor:console:session:{digest}"
+
+
+def console_once(digest: str) -> str:
+    """Name the string of a one-time link, by its secret's SHA-256; TTL 10 min."""
+    return f"executor:console:once:{digest}"
+
+
+def console_failures(of: str) -> str:
+    """Name the string that counts failed logins of a name or an address; TTL 5 min."""
+    return f"executor:console:failures:{of}"
+
+
 # --- pub/sub -------------------------------------------------------------------------------------------------------
 SUREBET_SIGNALS: Final = "channel:trading-signals"  # in
 STRATEGY_SIGNALS: Final = "channel:strategy-signals"  # in

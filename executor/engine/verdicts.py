@@ -4,6 +4,7 @@ Invariants: nobody can say "not placed" of a bet that the exchange shows; a sign
 legs is, or may be, at the exchange, under the same order ids and a new customer_ref.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
@@ -14,7 +15,7 @@ from executor.engine.context import Engine
 from executor.engine.lookup import NOT_PLACED, look_up
 from executor.engine.reports import Rewritten, merge_reports, rewrite
 from executor.errors import Contended, NotAllowed
-from executor.ports import Change
+from executor.ports import Change, MarketView, OrderStore
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +75,44 @@ def resolve_placed(engine: Engine, order_id: str, bet_id: str, who: str) -> Orde
     return _order(engine, order_id)
 
 
+def retry_obstacle(store: OrderStore, signal_id: str, *, force: bool) -> str:
+    """Say why a signal cannot be tried again; empty when it can."""
+    try:
+        record, view, legs = _stored(store, signal_id)
+    except NotAllowed as error:
+        return str(error)
+    if _is_under_way(record, legs, view.now):
+        return ""
+    return _obstacle(record, legs, view.now, force=force)
+
+
+def _stored(store: OrderStore, signal_id: str) -> tuple[SignalRecord, MarketView, list[Order]]:
+    record = store.signal(signal_id)
+    if record is None:
+        raise NotAllowed(f"there is no signal {signal_id}")
+    ids = order_ids(signal_id, MAX_LEGS)
+    view = store.view(record.market_id, signal_ids=(signal_id,), order_ids=ids)
+    legs = [order for order in view.orders.values() if order.order_id in ids]
+    return view.signals.get(signal_id, record), view, legs
+
+
+def _is_under_way(record: SignalRecord, legs: Sequence[Order], now: int) -> bool:
+    """Tell whether only its chain has to be started again."""
+    open_still = record.status in {SignalStatus.RECEIVED, SignalStatus.ACCEPTED}
+    return open_still and all(order.status is OrderStatus.RESERVED for order in legs) and now < record.deadline
+
+
+def _obstacle(record: SignalRecord, legs: Sequence[Order], now: int, *, force: bool) -> str:
+    taken = [f"{order.order_id} is {order.status}" for order in legs if order.status not in UNPLACED]
+    if taken:
+        return f"signal {record.signal_id} cannot be tried again: {', '.join(taken)}"
+    if not record.market_id:
+        return f"signal {record.signal_id} is malformed: there is nothing to try"
+    if now >= record.deadline and not force:
+        return f"signal {record.signal_id} is stale, its price may be gone: --force gives it a new deadline"
+    return ""
+
+
 def retry_signal(engine: Engine, signal_id: str, *, force: bool, who: str) -> SignalRecord:
     """Prepare a signal to be validated once more; the caller starts its chain.
 
@@ -84,22 +123,11 @@ def retry_signal(engine: Engine, signal_id: str, *, force: bool, who: str) -> Si
         NotAllowed: the signal is unknown, a leg is or may be at the exchange, or it is stale and not forced.
         Contended: it kept changing.
     """
-    record = engine.store.signal(signal_id)
-    if record is None:
-        raise NotAllowed(f"there is no signal {signal_id}")
-    view = engine.store.view(record.market_id, signal_ids=(signal_id,), order_ids=order_ids(signal_id, MAX_LEGS))
-    record = view.signals.get(signal_id, record)
-    legs = [order for order in view.orders.values() if order.order_id in order_ids(signal_id, MAX_LEGS)]
-    taken = [f"{order.order_id} is {order.status}" for order in legs if order.status not in UNPLACED]
-    open_still = record.status in {SignalStatus.RECEIVED, SignalStatus.ACCEPTED}
-    if open_still and all(order.status is OrderStatus.RESERVED for order in legs) and view.now < record.deadline:
+    record, view, legs = _stored(engine.store, signal_id)
+    if _is_under_way(record, legs, view.now):
         return record
-    if taken:
-        raise NotAllowed(f"signal {signal_id} cannot be tried again: {', '.join(taken)}")
-    if not record.market_id:
-        raise NotAllowed(f"signal {signal_id} is malformed: there is nothing to try")
-    if view.now >= record.deadline and not force:
-        raise NotAllowed(f"signal {signal_id} is stale, its price may be gone: --force gives it a new deadline")
+    if problem := _obstacle(record, legs, view.now, force=force):
+        raise NotAllowed(problem)
     fresh = replace(
         advance(record, SignalStatus.RECEIVED, view.now),
         attempt=record.attempt + 1,

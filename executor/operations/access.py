@@ -17,7 +17,9 @@ from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.failed import FailedTasks
 from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore
+from executor.domain.signal_record import SignalRecord
 from executor.engine.context import Engine
+from executor.engine.intake import Intake
 from executor.errors import IdentityMismatch
 from executor.settings.load import Settings
 
@@ -40,11 +42,29 @@ class Actor:
 
 
 class Access:
-    """One system: what looks at it and what changes it; `build` puts its engine together where one is needed."""
+    """One system: what looks at it and what changes it; `build` puts its engine together, `dispatch` starts a chain."""
 
-    def __init__(self, settings: Settings, build: Callable[[Settings], Engine] = wiring.build) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        build: Callable[[Settings], Engine] = wiring.build,
+        dispatch: Callable[[SignalRecord], None] | None = None,
+    ) -> None:
         self.settings = settings
         self._build = build
+        self._dispatch = dispatch
+
+    def dispatch(self, record: SignalRecord) -> None:
+        """Start a signal's chain.
+
+        Raises:
+            OperationalError: its first message could not be queued; the sweep starts it later.
+        """
+        if self._dispatch is None:
+            from executor.tasks import dispatch  # noqa: PLC0415 - it makes the Celery application; reading need not pay
+
+            self._dispatch = dispatch
+        self._dispatch(record)
 
     @cached_property
     def engine(self) -> Engine:
@@ -75,6 +95,11 @@ class Access:
     def failed(self) -> FailedTasks:
         """Return the tasks that failed for good."""
         return wiring.failed_tasks(self.settings)
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Return what records signals."""
+        return wiring.intake(self.settings)
 
     @cached_property
     def ledger(self) -> "SqlLedger":

@@ -24,9 +24,7 @@ def retry_failed(access: Access, actor: Actor, task_id: str, *, force: bool) -> 
         if fields is None:
             raise NotAllowed(f"there is no failed task {task_id}")
         record = retry_signal(access.engine, fields.get("signal_id", ""), force=force, who=str(actor))
-        from executor.tasks import dispatch  # noqa: PLC0415 - it makes the Celery application, which reading need not pay
-
-        dispatch(record)
+        access.dispatch(record)
         access.failed.discard(task_id)
         act.after = {"signal_id": record.signal_id, "attempt": record.attempt}
     return record

@@ -1,14 +1,57 @@
-"""Signals by hand and over HTTP, before anything else knows them."""
+"""Signals by hand and over HTTP: into the one intake, recorded before anybody is told so.
 
+Invariant: what was answered is recorded; a chain that could not be queued is started by the sweep, from the record.
+"""
+
+import secrets
 from collections.abc import Mapping
 from typing import Final
 
+import structlog
+from kombu.exceptions import OperationalError
+
 from executor.domain.signal import SignalKind
+from executor.domain.signal_record import SignalRecord
+from executor.engine.intake import Door, Message, Receipt, receive_all
+from executor.errors import StoreUnavailable
+from executor.operations.access import Access
+
+log = structlog.get_logger(__name__)
 
 _TELLING: Final = "backselectionid"  # only a surebet has it
+_PROCESS: Final = secrets.token_hex(4)
 
 
 def guess_kind(value: object) -> SignalKind:
     """Tell from a decoded message which of the two formats it has."""
     names = {str(name).replace("_", "").lower() for name in value} if isinstance(value, Mapping) else set()
     return SignalKind.SUREBET if _TELLING in names else SignalKind.STRATEGY
+
+
+def recorder(name: str) -> str:
+    """Return how the name of who recorded a signal begins when this publisher handed it in over HTTP."""
+    return f"{Door.HTTP}:{name}:"
+
+
+def hand_in(access: Access, name: str, kind: SignalKind, raw: bytes) -> tuple[Receipt, SignalRecord]:
+    """Record a signal that came over HTTP and start its chain; returns its receipt and the record that stands.
+
+    Raises:
+        StoreUnavailable: Redis is away; hand it in again, its id makes that safe.
+    """
+    intake = access.intake
+    now = intake.store.now()
+    message = Message(kind, raw, now, now, recorder(name) + _PROCESS, secrets.token_hex(8), Door.HTTP, sole=True)
+    (receipt,) = receive_all(intake, [message])
+    if isinstance(receipt, StoreUnavailable):
+        raise receipt
+    if receipt.to_start is not None:
+        _start(access, receipt.to_start)
+    return receipt, intake.store.signal(receipt.signal_id) or receipt.record
+
+
+def _start(access: Access, record: SignalRecord) -> None:
+    try:
+        access.dispatch(record)
+    except OperationalError as error:
+        log.warning("chain_not_queued", signal_id=record.signal_id, error=str(error))

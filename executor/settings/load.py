@@ -20,6 +20,7 @@ from executor.settings.appsettings import FILE_NAME, read_appsettings
 from executor.settings.env import DOTENV_NAME, Given, Location, read_dotenv, read_variables, variable_name
 from executor.settings.sections import (
     BetfairSettings,
+    ConsoleSettings,
     DataPath,
     LedgerSettings,
     LoggingSettings,
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     signals: SignalsSettings = SignalsSettings()
     redis: RedisSettings = RedisSettings()
     metrics: MetricsSettings = MetricsSettings()
+    console: ConsoleSettings = ConsoleSettings()
     ledger: LedgerSettings
     logging: LoggingSettings = LoggingSettings()
     data_dir: DataPath
@@ -118,7 +120,15 @@ def _locations() -> Iterator[Location]:
 LOCATIONS: Final = tuple(_locations())
 ENV_NAMES: Final = tuple(variable_name(location) for location in LOCATIONS)
 _PATHS: Final = frozenset(
-    {("data_dir",), ("betfair", "certificate_path"), ("betfair", "ca_bundle"), ("signals", "keys_file")}
+    {
+        ("data_dir",),
+        ("betfair", "certificate_path"),
+        ("betfair", "ca_bundle"),
+        ("signals", "keys_file"),
+        ("console", "users_file"),
+        ("console", "tls_certificate"),
+        ("console", "tls_key"),
+    }
 )
 _SECRETS: Final = (("betfair", "app_key"), ("betfair", "password"), ("betfair", "certificate_password"))
 _URLS: Final = (("redis", "url"), ("redis", "broker_url"), ("ledger", "url"))

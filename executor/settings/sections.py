@@ -34,6 +34,10 @@ def _codes(value: object) -> object:
     return frozenset(code.strip().upper() for code in value.split(",") if code.strip()) if type(value) is str else value
 
 
+def _names(value: object) -> object:
+    return frozenset(name.strip().lower() for name in value.split(",") if name.strip()) if type(value) is str else value
+
+
 def _level(value: object) -> object:
     return _LEVELS.get(value.upper(), value.upper()) if type(value) is str else value
 
@@ -67,6 +71,7 @@ SecretUrl = Annotated[str, Field(repr=False)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_nothing_is_none), AfterValidator(_path)]
 DataPath = Annotated[Path, AfterValidator(_path)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+Host = Annotated[str, Field(pattern=r"^[a-z0-9.:\-]+$")]
 Code = Annotated[str, Field(pattern=r"^[A-Z0-9_]+$")]
 
 
@@ -196,7 +201,36 @@ class MetricsSettings(Section):
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\-]+$")] = "127.0.0.1"
     port: Port = 5003
     bridge_port: Port = 5004
+    console_port: Port = 5007
     instance: Annotated[str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.\-]{0,62})?$")] = ""
+
+
+class ConsoleSettings(Section):
+    """Where the console listens, and who may use it; elsewhere than on loopback only with users and TLS."""
+
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\-]+$")] = "127.0.0.1"
+    port: Port = 8080
+    users_file: OptionalPath = None
+    behind_tls_proxy: bool = False
+    tls_certificate: OptionalPath = None
+    tls_key: OptionalPath = None
+    allowed_hosts: Annotated[frozenset[Host], BeforeValidator(_names)] = frozenset()
+    published_on_loopback: bool = False  # of a container: its port can be reached from this host only
+
+    @model_validator(mode="after")
+    def _is_not_open(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError(
+                "EXECUTOR_CONSOLE__TLS_CERTIFICATE and EXECUTOR_CONSOLE__TLS_KEY should both be given, or neither"
+            )
+        private = self.host in {"127.0.0.1", "localhost", "::1"} or self.published_on_loopback
+        if not private and (self.users_file is None or not (self.tls_certificate or self.behind_tls_proxy)):
+            raise ValueError(
+                f"EXECUTOR_CONSOLE__HOST {self.host} is not loopback: it needs EXECUTOR_CONSOLE__USERS_FILE, and "
+                "EXECUTOR_CONSOLE__TLS_CERTIFICATE with EXECUTOR_CONSOLE__TLS_KEY, or "
+                "EXECUTOR_CONSOLE__BEHIND_TLS_PROXY=true"
+            )
+        return self
 
 
 class LedgerSettings(Section):

@@ -3,6 +3,7 @@
 Limits are written as they are given: who calls has checked them. Versions are (major, minor).
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,3 +76,18 @@ def server(client: "Redis") -> Server:
         eviction=str(facts.get("maxmemory_policy", "")),
         append_only=None if append_only is None else bool(append_only),
     )
+
+
+@guarded
+def standing_alerts(client: "Redis") -> list[tuple[str, dict[str, str]]]:
+    """Return the watchdog's alerts that stand, each with since when and what it means."""
+    held = cast("dict[str, str]", client.hgetall(keys.ALERTS))
+    found: list[tuple[str, dict[str, str]]] = []
+    for alert, text in held.items():
+        try:
+            loaded = json.loads(text)
+        except ValueError:
+            loaded = {}
+        fields = {str(name): str(value) for name, value in loaded.items()} if isinstance(loaded, dict) else {}
+        found.append((alert, fields))
+    return found

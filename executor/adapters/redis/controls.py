@@ -103,6 +103,11 @@ class RedisControls(RedisAdapter):
         return found
 
     @guarded
+    def trading_value(self) -> str | None:
+        """Return the kill switch as it is written."""
+        return self._get(keys.TRADING_ENABLED)
+
+    @guarded
     def set_trading(self, *, enabled: bool, reason: str) -> None:
         """Throw the kill switch, or release it; releasing it also closes the breaker."""
         message = {"event": "trading_enabled" if enabled else "trading_disabled", "reason": reason}

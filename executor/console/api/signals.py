@@ -20,7 +20,7 @@ from executor.domain.order import Order
 from executor.domain.signal_record import SignalRecord
 from executor.domain.times import iso
 from executor.operations.orders import order_json, trade_json
-from executor.operations.publishing import guess_kind, hand_in, recorder
+from executor.operations.publishing import hand_in, recorder
 from executor.operations.signals import (
     SignalFilter,
     Step,
@@ -91,18 +91,22 @@ async def hand_in_signal(who: Publisher, console: Here, request: Request, respon
 
 def _hand_in(console: Console, who: Principal, raw: bytes, response: Response) -> SignalModel:
     console.pace.take(who.name)
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
-        value = None
-    receipt, record = hand_in(console.access, who.name, guess_kind(value), raw)
+    receipt, record = hand_in(console.access, who.name, raw)
     if receipt.problem is not None:
-        if value is None:
-            raise HTTPException(400, "the body is no JSON")
+        if not _is_json(raw):
+            raise HTTPException(400, f"the body is no JSON: {receipt.problem}")
         raise receipt.problem
     response.status_code = 202 if receipt.known is Recorded.NEW else 200
     response.headers["Location"] = f"/api/signals/{quote(record.signal_id, safe='')}"
     return SignalModel(**signal_json(record))
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 @router.get("/{signal_id:path}")

@@ -1,6 +1,7 @@
 """The sandbox's own certificates: an authority, a server certificate and a client certificate, made once.
 
-Owns: ca.pem, server.pem, client.pem and client.pfx (the latter two hold the same key) in the sandbox's directory.
+Owns: ca.pem, server.pem, client.pem and client.pfx (the latter two hold the same key) in the sandbox's directory, and
+betfair.pem where it stands in for Betfair.
 Invariant: private keys are readable by their owner only; a directory that has them all is left as it is, so that a
 client configured once keeps working. Nothing outside loopback or the given names is vouched for. Units: days.
 """
@@ -33,28 +34,44 @@ class CertificatePaths:
     server: Path
     client_pem: Path
     client_pfx: Path
+    betfair: Path
 
     @classmethod
     def of(cls, directory: Path) -> "CertificatePaths":
         """Return the paths under `directory`."""
-        return cls(directory / "ca.pem", directory / "server.pem", directory / "client.pem", directory / "client.pfx")
+        names = ("ca.pem", "server.pem", "client.pem", "client.pfx", "betfair.pem")
+        return cls(*(directory / name for name in names))
 
     def exist(self) -> bool:
-        """Tell whether every file is there."""
+        """Tell whether every file is there that each sandbox has."""
         return all(path.is_file() for path in (self.ca, self.server, self.client_pem, self.client_pfx))
 
 
-def ensure_certificates(directory: Path, pfx_password: str, extra_names: tuple[str, ...] = ()) -> CertificatePaths:
-    """Make the certificates in `directory` unless all are there, for these names and this password."""
+def ensure_certificates(
+    directory: Path, pfx_password: str, extra_names: tuple[str, ...] = (), betfair_names: tuple[str, ...] = ()
+) -> CertificatePaths:
+    """Make the certificates in `directory` unless all are there, for these names and this password.
+
+    `betfair_names` get a certificate of their own, which a sandbox shows only where it stands in for Betfair.
+    """
     paths = CertificatePaths.of(directory)
     names = tuple(dict.fromkeys((*_HOST_NAMES, *extra_names)))
-    if paths.exist() and _covers(paths.server, names) and _opens(paths.client_pfx, pfx_password):
+    known = _covers(paths.server, names) and (not betfair_names or _covers(paths.betfair, betfair_names))
+    if known and paths.exist() and _opens(paths.client_pfx, pfx_password):
         return paths
     directory.mkdir(parents=True, exist_ok=True)
     ca_key = _new_key()
     ca = _certificate("Sandbox exchange authority", ca_key, None, ())
     server_key = _new_key()
     server = _certificate("Sandbox exchange", server_key, (ca, ca_key), (_server_usage(), _alternative_names(names)))
+    if betfair_names:
+        key = _new_key()
+        named = _certificate(
+            "Sandbox as Betfair", key, (ca, ca_key), (_server_usage(), _alternative_names(betfair_names))
+        )
+        _write(paths.betfair, _pem(named) + _key_pem(key))
+    else:
+        paths.betfair.unlink(missing_ok=True)  # of the authority that is replaced now
     client_key = _new_key()
     client = _certificate("Sandbox client", client_key, (ca, ca_key), (_client_usage(),))
     _write(paths.ca, _pem(ca), mode=0o644)
@@ -68,6 +85,8 @@ def ensure_certificates(directory: Path, pfx_password: str, extra_names: tuple[s
 
 
 def _covers(server: Path, names: tuple[str, ...]) -> bool:
+    if not server.is_file():
+        return False
     certificate = x509.load_pem_x509_certificate(server.read_bytes())
     known = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     listed = set(known.get_values_for_type(x509.DNSName))

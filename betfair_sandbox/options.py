@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from betfair_sandbox.as_betfair import Addresses
 from betfair_sandbox.certificates import CertificatePaths
 from betfair_sandbox.market.accounts import HOUSE
 
@@ -50,6 +51,8 @@ class SandboxOptions:
     replay_from: int | str | None = None  # an instant in epoch milliseconds, or `-10m` before the first market's start
     replay_speed: Decimal = Decimal(1)
     record: Path | None = None  # where the sandbox's own day is written
+    as_betfair: Addresses | None = None  # where it stands in for Betfair
+    client_certificates: tuple[Path, ...] = ()  # of clients that stay as they are: these are accepted there, too
     further_accounts: tuple[tuple[str, Decimal], ...] = ()  # user names and balances; `as_customer` has their logins
 
 

@@ -1,6 +1,6 @@
-"""The HTTPS server: both ports, their paths, start and stop.
+"""The server: its applications on its ports, start and stop.
 
-Owns: sockets, TLS, the process's signals. Invariant: certlogin is reached with a client certificate of the sandbox's
+Owns: paths, the process's signals. Invariant: certlogin is reached with a client certificate of the sandbox's
 authority only. Units: seconds.
 """
 
@@ -10,17 +10,19 @@ import signal
 import socket
 import ssl
 import sys
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from betfair_sandbox import as_betfair
 from betfair_sandbox.api.calls import Calls
 from betfair_sandbox.api.handlers import AccountRpcHandler, IdentityHandler, RpcHandler, UnknownHandler
 from betfair_sandbox.certificates import CertificatePaths, ensure_certificates
 from betfair_sandbox.control.control_api import control_routes
-from betfair_sandbox.options import DEFAULT_PORT, DEFAULT_STREAM_PORT, SandboxOptions, write_ports
+from betfair_sandbox.options import SandboxOptions
+from betfair_sandbox.sockets import Ports, betfair_tls, open_ports, own_tls
 from betfair_sandbox.stream.listener import Listener
 from betfair_sandbox.world import World
 
@@ -33,6 +35,7 @@ _log = logging.getLogger(__name__)
 _TICK_S: Final = 0.1
 # Recorded lines played in one go: some ten milliseconds.
 _LINES_A_TURN: Final = 20
+_WATCH_S: Final = 5
 
 
 def serve(options: SandboxOptions) -> None:
@@ -42,30 +45,45 @@ def serve(options: SandboxOptions) -> None:
         SystemExit: 1, after one line on stderr, when a port is taken or the directory cannot be written.
 
     """
+    names = as_betfair.NAMES if options.as_betfair is not None else ()
     try:
-        paths = ensure_certificates(options.directory, options.certificate_password, options.server_names)
-        api_sockets = _bind(options.host, options.port)
-        cert_sockets = _bind(options.host, options.cert_port)
-        stream_port = options.stream_port
-        if stream_port is None:
-            stream_port = DEFAULT_STREAM_PORT if options.port == DEFAULT_PORT else 0
-        stream_sockets = _bind(options.host, stream_port)
-        named = {"port": api_sockets, "cert_port": cert_sockets, "stream_port": stream_sockets}
-        ports = {name: sockets[0].getsockname()[1] for name, sockets in named.items()}
-        write_ports(options.directory, ports)
-    except OSError as error:
-        print(f"sandbox: {error.strerror or error}{_where(error, options)}", file=sys.stderr)  # noqa: T201 - the one line for the user
+        if options.as_betfair is not None:
+            as_betfair.refuse_on_a_host()
+        paths = ensure_certificates(options.directory, options.certificate_password, options.server_names, names)
+        ports = open_ports(options)
+        contexts = _contexts(options, paths)
+    except as_betfair.NotHere as error:
+        print(f"sandbox: --as-betfair: {error}", file=sys.stderr)  # noqa: T201 - the one line for the user
         raise SystemExit(1) from None
-    asyncio.run(_run(options, paths, api_sockets, cert_sockets, stream_sockets))
+    except OSError as error:
+        print(f"sandbox: {error.strerror or error}{_where(error, options)}", file=sys.stderr)  # noqa: T201 - the same
+        raise SystemExit(1) from None
+    asyncio.run(_run(options, ports, contexts))
 
 
-async def _run(
-    options: SandboxOptions,
-    paths: CertificatePaths,
-    api_sockets: list[socket.socket],
-    cert_sockets: list[socket.socket],
-    stream_sockets: list[socket.socket],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Contexts:
+    """The TLS of each port; the last two are there when it stands in for Betfair."""
+
+    plain: ssl.SSLContext
+    cert: ssl.SSLContext
+    betfair_api: ssl.SSLContext | None = None
+    betfair_stream: ssl.SSLContext | None = None
+
+
+def _contexts(options: SandboxOptions, paths: CertificatePaths) -> _Contexts:
+    plain, cert = own_tls(paths, client_certificate=False), own_tls(paths, client_certificate=True)
+    if options.as_betfair is None:
+        return _Contexts(plain, cert)
+    return _Contexts(
+        plain,
+        cert,
+        betfair_tls(paths, options, client_certificate=True),
+        betfair_tls(paths, options, client_certificate=False),
+    )
+
+
+async def _run(options: SandboxOptions, ports: Ports, contexts: _Contexts) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -76,21 +94,16 @@ async def _run(
         print(f"sandbox: {error.strerror or error} ({error.filename})", file=sys.stderr)  # noqa: T201 - the one line for the user
         raise SystemExit(1) from None
     api, identity = _applications(world)
-    servers = [
-        _start(api, _tls(paths, client_certificate=False), api_sockets),
-        _start(identity, _tls(paths, client_certificate=True), cert_sockets),
-    ]
+    servers = [_start(api, contexts.plain, ports.api), _start(identity, contexts.cert, ports.cert)]
     stream = Listener(world)
-    await stream.start(stream_sockets, _tls(paths, client_certificate=False))
-    port, cert_port, stream_port = (
-        sockets[0].getsockname()[1] for sockets in (api_sockets, cert_sockets, stream_sockets)
-    )
-    print(  # noqa: T201 - the one line for the user
-        f"sandbox: ready on https://{options.host}:{port}, certlogin on https://{options.host}:{cert_port}, "
-        f"stream on {options.host}:{stream_port}, files in {options.directory}",
-        flush=True,
-    )
+    await stream.start(ports.stream, contexts.plain)
+    if contexts.betfair_api is not None and contexts.betfair_stream is not None:
+        servers.append(_start(api, contexts.betfair_api, ports.betfair_api))
+        await stream.start(ports.betfair_stream, contexts.betfair_stream)
+    print(_ready(options, ports.numbers), flush=True)  # noqa: T201 - the one line for the user
     tasks = [asyncio.create_task(_tick(world)), asyncio.create_task(_play(world))]
+    if options.as_betfair is not None:
+        tasks.append(asyncio.create_task(_watch_network(stop)))
     await stop.wait()
     for task in tasks:
         task.cancel()
@@ -99,6 +112,18 @@ async def _run(
     for server in servers:
         server.stop()
         await server.close_all_connections()
+
+
+async def _watch_network(stop: asyncio.Event) -> None:
+    """Stop when the network in which it stands in for Betfair gets a way out."""
+    while True:
+        await asyncio.sleep(_WATCH_S)
+        try:
+            as_betfair.refuse_on_a_host()
+        except as_betfair.NotHere as error:
+            print(f"sandbox: stopped: --as-betfair: {error}", file=sys.stderr)  # noqa: T201 - the line for the user
+            stop.set()
+            return
 
 
 async def _tick(world: World) -> None:
@@ -151,20 +176,14 @@ def _start(application: Application, context: ssl.SSLContext, sockets: list[sock
     return server
 
 
-def _tls(paths: CertificatePaths, *, client_certificate: bool) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(paths.server)
-    if client_certificate:
-        context.load_verify_locations(paths.ca)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-def _bind(host: str, port: int) -> list[socket.socket]:
-    try:
-        return bind_sockets(port, address=host)
-    except OSError as error:
-        raise OSError(error.errno, f"{host}:{port}: {error.strerror or error}") from None
+def _ready(options: SandboxOptions, numbers: dict[str, int]) -> str:
+    stands_in = options.as_betfair
+    as_well = f", as Betfair on {stands_in.https} and {stands_in.stream}" if stands_in is not None else ""
+    return (
+        f"sandbox: ready on https://{options.host}:{numbers['port']}, "
+        f"certlogin on https://{options.host}:{numbers['cert_port']}, "
+        f"stream on {options.host}:{numbers['stream_port']}{as_well}, files in {options.directory}"
+    )
 
 
 def _where(error: OSError, options: SandboxOptions) -> str:

@@ -1,0 +1,260 @@
+"""`betfair-sandbox`: the command that runs the test exchange, and prints what clients need to reach it.
+
+Owns: the options and their checks; `executor sandbox` is the same command with the folder of the executor's settings.
+Invariant: a mistake of the user's ends in one line, never in a traceback. Amounts in account currency.
+"""
+
+import io
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+import typer.core
+
+from betfair_sandbox.as_betfair import DEFAULT_ADDRESSES, Addresses, read_addresses
+from betfair_sandbox.certificates import CertificatePaths
+from betfair_sandbox.market.rules import MINIMUMS
+from betfair_sandbox.options import (
+    DEFAULT_CERT_PORT,
+    DEFAULT_PORT,
+    SandboxOptions,
+    as_customer,
+    sandbox_env,
+    valid_account_name,
+)
+
+_DEFAULTS: Final = SandboxOptions(directory=Path())
+_AS_BETFAIR: Final = "--as-betfair"
+_INTERRUPTED: Final = 130  # as shells say it: 128 + SIGINT
+_DIRECTORY_HELP: Final = "Folder of its certificates; by default `sandbox` in the data folder."
+_STREAM_HELP: Final = "Of the Exchange Stream API; by default 8445, a free one when --port is not the default."
+
+Directory = Annotated[Path | None, typer.Option("--dir", help=_DIRECTORY_HELP, file_okay=False)]
+PortNumber = Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one.")]
+_Host = Annotated[str, typer.Option(help="Address to listen on.")]
+_StreamPort = Annotated[int | None, typer.Option(min=0, max=65_535, help=_STREAM_HELP)]
+_Seed = Annotated[int, typer.Option(help="Of the prices it makes up.")]
+_Balance = Annotated[str, typer.Option(metavar="AMOUNT", help="Money in the test account.")]
+_Lifetime = Annotated[int, typer.Option(min=1, metavar="SECONDS", help="Life of a session without a keep-alive.")]
+_EndStreams = Annotated[
+    bool, typer.Option("--stream-ends-with-session", help="Close streams whose session has ended; Betfair's stay.")
+]
+_Currency = Annotated[str, typer.Option(metavar="CODE", help="Of all accounts; decides the smallest stakes.")]
+_Accounts = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME[=AMOUNT]", help="Further account with this user name; may be repeated."),
+]
+_Names = Annotated[list[str] | None, typer.Option(help="Further name for the server's certificate; may be repeated.")]
+_AsBetfair = Annotated[
+    str | None,
+    typer.Option(
+        _AS_BETFAIR,
+        metavar="[HTTPS_ADDRESS,STREAM_ADDRESS]",
+        help=f"Stand in for Betfair by name, on port 443 of two addresses, by default {DEFAULT_ADDRESSES}; "
+        "only in a network without a way out.",
+    ),
+]
+_Certificates = Annotated[
+    list[Path] | None,
+    typer.Option(help="Client certificate to accept there besides its own, PEM; may be repeated.", exists=True),
+]
+_Username = Annotated[str, typer.Option(help="Of the first account.")]
+_AppKey = Annotated[str, typer.Option(help="Live app key of the first account.")]
+_PasswordFile = Annotated[
+    Path | None, typer.Option(help="File with the password of all accounts.", exists=True, dir_okay=False)
+]
+_ReachedAs = Annotated[str, typer.Option(help="Name under which the client reaches it.")]
+_Account = Annotated[str | None, typer.Option(metavar="NAME", help="A further account instead of the first.")]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """How people call the command, and where its files are when they do not say."""
+
+    name: str
+    default_directory: Callable[[], Path]
+    directory: Path | None = None
+
+    def folder(self, directory: Path | None) -> Path:
+        return (directory or self.directory or self.default_directory()).absolute()
+
+
+class _Group(typer.core.TyperGroup):
+    """Lets the addresses of --as-betfair be left out, which Typer's options cannot say."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - Typer hides its Context
+        """Put the default addresses behind a --as-betfair that has none."""
+        at = args.index(_AS_BETFAIR) + 1 if _AS_BETFAIR in args else 0
+        if at and (at == len(args) or args[at].startswith("-") or args[at] in self.commands):
+            args = [*args[:at], DEFAULT_ADDRESSES, *args[at:]]
+        return super().parse_args(ctx, args)
+
+
+def make_app(program: str, default_directory: Callable[[], Path]) -> typer.Typer:
+    """Return the command; `program` is how people call it, `default_directory` where its files are without --dir."""
+    app = typer.Typer(
+        cls=_Group,
+        invoke_without_command=True,
+        pretty_exceptions_enable=False,
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "obj": _Program(program, default_directory),
+        },
+        help="Run a test exchange that speaks Betfair's wire.",
+    )
+    app.callback(
+        epilog=f"Example: {program} --port 0 --cert-port 0 --balance 500 --account alice --account bob=50\n\n"
+        f'Point the executor at it: set -a; eval "$({program} env)"; set +a'
+    )(run_sandbox)
+    app.command("env", epilog=f'Example: set -a; eval "$({program} env)"; set +a\n\nExample: {program} env > .env')(
+        print_environment
+    )
+    return app
+
+
+def run_sandbox(
+    context: typer.Context,
+    *,
+    host: _Host = _DEFAULTS.host,
+    port: PortNumber = DEFAULT_PORT,
+    cert_port: PortNumber = DEFAULT_CERT_PORT,
+    stream_port: _StreamPort = None,
+    directory: Directory = None,
+    seed: _Seed = _DEFAULTS.seed,
+    balance: _Balance = f"{_DEFAULTS.balance:f}",
+    session_lifetime: _Lifetime = _DEFAULTS.session_lifetime_s,
+    stream_ends_with_session: _EndStreams = False,
+    currency: _Currency = _DEFAULTS.currency,
+    account: _Accounts = None,
+    server_name: _Names = None,
+    as_betfair: _AsBetfair = None,
+    client_certificate: _Certificates = None,
+    username: _Username = _DEFAULTS.username,
+    app_key: _AppKey = _DEFAULTS.app_key,
+    password_file: _PasswordFile = None,
+) -> None:
+    """Run a test exchange that speaks Betfair's wire, until Ctrl-C. `env` prints the settings for it."""
+    program: _Program = context.obj
+    context.obj = replace(program, directory=directory)
+    if context.invoked_subcommand is not None:
+        return
+    from betfair_sandbox.server import serve  # noqa: PLC0415 - brings Tornado
+
+    serve(
+        SandboxOptions(
+            directory=program.folder(directory),
+            host=host,
+            port=port,
+            cert_port=cert_port,
+            stream_port=stream_port,
+            seed=seed,
+            balance=_amount(balance, "--balance"),
+            currency=_currency(currency),
+            further_accounts=_accounts(account or [], balance),
+            session_lifetime_s=session_lifetime,
+            stream_ends_with_session=stream_ends_with_session,
+            server_names=tuple(server_name or ()),
+            as_betfair=_addresses(as_betfair),
+            client_certificates=tuple(client_certificate or ()),
+            username=username,
+            app_key=app_key,
+            password=_DEFAULTS.password if password_file is None else _password(password_file),
+        )
+    )
+
+
+def print_environment(
+    context: typer.Context,
+    *,
+    directory: Directory = None,
+    host: _ReachedAs = "localhost",
+    account: _Account = None,
+    as_json: _AsJson = False,
+) -> None:
+    """Print the variables that point a client at the sandbox, one KEY=value a line."""
+    program: _Program = context.obj
+    folder = program.folder(directory)
+    options = SandboxOptions(directory=folder)
+    if account is not None:
+        options = as_customer(options, _account_name(account))
+    if not CertificatePaths.of(folder).exist():
+        start = f"{program.name} --dir {shlex.quote(str(folder))}"
+        _refuse(f"no sandbox was ever started in {folder}: start one with `{start}`")
+    variables = sandbox_env(folder, host=host, options=options)
+    if as_json:
+        typer.echo(json.dumps(variables, indent=2))
+        return
+    for name, value in variables.items():
+        typer.echo(f"{name}={shlex.quote(value)}")
+
+
+def _accounts(texts: list[str], default_balance: str) -> tuple[tuple[str, Decimal], ...]:
+    balances: dict[str, Decimal] = {}
+    for text in texts:
+        name, _, balance = text.partition("=")
+        if name in {*balances, _DEFAULTS.username}:
+            raise typer.BadParameter(f"{name} is there already", param_hint="--account")
+        balances[_account_name(name)] = _amount(balance or default_balance, "--account")
+    return tuple(balances.items())
+
+
+def _account_name(name: str) -> str:
+    if not valid_account_name(name):
+        raise typer.BadParameter("a name of 1 to 32 letters, digits, - and _ is expected", param_hint="--account")
+    return name
+
+
+def _addresses(text: str | None) -> Addresses | None:
+    if text is None:
+        return None
+    try:
+        return read_addresses(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--as-betfair") from None
+
+
+def _password(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error}", param_hint="--password-file") from None
+
+
+def _currency(code: str) -> str:
+    if code not in MINIMUMS:
+        raise typer.BadParameter(f"one of {', '.join(MINIMUMS)} is expected", param_hint="--currency")
+    return code
+
+
+def _amount(text: str, option: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except ArithmeticError:
+        amount = Decimal(-1)
+    if not (amount.is_finite() and 0 <= amount <= 10**9):
+        raise typer.BadParameter("an amount such as 10000 is expected", param_hint=option)
+    return amount
+
+
+def _refuse(text: str) -> NoReturn:
+    typer.echo(text, err=True)
+    raise typer.Exit(1)
+
+
+def run() -> None:
+    """Run `betfair-sandbox`; ends the process."""
+    app = make_app("betfair-sandbox", lambda: Path("data") / "sandbox")  # the executor's default, too
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a folder's name that the terminal cannot show
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

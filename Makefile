@@ -32,6 +32,15 @@ $(STAMP): pyproject.toml constraints.txt constraints-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-dev.txt -e '.[dev]'
 	@touch $@
 
+# Apart, as they pin what we use in other versions. `make test-all` makes it; it needs nothing of ours.
+.PHONY: clients
+clients: .venv/clients/.installed ## Install other people's Betfair clients, for the tests that run them
+
+.venv/clients/.installed: constraints-clients.txt $(STAMP)
+	@$(PYTHON) -m venv --clear .venv/clients
+	@.venv/clients/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-clients.txt setuptools
+	@touch $@
+
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and that every import is declared
 	$(BIN)/ruff check .
@@ -49,7 +58,7 @@ test: lint ## Lint, then run every test that needs nothing but what pip installs
 	$(WITHOUT_SETTINGS) $(BIN)/pytest $(PARALLEL) -m 'not slow and not apt'
 
 .PHONY: test-all
-test-all: lint apt-packages ## The same, plus slow tests and those that need Debian packages
+test-all: lint apt-packages clients ## The same, plus slow tests and those that need Debian packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-dev.txt -e '.[dev,postgres]'
 	$(WITHOUT_SETTINGS) $(BIN)/pytest $(PARALLEL) -m '$(MARKERS)'
 

@@ -32,7 +32,7 @@ def ask(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     ("words", "named"),
     [
         (("--balance", "much"), "--balance"),
-        (("--currency", "XXX"), "--currency"),
+        (("--currency", "ABC"), "--currency"),
         (("--account", "a b"), "--account"),
         (("--account", "sandbox"), "--account"),
         (("--as-betfair", "8.8.8.8,127.0.0.3"), "8.8.8.8"),

@@ -73,6 +73,10 @@ demo: $(STAMP) ## Watch signals become orders on a private Redis and a sandbox e
 # What breaks and when comes from the seed; ten minutes show what three do not.
 SEED ?= 1
 MINUTES ?= 3
+.PHONY: storm-doors
+storm-doors: $(STAMP) ## 20,000 signals by XADD while bridges are killed, all down, Redis restarted (ten minutes; DOOR_SIGNALS=n)
+	@$(WITHOUT_SETTINGS) DOOR_SIGNALS='$(or $(DOOR_SIGNALS),20000)' $(BIN)/pytest -q tests/storm/test_doors.py
+
 .PHONY: storm
 storm: $(STAMP) ## Break everything while signals pour in, then check the promises (SEED=1 MINUTES=3)
 	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m storm --seed '$(SEED)' --minutes '$(MINUTES)'

@@ -176,3 +176,28 @@ def test_a_restarted_redis_still_has_what_nobody_had_read(tmp_path: Path) -> Non
             empty(stack)
         finally:
             stack.stop()
+
+
+def test_a_small_storm_loses_nothing(tmp_path: Path) -> None:
+    """Bridges are killed, all are down, Redis is restarted; `tests/storm/test_doors.py` has the large one."""
+    with PrivateRedis(tmp_path / "redis") as server:
+        stack = make_stack(tmp_path, server)
+        try:
+            names = [f"storm-{at}" for at in range(300)]
+            bridges = [stack.bridge(), stack.bridge()]
+            for number, name in enumerate(names):
+                if number % 60 == 30:
+                    bridges[number % 2].kill()
+                    bridges[number % 2] = stack.starting_bridge()
+                if number == 150:
+                    server.restart()
+                if number == 200:
+                    for bridge in bridges:
+                        bridge.kill()
+                stack.add(message(name))
+            bridges = [stack.bridge(), stack.bridge()]
+            wait(lambda: not stack.state.xlen(keys.SIGNALS))
+            assert sorted(record.signal_id for record in stack.signals()) == sorted(names)
+            assert int(str(stack.state.get(keys.SIGNALS_RECORDED))) == len(names), "each was recorded once"
+        finally:
+            stack.stop()

@@ -97,9 +97,9 @@ class Arena:
         self._sizes.clear()
         return lost
 
-    def wait(self, read: Callable[[], object], what: str) -> None:
+    def wait(self, read: Callable[[], object], what: str, within_s: float = _READY_S) -> None:
         """Poll until `read` returns something true; the system is kept running meanwhile."""
-        ends = time.monotonic() + _READY_S
+        ends = time.monotonic() + within_s
         while True:
             self.tick()
             try:
@@ -107,7 +107,7 @@ class Arena:
                     return
             except redis.RedisError:
                 pass
-            assert time.monotonic() < ends, f"{what}: not within {_READY_S:.0f} s; logs in {self.folder}"
+            assert time.monotonic() < ends, f"{what}: not within {within_s:.0f} s; logs in {self.folder}"
             time.sleep(0.05)
 
     def nudge(self, task: str) -> None:

@@ -130,9 +130,13 @@ class Stack:
         """Start a worker; returns at once."""
         return self.start("worker", "-m", "celery", "-A", "executor.app", "worker", *options, port=port)
 
+    def starting_bridge(self, port: int = 0) -> Process:
+        """Start a bridge; returns at once."""
+        return self.start("bridge", "-c", _BRIDGE, port=port)
+
     def bridge(self, port: int = 0) -> Process:
         """Start a bridge; returns when it listens."""
-        process = self.start("bridge", "-c", _BRIDGE, port=port)
+        process = self.starting_bridge(port)
         wait(lambda: self._alive(process).said("bridge_listening"))
         return process
 

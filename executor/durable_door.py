@@ -84,7 +84,10 @@ class DurableDoor:
                 self._looked = now
         if now - self._tended > _TEND_S:
             self._tended = now
-            self._tend()
+            try:
+                self._tend()
+            except StoreUnavailable as error:  # nothing is lost by it, and what comes must not wait for it
+                log.warning("signal_stream_not_tended", error=str(error))
 
     def _read_new(self) -> None:
         before = self.now()

@@ -13,6 +13,7 @@ from executor import wiring
 from executor.adapters.redis.client import connect
 from executor.adapters.redis.console import server
 from executor.adapters.redis.snapshot import State
+from executor.adapters.signatures import KeysUnusable, read_keys
 from executor.errors import LedgerUnavailable, StoreUnavailable
 from executor.operations.access import Access, mismatch
 from executor.operations.check_exchange import examine_certificate, examine_exchange
@@ -30,6 +31,7 @@ _SKEW_WARN_S: Final = 1.0
 _SKEW_FAIL_S: Final = 5.0  # contract section 3: more is reported as clock skew
 _CROWDED: Final = 100  # messages in a queue, entries behind: no busy moment any more
 _BRIDGES: Final = 2
+_OTHERS: Final = 0o007  # permissions of everybody else
 
 
 def examine(load: Callable[[], Access], *, login: bool) -> Iterator[Finding]:
@@ -59,6 +61,7 @@ def examine(load: Callable[[], Access], *, login: bool) -> Iterator[Finding]:
     yield examine_certificate(given)
     yield from examine_exchange(access, state, login=login)
     yield _clock(given)
+    yield from _signal_keys(given)
     yield from _processes(given, state)
     yield from _controls(state)
     yield from _leftovers(state)
@@ -111,6 +114,24 @@ def _clock(given: Settings) -> Finding:
     if abs(skew) > _SKEW_WARN_S:
         return Finding("clock", WARN, text, "synchronise both machines (NTP)")
     return Finding("clock", OK, f"within {_SKEW_WARN_S:.0f} s of Redis")
+
+
+def _signal_keys(given: Settings) -> Iterator[Finding]:
+    path = given.signals.keys_file
+    if path is None:
+        return
+    try:
+        keys = read_keys(path)
+    except KeysUnusable as error:
+        yield Finding("signal keys", FAIL, str(error), "correct it; running bridges go on with the keys from before")
+        return
+    now = time.time()
+    expired = sorted(key.key_id for key in keys.values() if key.expires is not None and key.expires <= now)
+    text = f"{len(keys)} in {path}" + (f", expired: {', '.join(expired)}" if expired else "")
+    if any(key.is_private for key in keys.values()) and path.stat().st_mode & _OTHERS:
+        yield Finding("signal keys", WARN, f"{text}, readable by others", "chmod 600: who reads a shared key can sign")
+    else:
+        yield Finding("signal keys", WARN if expired else OK, text, "replace them" if expired else "")
 
 
 def _processes(given: Settings, state: State) -> Iterator[Finding]:

@@ -69,6 +69,8 @@ class Step:
 def journey(record: SignalRecord, orders: Sequence[Order], fills: Sequence[Mapping[str, Any]]) -> list[Step]:
     """Return a signal's steps with their times, oldest first: received, decided, each leg's states, fills, the end."""
     by = f"by {record.bridge.partition(' ')[0]}" if record.bridge else ""
+    by += f", through the door {record.door}" if record.door else ""
+    by += f", from {record.publisher}" if record.publisher else ""
     steps = [Step(record.received_at, "received", by)]
     for order in orders:
         steps += _of_order(order)

@@ -309,6 +309,14 @@ def test_a_first_start_whose_reply_is_lost_happened_once(lossy: LossyProxy, redi
     assert redis_client.get(keys.TRADING_ENABLED) == "false"
 
 
+@pytest.mark.parametrize("junk", ["text", "list"])
+def test_junk_where_signals_are_counted_stops_no_signal(redis_client: "redis.Redis", junk: str) -> None:
+    world = redis_world(redis_client)
+    redis_client.rpush(keys.SIGNALS_RECORDED, "x") if junk == "list" else redis_client.set(keys.SIGNALS_RECORDED, "x")
+    record = make_record(world.store.now())
+    assert record_one(world.store, record, dedup_id="one", dedup_s=60, renew=False)[0] is Recorded.NEW
+
+
 def test_a_repeat_never_shortens_how_long_a_message_is_remembered(redis_client: "redis.Redis") -> None:
     world = redis_world(redis_client)
     now = world.store.now()

@@ -48,8 +48,7 @@ def trades(stack: Stack, signal_id: str) -> None:
 
 def test_what_was_added_with_no_bridge_is_executed_in_its_order(stack: Stack) -> None:
     names = [f"waited-{at}" for at in range(20)]
-    for name in names:
-        stack.add(message(name))
+    ids = [stack.add(message(name)) for name in names]
     bridge = stack.bridge()
     assert {stack.ended(name).status for name in names} == {SignalStatus.COMPLETED}
     empty(stack)
@@ -57,6 +56,7 @@ def test_what_was_added_with_no_bridge_is_executed_in_its_order(stack: Stack) ->
     assert [re.findall(r"waited-[0-9]+", line)[0] for line in lines] == names
     records = [stack.signal(name) for name in names]
     assert {record.door for record in records if record} == {"stream"}
+    assert [f"{record.received_at}" for record in records if record] == [one.partition("-")[0] for one in ids]
     bridge.kill(signal.SIGTERM)
     assert bridge.popen.returncode == 0
 

@@ -33,7 +33,7 @@ if #ARGV > 7 then
 end
 if ARGV[6] ~= '' then
   redis.call('ZADD', KEYS[3], ARGV[6], string.sub(KEYS[2], 8))
-  redis.call('INCR', KEYS[5])
+  redis.pcall('INCR', KEYS[5]) -- junk there costs the estimate, not the signal
 end
 if ARGV[5] == '0' then
   redis.call('SET', KEYS[2], ARGV[2])

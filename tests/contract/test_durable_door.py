@@ -1,0 +1,104 @@
+"""The reader of the durable door on a real Redis, its records in memory: what goes first, and what an outage leaves."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from support.engine_rig import Rig, strategy_message
+from support.sandbox_client import wait_for
+
+from executor import keys
+from executor.adapters.redis.client import connect_bytes
+from executor.adapters.redis.signal_stream import SignalStream
+from executor.domain.signal_record import SignalRecord, SignalStatus
+from executor.durable_door import DurableDoor
+
+Start = Callable[[], DurableDoor]
+
+
+@pytest.fixture
+def started() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def open_door(redis_client: "redis.Redis", rig: Rig, started: list[str]) -> Iterator[Start]:
+    """Return what opens the door in a thread of its own; the rig's clock is Redis's, standing still."""
+    rig.clock.now = redis_client.time()[0] * 1000
+    options = redis_client.connection_pool.connection_kwargs
+    url = f"redis://{options['host']}:{options['port']}/{options['db']}"
+    stopping = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def start(record: SignalRecord) -> None:
+        started.append(record.signal_id)
+
+    def open_it() -> DurableDoor:
+        door = DurableDoor(
+            SignalStream(connect_bytes(url), "one"),
+            rig.intake,
+            name="one",
+            now=lambda: rig.clock.now,
+            start=start,
+            remember=lambda *_: None,
+            misused=lambda *_: None,
+            stopping=stopping,
+        )
+        threads.append(threading.Thread(target=door.run))
+        threads[-1].start()
+        return door
+
+    yield open_it
+    stopping.set()
+    for thread in threads:
+        thread.join()
+
+
+def add(client: "redis.Redis", rig: Rig, name: str, *, ago_s: float, number: int = 0) -> None:
+    fields: Any = {"kind": "strategy", "payload": strategy_message(name, validityWindow=300)}
+    client.xadd(keys.SIGNALS, fields, id=f"{rig.clock.now - int(ago_s * 1000)}-{number}")
+
+
+def test_what_is_too_old_for_any_signal_waits_for_what_is_not(
+    redis_client: "redis.Redis", rig: Rig, open_door: Start, started: list[str]
+) -> None:
+    """A backlog is closed in its order, and a fresh signal goes before nearly all of it."""
+    old = [f"old-{number}" for number in range(1000)]
+    for number, name in enumerate(old):
+        add(redis_client, rig, name, ago_s=400, number=number)
+    add(redis_client, rig, "waited-but-valid", ago_s=299)
+    add(redis_client, rig, "fresh", ago_s=0)
+    open_door()
+    wait_for(lambda: len(rig.memory.signals) == 1002, 30)
+    wait_for(lambda: not redis_client.xlen(keys.SIGNALS), 30)
+    recorded = list(rig.memory.signals)
+    assert started == ["waited-but-valid", "fresh"]
+    assert recorded.index("fresh") < 250
+    assert [name for name in recorded if name in set(old)] == old
+    assert {rig.memory.signals[name].status for name in old} == {SignalStatus.EXPIRED}
+
+
+def test_what_cannot_be_recorded_now_stays_and_is_recorded_once_later(
+    redis_client: "redis.Redis", rig: Rig, open_door: Start, started: list[str]
+) -> None:
+    rig.memory.away = {"record"}
+    for number in range(5):
+        add(redis_client, rig, f"signal-{number}", ago_s=0, number=number)
+    open_door()
+    wait_for(lambda: redis_client.xinfo_groups(keys.SIGNALS), 30)
+    wait_for(lambda: redis_client.xpending(keys.SIGNALS, keys.SIGNALS_GROUP)["pending"] == 5, 30)
+    assert not rig.memory.signals
+    rig.memory.away = set()
+    wait_for(lambda: not redis_client.xlen(keys.SIGNALS), 30)
+    assert started == list(rig.memory.signals) == [f"signal-{number}" for number in range(5)]
+
+
+def test_junk_among_its_facts_stops_nothing(
+    redis_client: "redis.Redis", rig: Rig, open_door: Start, started: list[str]
+) -> None:
+    redis_client.set(keys.SIGNALS_FACTS, "junk")
+    add(redis_client, rig, "one", ago_s=0)
+    open_door()
+    wait_for(lambda: started == ["one"], 30)

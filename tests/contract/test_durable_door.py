@@ -1,7 +1,7 @@
 """The reader of the durable door on a real Redis, its records in memory: what goes first, and what an outage leaves."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +14,8 @@ from executor.adapters.redis.client import connect_bytes
 from executor.adapters.redis.signal_stream import SignalStream
 from executor.domain.signal_record import SignalRecord, SignalStatus
 from executor.durable_door import DurableDoor
+from executor.errors import StoreUnavailable
+from executor.ports import Arrival
 
 Start = Callable[[], DurableDoor]
 
@@ -93,6 +95,28 @@ def test_what_cannot_be_recorded_now_stays_and_is_recorded_once_later(
     rig.memory.away = set()
     wait_for(lambda: not redis_client.xlen(keys.SIGNALS), 30)
     assert started == list(rig.memory.signals) == [f"signal-{number}" for number in range(5)]
+
+
+def test_what_is_wrong_with_one_alone_keeps_that_one(
+    redis_client: "redis.Redis", rig: Rig, open_door: Start, started: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis refuses one of many: the others are recorded, and it is not acknowledged until it is."""
+    record, refused = rig.store.record, [StoreUnavailable("Redis: OOM")]
+
+    def record_some(arrivals: Sequence[Arrival]) -> Any:
+        answers: list[Any] = record([one for one in arrivals if one.dedup_id != "signal-2" or not refused])
+        held = [at for at, one in enumerate(arrivals) if one.dedup_id == "signal-2" and refused]
+        for at in held:
+            answers.insert(at, refused.pop())
+        return answers
+
+    monkeypatch.setattr(rig.store, "record", record_some)
+    for number in range(5):
+        add(redis_client, rig, f"signal-{number}", ago_s=0, number=number)
+    open_door()
+    wait_for(lambda: not redis_client.xlen(keys.SIGNALS), 30)
+    assert sorted(started) == sorted(rig.memory.signals) == [f"signal-{number}" for number in range(5)]
+    assert started[-1] == "signal-2"
 
 
 def test_junk_among_its_facts_stops_nothing(

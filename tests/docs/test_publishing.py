@@ -1,5 +1,7 @@
 """Every example of docs/publishing.md, run as it is written: what it publishes is a signal that the intake takes."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +16,7 @@ from support.sandbox_client import wait_for
 
 from executor import keys
 from executor.adapters.signatures import JwsSignatures
-from executor.devstack.redis_server import PrivateRedis, find_redis_server
+from executor.devstack.redis_server import PrivateRedis, find_redis_server, free_port
 from executor.domain.signal import Signal, SignalKind, parse_signal
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "publishing.md").read_text(encoding="utf-8")
@@ -107,5 +109,40 @@ def test_the_publisher_of_pubsub_notices_that_nobody_listens(
     assert parse_signal(SignalKind.STRATEGY, messages[1]["data"].encode()).signal_id == "python-2"
 
 
+def test_a_signal_is_handed_in_over_http(tmp_path: Path, server: PrivateRedis, client: "redis.Redis") -> None:
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "EXECUTOR_REDIS__URL": server.url(),
+        "EXECUTOR_DATA_DIR": str(tmp_path / "data"),
+        "EXECUTOR_CONSOLE__PORT": str(port),
+    }
+    program = [sys.executable, "-c", "from executor.cli.main import run; run()"]
+    made = subprocess.run(
+        [*program, "token", "add", "docs", "--role", "publisher"],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=_PATIENCE_S, check=True,
+    )  # fmt: skip
+    token = max(made.stdout.split(), key=len)
+    (tmp_path / "example.sh").write_text(BLOCKS["curl"].replace("8080", str(port)))
+    console = subprocess.Popen(
+        [*program, "console"], env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+
+        def handed_in() -> str:
+            done = subprocess.run(
+                ["bash", "example.sh"], cwd=tmp_path, env={**environment, "TOKEN": token},
+                capture_output=True, text=True, timeout=_PATIENCE_S, check=False,
+            )  # fmt: skip
+            return done.stdout
+
+        said = wait_for(handed_in, _PATIENCE_S)
+        assert json.loads(said)["signal_id"] == "curl-1", said
+        assert client.exists(keys.signal("curl-1"))
+    finally:
+        console.terminate()
+        console.wait(_PATIENCE_S)
+
+
 def test_every_example_is_run_here() -> None:
-    assert set(BLOCKS) == {*RUN, "keys", "pubsub"}
+    assert set(BLOCKS) == {*RUN, "keys", "pubsub", "curl"}

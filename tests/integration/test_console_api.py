@@ -329,6 +329,7 @@ def test_a_surebet_sent_again_is_known_by_its_content(rig: ConsoleRig) -> None:
         (json.dumps(signal("x", primarySelection={"selectionId": 1})).encode(), 422, "primarySelection"),
         (b'{"signalId": "x", "marketId": "1.2", "primarySelection": {"stake": NaN}}', 422, "message"),
         (b"[" * 3000, 400, ""),
+        (b"eyJhbGciOiJub25lIn0.e30.", 422, "signature"),
     ],
 )
 def test_what_is_no_signal_is_named_and_recorded(rig: ConsoleRig, raw: bytes, status: int, field: str) -> None:

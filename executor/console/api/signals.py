@@ -93,7 +93,7 @@ def _hand_in(console: Console, who: Principal, raw: bytes, response: Response) -
     console.pace.take(who.name)
     receipt, record = hand_in(console.access, who.name, raw)
     if receipt.problem is not None:
-        if not _is_json(raw):
+        if receipt.problem.field == "message" and not _is_json(raw):  # of a signed one a field may be wrong, too
             raise HTTPException(400, f"the body is no JSON: {receipt.problem}")
         raise receipt.problem
     response.status_code = 202 if receipt.known is Recorded.NEW else 200

@@ -7,6 +7,7 @@ from typing import Final
 
 import redis
 
+from executor import keys
 from storm.arena import Arena
 from storm.signals import Message, Signals
 
@@ -23,6 +24,7 @@ class Published:
     message: Message
     first: float
     heard: list[float] = field(default_factory=list)
+    added: list[float] = field(default_factory=list)  # those of them when it was kept in the durable door
     maybe: int = 0  # times said without an answer from Redis
     tries: int = 0
     again: float = 0.0  # monotonic; 0: not wanted any more
@@ -69,16 +71,27 @@ class Publisher:
             self.repeats += 1
             self._say(self._rng.choice(recent))
 
+    def _publish(self, one: Published) -> int:
+        return int(self._client.publish(one.message.channel, one.message.payload))
+
+    def _add(self, one: Published) -> int:
+        kind = "surebet" if one.message.channel == keys.SUREBET_SIGNALS else "strategy"
+        self._client.xadd(keys.SIGNALS, {"kind": kind, "payload": one.message.payload})
+        return 1
+
     def _say(self, one: Published) -> None:
         self.said += 1
         one.tries += 1
         one.again = time.monotonic() + _AGAIN_S if one.tries < _TRIES else 0.0
+        durable = self.said % 2 == 0  # each door has its turn
         try:
-            listeners = int(self._client.publish(one.message.channel, one.message.payload))
+            listeners = self._add(one) if durable else self._publish(one)
         except redis.RedisError:
             one.maybe += 1
             self._silent_until = time.monotonic() + _AGAIN_S
             return
+        if durable:
+            one.added.append(time.time())
         if listeners:
             one.heard.append(time.time())
             one.again = 0.0

@@ -110,11 +110,17 @@ class Verdict:
             message = one.message
             records = self._records(message.name, surebet=message.is_surebet)
             said = f"{message.name} ({message.sort}, first said {one.first:.2f}, heard {_times(one.heard)})"
-            if len(records) != 1 and one.heard and not self._recorded_again(one, records):
+            excused = self._recorded_again(one, records) or self._lost_with_redis(one, records)
+            if len(records) != 1 and one.heard and not excused:
                 yield f"signal {said} has {len(records)} records"
             for record in records:
                 if record["status"] not in expected.get(message.sort, TERMINAL):
                     yield f"signal {said} is {record['status']} {record.get('reason', '')}"
+
+    def _lost_with_redis(self, one: Published, records: list[Json]) -> bool:
+        """Tell whether a power cut took all that Redis had been told of a signal: the durable door is as durable."""
+        lost = [at for at in one.added if any(0 <= cut - at < _LOST_S for cut in self._diary.cuts)]
+        return not records and len(lost) == len(one.heard)
 
     def _recorded_again(self, one: Published, records: list[Json]) -> bool:
         """Tell whether a surebet that a killed Redis lost was recorded again with another arrival, executed once."""

@@ -6,6 +6,7 @@ was cut off is seen too; no password and no token is ever in it. Units: epoch se
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from betfair_sandbox.api.wire import dump_json
@@ -54,6 +55,10 @@ class Journal:
         while len(self._entries) > _MAX_LINES or self._bytes > _MAX_BYTES:
             self._bytes -= len(self._entries.popleft().params)
         return entry
+
+    def latest(self, count: int) -> list[Entry]:
+        """Return the last `count` entries, the latest first."""
+        return list(islice(reversed(self._entries), count))
 
     def entries(self, method: str = "", since: float = 0.0) -> list[Entry]:
         """Return what is noted now, of one method and from one instant on when given."""

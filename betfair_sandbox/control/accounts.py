@@ -22,7 +22,7 @@ _WHOLE_PERCENT: Final = 100
 def list_accounts(world: World, _params: Params) -> Json:
     """Return every account's money, the house's and what rounding left."""
     exchange = world.exchange
-    accounts = [_row(account) for account in exchange.accounts.values()]
+    accounts = [account_row(account) for account in exchange.accounts.values()]
     return {"accounts": accounts, "house": exchange.house.balance, "rounding": exchange.rounding}
 
 
@@ -35,7 +35,7 @@ def account_action(world: World, params: Params) -> Json:
     known = world.exchange.accounts.get(name)
     if known is not None and rate is not None and not params.has("balance"):
         known.discount_rate = rate
-        return _row(known)
+        return account_row(known)
     if not valid_account_name(name) or known is not None:
         raise BadValue("name is taken, or not 1 to 32 letters, digits, - and _")
     if len(world.exchange.accounts) >= _MAX_ACCOUNTS:
@@ -59,7 +59,8 @@ def read_balance(params: Params) -> Decimal | None:
     return balance
 
 
-def _row(account: Account) -> Json:
+def account_row(account: Account) -> Json:
+    """Return an account's money and what it was charged for."""
     return {
         "name": account.name,
         "balance": account.balance,

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
@@ -19,6 +20,7 @@ from betfair_sandbox.control.accounts import account_action, list_accounts, read
 from betfair_sandbox.control.facts import between
 from betfair_sandbox.control.faults import ANY, KINDS, METHODS, STREAM_KINDS, TIMED_KINDS, Fault, applies
 from betfair_sandbox.control.markets import markets_action, need, prices_action
+from betfair_sandbox.control.page import PageHandler, page_state
 from betfair_sandbox.control.replaying import replay_action, replay_status
 from betfair_sandbox.control.results import bsp_action, remove_action, settle_action, void_action
 from betfair_sandbox.market.markets import Bet
@@ -69,6 +71,9 @@ class ControlHandler(RequestHandler):
         self.finish(dump_json({"error": f"HTTP {status_code}"}))
 
     async def _run(self, method: str, values: object) -> None:
+        if method != "GET" and self._from_elsewhere():
+            self._reply({"error": "a page of another site may not do this"}, 403)
+            return
         act = self._actions.get(method)
         if act is None:
             self._reply({"error": f"use {' or '.join(self._actions)}"}, 405)
@@ -82,6 +87,11 @@ class ControlHandler(RequestHandler):
                 await self._reply_in_pieces(answer)
             else:
                 self._reply(answer)
+
+    def _from_elsewhere(self) -> bool:
+        """Tell whether a browser sends this for a page that is not ours: there is no password that would stop it."""
+        origin = self.request.headers.get("Origin")
+        return origin is not None and urlsplit(origin).netloc != self.request.host
 
     def _reply(self, answer: object, status: int = 200) -> None:
         self.set_status(status)
@@ -114,10 +124,16 @@ def control_routes(world: World) -> list[tuple[str, type[RequestHandler], dict[s
         "bsp": {"POST": bsp_action},
         "faults": {"POST": _faults, "DELETE": _disarm},
         "reset": {"POST": _reset},
+        "state": {"GET": page_state},
         "replay": {"GET": replay_status, "POST": replay_action},
     }
     return [
-        (f"/sandbox/{name}", ControlHandler, {"world": world, "actions": actions}) for name, actions in paths.items()
+        ("/sandbox/?", PageHandler, {}),
+        ("/sandbox/static/([a-z.]+)", PageHandler, {}),
+        *(
+            (f"/sandbox/{name}", ControlHandler, {"world": world, "actions": actions})
+            for name, actions in paths.items()
+        ),
     ]
 
 
@@ -170,16 +186,7 @@ def _faults(world: World, params: Params) -> list[Json]:
         fault = Fault(method, kind, count, float(probability or 1), float(seconds or 0))
         if not world.faults.arm(fault):
             raise BadValue("method: too many faults are armed")
-    return [
-        {
-            "method": fault.method,
-            "kind": fault.kind,
-            "count": fault.count,
-            "probability": fault.probability,
-            "seconds": fault.seconds,
-        }
-        for fault in world.faults.armed()
-    ]
+    return [fault.row() for fault in world.faults.armed()]
 
 
 def _disarm(world: World, _params: Params) -> list[Json]:

@@ -59,6 +59,16 @@ class Fault:
     probability: float
     seconds: float = 0.0
 
+    def row(self) -> dict[str, object]:
+        """Return the fault as the control API shows it."""
+        return {
+            "method": self.method,
+            "kind": self.kind,
+            "count": self.count,
+            "probability": self.probability,
+            "seconds": self.seconds,
+        }
+
     @property
     def code(self) -> str:
         """Betfair's code of an `error:<code>` fault, else empty."""

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from executor.domain.order import BetState, Order, OrderStatus, move
+from executor.domain.order import UNPLACED, BetState, Order, OrderStatus, move
 from executor.engine.context import Engine, Policy
 from executor.engine.reports import Rewritten, cleared_state, merge_reports, rewrite
 from executor.engine.setting_aside import each_market, set_aside
@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 LOOKUP: Final = 250  # references or bets per call; Betfair: listCurrentOrders
 CURRENT: Final = "listCurrentOrders"
 CLEARED: Final = "listClearedOrders"
+_APPEARS_MS: Final = 15_000  # Betfair's share of `late_arrival_s`; the rest is what a proxy may hold a call back
 _PAUSE_MS: Final = 1000  # the submit step may be this much before the call's real start
 _SAME_MS: Final = 60_000  # a reference may be used again after a day: a bet from before the order was made is another
 _ALONE: Final = 10  # orders asked for one by one, where a row without a name may be any of theirs
@@ -52,23 +53,34 @@ class _Answers:
     def suspects(self, nameless: Sequence[OddRow]) -> list[str]:
         """Name the unanswered orders that were not found and whose bet a row without a name may be."""
         markets = {row.market_id for row in nameless}
-        asked = [order for order in self.missing() if order.status is OrderStatus.SUBMITTED]
+        unknown = {OrderStatus.SUBMITTED, *UNPLACED}
+        asked = [order for order in self.missing() if order.status in unknown]
         return [order.order_id for order in asked if "" in markets or order.market_id in markets] if markets else []
 
 
-def look_up(engine: Engine, orders: Sequence[Order], asked_at: int, failed: dict[str, str] | None = None) -> int:
+def look_up(
+    engine: Engine,
+    orders: Sequence[Order],
+    asked_at: int,
+    failed: dict[str, str] | None = None,
+    unread: set[str] | None = None,
+) -> int:
     """Ask the exchange for orders, in the current and the cleared lists; returns how many changed.
 
     `asked_at` is a Redis time before the question. At most 250 orders. A market that cannot be worked on is put into
-    `failed` with why, and keeps no other from it.
+    `failed` with why, and keeps no other from it. Orders of which a row could not be read are put into `unread`.
     """
     by_bet = {order.bet_id: order for order in orders if order.bet_id}
     answers = _Answers({order.order_id: order for order in orders}, by_bet)
     _ask_current(engine, answers)
     missing = answers.missing()
-    ripe = [order for order in missing if order.status is OrderStatus.PENDING or is_ripe(engine, order, asked_at)]
+    # Of one that is taken as not placed (a person asks), a bet may have turned up and be over by now.
+    over = {OrderStatus.PENDING, *UNPLACED}
+    ripe = [order for order in missing if order.status in over or is_ripe(engine, order, asked_at)]
     if ripe:
         _ask_cleared(engine, answers, ripe)
+    if unread is not None:
+        unread |= answers.withheld
     changed = {
         market_id: partial(_take_in, engine, market_id, answers, ripe, asked_at)
         for market_id in dict.fromkeys(order.market_id for order in orders)
@@ -91,9 +103,9 @@ def is_ripe(engine: Engine, order: Order, now: int) -> bool:
     return now >= shows_by(engine.policy, order)
 
 
-def is_under_way(policy: Policy, order: Order, now: int) -> bool:
-    """Tell whether something of an order's call may still leave this side: it may yet be placed by us."""
-    return not order.answered_at and now < _silent_at(policy, order)
+def under_way_ms(policy: Policy, order: Order, now: int) -> int:
+    """Return for how long something of an order's call may still reach the exchange; 0: nothing may."""
+    return max(0, shows_by(policy, order) - _APPEARS_MS - now)
 
 
 def shows_by(policy: Policy, order: Order) -> int:

@@ -11,7 +11,8 @@ from typing import Final
 
 import structlog
 
-from executor.domain.order import BetState, Order, merge
+from executor.domain.order import BetState, CancelReason, Order, merge
+from executor.engine.cancellation import cancel_orders
 from executor.engine.context import Engine
 from executor.engine.foreign_bets import forget_foreign, keep_foreign
 from executor.engine.lookup import CLEARED, CURRENT, LOOKUP, look_up
@@ -58,6 +59,8 @@ def poll(engine: Engine) -> PollReport:
     changed, adopted = _merge_listed(engine, reading, listed, held)
     keep_foreign(engine, listed.odd, complete=reading.full, held=held)
     changed += _look_up_dropped(engine, _dropped(reading.active, listed), reading.started_at, held)
+    if changed:
+        _cancel_late_legs(engine, reading.active)
     if reading.full:
         adopted += _adopt_ended(engine, reading.started_at, held)
         if reading.fresh or engine.accounts.settled_at() is None:
@@ -67,6 +70,17 @@ def poll(engine: Engine) -> PollReport:
         _first_start(engine, listed)
     _confirm(engine, reading, held)
     return PollReport(len(reading.active), len(listed), changed, adopted, len(held))
+
+
+def _cancel_late_legs(engine: Engine, before: Sequence[Order]) -> None:
+    """Take back at once a leg that turned up late and alone; the next tick of `cancel_unmatched` does it again."""
+    seen = {order.order_id for order in before}
+    marked = [
+        order
+        for order in engine.store.active_orders()
+        if order.cancel_reason == CancelReason.HALF_PLACED and order.order_id not in seen
+    ]
+    cancel_orders(engine, marked, CancelReason.HALF_PLACED)
 
 
 @dataclass(frozen=True, slots=True)

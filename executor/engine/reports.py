@@ -5,6 +5,7 @@ counted, published and booked by the commit that makes it, so that two observers
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
@@ -28,7 +29,9 @@ from executor.domain.order import order_ids as leg_ids
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.context import Engine, Policy
 from executor.engine.counted import counted_before, known_status
+from executor.engine.half_placed import is_half_placed, is_unhedged, late_legs, live_legs
 from executor.engine.optimistic import until_committed
+from executor.errors import StoreUnavailable
 from executor.ports import Change, ClearedBet, ClearedKind, MarketView
 
 log = structlog.get_logger(__name__)
@@ -139,23 +142,15 @@ def conclude_all(policy: Policy, view: MarketView, changed: Sequence[Order]) -> 
     for record in view.signals.values():
         after = conclude(record, list(orders.values()), view.now)
         if after is record:
+            for order in late_legs(record, view.orders, orders):
+                if policy.cancel_half_placed and is_unhedged(order, record, orders):
+                    written[order.order_id] = replace(order, cancel_reason=CancelReason.HALF_PLACED)
             continue
         signals.append(after)
         if policy.cancel_half_placed and is_half_placed(after, orders):
-            for order in _live(after, orders):
+            for order in live_legs(after, orders):
                 written[order.order_id] = replace(order, cancel_reason=CancelReason.HALF_PLACED)
     return list(written.values()), signals
-
-
-def is_half_placed(record: SignalRecord, orders: Mapping[str, Order]) -> bool:
-    """Tell whether one leg of a signal is at the exchange and another one is not and will not be."""
-    own = [orders[one] for one in record.order_ids if one in orders]
-    return record.status is SignalStatus.COMPLETED and any(order.status in UNPLACED for order in own)
-
-
-def _live(record: SignalRecord, orders: Mapping[str, Order]) -> list[Order]:
-    own = [orders[one] for one in record.order_ids if one in orders]
-    return [order for order in own if order.status is OrderStatus.PENDING and not order.cancel_reason]
 
 
 def announce(engine: Engine, view: MarketView, change: Change) -> None:
@@ -178,6 +173,7 @@ def announce(engine: Engine, view: MarketView, change: Change) -> None:
             engine.telemetry.half_placed()
             cancelling = engine.policy.cancel_half_placed
             log.critical("signal_half_placed", signal_id=record.signal_id, cancelling_the_rest=cancelling)
+    _announce_late_legs(engine, view, orders)
     for trade in change.trades:
         log.info(
             "trade",
@@ -189,6 +185,17 @@ def announce(engine: Engine, view: MarketView, change: Change) -> None:
             price=trade.price,
             size_matched=trade.order.size_matched,
         )
+
+
+def _announce_late_legs(engine: Engine, view: MarketView, orders: Mapping[str, Order]) -> None:
+    for record in view.signals.values():
+        for order in late_legs(record, view.orders, orders):
+            engine.telemetry.half_placed()
+            cancelling = order.cancel_reason == CancelReason.HALF_PLACED
+            fields = {"signal_id": record.signal_id, "order_id": order.order_id, "bet_id": order.bet_id}
+            log.critical("late_leg", **fields, size_matched=order.size_matched, cancelling=cancelling)
+            with suppress(StoreUnavailable):  # it has been counted and said
+                engine.controls.alert("late_leg", {**fields, "cancelling": str(cancelling).lower()})
 
 
 def _announce_status(engine: Engine, before: Order | None, order: Order, bound: "structlog.stdlib.BoundLogger") -> None:

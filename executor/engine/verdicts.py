@@ -1,7 +1,8 @@
 """What a person decides: an order whose outcome stays unknown, a signal to be tried again.
 
-Invariants: nobody can say "not placed" of a bet that the exchange shows; a signal is tried again only when none of its
-legs is, or may be, at the exchange, under the same order ids and a new customer_ref.
+Invariants: nobody can say "not placed" of a bet that the exchange shows, or of an order whose call may still reach it;
+a signal is tried again only when none of its legs is, or may be, at the exchange, as the exchange itself says, under
+the same order ids and a new customer_ref.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,11 @@ import structlog
 from executor.domain.order import MAX_LEGS, UNPLACED, Order, OrderStatus, move, order_ids
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.context import Engine
-from executor.engine.lookup import NOT_PLACED, look_up
-from executor.engine.reports import Rewritten, merge_reports, rewrite
-from executor.errors import Contended, NotAllowed
-from executor.ports import Change, MarketView, OrderStore
+from executor.engine.lookup import NOT_PLACED, look_up, shows_by, under_way_ms
+from executor.engine.named_bet import take_named_bet
+from executor.engine.reports import Rewritten, rewrite
+from executor.errors import Contended, ExecutorError, NotAllowed, StoreUnavailable
+from executor.ports import Change, Listing, MarketView, OrderStore
 
 log = structlog.get_logger(__name__)
 
@@ -42,9 +44,18 @@ def resolve_not_placed(engine: Engine, order_id: str, who: str) -> Order:
     """Book a person's word that an order did not reach the exchange.
 
     Raises:
-        NotAllowed: the order is not unknown, or the exchange shows its bet.
+        NotAllowed: the order is not unknown, the exchange shows its bet, or the call may still be under way.
     """
-    order = _unknown(engine, order_id)
+    before = _order(engine, order_id)
+    try:
+        order = _unknown(engine, order_id)
+    except NotAllowed:
+        order = _order(engine, order_id)
+        if (before.status, order.reason) != (OrderStatus.SUBMITTED, NOT_PLACED):
+            raise
+        _audit(engine, "order_resolved", order_id=order_id, verdict="not placed", who=who)
+        return order  # the exchange has just said so itself
+    _refuse_under_way(engine, order)
 
     def fail(stored: Order, now: int) -> Rewritten:
         if stored != order:
@@ -58,19 +69,29 @@ def resolve_not_placed(engine: Engine, order_id: str, who: str) -> Order:
     return changed[0]
 
 
+def _refuse_under_way(engine: Engine, order: Order) -> None:
+    left_ms = under_way_ms(engine.policy, order, engine.store.now())
+    if left_ms:
+        raise NotAllowed(
+            f"the call of order {order.order_id} may still be under way: nothing is released for another "
+            f"{-(-left_ms // 1000)} s"
+        )
+
+
 def resolve_placed(engine: Engine, order_id: str, bet_id: str, who: str) -> Order:
     """Book a person's word that a bet at the exchange is an order's.
 
     Raises:
-        NotAllowed: the order is not unknown, or the exchange shows no such bet of ours.
+        NotAllowed: the order is not unknown, or the exchange shows no such bet of ours, or it is not this order's.
+        Contended: others kept changing the market's orders.
     """
-    order = _unknown(engine, order_id)
+    order = _order(engine, order_id)
+    if (order.status, order.reason) != (OrderStatus.FAILED, NOT_PLACED):  # concluded, as its name is lost
+        order = _unknown(engine, order_id)
     bet = next((one for one in engine.exchange.current_orders() if one.bet_id == bet_id), None)
     if bet is None:
         raise NotAllowed(f"the exchange shows no bet {bet_id} under our strategy reference")
-    if (bet.market_id, bet.selection_id, bet.side) != (order.market_id, order.selection_id, order.side):
-        raise NotAllowed(f"bet {bet_id} is on market {bet.market_id}, selection {bet.selection_id}, {bet.side}")
-    merge_reports(engine, order.market_id, [replace(bet, order_id=order_id)], {order_id: order})
+    take_named_bet(engine, order, bet, who)
     _audit(engine, "order_resolved", order_id=order_id, verdict=f"bet {bet_id}", who=who)
     return _order(engine, order_id)
 
@@ -120,7 +141,8 @@ def retry_signal(engine: Engine, signal_id: str, *, force: bool, who: str) -> Si
     a new deadline.
 
     Raises:
-        NotAllowed: the signal is unknown, a leg is or may be at the exchange, or it is stale and not forced.
+        NotAllowed: the signal is unknown, a leg is or may be at the exchange, which must have been asked, or it is
+            stale and not forced.
         Contended: it kept changing.
     """
     record, view, legs = _stored(engine.store, signal_id)
@@ -128,6 +150,13 @@ def retry_signal(engine: Engine, signal_id: str, *, force: bool, who: str) -> Si
         return record
     if problem := _obstacle(record, legs, view.now, force=force):
         raise NotAllowed(problem)
+    _ask_before_retry(engine, record, legs, view.now)
+    seen = record
+    record, view, legs = _stored(engine.store, signal_id)
+    if problem := _obstacle(record, legs, view.now, force=force):
+        raise NotAllowed(problem)
+    if record != seen:
+        raise Contended(f"signal {signal_id} has just changed: look at it again")
     fresh = replace(
         advance(record, SignalStatus.RECEIVED, view.now),
         attempt=record.attempt + 1,
@@ -138,6 +167,38 @@ def retry_signal(engine: Engine, signal_id: str, *, force: bool, who: str) -> Si
         raise Contended(f"signal {signal_id} has just changed: look at it again")
     _audit(engine, "signal_retried", signal_id=signal_id, attempt=fresh.attempt, forced=force, who=who)
     return fresh
+
+
+def _ask_before_retry(engine: Engine, record: SignalRecord, legs: Sequence[Order], now: int) -> None:
+    """Ask the exchange, in all its lists, for bets of these legs; one that turned up is taken back."""
+    for order in legs:
+        waits_s = -((now - shows_by(engine.policy, order)) // 1000)
+        if order.submitted_at and order.reason == NOT_PLACED and waits_s > 0:
+            raise NotAllowed(
+                f"signal {record.signal_id} cannot be tried again yet: the exchange may still show a bet of order "
+                f"{order.order_id} for {waits_s} s"
+            )
+    known = {order.order_id for order in legs}
+    unknown = [name for name in order_ids(record.signal_id, MAX_LEGS) if name not in known]
+    unread: set[str] = set()
+    try:
+        if legs:
+            look_up(engine, legs, now, unread=unread)
+        lost = engine.exchange.find_current(unknown) if unknown else Listing()
+    except StoreUnavailable:
+        raise
+    except ExecutorError as error:
+        raise NotAllowed(
+            f"signal {record.signal_id} cannot be tried again: the exchange cannot be asked for its bets ({error})"
+        ) from error
+    if unread or lost.odd:
+        raise NotAllowed(
+            f"signal {record.signal_id} cannot be tried again: the exchange has something of it that cannot be read "
+            "(executor check)"
+        )
+    if lost:
+        found = ", ".join(bet.bet_id for bet in lost)
+        raise NotAllowed(f"signal {record.signal_id} cannot be tried again: the exchange has bet {found}")
 
 
 def _audit(engine: Engine, event: str, **fields: object) -> None:

@@ -81,6 +81,12 @@ storm-doors: $(STAMP) ## 20,000 signals by XADD while bridges are killed, all do
 storm: $(STAMP) ## Break everything while signals pour in, then check the promises (SEED=1 MINUTES=3)
 	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m storm --seed '$(SEED)' --minutes '$(MINUTES)'
 
+# Random histories of an account's money: what Redis, feed, ledger and a plain reckoning say must agree at their end.
+SEEDS ?= 1000
+.PHONY: money-model
+money-model: $(STAMP) ## Compare the books after random histories (SEEDS=1000)
+	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m money_model --seeds '$(SEEDS)'
+
 # Which measurements (all by default), how many interleaved rounds of how many seconds, and where to write the report.
 ONLY ?=
 ROUNDS ?=

@@ -219,7 +219,7 @@ def _is_stale(order: Order, bet: BetState, asked_at: int) -> bool:
     # a state that is over first, nor of one that brings a void: the cleared lists leave out what was cancelled before.
     known, new = order.size_matched + order.size_voided, bet.size_matched + bet.size_voided
     closed = order.size_cancelled + order.size_lapsed > bet.size_cancelled + bet.size_lapsed
-    older = closed and bet.size_voided == order.size_voided and (finished or bet.executable)
+    older = closed and new == known and bet.size_voided == order.size_voided and (finished or bet.executable)
     return new < known or older
 
 

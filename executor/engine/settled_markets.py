@@ -5,16 +5,16 @@ whenever that was, shared among those that won. Memory is bounded by `batches`: 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
 from executor.domain.commission import MarketCharge, commission_due, share_commission
 from executor.domain.money import ZERO
-from executor.domain.order import BetState, Order, OrderStatus
+from executor.domain.order import BetState, Order, OrderStatus, Trade, TradeKind
 from executor.engine.cleared_rows import to_settle, without_broken_markets
 from executor.engine.context import Engine
-from executor.engine.settlement_diff import VERDICTS, owners, profit_of, settled_at
+from executor.engine.settlement_diff import VERDICTS, is_settled, owners, profit_of, settled_at
 from executor.ports import ClearedBet, ClearedKind
 
 _BATCH: Final = 100  # references per call
@@ -88,19 +88,18 @@ def _add_rests(engine: Engine, markets: Iterable[Market]) -> None:
 
 
 def _add_listed(engine: Engine, markets: Iterable[Market]) -> None:
-    """Add what the list of current bets says of those that are void to an unknown part, while their market is open."""
-    unsized = {
+    """Add what the list of current bets says of those whose other part nobody knows, while their market is open."""
+    unclear = {
         rows[0].bet_id: (market, name)
         for market in markets
         for name, rows in market.rows.items()
-        if rows[0].order_id and not any(row.size_settled for row in rows)
+        if not is_settled(rows) and (name not in market.known or not any(row.size_settled for row in rows))
     }
-    names = sorted({market.rows[name][0].order_id for market, name in unsized.values()})
-    for at in range(0, len(names), _BATCH):
-        for bet in engine.exchange.find_current(names[at : at + _BATCH]):
-            if bet.bet_id in unsized:
-                market, name = unsized[bet.bet_id]
-                market.listed[name] = bet
+    bets = list(unclear)
+    for at in range(0, len(bets), _BATCH):
+        for bet in engine.exchange.find_bets(bets[at : at + _BATCH]):
+            market, name = unclear[bet.bet_id]
+            market.listed[name] = bet
 
 
 def _is_open_ended(order: Order | None, rows: Sequence[ClearedBet]) -> bool:
@@ -116,3 +115,17 @@ def verdicts(engine: Engine, market: Market, charge: MarketCharge | None, now: i
     commission = commission_due(sum(profits.values(), ZERO), charge, engine.policy.commission_rate)
     shares = share_commission(profits, commission)
     return {name: Verdict(profits[name], shares[name], settled_at(rows) or now) for name, rows in market.rows.items()}
+
+
+def with_void(
+    order: Order, trades: tuple[Trade, ...], rows: Sequence[ClearedBet], now: int
+) -> tuple[Order, tuple[Trade, ...]]:
+    """Add the void entry of a bet without a record of which a part is void, if it is not said how much.
+
+    Nobody here knows what was matched of it. The ledger may: it takes back what is more than is left.
+    """
+    unsized = any(row.kind is ClearedKind.VOIDED and not row.size_settled for row in rows)
+    if not unsized or any(trade.kind is TradeKind.VOID for trade in trades):
+        return order, trades
+    order = replace(order, trade_count=order.trade_count + 1)
+    return order, (*trades, Trade(TradeKind.VOID, order, order.trade_count, ZERO, order.price, now))

@@ -20,14 +20,14 @@ import structlog
 
 from executor.domain.commission import MarketCharge
 from executor.domain.money import ZERO
-from executor.domain.order import Order, OrderStatus, Trade, TradeKind, merge
+from executor.domain.order import Order, OrderStatus, merge
 from executor.domain.order import settle as settle_order
 from executor.domain.times import day
 from executor.engine.cleared_rows import overdue_markets
 from executor.engine.context import Engine
 from executor.engine.counted import counted_before
 from executor.engine.reports import Rewritten, adopt, cleared_state, rewrite
-from executor.engine.settled_markets import Market, Verdict, batches, read_markets, verdicts
+from executor.engine.settled_markets import Market, Verdict, batches, read_markets, verdicts, with_void
 from executor.engine.settlement_diff import Days, find_unbooked, is_settled
 from executor.errors import Contended, LedgerUnavailable, RecordUnreadable
 from executor.ports import ClearedBet
@@ -35,7 +35,7 @@ from executor.ports import ClearedBet
 log = structlog.get_logger(__name__)
 
 _DAY_MS: Final = 24 * 3600 * 1000
-_HISTORY_MS: Final = 90 * _DAY_MS  # Betfair keeps what was settled for about this long
+HISTORY_MS: Final = 90 * _DAY_MS  # Betfair keeps what was settled for about this long
 _CONVERTED: Final = Decimal("0.02")  # that two sizes of an account in another currency than GBP may be off by
 _BATCH: Final = 100  # orders changed by one commit
 PAPER_POSITION_MS: Final = _DAY_MS  # contract section 5: a paper position ends 24 h after its fill
@@ -101,7 +101,7 @@ def unread_since(engine: Engine, now: int) -> int:
     newest = engine.ledger.newest_settlement(engine.policy.identity)
     booked = engine.ledger.oldest_unsettled(engine.policy.identity)
     waiting = [order.created_at for order in engine.store.unsettled_orders()]
-    missing = now - _HISTORY_MS if newest is None else newest - _DAY_MS
+    missing = now - HISTORY_MS if newest is None else newest - 2 * _DAY_MS  # the overlap, and as much for its order
     return min([now - _DAY_MS, missing, *waiting, *([] if booked is None else [booked])])
 
 
@@ -185,21 +185,21 @@ def _apply(
     order: Order, rows: Sequence[ClearedBet], verdict: Verdict, now: int, asked_at: int, *, is_new: bool
 ) -> Rewritten:
     state = cleared_state(rows, order)
-    if not is_new and state.size_matched + state.size_voided > order.size + _CONVERTED:
+    both = bool(state.size_matched and state.size_voided) and not is_new
+    most = max(order.size, order.size_matched + order.size_voided) + _CONVERTED
+    if both and state.size_matched + state.size_voided > most:
         # Void between the reads of the two lists: the next read tells.
         log.warning(
             "settlement_postponed", order_id=order.order_id, error="more is settled and void than was asked for"
         )
         return order, ()
     merged, trades = merge(order, state, now, asked_at)
-    if is_settled(rows) or merged.status is OrderStatus.SETTLED:
-        settled, entry = settle_order(merged, verdict.profit, verdict.commission, verdict.settled_at)
-        return settled, [*trades, *([entry] if entry else [])]
-    if is_new and not any(trade.kind is TradeKind.VOID for trade in trades):
-        # How much is void is not said, and nobody here knows what was matched: the ledger may, and takes back all.
-        merged = replace(merged, trade_count=merged.trade_count + 1)
-        return merged, [*trades, Trade(TradeKind.VOID, merged, merged.trade_count, ZERO, merged.price, now)]
-    return merged, trades
+    if is_new:
+        merged, trades = with_void(merged, trades, rows, now)
+    if not is_settled(rows) and merged.status is not OrderStatus.SETTLED:
+        return merged, trades
+    settled, entry = settle_order(merged, verdict.profit, verdict.commission, verdict.settled_at)
+    return settled, [*trades, *([entry] if entry else [])]
 
 
 def end_paper_positions(engine: Engine, *, older_than_ms: int, market_id: str | None = None) -> int:

@@ -25,6 +25,9 @@ class Accounts(Protocol):
     def unbooked(self, days: Mapping[str, Mapping[str, Decimal]]) -> dict[str, dict[str, Decimal]]:
         """Return those of each day's profits that are not held, or not so; days without any are left out."""
 
+    def booked(self) -> dict[str, dict[str, Decimal]]:
+        """Return UTC day -> bet id -> net profit, of the days whose bets are kept."""
+
     def held(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
         """Return UTC day -> those of these bets that are booked on it with a profit or loss, from a day on."""
 

@@ -29,6 +29,9 @@ class Ledger(Protocol):
         None of them was placed before `since`.
         """
 
+    def matched(self, identity: str, bets: Sequence[str]) -> dict[str, Decimal]:
+        """Return bet id -> what is booked as matched, of those of these bets of which something is."""
+
     def newest_settlement(self, identity: str) -> int | None:
         """Return when what was booked as settled last was settled; None where nothing was."""
 

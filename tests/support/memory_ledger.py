@@ -88,7 +88,11 @@ class MemoryLedger:
     def _matched(own: Sequence[tuple[str, Fields, Decimal]]) -> Decimal:
         return sum((_SIGN[row["type"]] * size for _, row, size in own), ZERO)
 
-    def matched(self, identity: str) -> dict[str, Decimal]:
+    def matched(self, identity: str, bets: Sequence[str]) -> dict[str, Decimal]:
+        self._reach()
+        return {bet: size for bet, size in self.all_matched(identity).items() if bet in bets}
+
+    def all_matched(self, identity: str) -> dict[str, Decimal]:
         """Return bet id -> what is booked as matched."""
         bets = dict.fromkeys(row["bet_id"] for row in self.trades if row["identity"] == identity)
         sizes = {bet: self._matched(self._own(identity, bet)) for bet in bets}
@@ -128,7 +132,7 @@ class MemoryLedger:
 
     def oldest_unsettled(self, identity: str) -> int | None:
         self._reach()
-        matched = self.matched(identity)
+        matched = self.all_matched(identity)
         first: dict[str, str] = {}
         for entry in self.trades:
             bet_id = entry["bet_id"]

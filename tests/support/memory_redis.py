@@ -497,6 +497,9 @@ class MemoryAccounts:
         }
         return {one: bets for one, bets in lacking.items() if bets}
 
+    def booked(self) -> dict[str, dict[str, Decimal]]:
+        return {one: dict(bets) for one, bets in self._m.settlements.items()}
+
     def held(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
         days = {one: held for one, held in self._m.settlements.items() if one >= since}
         found = {one: {bet for bet in bets if held.get(bet)} for one, held in days.items()}

@@ -64,6 +64,17 @@ class RedisAccounts(RedisAdapter):
         return found
 
     @guarded
+    def booked(self) -> dict[str, dict[str, Decimal]]:
+        """Return UTC day -> bet id -> net profit, of the days whose bets are kept."""
+        found: dict[str, dict[str, Decimal]] = {}
+        for day in self._days(""):
+            bets = cast("dict[str, str]", self._redis.hgetall(keys.settlements(day)))
+            if bets:
+                _total(keys.settlements(day), list(bets.values()))  # or whatever is none says so
+                found[day] = {bet: Decimal(net) for bet, net in bets.items()}
+        return found
+
+    @guarded
     def held(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
         """Return UTC day -> those of these bets that are booked on it with a profit or loss, from a day on."""
         wanted, days = list(bets), self._days(since)

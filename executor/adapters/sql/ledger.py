@@ -158,6 +158,20 @@ class SqlLedger(LedgerReads):
 
         return self.run(look)
 
+    def matched(self, identity: str, bets: Sequence[str]) -> dict[str, Decimal]:
+        """Return bet id -> what is booked as matched, of those of these bets of which something is."""
+
+        def look(connection: Connection) -> dict[str, Decimal]:
+            sizes: dict[str, Decimal] = {}
+            for at in range(0, len(bets), _AT_ONCE):
+                t = trades.c
+                own = select(t.bet_id, t.kind, t.size).where(t.identity == identity)
+                for row in connection.execute(own.where(t.bet_id.in_(bets[at : at + _AT_ONCE]))):
+                    sizes[row.bet_id] = sizes.get(row.bet_id, ZERO) + booking.signed(row.kind, row.size)
+            return sizes
+
+        return self.run(look)
+
     def newest_settlement(self, identity: str) -> int | None:
         """Return when what was booked as settled last was settled; None where nothing was."""
         newest = select(func.max(settlements.c.at)).where(settlements.c.identity == identity)

@@ -6,153 +6,38 @@ by. At the end everything that beat does is done a few times, and then Redis, fe
 the exchange must agree to the penny.
 """
 
-import copy
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Final
+
+from support.engine_rig import strategy_message
+from support.fakes import CountingTelemetry
 
 from executor.domain.money import Side
 from executor.domain.order import CancelReason, OrderStatus
-from executor.domain.risk import Rules
 from executor.domain.signal import SignalKind
 from executor.domain.times import day
 from executor.engine.accounting import write_ledger
 from executor.engine.cancellation import cancel_orders
 from executor.engine.context import Engine
 from executor.engine.intake import Intake, receive
+from executor.engine.ledger_repair import find_differences, repair_ledger
 from executor.engine.placement import place
 from executor.engine.reconciliation import poll
 from executor.engine.settlement import settle
 from executor.engine.validation import validate
 from executor.errors import ExecutorError
-from executor.ports import Ledger
-from support.engine_rig import make_policy, strategy_message
-from support.factories import LIMITS
-from support.fakes import CountingTelemetry, FrozenClock
-from support.memory_redis import (
-    Memory,
-    MemoryAccounts,
-    MemoryAlerts,
-    MemoryCancelAttempts,
-    MemoryControls,
-    MemoryLocks,
-    MemoryMarketFacts,
-    MemorySetAside,
-    MemoryStore,
-    MemoryTradeFeed,
-)
-from support.model_exchange import ModelBet, ModelExchange
+from money_model.exchange import ModelBet, ModelExchange
+from money_model.memory import IDENTITY, MODEL_POLICY, LedgerUnderTest, RedisUnderTest
 
 D = Decimal
 DAY_S: Final = 86_400
-_KEPT_MS: Final = 7 * DAY_S * 1000  # of records that are over
+_FEED_MS: Final = 7 * DAY_S * 1000 - 3_600_000  # what is acknowledged is kept for a week
 _MARKETS: Final = tuple(f"1.{100 + at}" for at in range(6))
 _SELECTIONS: Final = (11, 12, 13)
-IDENTITY: Final = "live model"
-
-
-class LedgerUnderTest(Protocol):
-    """A ledger that can be away, backed up and restored, and looked into."""
-
-    def port(self) -> Ledger: ...
-    def set_away(self, *, away: bool) -> None: ...
-    def backup(self) -> object: ...
-    def restore(self, backup: Any) -> None: ...
-    def matched(self) -> dict[str, Decimal]: ...
-    def gross(self) -> dict[str, Decimal]: ...
-    def known(self, bets: Mapping[str, str]) -> set[str]: ...
-
-
-class RedisUnderTest(Protocol):
-    """The ports that Redis serves, and what may happen to it."""
-
-    def engine(self, exchange: ModelExchange, ledger: Ledger, telemetry: CountingTelemetry) -> Engine: ...
-    def now(self) -> int: ...
-    def pass_time(self, seconds: int) -> None: ...
-    def lose(self) -> None: ...
-    def backup(self) -> object: ...
-    def restore(self, backup: Any) -> None: ...
-    def resume(self) -> None: ...
-    def forget_acknowledged(self) -> None: ...
-    def days(self) -> dict[str, Decimal]: ...
-    def total(self) -> Decimal: ...
-    def feed(self) -> list[Mapping[str, str]]: ...
-
-
-def unlimited() -> Rules:
-    rules = make_policy().rules
-    return Rules(False, rules.breaker_enabled, rules.min_odds, rules.max_odds, rules.min_stake)
-
-
-MODEL_POLICY: Final = make_policy(identity=IDENTITY, rules=unlimited(), max_transactions_per_hour=10**6)
-
-
-class MemoryRedis:
-    """Redis in memory, on a clock of its own."""
-
-    def __init__(self) -> None:
-        self.clock = FrozenClock()
-        self.memory = Memory(clock=self.clock)
-
-    def engine(self, exchange: ModelExchange, ledger: Ledger, telemetry: CountingTelemetry) -> Engine:
-        memory = self.memory
-        return Engine(
-            MemoryStore(memory, identity=IDENTITY),
-            MemoryControls(memory, identity=IDENTITY),
-            MemoryLocks(memory),
-            MemoryAccounts(memory),
-            MemoryTradeFeed(memory),
-            MemoryMarketFacts(memory),
-            exchange,
-            ledger,
-            self.clock,
-            telemetry,
-            MODEL_POLICY,
-            MemoryAlerts(memory),
-            MemorySetAside(memory),
-            MemoryCancelAttempts(memory),
-        )
-
-    def now(self) -> int:
-        return self.clock.now
-
-    def pass_time(self, seconds: int) -> None:
-        self.clock.tick(seconds)
-        kept = self.clock.now - _KEPT_MS
-        orders, written = self.memory.orders, self.memory.written
-        for name in [one for one, order in orders.items() if order.is_over and written[one] < kept]:
-            del orders[name]
-
-    def lose(self) -> None:
-        self.memory = Memory(clock=self.clock, generation=f"{self.clock.now}", full_read_of=None)
-
-    def backup(self) -> object:
-        return copy.deepcopy(replace(self.memory, clock=FrozenClock()))
-
-    def restore(self, backup: Memory) -> None:
-        self.memory = copy.deepcopy(backup)
-        self.memory.clock = self.clock
-        self.memory.run += 1
-        self.pass_time(0)
-
-    def resume(self) -> None:
-        self.memory.trading = "true"
-        self.memory.limits = dict(LIMITS)
-
-    def forget_acknowledged(self) -> None:
-        self.memory.acknowledged = set(list(self.memory.feed)[:-3]) & self.memory.acknowledged
-
-    def days(self) -> dict[str, Decimal]:
-        return {one: D(net) for one, net in self.memory.pnl.items() if D(net)}
-
-    def total(self) -> Decimal:
-        return sum(self.days().values(), D(0))
-
-    def feed(self) -> list[Mapping[str, str]]:
-        return self.memory.trades
 
 
 @dataclass
@@ -172,6 +57,8 @@ class History:
         self.signals = 0
         self.redis_backup: object = None
         self.ledger_backup: object = None
+        self.ledger_backup_at = 0
+        self.set_back = False  # what Redis had told the ledger meanwhile, it does not know
         self.losses = self.uncertain = 0
         self._connect()
         self._work(poll)
@@ -264,6 +151,7 @@ class History:
         else:
             self._note_loss()
             self.redis.restore(self.redis_backup)
+            self.set_back = True
             self._connect()
             # Their answers were counted, and are news again.
             self.uncertain += sum(not order.placed_at for order in self.engine.store.active_orders())
@@ -287,10 +175,13 @@ class History:
 
     def ledger_is_restored(self) -> None:
         if self.ledger_backup is None or self.dice.random() < 0.4:
-            self.ledger_backup = self.ledger.backup()
+            self.ledger_backup, self.ledger_backup_at = self.ledger.backup(), self.redis.now()
         else:
             self.ledger.restore(self.ledger_backup)
             self._connect()
+            if self.redis.now() - self.ledger_backup_at > _FEED_MS:  # docs/operations.md: then it is told by hand
+                for work in (write_ledger, repair_ledger, write_ledger):
+                    self._work(work)
 
     def restart(self) -> None:
         self.redis.forget_acknowledged()
@@ -307,11 +198,15 @@ class History:
             self.redis.pass_time(61)
             for work in (poll, settle, write_ledger):
                 work(self.engine)
+        if self.set_back and find_differences(self.engine):
+            repair_ledger(self.engine)
+            write_ledger(self.engine)
 
     # --- what must agree ---------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """Compare the four books."""
+        assert not find_differences(self.engine), self.story("what `executor check` compares")
         earned, exchange = self.exchange.earned(), self.exchange
         assert self.redis.total() == earned, self.story("Redis, total")
         matched = {bet.bet_id: bet.matched for bet in exchange.bets.values() if bet.matched}

@@ -35,7 +35,10 @@ class Refused(ExecutorError):
 
 
 class LoginRefused(Refused):
-    """The exchange refused the login. Only a `retryable` one may be tried again, not before `after_s` seconds."""
+    """The exchange refused the login. Only a `retryable` one may be tried again, not before `after_s` seconds.
+
+    Any other is not tried again by itself until the settings or the files behind them change, or a person says so.
+    """
 
     def __init__(self, code: str, *, retryable: bool, after_s: float = 0) -> None:
         super().__init__(code, "" if retryable else "(log in on the website to see what the account needs)")

@@ -12,6 +12,7 @@ LIMITS_APPLIED: Final = "executor:limits:applied"  # hash; the settings' limits 
 IDENTITY: Final = "executor:identity"  # string; first start: whose db this is
 STARTED: Final = "executor:started"  # string, ms; the first-start decision has been made
 RECONCILED: Final = "executor:reconciled"  # string "run id, epoch, time", TTL; each complete poll
+PROBE: Final = "executor:probe"  # string, TTL 10 s; `executor check`: can Redis be written?
 STORAGE: Final = "executor:storage"  # hash worker -> JSON {problem, until}; data folders that cannot be written
 DATA_GENERATION: Final = (
     "executor:epoch"  # string; random, made when missing: who read before a FLUSHALL finds another one after
@@ -146,6 +147,11 @@ def login_lock(identity: str) -> str:
 def login_ban(identity: str) -> str:
     """Name the string that forbids logins until its TTL ends."""
     return f"executor:login_ban:{identity}"
+
+
+def login_refusals(identity: str) -> str:
+    """Name the hash credentials -> JSON {code, at}: refused logins that only a person can mend; no TTL."""
+    return f"executor:login_refusals:{identity}"
 
 
 def order_reads(identity: str) -> str:

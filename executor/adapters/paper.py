@@ -120,6 +120,9 @@ class PaperExchange:
         del older_than_s
         return False
 
+    def allow_login(self) -> None:
+        """Do nothing: there are no logins."""
+
     def session_age_s(self) -> int | None:
         """Return None: there is no session."""
         return None

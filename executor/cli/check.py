@@ -3,7 +3,7 @@
 Invariant: fails when anything keeps orders from being placed or followed.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
@@ -11,16 +11,24 @@ from rich.text import Text
 from executor.cli.output import AsJson, refuse, say, show_json
 from executor.cli.session import engine, settings_to_read
 from executor.operations.access import Access
+from executor.operations.check_exchange import Login
 from executor.operations.check_result import FAIL, OK, SKIP, WARN, Finding
 from executor.operations.checks import examine
 
 _STYLES: Final = {OK: "green", WARN: "yellow", FAIL: "bold red", SKIP: "dim"}
 
 
-def check(*, as_json: AsJson = False) -> None:
+def check(
+    *,
+    as_json: AsJson = False,
+    login: Annotated[
+        bool, typer.Option("--login", help="Try a login that was refused before: what was wrong is put right.")
+    ] = False,
+) -> None:
     """Examine everything that trading needs; says what to do. Exit code 1 when something fails."""
     found: list[Finding] = []
-    for finding in examine(lambda: Access(settings_to_read(), engine), login=True):
+    wanted = Login.AGAIN if login else Login.TRY
+    for finding in examine(lambda: Access(settings_to_read(), engine), login=wanted):
         found.append(finding)
         if not as_json:
             _show(finding)

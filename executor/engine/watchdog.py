@@ -140,7 +140,8 @@ def _set_aside(engine: Engine) -> Iterator[tuple[Alert, str]]:
 def _of_exchange(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
     interval_s = engine.policy.keep_alive_interval_s
     if vitals.session_age is None:
-        yield Alert.SESSION_EXPIRING, "there is no session"
+        refused = f": the login was refused with {vitals.login_refused}" if vitals.login_refused else ""
+        yield Alert.SESSION_EXPIRING, f"there is no session{refused}"
     elif vitals.session_age > _KEPT_ALIVE * interval_s * 1000:
         age_s = vitals.session_age // 1000
         yield Alert.SESSION_EXPIRING, f"last kept alive {age_s} s ago, should be every {interval_s} s"

@@ -6,17 +6,33 @@ Amounts in account currency.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Final
 
 from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings, client_context
 from executor.adapters.redis.snapshot import State
-from executor.errors import CertificateInvalid, ExecutorError, LoginRefused
+from executor.errors import CertificateInvalid, ExecutorError, LoginRefused, Refused, StoreUnavailable
 from executor.operations.access import Access, mismatch
 from executor.operations.check_result import FAIL, OK, SKIP, WARN, Finding
 from executor.operations.wording import money
 from executor.ports import Funds
 from executor.settings.load import Settings
 
+_APP_KEY: Final = "EXECUTOR_BETFAIR__APP_KEY"
+_APP_KEY_CODES: Final = frozenset(
+    {"INVALID_APP_KEY", "NO_APP_KEY", "ACCESS_DENIED", "DSC-0034", "DSC-0035", "DSC-0036", "DSC-0037", "DSC-0038"}
+)
+_UNLOCK: Final = "unlock the account on the website"
+_ADVICE: Final = {
+    "INVALID_USERNAME_OR_PASSWORD": "correct EXECUTOR_BETFAIR__USERNAME or EXECUTOR_BETFAIR__PASSWORD",
+    "INPUT_VALIDATION_ERROR": "correct EXECUTOR_BETFAIR__USERNAME or EXECUTOR_BETFAIR__PASSWORD",
+    "CERT_AUTH_REQUIRED": "upload the certificate to this account (My Details, Security, Automated Betting)",
+    "ACCOUNT_NOW_LOCKED": _UNLOCK,
+    "ACCOUNT_ALREADY_LOCKED": _UNLOCK,
+    "SECURITY_QUESTION_WRONG_3X": _UNLOCK,
+    "ACCOUNT_PENDING_PASSWORD_CHANGE": "change the password on the website, and EXECUTOR_BETFAIR__PASSWORD",
+    "CHANGE_PASSWORD_REQUIRED": "change the password on the website, and EXECUTOR_BETFAIR__PASSWORD",
+}
 _PAPER: Final = "paper trading needs none"
 
 
@@ -36,7 +52,15 @@ def examine_certificate(given: Settings) -> Finding:
     return Finding("certificate", OK, f"{path}, good for {left.days} days")
 
 
-def examine_exchange(access: Access, state: State, *, login: bool) -> Iterator[Finding]:
+class Login(Enum):
+    """What a look at the exchange may do about the session."""
+
+    NO = "no"  # look only
+    TRY = "try"  # log in, unless a refusal stands that only a person can mend
+    AGAIN = "again"  # and even then: a person says that it is mended
+
+
+def examine_exchange(access: Access, state: State, *, login: Login) -> Iterator[Finding]:
     """Log in where that is wanted, read the account's money, compare the bankroll with it."""
     given = access.settings
     if given.trading.enable_paper_trading:
@@ -45,14 +69,22 @@ def examine_exchange(access: Access, state: State, *, login: bool) -> Iterator[F
     if mismatch(given, state.identity):
         yield Finding("login", SKIP, "not tried with another identity's settings")
         return
-    if not login:
+    if login is Login.NO:
         yield _session(state)
         return
     exchange = access.engine.exchange
     try:
+        if login is Login.AGAIN:
+            exchange.allow_login()
         exchange.reauthenticate(0)
         funds = exchange.funds()
+    except StoreUnavailable as error:
+        yield Finding("login", SKIP, f"not tried: {error}", "see redis")
+        return
     except ExecutorError as error:
+        if isinstance(error.__cause__, StoreUnavailable):
+            yield Finding("login", SKIP, f"not tried: {error.__cause__}", "see redis")
+            return
         yield Finding("login", FAIL, str(error), _login_advice(given, error))
         return
     yield Finding(
@@ -70,8 +102,13 @@ def _session(state: State) -> Finding:
 def _login_advice(given: Settings, error: ExecutorError) -> str:
     if isinstance(error, CertificateInvalid):
         return ""
+    if isinstance(error, Refused) and error.code in _APP_KEY_CODES:
+        return f"correct {_APP_KEY}: a live key of this account, activated (a delayed one places nothing)"
+    if isinstance(error, LoginRefused) and error.retryable:
+        return "wait: it is tried again by itself"
     if isinstance(error, LoginRefused):
-        return "check user name, password and app key, and that the certificate is uploaded to this account"
+        what = _ADVICE.get(error.code, "log in on the website to see what the account needs")
+        return f"{what}, then: executor check --login"
     return f"is {given.betfair.identity_cert_url} the right address, and can it be reached from here?"
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from executor import wiring
+from executor.adapters.data_folder import storage_problem
 from executor.adapters.redis.client import connect
-from executor.adapters.redis.console import server
+from executor.adapters.redis.console import server, write_probe
 from executor.adapters.redis.snapshot import State
 from executor.adapters.signatures import KeysUnusable, read_keys
 from executor.errors import LedgerUnavailable, StoreUnavailable
 from executor.operations.access import Access, mismatch
-from executor.operations.check_exchange import examine_certificate, examine_exchange
+from executor.operations.check_exchange import Login, examine_certificate, examine_exchange
 from executor.operations.check_result import FAIL, OK, WARN, Finding
 from executor.operations.status import beat_lives, poll_age, processes
 from executor.operations.trading import why_not_trading
@@ -34,8 +35,8 @@ _BRIDGES: Final = 2
 _OTHERS: Final = 0o007  # permissions of everybody else
 
 
-def examine(load: Callable[[], Access], *, login: bool) -> Iterator[Finding]:
-    """Yield what is found; `login` tries one for real.
+def examine(load: Callable[[], Access], *, login: Login) -> Iterator[Finding]:
+    """Yield what is found; `login` says whether one is tried for real.
 
     Raises nothing of ours: what goes wrong is a finding.
     """
@@ -58,8 +59,11 @@ def examine(load: Callable[[], Access], *, login: bool) -> Iterator[Finding]:
         return
     yield from facts
     yield _identity(given, state)
+    yield _data_folder(given)
     yield examine_certificate(given)
-    yield from examine_exchange(access, state, login=login)
+    writable = _writable(access)
+    yield writable
+    yield from examine_exchange(access, state, login=login if writable.result == OK else Login.NO)
     yield _clock(given)
     yield from _signal_keys(given)
     yield from _processes(given, state)
@@ -92,6 +96,21 @@ def _redis(given: Settings) -> Iterator[Finding]:
         yield Finding("redis disk", OK, "append-only file on")
     else:
         yield Finding("redis disk", WARN, "append-only file off", "set appendonly yes: a restart would lose the orders")
+
+
+def _writable(access: Access) -> Finding:
+    """Write a key, as every step must: a full or read-only Redis answers reads as if nothing were wrong."""
+    try:
+        write_probe(access.redis)
+    except StoreUnavailable as error:
+        return Finding("redis writes", FAIL, str(error), "give it memory or disk, or point the URL at the master")
+    return Finding("redis writes", OK, "taken")
+
+
+def _data_folder(given: Settings) -> Finding:
+    if problem := storage_problem(given.data_dir) if given.data_dir.exists() else "":
+        return Finding("disk", FAIL, problem, "make room: a worker that cannot write places nothing new")
+    return Finding("disk", OK, f"{given.data_dir} can be written")
 
 
 def _identity(given: Settings, state: State) -> Finding:

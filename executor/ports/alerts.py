@@ -53,6 +53,7 @@ class HealthSnapshot:
     clock_ahead: int  # this machine's clock before Redis's
     difference: Decimal
     difference_age: int  # how long the difference has lasted
+    login_refused: str = ""  # the code with which the last login was refused for good
 
 
 class Alerts(Protocol):

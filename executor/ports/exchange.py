@@ -250,5 +250,12 @@ class Exchange(Protocol):
             LoginRefused, NotSent, Throttled, OutcomeUnknown: the new login failed.
         """
 
+    def allow_login(self) -> None:
+        """Let a login be tried again that was refused for good: a person says that the cause is put right.
+
+        Raises:
+            StoreUnavailable: it is not known to others.
+        """
+
     def session_age_s(self) -> int | None:
         """Return the age of the session token, or None where there is none."""

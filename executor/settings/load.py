@@ -131,7 +131,7 @@ _PATHS: Final = frozenset(
     }
 )
 _SECRETS: Final = (("betfair", "app_key"), ("betfair", "password"), ("betfair", "certificate_password"))
-_URLS: Final = (("redis", "url"), ("redis", "broker_url"), ("ledger", "url"))
+_URLS: Final = (("redis", "url"), ("redis", "broker_url"), ("ledger", "url"), ("betfair", "proxy"))
 
 _Source = Mapping[Location, Given]
 

@@ -21,7 +21,15 @@ from pydantic import (
     model_validator,
 )
 
-from executor.settings.urls import broker_url, https_url, ledger_url, next_db_broker_url, redis_url
+from executor.settings.urls import (
+    api_url,
+    broker_url,
+    identity_url,
+    ledger_url,
+    next_db_broker_url,
+    proxy_url,
+    redis_url,
+)
 
 _MAX_MONEY: Final = Decimal(1_000_000_000)  # more is a slip of the finger, not a limit
 _DAY_S: Final = 86_400
@@ -59,13 +67,18 @@ def _utf8(value: SecretStr) -> SecretStr:
     return value
 
 
+def _proxy(value: str) -> str:
+    return proxy_url(value) if value else ""
+
+
 def _nothing_is_none(value: object) -> object:
     return value or None
 
 
 Limit = Annotated[Decimal, Field(ge=0, le=_MAX_MONEY, decimal_places=2)]
 Price = Annotated[Decimal, Field(ge=1, le=1000, decimal_places=2)]
-HttpsUrl = Annotated[str, AfterValidator(https_url)]
+ApiUrl = Annotated[str, AfterValidator(api_url)]
+IdentityUrl = Annotated[str, AfterValidator(identity_url)]
 Secret = Annotated[SecretStr, AfterValidator(_utf8)]
 SecretUrl = Annotated[str, Field(repr=False)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_nothing_is_none), AfterValidator(_path)]
@@ -92,10 +105,11 @@ class BetfairSettings(Section):
     api_timeout_seconds: Annotated[int, Field(ge=1, le=300)] = 30
     reauthentication_interval_hours: Annotated[int, Field(ge=1, le=24)] = 6
     keep_alive_interval_seconds: Annotated[int, Field(ge=10, le=43_200)] = 900
-    api_url: HttpsUrl = "https://api.betfair.com"
-    identity_url: HttpsUrl = "https://identitysso.betfair.com"
-    identity_cert_url: HttpsUrl = "https://identitysso-cert.betfair.com"
+    api_url: ApiUrl = "https://api.betfair.com"
+    identity_url: IdentityUrl = "https://identitysso.betfair.com"
+    identity_cert_url: IdentityUrl = "https://identitysso-cert.betfair.com"
     ca_bundle: OptionalPath = None
+    proxy: Annotated[SecretUrl, AfterValidator(_proxy)] = ""  # for Betfair's hosts only
     order_stream: bool = True
     stream_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]+$")] = "stream-api.betfair.com"
     stream_port: Annotated[int, Field(ge=1, le=65_535)] = 443

@@ -19,6 +19,10 @@ class _HttpsUrl(AnyUrl):
     _constraints = UrlConstraints(allowed_schemes=["https"], host_required=True)
 
 
+class _HttpUrl(AnyUrl):
+    _constraints = UrlConstraints(allowed_schemes=["http", "https"], host_required=True)
+
+
 def https_url(text: str) -> str:
     """Return the base URL of an HTTPS API without a trailing slash."""
     try:
@@ -27,6 +31,27 @@ def https_url(text: str) -> str:
         raise ValueError("should be an https:// URL") from None
     if url.username or url.password or url.query is not None or url.fragment is not None:
         raise ValueError("should be an https:// URL without user, query and fragment")
+    return str(url).rstrip("/")
+
+
+def api_url(text: str) -> str:
+    """Return the address of the API, without the path of one of its services that somebody may have copied along."""
+    return re.sub(r"/exchange(/.*)?$", "", https_url(text))
+
+
+def identity_url(text: str) -> str:
+    """Return the address of the identity service, without the path of a login that somebody may have copied along."""
+    return re.sub(r"/api(/[A-Za-z]*)?$", "", https_url(text))
+
+
+def proxy_url(text: str) -> str:
+    """Return the address of an HTTP proxy; it may carry a user and a password."""
+    try:
+        url = _HttpUrl(text)
+    except ValidationError:
+        raise ValueError("should be an http:// or https:// URL of a proxy") from None
+    if url.query is not None or url.fragment is not None or (url.path or "/") != "/":
+        raise ValueError("should be an http:// or https:// URL of a proxy without path, query and fragment")
     return str(url).rstrip("/")
 
 

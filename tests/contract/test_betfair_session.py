@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from support.exchange_rig import (
     ANY_TIME,
     TOKEN,
@@ -35,6 +36,7 @@ from executor.errors import (
     SessionExpired,
     Throttled,
 )
+from executor.settings.sections import BetfairSettings
 
 pytest_plugins = ["support.exchange_fixtures", "support.sandbox_fixtures"]
 MARKET = "1.200000001"
@@ -135,6 +137,45 @@ def test_refused_login_is_not_hammered(
     with closing(BetfairExchange(server.settings(password="corrected"), tokens, telemetry)) as exchange:
         caught(exchange.prepare)
     assert logins(server) == tries + (code != "TEMPORARY_BAN_TOO_MANY_REQUESTS")
+
+
+def test_a_login_that_only_a_person_can_mend_is_tried_once_until_something_changes(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    """Neither time, other processes nor a restart try it again; a changed setting or file does, or a person."""
+    server.script = lambda _request: http(json.dumps({"loginStatus": "ACCOUNT_NOW_LOCKED"}).encode())
+    tokens = MemoryTokenStore()
+    given = server.settings()
+    assert given.certificate_path is not None
+    copy = tmp_path / "client.pem"
+    copy.write_bytes(given.certificate_path.read_bytes())
+    given = given.model_copy(update={"certificate_path": copy})
+
+    def tries(settings: BetfairSettings, times: int = 1) -> int:
+        before = logins(server)
+        for _ in range(times):
+            with closing(BetfairExchange(settings, tokens, MemoryTelemetry())) as exchange:
+                error = caught(exchange.prepare)
+                assert isinstance(error, LoginRefused)
+                assert (error.code, error.retryable) == ("ACCOUNT_NOW_LOCKED", False)
+                assert isinstance(caught(lambda: place(exchange)), LoginRefused)
+                assert isinstance(caught(lambda: exchange.reauthenticate(0)), LoginRefused)
+        return logins(server) - before
+
+    assert tries(given, 5) == 1
+    assert "executor check --login" in str(caught(BetfairExchange(given, tokens, MemoryTelemetry()).prepare))
+    for change in ({"password": SecretStr("other")}, {"username": "other"}, {"app_key": SecretStr("other")}):
+        assert tries(given.model_copy(update=change), 2) == 1
+    copy.write_bytes(copy.read_bytes() + b"\n# renewed\n")
+    assert tries(given, 2) == 1
+    with closing(BetfairExchange(given, tokens, MemoryTelemetry())) as exchange:
+        exchange.allow_login()
+    assert tries(given, 2) == 1
+    session_server(server)
+    with closing(BetfairExchange(given, tokens, MemoryTelemetry())) as exchange:
+        exchange.allow_login()
+        exchange.prepare()
+    assert tokens.refusal("anything") is None
 
 
 def test_ban_says_how_long(server: ScriptedServer) -> None:

@@ -168,11 +168,27 @@ def test_two_processes_never_read_orders_more_than_three_at_a_time(
 
 def test_ban_ends_by_itself(tokens: TokenStore) -> None:
     assert tokens.ban() is None
-    ban = LoginBan("CODE", tokens.now() + 60_000, "abc")
+    ban = LoginBan("CODE", tokens.now() + 60_000)
     tokens.put_ban(ban)
     assert tokens.ban() == ban
     tokens.put_ban(LoginBan("CODE", tokens.now() - 1))
     wait_for(lambda: tokens.ban() is None)
+
+
+def test_a_refusal_stands_until_it_is_forgotten(tokens: TokenStore) -> None:
+    assert tokens.refusal("a") is None
+    tokens.put_refusal("a", "CODE")
+    tokens.put_refusal("b", "OTHER")
+    assert (tokens.refusal("a"), tokens.refusal("b"), tokens.refusal("c")) == ("CODE", "OTHER", None)
+    tokens.forget_refusals()
+    assert (tokens.refusal("a"), tokens.refusal("b")) == (None, None)
+
+
+def test_a_refusal_that_cannot_be_read_is_one(session_client: redis.Redis) -> None:
+    tokens = RedisTokenStore(session_client, "live someone")
+    for broken in ("no json", "[]", "{}", ""):
+        session_client.hset("executor:login_refusals:live someone", "a", broken)
+        assert tokens.refusal("a") == "LOGIN_REFUSED"
 
 
 def test_keys_of_the_session(session_client: redis.Redis) -> None:

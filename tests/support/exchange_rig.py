@@ -81,6 +81,7 @@ class MemoryTokenStore:
         self._reads = threading.BoundedSemaphore(MAX_READS)
         self._held = (token, self.now()) if token else None
         self._ban: LoginBan | None = None
+        self._refusals: dict[str, str] = {}
 
     def get(self) -> tuple[str, int] | None:
         return self._held
@@ -114,6 +115,15 @@ class MemoryTokenStore:
 
     def put_ban(self, ban: LoginBan) -> None:
         self._ban = ban
+
+    def refusal(self, credentials: str) -> str | None:
+        return self._refusals.get(credentials)
+
+    def put_refusal(self, credentials: str, code: str) -> None:
+        self._refusals[credentials] = code
+
+    def forget_refusals(self) -> None:
+        self._refusals.clear()
 
 
 def sandbox_settings(sandbox: RunningSandbox) -> Settings:

@@ -237,6 +237,9 @@ class ScriptedExchange:
         self.calls.append(("reauthenticate", older_than_s))
         return self.age_s is None or self.age_s >= older_than_s
 
+    def allow_login(self) -> None:
+        self.calls.append(("allow_login", None))
+
     def session_age_s(self) -> int | None:
         return self.age_s
 

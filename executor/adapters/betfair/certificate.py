@@ -20,6 +20,7 @@ import certifi
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from executor.errors import CertificateInvalid
@@ -29,6 +30,10 @@ _PATH: Final = "EXECUTOR_BETFAIR__CERTIFICATE_PATH"
 _PASSWORD: Final = "EXECUTOR_BETFAIR__CERTIFICATE_PASSWORD"  # noqa: S105 - a variable's name
 _SOON: Final = timedelta(days=30)  # time to make a new one and upload it
 _MAX_BYTES: Final = 1024 * 1024  # a certificate with its chain has a few KB
+_LEAST_BITS: Final = 1024  # Betfair: Non-Interactive login, RSA of 1024 or 2048 bits
+_SAFE_BITS: Final = 2048  # below it OpenSSL takes none, unless it is told to
+_AGAIN: Final = "make a new certificate and upload it to the account (Betfair: My Details, Security, Automated Betting)"
+_CLIENT_AUTH: Final = x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,10 @@ def certificate_warnings(settings: BetfairSettings) -> Iterator[tuple[str, str]]
     if left < _SOON:
         yield f"{path} expires in {left.days} days", "make a new one and upload it"
     mode = stat.S_IMODE(path.stat().st_mode) if path is not None else 0
+    if (bits := _rsa_bits(_load(settings).certificates[0])) is not None and bits < _SAFE_BITS:
+        yield f"{path} has an RSA key of {bits} bits, and TLS is set to take it", "make one of 2048 bits and upload it"
+    if not _is_for_clients(_load(settings).certificates[0]):
+        yield f"{path} is not made for clients", "make one with the extended key usage clientAuth, as Betfair asks for"
     if mode & 0o077:
         yield f"{path} can be read by others (mode {mode:o})", "chmod 600: it holds the private key"
 
@@ -77,15 +86,33 @@ def client_context(settings: BetfairSettings) -> ssl.SSLContext:
             f"{bundle}: cannot be used as a CA bundle ({type(error).__name__}): "
             "point EXECUTOR_BETFAIR__CA_BUNDLE at a PEM file with the authorities to trust"
         ) from None
+    bits = _rsa_bits(loaded.certificates[0])
+    if bits is not None and bits < _LEAST_BITS:
+        raise _invalid(settings, f"has an RSA key of {bits} bits, Betfair takes 1024 or 2048", _AGAIN)
+    if bits is not None and bits < _SAFE_BITS:
+        context.set_ciphers("DEFAULT:@SECLEVEL=1")  # 2, OpenSSL's own, refuses what Betfair takes
     pem = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in loaded.certificates) + loaded.key_pem
     try:
         with _as_file(pem) as path:
             context.load_cert_chain(path)
     except OSError as error:
-        raise _invalid(
-            settings, f"OpenSSL does not take certificate and key ({error})", "make both with the same key"
-        ) from None
+        why = str(getattr(error, "reason", "") or error).lower().replace("_", " ")
+        raise _invalid(settings, f"OpenSSL does not take certificate and key ({why})", _AGAIN) from None
     return context
+
+
+def _rsa_bits(certificate: x509.Certificate) -> int | None:
+    key = certificate.public_key()
+    return key.key_size if isinstance(key, rsa.RSAPublicKey) else None
+
+
+def _is_for_clients(certificate: x509.Certificate) -> bool:
+    try:
+        return _CLIENT_AUTH in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:  # no limit
+        return True
+    except ValueError:
+        return False
 
 
 def _load(settings: BetfairSettings) -> _Loaded:
@@ -99,6 +126,8 @@ def _load(settings: BetfairSettings) -> _Loaded:
         raise _invalid(
             settings, f"cannot be read ({error.strerror})", f"set {_PATH} to a file that this user may read"
         ) from None
+    if not data.strip():
+        raise _invalid(settings, "is empty", "export certificate and key into it again")
     password = settings.certificate_password.get_secret_value().encode() or None
     return _load_pem(settings, data, password) if b"-----BEGIN" in data else _load_pfx(settings, data, password)
 
@@ -106,10 +135,10 @@ def _load(settings: BetfairSettings) -> _Loaded:
 def _load_pfx(settings: BetfairSettings, data: bytes, password: bytes | None) -> _Loaded:
     try:
         key, certificate, more = pkcs12.load_key_and_certificates(data, password)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise _invalid(
-            settings, "is no .pfx file, or the password is wrong", f"set {_PASSWORD} to the password of the file"
-        ) from None
+    except UnsupportedAlgorithm:
+        raise _invalid(settings, "is protected in a way that is out of use", "export it again with AES") from None
+    except (ValueError, TypeError):
+        raise _invalid(settings, *_no_pfx(data)) from None
     if key is None:  # asked first: without a key no certificate counts as the main one
         raise _no_key(settings)
     if certificate is None:
@@ -117,27 +146,52 @@ def _load_pfx(settings: BetfairSettings, data: bytes, password: bytes | None) ->
     key_pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return _Loaded([certificate, *more], key_pem)
+    return _Loaded(_ours_first(settings, [certificate, *more], key.public_key()), key_pem)
+
+
+def _no_pfx(data: bytes) -> tuple[str, str]:
+    """Say what a file is that cannot be read as .pfx, and what to do."""
+    with contextlib.suppress(ValueError):
+        x509.load_der_x509_certificate(data)
+        return "is a bare certificate without its key", "export certificate and key into one .pfx or .pem file"
+    with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm):
+        serialization.load_der_private_key(data, None)
+        return "is a bare key without its certificate", "export certificate and key into one .pfx or .pem file"
+    return "is no .pfx file, or the password is wrong", f"set {_PASSWORD} to the password of the file"
+
+
+def _ours_first(settings: BetfairSettings, found: list[x509.Certificate], public: object) -> list[x509.Certificate]:
+    """Put the certificate that belongs to the key before those of its issuers, in whatever order a file has them."""
+    ours = [each for each in found if each.public_key() == public]
+    if not ours:
+        raise _invalid(settings, "certificate and key do not belong together", "make both with the same key")
+    ours.sort(key=lambda each: each.not_valid_after_utc, reverse=True)  # renewed with the same key: the newest
+    return [ours[0], *(each for each in found if each not in ours)]
 
 
 def _load_pem(settings: BetfairSettings, data: bytes, password: bytes | None) -> _Loaded:
     try:
         certificates = x509.load_pem_x509_certificates(data)
     except ValueError:
-        raise _invalid(settings, "holds no readable certificate", "a .pem file needs certificate and key") from None
+        request = b"BEGIN CERTIFICATE REQUEST" in data or b"BEGIN NEW CERTIFICATE REQUEST" in data
+        problem = "holds a request for a certificate (CSR), not the certificate" if request else ""
+        problem = problem or "holds no readable certificate"
+        raise _invalid(settings, problem, "a .pem file needs certificate and key") from None
     if b"PRIVATE KEY-----" not in data:
         raise _no_key(settings)
     try:
         # A password that an unencrypted key does not need is no mistake worth stopping for.
         key = serialization.load_pem_private_key(data, password if b"ENCRYPTED" in data else None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except TypeError:  # locked, and no password was given
+        raise _invalid(settings, "the private key needs a password", f"set {_PASSWORD} to its password") from None
+    except (ValueError, UnsupportedAlgorithm):
         raise _invalid(
             settings, "the private key cannot be read, or the password is wrong", f"set {_PASSWORD} to its password"
         ) from None
     key_pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return _Loaded(certificates, key_pem)
+    return _Loaded(_ours_first(settings, certificates, key.public_key()), key_pem)
 
 
 def _check_dates(settings: BetfairSettings, certificate: x509.Certificate) -> None:
@@ -146,7 +200,7 @@ def _check_dates(settings: BetfairSettings, certificate: x509.Certificate) -> No
         raise _invalid(
             settings,
             f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}",
-            "make a new certificate and upload it to the account (Betfair: My Details, Security, Automated Betting)",
+            _AGAIN,
         )
     if certificate.not_valid_before_utc > now:
         raise _invalid(

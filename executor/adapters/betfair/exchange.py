@@ -206,6 +206,10 @@ class BetfairExchange:
         """Log in anew when the token is older; on failure the old one stays (Betfair: Non-Interactive login)."""
         return self._session.reauthenticate(older_than_s)
 
+    def allow_login(self) -> None:
+        """Let a login be tried again that was refused for good."""
+        self._session.allow_login()
+
     def session_age_s(self) -> int | None:
         """Return the token's age, or None where there is none."""
         return self._session.age_s()

@@ -238,8 +238,7 @@ LOGIN_RETRYABLE: Final = frozenset(
 LOGIN_BANS: Final = frozenset({"TEMPORARY_BAN_TOO_MANY_REQUEST", "TEMPORARY_BAN_TOO_MANY_REQUESTS"})
 LOGIN_BAN_S: Final = 20 * 60 + 60  # Betfair: 20 minutes; one more for clocks
 LOGIN_RETRY_S: Final = 10.0
-LOGIN_REFUSAL_S: Final = 10 * 60  # a wrong password is not tried again by another worker before a person could look
-# The others that are known; none of them is ever tried again by itself.
+# The others that are known; none of them is ever tried again by itself: a wrong password locks the account.
 _FINAL: Final = """
     INVALID_USERNAME_OR_PASSWORD ACCOUNT_NOW_LOCKED ACCOUNT_ALREADY_LOCKED ACCOUNT_PENDING_PASSWORD_CHANGE
     ACTIONS_REQUIRED PENDING_AUTH TELBET_TERMS_CONDITIONS_NA DUPLICATE_CARDS SECURITY_QUESTION_WRONG_3X KYC_SUSPEND

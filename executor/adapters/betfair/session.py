@@ -1,7 +1,8 @@
 """The session with Betfair: one token for all processes, logged in for once, kept alive, never logged out.
 
 Invariants: at most one login is under way (a lock in the store; who gets it looks first whether somebody else has
-renewed the token); a login that Betfair refused is not repeated by another worker, and a temporary ban is sat out;
+renewed the token); a login that was refused for what only a person can mend is not tried again by anybody until the
+settings or the files behind them change, or a person says so; a temporary ban is sat out;
 a login that fails leaves a token that still works where it is. The token lives in the store only. Units: `_s` seconds,
 `_at` and `_ms` milliseconds of the store's clock.
 """
@@ -11,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import urlencode
@@ -29,16 +30,17 @@ _log = structlog.get_logger(__name__)
 _TOKEN: Final = re.compile(r"[!-~]{1,512}")  # goes into a header
 _OK: Final = 200
 _RECENT_S: Final = 1.0  # saves most placements a trip to Redis; a renewed token is hidden no longer than this
+# What a TLS alert names when the certificate is at fault; others may be the server's own trouble.
+_CERTIFICATE_ALERTS: Final = ("CERTIFICATE", "UNKNOWN_CA", "UNKNOWN CA", "ACCESS_DENIED", "ACCESS DENIED")
 _LOGIN_WAIT_MARGIN_S: Final = 5.0  # what a login needs beyond the timeout of its reply: connecting, TLS
 
 
 @dataclass(frozen=True, slots=True)
 class LoginBan:
-    """Why nobody may log in for now; `credentials` is "" where it holds whatever the credentials."""
+    """Why nobody may log in for now, whatever the credentials."""
 
     code: str
     until: int
-    credentials: str = ""
 
 
 class TokenStore(Protocol):
@@ -71,14 +73,31 @@ class TokenStore(Protocol):
     def put_ban(self, ban: LoginBan) -> None:
         """Forbid logins until the ban's end."""
 
+    def refusal(self, credentials: str) -> str | None:
+        """Return the code with which a login with these credentials was refused for good."""
+
+    def put_refusal(self, credentials: str, code: str) -> None:
+        """Remember that; it holds until it is forgotten."""
+
+    def forget_refusals(self) -> None:
+        """Forget all of them: a login succeeded, or a person wants it tried again."""
+
 
 class LoginHeldBack(LoginRefused):
-    """No login was tried: an earlier refusal or ban stands for `after_s` more seconds."""
+    """No login was tried: an earlier refusal stands, or a ban does for `after_s` more seconds."""
 
-    def __init__(self, code: str, *, retryable: bool, after_s: float) -> None:
-        super().__init__(code, retryable=retryable, after_s=after_s)
-        why = "Betfair bans logins for a while" if retryable else "log in on the website to see what the account needs"
-        self.args = (f"{code}: no login is tried for another {after_s:.0f} s ({why})",)
+    def __init__(self, code: str, *, after_s: float | None = None) -> None:
+        super().__init__(code, retryable=after_s is not None, after_s=after_s or 0)
+        self.args = (
+            f"{code}: no login is tried until the settings or the certificate change, or a person wants it: "
+            "executor check --login"
+            if after_s is None
+            else f"{code}: no login is tried for another {after_s:.0f} s (Betfair bans logins for a while)",
+        )
+
+
+class CertificateRefused(CertificateInvalid):
+    """The server does not accept our certificate: it is not tried again before it, or something else, changes."""
 
 
 class BetfairSession:
@@ -99,9 +118,6 @@ class BetfairSession:
         self._on_token = on_token
         self._seen: str | None = None
         self._recent: tuple[str | None, float] = (None, 0.0)  # and until when (monotonic)
-        secrets = (settings.username, settings.password.get_secret_value(), settings.app_key.get_secret_value())
-        # Eight digits tell changed credentials from the same ones, and are too few to find a password by.
-        self._credentials = hashlib.sha256("\0".join(secrets).encode()).hexdigest()[:8]
 
     def recent(self) -> str | None:
         """Return the token that was in use within the last second, or None: a dead one costs a refusal, no bet."""
@@ -198,10 +214,19 @@ class BetfairSession:
     def _wait_s(self) -> float:
         return self._settings.api_timeout_seconds + _LOGIN_WAIT_MARGIN_S
 
+    def allow_login(self) -> None:
+        """Let a login be tried that was refused before: a person says that what was wrong is put right."""
+        self._tokens.forget_refusals()
+
     def _login(self) -> str:
-        self._check_ban()
+        credentials = self._credentials()
+        self._check_held_back(credentials)
         started = time.monotonic()
-        reply = self._measured("certlogin", started, self._post_login)
+        try:
+            reply = self._measured("certlogin", started, self._post_login)
+        except CertificateRefused as error:
+            self._tokens.put_refusal(credentials, error.code)
+            raise
         answer = self._answer("certlogin", reply, started)
         status, token = answer.get("loginStatus"), answer.get("sessionToken")
         if status == "SUCCESS":
@@ -211,12 +236,13 @@ class BetfairSession:
             self._telemetry.api_call("certlogin", time.monotonic() - started, "")
             self._on_token(token)
             self._tokens.put(token, self._tokens.now())
+            self._tokens.forget_refusals()
             self._recent = (None, 0.0)
             _log.info("logged_in")
             return token
         code = policy.clean_code(status)
         self._telemetry.api_call("certlogin", time.monotonic() - started, policy.label(code))
-        raise self._refused(code)
+        raise self._refused(code, credentials)
 
     def _post_login(self) -> Reply:
         settings = self._settings
@@ -230,24 +256,41 @@ class BetfairSession:
         # Loaded for each login, hours apart: a renewed file is taken up without a restart.
         return self._transport.post_with_certificate(url, headers, body.encode(), client_context(settings))
 
-    def _check_ban(self) -> None:
-        ban = self._tokens.ban()
-        if ban is None or ban.credentials not in {"", self._credentials}:
-            return
-        left_s = (ban.until - self._tokens.now()) / 1000
-        if left_s > 0:
-            raise LoginHeldBack(ban.code, retryable=not ban.credentials, after_s=left_s)
+    def _credentials(self) -> str:
+        """Name what a login depends on, the contents of files included: a change of any of it is a new try."""
+        given = self._settings
+        texts = (
+            given.username,
+            given.password.get_secret_value(),
+            given.app_key.get_secret_value(),
+            given.certificate_password.get_secret_value(),
+            given.identity_cert_url,
+            given.proxy,
+        )
+        digest = hashlib.sha256("\0".join(texts).encode())
+        for path in (given.certificate_path, given.ca_bundle):
+            with suppress(OSError):
+                digest.update(b"" if path is None else path.read_bytes())
+        # Eight digits tell changed credentials from the same ones, and are too few to find a password by.
+        return digest.hexdigest()[:8]
 
-    def _refused(self, code: str) -> LoginRefused:
+    def _check_held_back(self, credentials: str) -> None:
+        if code := self._tokens.refusal(credentials):
+            raise LoginHeldBack(code)
+        ban = self._tokens.ban()
+        left_s = 0.0 if ban is None else (ban.until - self._tokens.now()) / 1000
+        if ban is not None and left_s > 0:
+            raise LoginHeldBack(ban.code, after_s=left_s)
+
+    def _refused(self, code: str, credentials: str) -> LoginRefused:
         _log.error("login_refused", code=code)
         if code in policy.LOGIN_RETRYABLE:
             return LoginRefused(code, retryable=True, after_s=policy.LOGIN_RETRY_S)
         if code in policy.LOGIN_BANS:
             self._tokens.put_ban(LoginBan(code, self._tokens.now() + policy.LOGIN_BAN_S * 1000))
-            return LoginHeldBack(code, retryable=True, after_s=policy.LOGIN_BAN_S)
-        until = self._tokens.now() + policy.LOGIN_REFUSAL_S * 1000
-        self._tokens.put_ban(LoginBan(code, until, self._credentials))
-        return LoginRefused(code, retryable=False, after_s=policy.LOGIN_REFUSAL_S)
+            return LoginHeldBack(code, after_s=policy.LOGIN_BAN_S)
+        self._tokens.put_refusal(credentials, code)
+        return LoginRefused(code, retryable=False)
 
     def _measured(self, method: str, started: float, post: Callable[[], Reply]) -> Reply:
         try:
@@ -259,7 +302,9 @@ class BetfairSession:
     def _named(self, method: str, error: TransportError) -> ExecutorError:
         hint = "the server may not accept the client certificate: is it uploaded to the account?"
         if method == "certlogin" and error.tls_alert:
-            return CertificateInvalid(f"{method}: {error}: {hint}")
+            text = f"{method}: {error}: {hint}"
+            refused = any(word in str(error).upper() for word in _CERTIFICATE_ALERTS)
+            return CertificateRefused(text) if refused else CertificateInvalid(text)
         named = error.named()
         # TLS 1.3 refuses a certificate after the handshake; its alert may be lost in the reset that follows.
         text = f"{named}: {hint}" if method == "certlogin" and error.was_cut else str(named)

@@ -4,6 +4,7 @@ Invariant: an alert is published when it begins and when it ends, by whoever cha
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
@@ -21,6 +22,7 @@ from executor.domain.risk import is_true
 from executor.domain.times import iso
 from executor.ports import Alert, HealthSnapshot
 
+_CODE: Final = re.compile(r'"code": "([A-Z0-9_]{1,64})"')
 _BRIDGE: Final = "bridge:"  # how a bridge's heartbeat begins
 
 
@@ -63,12 +65,21 @@ class RedisAlerts:
             session_age=SESSION_TTL_S * 1000 - ttl_ms if ttl_ms > 0 else None,
             clock_ahead=ahead,
             difference=difference,
+            login_refused=self._login_refused(),
             difference_age=now - int(since) if difference and since is not None else 0,
         )
 
     def _now(self) -> int:
         seconds, micros = self._redis.time()
         return int(seconds) * 1000 + int(micros) // 1000
+
+    def _login_refused(self) -> str:
+        try:
+            held = cast("list[str]", self._redis.hvals(keys.login_refusals(self._identity)))
+        except ResponseError:
+            return ""
+        codes = [found[1] for text in held if (found := _CODE.search(text))]
+        return ", ".join(sorted(set(codes)))
 
     def _oldest(self, stream: str, group_name: str) -> int | None:
         """Return when a stream's oldest entry was made that its group has not acknowledged."""

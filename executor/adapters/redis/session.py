@@ -1,7 +1,8 @@
 """The exchange session in Redis: one token, one login at a time, one ban, for all processes of an identity.
 
-Owns the keys `session`, `login_lock`, `login_ban` and `order_reads` of `executor.keys`. Invariant: a token is deleted
-only by who names it, so a renewed one survives those who still mourn the old one. Times in milliseconds of Redis TIME.
+Owns the keys `session`, `login_lock`, `login_ban`, `login_refusals` and `order_reads` of `executor.keys`. Invariant: a
+token is deleted only by who names it, so a renewed one survives those who still mourn the old one. Times in
+milliseconds of Redis TIME.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from redis.exceptions import LockError, RedisError
 from executor import keys
 from executor.adapters.betfair.session import LoginBan
 from executor.adapters.redis.client import script
+from executor.domain.times import iso
 from executor.errors import StoreUnavailable
 
 # Betfair: a session lives 12 h (24 h in the UK) after its last keep-alive; each keep-alive renews this.
@@ -47,6 +49,7 @@ class RedisTokenStore:
         self._session = keys.session(identity)
         self._lock = keys.login_lock(identity)
         self._ban = keys.login_ban(identity)
+        self._refusals = keys.login_refusals(identity)
         self._reads = keys.order_reads(identity)
         self._forget = client.register_script(script("forget_token"))
 
@@ -113,19 +116,38 @@ class RedisTokenStore:
         held = _asked(lambda: self._client.get(self._ban))
         try:
             value = json.loads(str(held)) if held else {}
-            return LoginBan(str(value["code"]), int(value["until"]), str(value["credentials"]))
+            return LoginBan(str(value["code"]), int(value["until"]))
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def put_ban(self, ban: LoginBan) -> None:
         """Forbid logins until the ban's end."""
-        value = json.dumps({"code": ban.code, "until": ban.until, "credentials": ban.credentials})
+        value = json.dumps({"code": ban.code, "until": ban.until})
         left_ms = max(1, ban.until - self.now())
         _asked(lambda: self._client.set(self._ban, value, px=left_ms))
+
+    def refusal(self, credentials: str) -> str | None:
+        """Return the code with which a login with these credentials was refused for good; one unread is a refusal."""
+        held = _asked(lambda: self._client.hget(self._refusals, credentials))
+        if held is None:
+            return None
+        try:
+            return str(json.loads(str(held))["code"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return "LOGIN_REFUSED"
+
+    def put_refusal(self, credentials: str, code: str) -> None:
+        """Remember that; it holds until it is forgotten."""
+        value = json.dumps({"code": code, "at": iso(self.now())})
+        _asked(lambda: self._client.hset(self._refusals, credentials, value))
+
+    def forget_refusals(self) -> None:
+        """Forget all of them: a login succeeded, or a person wants it tried again."""
+        _asked(lambda: self._client.delete(self._refusals))
 
 
 def _asked(command: Callable[[], T]) -> T:
     try:
         return command()
     except RedisError as error:
-        raise StoreUnavailable(f"Redis: {type(error).__name__}") from error
+        raise StoreUnavailable(f"Redis: {str(error).partition(chr(10))[0] or type(error).__name__}") from error

@@ -1,7 +1,9 @@
 """The client certificate: every mistake that people make with it is one line that says what to do."""
 
 import secrets
+import shutil
 import ssl
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,9 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings, client_context
 from executor.errors import CertificateInvalid
@@ -19,6 +21,7 @@ from executor.settings.sections import BetfairSettings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 PEM = serialization.Encoding.PEM
+DER = serialization.Encoding.DER
 PKCS8 = serialization.PrivateFormat.PKCS8
 PLAIN = serialization.NoEncryption()
 LOCKED = serialization.BestAvailableEncryption(b"right")
@@ -30,13 +33,25 @@ def key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def certificate(key: ec.EllipticCurvePrivateKey, start: int = -1, end: int = 9) -> x509.Certificate:
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def request(key: Key) -> bytes:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(NAME)
+    return builder.sign(key, hashes.SHA256()).public_bytes(PEM)
+
+
+def certificate(
+    key: Key, start: int = -1, end: int = 9, usage: x509.ObjectIdentifier | None = None
+) -> x509.Certificate:
     builder = x509.CertificateBuilder().subject_name(NAME).issuer_name(NAME).public_key(key.public_key())
+    if usage is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
     builder = builder.serial_number(1).not_valid_before(NOW + timedelta(days=start))
     return builder.not_valid_after(NOW + timedelta(days=end)).sign(key, hashes.SHA256())
 
 
-def key_pem(key: ec.EllipticCurvePrivateKey, encryption: serialization.KeySerializationEncryption = PLAIN) -> bytes:
+def key_pem(key: Key, encryption: serialization.KeySerializationEncryption = PLAIN) -> bytes:
     return key.private_bytes(PEM, PKCS8, encryption)
 
 
@@ -87,7 +102,8 @@ def test_what_cannot(key: ec.EllipticCurvePrivateKey, settings: Callable[..., Be
     no_certificate = pkcs12.serialize_key_and_certificates(b"client", key, None, None, LOCKED)
     cases: list[tuple[BetfairSettings, str]] = [
         (settings(None), "No such file"),
-        (settings(b""), "is no .pfx file"),
+        (settings(b""), "is empty"),
+        (settings(b"\x30\x82garbage"), "is no .pfx file"),
         (settings(pfx(key), "wrong"), "password is wrong"),
         (settings(pfx(key)), "password is wrong"),
         (settings(no_key, "right"), "holds no private key"),
@@ -95,8 +111,11 @@ def test_what_cannot(key: ec.EllipticCurvePrivateKey, settings: Callable[..., Be
         (settings(pem), "holds no private key"),
         (settings(key_pem(key)), "holds no readable certificate"),
         (settings(pem + key_pem(key, LOCKED), "wrong"), "password is wrong"),
-        (settings(pem + key_pem(key, LOCKED)), "password is wrong"),
-        (settings(pem + key_pem(other)), "same key"),
+        (settings(pem + key_pem(key, LOCKED)), "needs a password"),
+        (settings(pem + key_pem(other)), "do not belong together: make both with the same key"),
+        (settings(certificate(key).public_bytes(DER)), "is a bare certificate without its key"),
+        (settings(key.private_bytes(DER, PKCS8, PLAIN)), "is a bare key without its certificate"),
+        (settings(request(key) + key_pem(key)), "holds a request for a certificate (CSR)"),
         (settings(old + key_pem(key)), f"expired on {NOW - timedelta(days=1):%Y-%m-%d}"),
         (settings(young + key_pem(key)), "valid only from"),
         (settings(pem + key_pem(key), ca_bundle=tmp_path / "nowhere"), "CA bundle"),
@@ -108,6 +127,56 @@ def test_what_cannot(key: ec.EllipticCurvePrivateKey, settings: Callable[..., Be
         assert problem in str(raised.value)
         assert "\n" not in str(raised.value)
         assert (raised.value.code, raised.value.retryable) == ("CERTIFICATE_INVALID", False)
+
+
+@pytest.mark.parametrize("bits", [1024, 2048])
+def test_rsa_keys_that_betfair_takes_are_taken(bits: int, settings: Callable[..., BetfairSettings]) -> None:
+    key = rsa.generate_private_key(65_537, bits)
+    for content, password in (
+        (certificate(key).public_bytes(PEM) + key_pem(key), ""),
+        (pkcs12.serialize_key_and_certificates(b"client", key, certificate(key), None, LOCKED), "right"),
+    ):
+        given = settings(content, password)
+        assert client_context(given).get_ca_certs()
+        weak = [problem for problem, _ in certificate_warnings(given) if f"RSA key of {bits} bits" in problem]
+        assert len(weak) == (bits < 2048)
+
+
+def test_a_key_that_betfair_does_not_take_is_named(settings: Callable[..., BetfairSettings], tmp_path: Path) -> None:
+    if (program := shutil.which("openssl")) is None:  # our library makes no such key
+        pytest.skip("openssl is not installed")
+    words = ("req", "-x509", "-newkey", "rsa:512", "-nodes", "-subj", "/CN=x", "-keyout", "key", "-out", "made")
+    subprocess.run([program, *words], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    with pytest.raises(CertificateInvalid, match="RSA key of 512 bits, Betfair takes 1024 or 2048"):
+        client_context(settings((tmp_path / "made").read_bytes() + (tmp_path / "key").read_bytes()))
+
+
+def test_the_certificate_of_the_key_is_shown_wherever_it_stands_in_the_file(
+    key: ec.EllipticCurvePrivateKey, settings: Callable[..., BetfairSettings]
+) -> None:
+    issuer = ec.generate_private_key(ec.SECP256R1())
+    authority = certificate(issuer, end=500).public_bytes(PEM)
+    ours = certificate(key).public_bytes(PEM)
+    renewed = certificate(key, end=20).public_bytes(PEM)
+    for content, days in (
+        (authority + ours + key_pem(key), 9),
+        (key_pem(key) + authority + ours, 9),
+        (ours + authority + renewed + key_pem(key), 20),
+    ):
+        given = settings(content)
+        client_context(given)
+        assert certificate_expiry(given) == NOW + timedelta(days=days)
+
+
+def test_a_certificate_for_servers_only_needs_care(
+    key: ec.EllipticCurvePrivateKey, settings: Callable[..., BetfairSettings]
+) -> None:
+    for usage, concerns in ((ExtendedKeyUsageOID.SERVER_AUTH, 1), (ExtendedKeyUsageOID.CLIENT_AUTH, 0)):
+        made = certificate(key, end=90, usage=usage).public_bytes(PEM)
+        given = settings(made + key_pem(key))
+        assert given.certificate_path is not None
+        given.certificate_path.chmod(0o600)
+        assert len(list(certificate_warnings(given))) == concerns
 
 
 def test_without_memory_files(

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from executor.adapters.sql.ledger import SqlLedger
 
 _VALIDATION_QUEUE = "signals"
+_LATE_ARRIVAL_S = 15  # Betfair: how long a call that timed out may take to show
+_BEHIND_PROXY_S = 300  # a proxy may go on sending what we gave up; it gives up itself by then
 _ORDER_KEEP_S = 7 * 24 * 3600  # finished orders stay readable for a week; the ledger has them for good
 
 
@@ -65,6 +67,7 @@ def policy(given: Settings) -> Policy:
         dedup_s=signals.dedup_seconds,
         unmatched_timeout_s=orders.unmatched_order_timeout_seconds,
         api_timeout_s=given.betfair.api_timeout_seconds,
+        late_arrival_s=_LATE_ARRIVAL_S + (_BEHIND_PROXY_S if given.betfair.proxy else 0),
         poll_interval_s=orders.status_check_interval_seconds,
         max_lookups=orders.max_orders_per_check,
         commission_rate=given.trading.commission_rate,

@@ -4,7 +4,10 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,42 @@ def test_the_compose_files_settings_are_those_of_its_sandbox() -> None:
     lines = (ROOT / "deploy" / "sandbox.env").read_text(encoding="utf-8").splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     assert given == sandbox_env(Path("/sandbox"), host="sandbox", port=8443, cert_port=8444)
+
+
+_HEALTH = [
+    *re.findall(r"^ +test: \[CMD, (.*)\]$", COMPOSE, re.MULTILINE),
+    *re.findall(
+        r"^ +CMD \[(.*)\]$", (ROOT / "Dockerfile").read_text(encoding="utf-8").partition("HEALTHCHECK")[2], re.MULTILINE
+    ),
+]
+
+
+class _Healthy(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815 - the library's name
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_health_checks_ask_loopback_whatever_proxy_the_environment_names() -> None:
+    asking = [words for words in _HEALTH if "http://127.0.0.1" in words]
+    assert len(asking) == 7
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Healthy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for words in asking:
+            here = re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{server.server_port}", words)
+            command = [word.strip(" ").strip('"') for word in re.findall(r'"[^"]*"|[^,\s][^,]*', here)]
+            command = [sys.executable if word == "python" else word for word in command]
+            if "wget" in command and shutil.which("wget") is None:
+                continue
+            nowhere = dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy"), "http://127.0.0.1:9")
+            done = subprocess.run(command, env={**os.environ, **nowhere}, capture_output=True, timeout=30, check=False)
+            assert done.returncode == 0, (command, done.stderr)
+        server.shutdown()
 
 
 def block(name: str) -> dict[str, str]:

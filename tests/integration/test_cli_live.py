@@ -137,7 +137,7 @@ def test_check_examines_what_trading_needs(
     assert ran.err == ""
     lines = [line.split()[0] for line in ran.out.splitlines()]
     assert lines.count("warn") == 1  # tests keep nothing on disk
-    assert len(lines) == 16
+    assert len(lines) == 18
     assert len(sandbox.journal("certlogin")) == logins + 1
     redis_client.delete(keys.heartbeat("bridge:host:3"), keys.heartbeat("worker:host:1"))
     redis_client.hset(keys.LAST_SUCCESS, "poll_orders", f"{now - 60:.3f}")
@@ -155,6 +155,39 @@ def test_check_examines_what_trading_needs(
         "bankroll": "warn",
     }
     assert "workers, beat, trading" in sick.err
+
+
+def test_a_refused_login_waits_for_a_person_in_every_process(
+    live: Console, engine: Engine, sandbox: RunningSandbox
+) -> None:
+    del engine
+    wrong = live.but(EXECUTOR_BETFAIR__PASSWORD="not-the-password")
+    tries = len(sandbox.journal("certlogin"))
+    for _ in range(2):
+        finding = examined(wrong.run("check", "--json"))["login"]
+        assert "INVALID_USERNAME_OR_PASSWORD" in finding["detail"]
+        assert "EXECUTOR_BETFAIR__PASSWORD" in finding["advice"]
+        assert "executor check --login" in finding["advice"]
+    assert len(sandbox.journal("certlogin")) == tries + 1
+    wrong.run("check", "--login")
+    assert len(sandbox.journal("certlogin")) == tries + 2
+    assert examined(live.run("check", "--json"))["login"]["result"] == "ok"
+
+
+def test_check_names_a_wrong_app_key_and_a_redis_that_only_reads(
+    live: Console, engine: Engine, redis_client: "redis.Redis"
+) -> None:
+    del engine
+    finding = examined(live.but(EXECUTOR_BETFAIR__APP_KEY="not-a-key").run("check", "--json"))["login"]
+    assert (finding["result"], "EXECUTOR_BETFAIR__APP_KEY" in finding["advice"]) == ("fail", True)
+    redis_client.replicaof("127.0.0.1", "1")
+    try:
+        findings = examined(live.run("check", "--json"))
+    finally:
+        redis_client.replicaof("NO", "ONE")
+    assert findings["redis writes"]["result"] == "fail"
+    assert "read only replica" in findings["redis writes"]["detail"]
+    assert findings["login"]["result"] != "fail"
 
 
 def test_check_knows_a_login_that_fails(live: Console, engine: Engine, tmp_path: Path) -> None:

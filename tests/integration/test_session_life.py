@@ -107,6 +107,10 @@ def test_a_ban_is_sat_out_and_told(
     redis_client.set(keys.heartbeat("bridge:test:1"), "now", ex=30)
     assert Alert.SESSION_EXPIRING in watch(rig.engine)
     redis_client.delete(keys.login_ban(IDENTITY))
+    if code == "ACCOUNT_NOW_LOCKED":
+        with pytest.raises(LoginRefused, match="executor check --login"):
+            keep_alive(rig.engine)
+        rig.engine.exchange.allow_login()
     assert keep_alive(rig.engine)
     assert Alert.SESSION_EXPIRING not in watch(rig.engine)
 

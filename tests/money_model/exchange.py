@@ -318,5 +318,8 @@ class ModelExchange:
     def reauthenticate(self, older_than_s: int) -> bool:
         return older_than_s < 0
 
+    def allow_login(self) -> None:
+        """Do nothing."""
+
     def session_age_s(self) -> int | None:
         return 60

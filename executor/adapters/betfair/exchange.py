@@ -65,7 +65,7 @@ class BetfairExchange:
         on_token: Callable[[str], None] = lambda _token: None,
     ) -> None:
         bundle = str(settings.ca_bundle) if settings.ca_bundle else None
-        self._transport = Transport(settings.api_timeout_seconds, bundle)
+        self._transport = Transport(settings.api_timeout_seconds, bundle, proxy=settings.proxy)
         self._session = BetfairSession(settings, self._transport, tokens, telemetry, on_token)
         self._rpc = Rpc(settings, self._transport, telemetry)
         self._strategy_ref = settings.strategy_ref

@@ -58,6 +58,9 @@ _ABORT_UNHEARD: Final = tuple(
 )
 
 
+_SOCKET_OPTIONS: Final = [*HTTPSConnection.default_socket_options, _ABORT_ON_CLOSE, *_ABORT_UNHEARD]
+
+
 class _Flight(threading.local):
     """The request that this thread is making: whether it has left, over what, until when it may, and who says so."""
 
@@ -136,9 +139,18 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' signature
         if self._context is not None:
             kwargs["ssl_context"] = self._context
-        kwargs["socket_options"] = [*HTTPSConnection.default_socket_options, _ABORT_ON_CLOSE, *_ABORT_UNHEARD]
+        kwargs["socket_options"] = _SOCKET_OPTIONS
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"https": _WatchedPool}
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - requests' signature
+        """Make connections through a proxy as watched as the others: what left through it has left."""
+        if self._context is not None:
+            kwargs["ssl_context"] = self._context
+        kwargs["socket_options"] = _SOCKET_OPTIONS
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = {"https": _WatchedPool}
+        return manager
 
 
 class TransportError(Exception):
@@ -176,7 +188,9 @@ class Transport:
         *,
         max_idle_s: float = MAX_IDLE_S,
         max_body_bytes: int = MAX_BODY_BYTES,
+        proxy: str = "",
     ) -> None:
+        self._proxies = {"https": proxy} if proxy else {}
         self._timeout = (min(CONNECT_TIMEOUT_S, read_timeout_s), read_timeout_s)
         self._ca_bundle = ca_bundle
         self._max_idle_s = max_idle_s
@@ -248,6 +262,7 @@ class Transport:
     def _open(self, adapter: _Adapter) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
+        session.proxies = dict(self._proxies)
         session.verify = self._ca_bundle or True
         session.adapters.clear()
         session.mount("https://", adapter)

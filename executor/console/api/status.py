@@ -8,6 +8,7 @@ from executor.adapters.redis.console import standing_alerts
 from executor.console.api.models import ActModel, AlertModel, FindingModel, Page, Status
 from executor.console.api.paging import After, Limit, cursor, read_cursor
 from executor.console.context import Console, Here, Viewer
+from executor.operations.check_exchange import Login
 from executor.operations.check_result import Finding
 from executor.operations.checks import examine
 from executor.operations.status import status_json
@@ -17,7 +18,7 @@ router = APIRouter(tags=["status"])
 
 def findings(console: Console) -> list[Finding]:
     """Examine everything but the login, at most every five seconds."""
-    return console.looks.at("check", lambda: list(examine(lambda: console.access, login=False)), fresh_s=5.0)
+    return console.looks.at("check", lambda: list(examine(lambda: console.access, login=Login.NO)), fresh_s=5.0)
 
 
 @router.get("/check")

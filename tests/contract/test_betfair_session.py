@@ -27,7 +27,7 @@ from support.sandbox_client import RunningSandbox
 
 from betfair_sandbox.certificates import CertificatePaths
 from executor.adapters.betfair.exchange import BetfairExchange
-from executor.adapters.betfair.session import LoginBan
+from executor.adapters.betfair.logins import LoginBan
 from executor.errors import (
     CertificateInvalid,
     LoginRefused,

@@ -27,7 +27,7 @@ from support.sandbox_client import RunningSandbox, wait_for
 
 from betfair_sandbox.options import sandbox_env
 from executor.adapters.betfair.exchange import BetfairExchange
-from executor.adapters.betfair.session import LoginBan, TokenStore
+from executor.adapters.betfair.logins import LoginBan, TokenStore
 from executor.adapters.redis.session import RedisTokenStore
 from executor.devstack.redis_server import PrivateRedis, free_port
 from executor.errors import NotSent, StoreUnavailable

@@ -23,7 +23,7 @@ from support.exchange_rig import TOKEN, Answer, MemoryTelemetry, MemoryTokenStor
 from support.hostile import NUMBERS, VALUES, Raw, examples, mutated, sent, written
 
 from executor.adapters.betfair.exchange import BetfairExchange
-from executor.adapters.betfair.session import LoginBan
+from executor.adapters.betfair.logins import LoginBan
 from executor.adapters.redis.records import decode_order, encode
 from executor.domain.exposure import market_exposure
 from executor.domain.money import ZERO, to_money

@@ -21,7 +21,7 @@ import pytest
 from betfair_sandbox.certificates import CertificatePaths
 from betfair_sandbox.options import sandbox_env
 from executor.adapters.betfair.exchange import MAX_READS, BetfairExchange
-from executor.adapters.betfair.session import LoginBan, TokenStore
+from executor.adapters.betfair.logins import LoginBan, TokenStore
 from executor.domain.money import Side
 from executor.errors import ExecutorError
 from executor.ports import Instruction, SendPermit

@@ -14,10 +14,11 @@ import structlog
 
 from executor.adapters.betfair import wire
 from executor.adapters.betfair.json_text import Row, as_row
-from executor.adapters.betfair.lists import batches, joined, names, once, page, read_rows
+from executor.adapters.betfair.lists import batches, joined, market_infos, names, once, page
+from executor.adapters.betfair.logins import TokenStore
 from executor.adapters.betfair.reports import read_cancelled, read_placed
 from executor.adapters.betfair.rpc import ACCOUNT, BETTING, Api, Rpc
-from executor.adapters.betfair.session import BetfairSession, TokenStore
+from executor.adapters.betfair.session import BetfairSession
 from executor.adapters.betfair.transport import Transport
 from executor.domain.commission import MarketCharge
 from executor.domain.money import ZERO
@@ -101,7 +102,7 @@ class BetfairExchange:
             self._renew_before_place(None)
         params = {
             "marketId": market_id,
-            "instructions": [_place_instruction(each) for each in instructions],
+            "instructions": [wire.place_instruction(each) for each in instructions],
             "customerRef": customer_ref,
             "customerStrategyRef": self._strategy_ref,
         }
@@ -195,7 +196,7 @@ class BetfairExchange:
                 "marketProjection": ["MARKET_DESCRIPTION"],
                 "maxResults": len(some),
             }
-            found += self._call(BETTING, "listMarketCatalogue", params, _market_infos)
+            found += self._call(BETTING, "listMarketCatalogue", params, market_infos)
         return [each for each in found if each is not None]
 
     def keep_alive(self) -> bool:
@@ -304,21 +305,3 @@ def _store_needed() -> Iterator[None]:
         yield
     except StoreUnavailable as error:
         raise NotSent(f"no session: {error}") from error
-
-
-def _place_instruction(instruction: Instruction) -> dict[str, object]:
-    return {
-        "orderType": "LIMIT",
-        "selectionId": instruction.selection_id,
-        "handicap": 0,
-        "side": str(instruction.side),
-        "limitOrder": {"size": instruction.size, "price": instruction.price, "persistenceType": "LAPSE"},
-        "customerOrderRef": instruction.order_id,
-    }
-
-
-def _market_infos(result: object) -> list[MarketInfo | None]:
-    found = read_rows(result, "markets", wire.market_info)
-    for odd in found.odd:
-        _log.warning("market_not_readable", market_id=odd.market_id, problem=odd.problem)
-    return list(found)

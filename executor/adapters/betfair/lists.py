@@ -6,12 +6,15 @@ Invariants: every row of a list ends up in `rows` or in `odd`; a list that is no
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
+import structlog
+
 from executor.adapters.betfair.json_text import Row, WireError, as_row, sound
 from executor.adapters.betfair.odd_rows import odd_row
-from executor.adapters.betfair.wire import as_list
+from executor.adapters.betfair.wire import as_list, market_info
 from executor.domain.order import BetState
-from executor.ports import ClearedBet, Listing, OddRow
+from executor.ports import ClearedBet, Listing, MarketInfo, OddRow
 
+_log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Named = TypeVar("Named", BetState, ClearedBet)
 
@@ -79,3 +82,11 @@ def batches(items: Sequence[str], size: int) -> Iterator[list[str]]:
     """Cut a list into calls."""
     for start in range(0, len(items), size):
         yield list(items[start : start + size])
+
+
+def market_infos(result: object) -> list[MarketInfo | None]:
+    """Read listMarketCatalogue's markets; one that cannot be read is left out, with a line."""
+    found = read_rows(result, "markets", market_info)
+    for odd in found.odd:
+        _log.warning("market_not_readable", market_id=odd.market_id, problem=odd.problem)
+    return list(found)

@@ -1,43 +1,33 @@
 """HTTPS to Betfair: one POST at a time, and the certainty whether any byte of it left this machine.
 
-Owns the connections: a `requests.Session` each, used by one thread at a time, the last used first; made when none is
-free, not shared with a fork, and dropped after 150 s of idleness. Invariants: a request is handed to the system whole,
-once its connection stands and whoever sends it has been asked again; `NotSent` is raised only while not a single byte
-of it had been handed over, everything later is `OutcomeUnknown`; a request that was given up, be it with its process,
-is not sent by the system any more (it would repeat it for a quarter of an hour over a line that was cut). No plain
-HTTP, no redirects, no proxies from the environment, no repeats. No error carries a header or a body, so none carries a
-secret. Units: seconds by the machine's steady clock, bytes.
+Owns the sessions: a `requests.Session` on a watched connection each, used by one thread at a time, the last used first;
+made when none is free, not shared with a fork, and dropped after 150 s of idleness. Invariants: `NotSent` is raised
+only while not a single byte of a request had been handed over, everything later is `OutcomeUnknown`. No plain HTTP, no
+redirects, no proxies from the environment, no repeats. No error carries a header or a body, so none carries a secret.
+Units: seconds by the machine's steady clock, bytes.
 """
 
 import os
-import socket
 import ssl
-import struct
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPSConnectionPool
-from urllib3.connection import HTTPSConnection
 
+from executor.adapters.betfair.connections import TooLateError, WatchedAdapter, flight
 from executor.adapters.clock import monotonic
 from executor.errors import NotSent, OutcomeUnknown
-from executor.ports import ARRIVES_WITHIN_S, SendPermit
+from executor.ports import SendPermit
 
 CONNECT_TIMEOUT_S: Final = 3.05  # a bit above the first TCP retransmission after 3 s
 MAX_IDLE_S: Final = 150.0  # Betfair closes an idle connection after 180 s; a write after that has an unknown outcome
 _WARM_S: Final = 100.0  # what is kept warm is used again well before it is dropped
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024  # 1,000 orders are 1 MB; more is no answer of Betfair's
 _CHUNK_BYTES: Final = 256 * 1024
-# What a slow name server or store may use up before the first byte; a later request might arrive when it is not
-# expected any more.
-SEND_WITHIN_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,109 +38,8 @@ class Reply:
     body: bytes = field(repr=False)
 
 
-# Closing throws away what has not arrived, and resets the connection; so does the end of the process, however it ends.
-_ABORT_ON_CLOSE: Final = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-# What nobody has acknowledged for so long is thrown away, too, should this process stand still (Linux only).
-_ABORT_UNHEARD: Final = tuple(
-    (socket.IPPROTO_TCP, getattr(socket, name), round(ARRIVES_WITHIN_S * 1000))
-    for name in ("TCP_USER_TIMEOUT",)
-    if hasattr(socket, name)
-)
-
-
-_SOCKET_OPTIONS: Final = [*HTTPSConnection.default_socket_options, _ABORT_ON_CLOSE, *_ABORT_UNHEARD]
-
-
-class _Flight(threading.local):
-    """The request that this thread is making: whether it has left, over what, until when it may, and who says so."""
-
-    sent: bool = False
-    send_by: float = 0.0
-    check: Callable[[], None] | None = None
-    line: "socket.socket | None" = None
-
-    def prepare(self, permit: SendPermit | None) -> None:
-        """Begin anew, with nothing sent."""
-        self.sent, self.line = False, None
-        self.send_by = monotonic() + SEND_WITHIN_S if permit is None else permit.send_by
-        self.check = None if permit is None else permit.check
-
-    def leave(self, over: "socket.socket | None") -> None:
-        """Note that the request is handed over now; raises where it must not be."""
-        if self.check is not None:
-            self.check()
-        if monotonic() > self.send_by:  # asked last: it takes no time, what was asked before it may
-            raise _TooLateError
-        self.sent, self.line = True, over
-
-    def abort(self) -> None:
-        """Close what the request went over, whoever still holds it; what has not arrived of it never will."""
-        with suppress(OSError, AttributeError):
-            if self.sent and self.line is not None and (descriptor := self.line.detach()) >= 0:
-                os.close(descriptor)
-
-
-_flight: Final = _Flight()
-
-
-class _TooLateError(Exception):
-    """The connection took so long that the request is no longer wanted; nothing was sent."""
-
-
 class _TooLargeError(Exception):
     """The answer is larger than any of Betfair's."""
-
-
-class _WatchedConnection(HTTPSConnection):
-    """A connection that puts a request together first, and asks before it is handed over, all of it at once."""
-
-    _parts: "list[bytes] | None" = None
-
-    def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's signature
-        self._parts = []
-        try:
-            super().request(*args, **kwargs)
-            whole = b"".join(self._parts)
-        finally:
-            self._parts = None
-        if self.sock is None:
-            self.connect()
-        _flight.leave(self.sock)
-        self.send(whole)
-
-    def send(self, data: Any) -> None:  # noqa: ANN401 - http.client's signature
-        if self._parts is None:
-            super().send(data)  # also what is said to a proxy
-        else:
-            self._parts.append(data)
-
-
-class _WatchedPool(HTTPSConnectionPool):
-    ConnectionCls = _WatchedConnection
-
-
-class _Adapter(HTTPAdapter):
-    """HTTPS over watched connections, with the client certificate of `context` where one is given."""
-
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
-        self._context = context
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' signature
-        if self._context is not None:
-            kwargs["ssl_context"] = self._context
-        kwargs["socket_options"] = _SOCKET_OPTIONS
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"https": _WatchedPool}
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - requests' signature
-        """Make connections through a proxy as watched as the others: what left through it has left."""
-        if self._context is not None:
-            kwargs["ssl_context"] = self._context
-        kwargs["socket_options"] = _SOCKET_OPTIONS
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = {"https": _WatchedPool}
-        return manager
 
 
 class TransportError(Exception):
@@ -222,7 +111,7 @@ class Transport:
         Raises:
             TransportError: there was no complete answer.
         """
-        with self._open(_Adapter(context)) as session:
+        with self._open(WatchedAdapter(context)) as session:
             return self._post(session, url, headers, body, None)
 
     def is_warm(self, url: str) -> bool:
@@ -253,13 +142,13 @@ class Transport:
             free.clear()
         for line in idle:
             line.session.close()
-        return _Line(self._open(_Adapter()), monotonic())
+        return _Line(self._open(WatchedAdapter()), monotonic())
 
     def _give_back(self, host: str, line: _Line) -> None:
         with self._guard:
             self._of_this_process().setdefault(host, []).append(line)
 
-    def _open(self, adapter: _Adapter) -> requests.Session:
+    def _open(self, adapter: WatchedAdapter) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
         session.proxies = dict(self._proxies)
@@ -274,7 +163,7 @@ class Transport:
         self, session: requests.Session, url: str, headers: Mapping[str, str], body: bytes, permit: SendPermit | None
     ) -> Reply:
         started = monotonic()
-        _flight.prepare(permit)
+        flight.prepare(permit)
         failure: Exception
         try:
             response = session.post(
@@ -284,11 +173,11 @@ class Transport:
                 return Reply(response.status_code, self._read(response, started + 2 * self._timeout[1]))
         except Exception as error:  # noqa: BLE001 - what is unclassified after the request left is an unknown outcome
             failure = error
-        _flight.abort()
+        flight.abort()
         # Outside of the handler, so that the error has no context: requests' errors hold the headers.
         if isinstance(failure, NotSent):
             raise failure
-        raise _described(urlsplit(url).netloc, failure, sent=_flight.sent)
+        raise _described(urlsplit(url).netloc, failure, sent=flight.sent)
 
     def _read(self, response: requests.Response, until: float) -> bytes:
         """Read a body of bounded size within bounded time, however slowly it drips."""
@@ -309,7 +198,7 @@ def _described(host: str, error: Exception, *, sent: bool) -> TransportError:
     # Only the operating system's and TLS' own texts hold nothing of the request; requests quotes a bad header.
     speaks = isinstance(root, OSError) and type(root).__module__ in {"builtins", "socket", "ssl"}
     reason = f"{type(root).__name__}: {root}" if speaks else type(root).__name__
-    timed_out = isinstance(error, requests.Timeout) or isinstance(root, TimeoutError | _TooLateError)
+    timed_out = isinstance(error, requests.Timeout) or isinstance(root, TimeoutError | TooLateError)
     what = "no complete answer" if sent else "no connection"
     return TransportError(
         "timeout" if timed_out else "connection",

@@ -241,3 +241,15 @@ def market_info(row: Row) -> MarketInfo | None:
     if not isinstance(description, dict) or not description.get("marketType"):
         return None
     return MarketInfo(text(row, "marketId"), text(description, "marketType"))
+
+
+def place_instruction(instruction: Instruction) -> dict[str, object]:
+    """Write one bet to place (Betfair: PlaceInstruction)."""
+    return {
+        "orderType": "LIMIT",
+        "selectionId": instruction.selection_id,
+        "handicap": 0,
+        "side": str(instruction.side),
+        "limitOrder": {"size": instruction.size, "price": instruction.price, "persistenceType": "LAPSE"},
+        "customerOrderRef": instruction.order_id,
+    }

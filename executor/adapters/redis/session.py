@@ -17,7 +17,7 @@ import redis
 from redis.exceptions import LockError, RedisError
 
 from executor import keys
-from executor.adapters.betfair.session import LoginBan
+from executor.adapters.betfair.logins import LoginBan
 from executor.adapters.redis.client import script
 from executor.domain.times import iso
 from executor.errors import StoreUnavailable

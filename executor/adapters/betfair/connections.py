@@ -1,0 +1,128 @@
+"""Connections to Betfair that are watched: whether a request has left, over what, and whether it still may.
+
+Invariants: a request is handed to the system whole, once its connection stands and whoever sends it has been asked
+again; one that was given up, be it with its process, is not sent by the system any more (it would repeat it for a
+quarter of an hour over a line that was cut). Through a proxy likewise, up to the proxy. Units: seconds by the machine's
+steady clock.
+"""
+
+import os
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPSConnectionPool
+from urllib3.connection import HTTPSConnection
+
+from executor.adapters.clock import monotonic
+from executor.ports import ARRIVES_WITHIN_S, SendPermit
+
+# What a slow name server or store may use up before the first byte; a later request might arrive when it is not
+# expected any more.
+SEND_WITHIN_S: Final = 10.0
+
+# Closing throws away what has not arrived, and resets the connection; so does the end of the process, however it ends.
+_ABORT_ON_CLOSE: Final = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+# What nobody has acknowledged for so long is thrown away, too, should this process stand still (Linux only).
+_ABORT_UNHEARD: Final = tuple(
+    (socket.IPPROTO_TCP, getattr(socket, name), round(ARRIVES_WITHIN_S * 1000))
+    for name in ("TCP_USER_TIMEOUT",)
+    if hasattr(socket, name)
+)
+
+
+_SOCKET_OPTIONS: Final = [*HTTPSConnection.default_socket_options, _ABORT_ON_CLOSE, *_ABORT_UNHEARD]
+
+
+class Flight(threading.local):
+    """The request that this thread is making: whether it has left, over what, until when it may, and who says so."""
+
+    sent: bool = False
+    send_by: float = 0.0
+    check: Callable[[], None] | None = None
+    line: "socket.socket | None" = None
+
+    def prepare(self, permit: SendPermit | None) -> None:
+        """Begin anew, with nothing sent."""
+        self.sent, self.line = False, None
+        self.send_by = monotonic() + SEND_WITHIN_S if permit is None else permit.send_by
+        self.check = None if permit is None else permit.check
+
+    def leave(self, over: "socket.socket | None") -> None:
+        """Note that the request is handed over now; raises where it must not be."""
+        if self.check is not None:
+            self.check()
+        if monotonic() > self.send_by:  # asked last: it takes no time, what was asked before it may
+            raise TooLateError
+        self.sent, self.line = True, over
+
+    def abort(self) -> None:
+        """Close what the request went over, whoever still holds it; what has not arrived of it never will."""
+        with suppress(OSError, AttributeError):
+            if self.sent and self.line is not None and (descriptor := self.line.detach()) >= 0:
+                os.close(descriptor)
+
+
+flight: Final = Flight()
+
+
+class TooLateError(Exception):
+    """The connection took so long that the request is no longer wanted; nothing was sent."""
+
+
+class _WatchedConnection(HTTPSConnection):
+    """A connection that puts a request together first, and asks before it is handed over, all of it at once."""
+
+    _parts: "list[bytes] | None" = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's signature
+        self._parts = []
+        try:
+            super().request(*args, **kwargs)
+            whole = b"".join(self._parts)
+        finally:
+            self._parts = None
+        if self.sock is None:
+            self.connect()
+        flight.leave(self.sock)
+        self.send(whole)
+
+    def send(self, data: Any) -> None:  # noqa: ANN401 - http.client's signature
+        if self._parts is None:
+            super().send(data)  # also what is said to a proxy
+        else:
+            self._parts.append(data)
+
+
+class _WatchedPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedConnection
+
+
+class WatchedAdapter(HTTPAdapter):
+    """HTTPS over watched connections, with the client certificate of `context` where one is given."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' signature
+        """Make direct connections watched ones."""
+        if self._context is not None:
+            kwargs["ssl_context"] = self._context
+        kwargs["socket_options"] = _SOCKET_OPTIONS
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"https": _WatchedPool}
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - requests' signature
+        """Make connections through a proxy as watched as the others: what left through it has left."""
+        if self._context is not None:
+            kwargs["ssl_context"] = self._context
+        kwargs["socket_options"] = _SOCKET_OPTIONS
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = {"https": _WatchedPool}
+        return manager

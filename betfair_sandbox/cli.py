@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 import typer.core
 
+from betfair_sandbox.api.wire import BadValue, to_instant
 from betfair_sandbox.as_betfair import DEFAULT_ADDRESSES, Addresses, read_addresses
 from betfair_sandbox.certificates import CertificatePaths
 from betfair_sandbox.market.rules import MINIMUMS
@@ -28,6 +29,7 @@ from betfair_sandbox.options import (
     sandbox_env,
     valid_account_name,
 )
+from betfair_sandbox.replay.replay import FASTEST, seconds_before
 
 _DEFAULTS: Final = SandboxOptions(directory=Path())
 _AS_BETFAIR: Final = "--as-betfair"
@@ -68,6 +70,23 @@ _Username = Annotated[str, typer.Option(help="Of the first account.")]
 _AppKey = Annotated[str, typer.Option(help="Live app key of the first account.")]
 _PasswordFile = Annotated[
     Path | None, typer.Option(help="File with the password of all accounts.", exists=True, dir_okay=False)
+]
+_Replay = Annotated[
+    Path | None,
+    typer.Option(
+        help="Recording that plays as the market: a historical file, plain, .bz2, .gz, or a tar of several.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+_ReplayFrom = Annotated[
+    str | None,
+    typer.Option("--from", metavar="TIME", help="Where it starts: ISO 8601, or -10m before the first market's start."),
+]
+_ReplaySpeed = Annotated[str, typer.Option("--speed", metavar="N", help="Recorded seconds that pass in a second.")]
+_Record = Annotated[
+    Path | None,
+    typer.Option(help="File for the sandbox's own day, as Betfair's recordings; .bz2 and .gz pack it.", dir_okay=False),
 ]
 _ReachedAs = Annotated[str, typer.Option(help="Name under which the client reaches it.")]
 _Account = Annotated[str | None, typer.Option(metavar="NAME", help="A further account instead of the first.")]
@@ -139,6 +158,10 @@ def run_sandbox(
     username: _Username = _DEFAULTS.username,
     app_key: _AppKey = _DEFAULTS.app_key,
     password_file: _PasswordFile = None,
+    replay: _Replay = None,
+    replay_from: _ReplayFrom = None,
+    replay_speed: _ReplaySpeed = "1",
+    record: _Record = None,
 ) -> None:
     """Run a test exchange that speaks Betfair's wire, until Ctrl-C. `env` prints the settings for it."""
     program: _Program = context.obj
@@ -166,6 +189,10 @@ def run_sandbox(
             username=username,
             app_key=app_key,
             password=_DEFAULTS.password if password_file is None else _password(password_file),
+            replay=replay,
+            replay_from=_replay_start(replay_from, replay),
+            replay_speed=_speed(replay_speed),
+            record=record,
         )
     )
 
@@ -225,6 +252,29 @@ def _password(path: Path) -> str:
         return path.read_text(encoding="utf-8").removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{path} cannot be read: {error}", param_hint="--password-file") from None
+
+
+def _replay_start(text: str | None, replay: Path | None) -> int | str | None:
+    if text is None:
+        return None
+    if replay is None:
+        raise typer.BadParameter("it is for --replay", param_hint="--from")
+    if seconds_before(text) is not None:
+        return text
+    try:
+        return to_instant(text, "--from")
+    except BadValue:
+        raise typer.BadParameter("2026-09-21T14:00:00Z or -10m is expected", param_hint="--from") from None
+
+
+def _speed(text: str) -> Decimal:
+    try:
+        speed = Decimal(text)
+    except ArithmeticError:
+        speed = Decimal(0)
+    if not (speed.is_finite() and 0 < speed <= FASTEST):
+        raise typer.BadParameter(f"a number above 0, up to {FASTEST}, is expected", param_hint="--speed")
+    return speed
 
 
 def _currency(code: str) -> str:

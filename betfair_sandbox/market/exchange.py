@@ -113,7 +113,10 @@ class Exchange:
             if not bet.size_remaining:
                 continue
             self._open(bet, -bet.size_remaining)
-            market.runner_of(bet).book.lapse(bet)
+            runner = market.runner_of(bet)
+            runner.book.lapse(bet)
+            if bet.order_type != LIMIT and not market.recorded:
+                project(runner, market.bets.values())
             bet.lapsed_ms, bet.lapse_reason = now_ms, reason
             self.changes.bet(bet)
             self.registers[bet.account].complete(bet)
@@ -166,7 +169,8 @@ class Exchange:
         self._open(bet, bet.size)
         if bet.order_type != LIMIT:
             self.registers[bet.account].add(bet)
-            project(runner, market.bets.values())
+            if not market.recorded:
+                project(runner, market.bets.values())
             self.changes.bet(bet)
             self.refresh(market, {bet.account})
             return
@@ -192,7 +196,7 @@ class Exchange:
         self.changes.bet(bet)
         if not bet.size_remaining:
             self.registers[bet.account].complete(bet)
-        if bet.order_type != LIMIT:
+        if bet.order_type != LIMIT and not market.recorded:
             project(market.runner_of(bet), market.bets.values())
         self.refresh(market, {bet.account})
         return cancelled
@@ -208,6 +212,8 @@ class Exchange:
         account = self.accounts[bet.account]
         self._match_position(account, market, runner.key, bet.side, price, size)
         self._match_position(self.house, market, runner.key, opposite(bet.side), price, size)
+        if not market.recorded:
+            runner.trade(price, size)
         self.registers[bet.account].complete(bet)
         self.changes.bet(bet)
 

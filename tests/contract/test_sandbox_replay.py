@@ -157,7 +157,7 @@ def test_a_recording_is_complete_when_the_sandbox_has_ended(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--replay", "{tmp}/none.bz2"], "none.bz2"),
+        (["--replay", "{tmp}/none.bz2"], "--replay"),
         (["--replay", "{tmp}/race", "--from", "yesterday"], "--from"),
         (["--replay", "{tmp}/race", "--speed", "0"], "--speed"),
         (["--from", "-10m"], "--replay"),

@@ -61,6 +61,15 @@ _INSTRUCTION = some(
         "limitOrder": _LIMIT,
     },
     {"customerOrderRef": _REF, "handicap": st.just(0)},
+) | some(
+    {
+        "selectionId": _RUNNER,
+        "side": st.sampled_from(["BACK", "LAY"]),
+        "orderType": st.sampled_from(["LIMIT_ON_CLOSE", "MARKET_ON_CLOSE"]),
+        "limitOnCloseOrder": some({"liability": _SIZE, "price": _PRICE}, {}),
+        "marketOnCloseOrder": some({"liability": _SIZE}, {}),
+    },
+    {"customerOrderRef": _REF},
 )
 
 
@@ -156,7 +165,23 @@ CONTROL = st.one_of(
                 "numberOfWinners": st.integers(1, 3),
                 "marketBaseRate": st.integers(0, 10),
                 "runners": st.lists(_RUNNER, max_size=2),
+                "bspMarket": st.booleans(),
+                "eachWayDivisor": st.sampled_from([1, 4, 5]),
+                "bettingType": st.sampled_from(["ODDS", "LINE", "ASIAN_HANDICAP_DOUBLE_LINE"]),
+                "priceLadder": st.sampled_from(["CLASSIC", "FINEST"]),
+                "marketType": st.sampled_from(["WIN", "PLACE"]),
             },
+        ),
+    ),
+    st.tuples(
+        st.just("remove"),
+        some({"marketId": _MARKET, "selectionId": _RUNNER}, {"adjustmentFactor": st.integers(0, 99)}),
+    ),
+    st.tuples(
+        st.just("bsp"),
+        some(
+            {"marketId": _MARKET},
+            {"runners": st.lists(some({"selectionId": _RUNNER, "bsp": _PRICE}, {}), max_size=2)},
         ),
     ),
     st.tuples(
@@ -166,7 +191,18 @@ CONTROL = st.one_of(
             {"availableToBack": _OFFERS, "availableToLay": _OFFERS},
         ),
     ),
-    st.tuples(st.just("settle"), some({"marketId": _MARKET, "winners": st.lists(_RUNNER, max_size=2)}, {})),
+    st.tuples(
+        st.just("settle"),
+        some(
+            {"marketId": _MARKET, "winners": st.lists(_RUNNER, max_size=3)},
+            {
+                "deadHeat": st.lists(_RUNNER, max_size=3),
+                "placed": st.lists(_RUNNER, max_size=2),
+                "reverse": st.just(True),
+                "line": _PRICE,
+            },
+        ),
+    ),
     st.tuples(st.just("void"), some({"marketId": _MARKET}, {"selectionId": _RUNNER})),
     st.tuples(
         st.just("faults"),
@@ -197,7 +233,7 @@ _PATHS = st.sampled_from(
     ]
 )  # fmt: skip
 _WHO = st.sampled_from(NAMES)
-_ACTIONS = st.sampled_from(["markets", "faults", "settle", "accounts"])
+_ACTIONS = st.sampled_from(["markets", "faults", "settle", "accounts", "remove", "bsp", "replay"])
 _HEADS = st.sampled_from([b"", b"POST /exchange/betting/json-rpc/v1 HTTP/1.1\r\n", b"GET /sandbox/orders HTTP/1.1\r\n"])
 _RESTS = st.sampled_from(
     [

@@ -23,7 +23,11 @@ token_app = typer.Typer(no_args_is_help=True, help="Programs that use the HTTP A
 
 
 @console_app.callback(epilog="Settings: EXECUTOR_CONSOLE__HOST, __PORT, __USERS_FILE")
-def console(context: typer.Context) -> None:
+def console(
+    context: typer.Context,
+    *,
+    no_link: Annotated[bool, typer.Option("--no-link", help="Print no one-time link; whoever starts it does.")] = False,
+) -> None:
     """Serve the console until Ctrl-C; says where, and how to log in."""
     if context.invoked_subcommand is not None:
         return
@@ -34,7 +38,20 @@ def console(context: typer.Context) -> None:
     exporter.prepare(settings.data_dir, settings.metrics.console_port, settings.metrics.instance)
     from executor.console import process  # noqa: PLC0415 - brings the web framework
 
-    raise typer.Exit(process.main())
+    raise typer.Exit(process.main(link=not no_link))
+
+
+@console_app.command()
+def link() -> None:
+    """Print another one-time link, for a console without a users file."""
+    settings = settings_to_act()
+    from executor.console.door import sessions, welcome  # noqa: PLC0415 - the other commands need no console
+
+    known = sessions(settings)
+    if known.has_users:
+        refuse("there is a users file: log in with a name of it")
+    for line in welcome(settings, known)[:2]:
+        say(line)
 
 
 @console_app.command(epilog=_EXAMPLE)

@@ -37,6 +37,10 @@ def up(
     sandbox_cert_port: PortNumber = DEFAULT_CERT_PORT,
     maintenance_port: PortNumber = _MAINTENANCE_PORT,
     flower_port: PortNumber = _FLOWER_PORT,
+    console_port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, metavar="PORT", help="By default that of the settings, 8080.")
+    ] = None,
+    no_console: Annotated[bool, typer.Option("--no-console", help="Do without the web console.")] = False,
     no_flower: Annotated[bool, typer.Option("--no-flower", help="Do without the page about tasks.")] = False,
 ) -> None:
     """Run everything here, with a Redis and a sandbox exchange of its own, until Ctrl-C.
@@ -51,6 +55,7 @@ def up(
         sandbox_cert_port=sandbox_cert_port,
         maintenance_port=maintenance_port,
         flower_port=0 if no_flower else flower_port,
+        console_port=0 if no_console else console_port,
     )
     try:
         plan = make_plan(wishes, Path.cwd())

@@ -12,10 +12,10 @@ from starlette.types import ASGIApp
 
 from executor import wiring
 from executor.adapters.redis.client import connect
-from executor.adapters.redis.console_access import ConsoleAccess
 from executor.console import counts, problems
 from executor.console.api import accounts, events, failed, orders, risk, signals, status, trading
 from executor.console.context import Console, Here, needs
+from executor.console.door import sessions
 from executor.console.events import Events
 from executor.console.guard import Guard
 from executor.console.looks import Looks
@@ -23,8 +23,6 @@ from executor.console.pace import Pace
 from executor.console.pages import routes
 from executor.console.pages.rendering import environment
 from executor.console.principal import Role
-from executor.console.sessions import Sessions
-from executor.console.users import Users
 from executor.errors import StoreUnavailable
 from executor.operations.access import Access
 from executor.settings.load import Settings
@@ -40,11 +38,10 @@ def make_console(settings: Settings) -> Console:
     Raises:
         UsersFileError: the users file cannot be used.
     """
-    store = ConsoleAccess(connect(settings.redis.url))
     return Console(
         settings=settings,
         access=Access(settings, wiring.build),
-        sessions=Sessions(store, Users(settings.console.users_file)),
+        sessions=sessions(settings),
         looks=Looks(),
         pool=ThreadPoolExecutor(_LONG_ACTS, thread_name_prefix="act"),
         templates=environment(),

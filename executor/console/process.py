@@ -15,8 +15,7 @@ from executor import wiring
 from executor.app import app, send_heartbeat
 from executor.console import counts
 from executor.console.app import guarded, make_app, make_console
-from executor.console.context import Console
-from executor.errors import StoreUnavailable
+from executor.console.door import welcome
 from executor.observability import exporter
 from executor.settings.load import Settings
 
@@ -27,16 +26,8 @@ _PUBLISH_POLICY: Final = {"max_retries": 2, "interval_start": 0, "interval_step"
 _STOP_S: Final = 1  # uvicorn would wait for streams for ever
 
 
-def address(settings: Settings) -> str:
-    """Return where a browser finds it."""
-    given = settings.console
-    host = "localhost" if given.host in {"0.0.0.0", "::"} else given.host
-    name = f"[{host}]" if ":" in host else host
-    return f"{'https' if given.tls_certificate else 'http'}://{name}:{given.port}"
-
-
-def main() -> int:
-    """Run the console.
+def main(*, link: bool) -> int:
+    """Run the console; `link`: say where, and make a one-time link where there are no users.
 
     Raises:
         UsersFileError, PortInUse: it must not start.
@@ -66,7 +57,9 @@ def main() -> int:
     )
     stopping = threading.Event()
     threading.Thread(target=send_heartbeat, args=("console", stopping), daemon=True).start()
-    _introduce(console)
+    if link:
+        sys.stdout.write("".join(f"{line}\n" for line in welcome(settings, console.sessions)))
+        sys.stdout.flush()
     server = uvicorn.Server(config)
     try:
         server.run()
@@ -82,16 +75,3 @@ def _serve_metrics(settings: Settings) -> Callable[[], None] | None:
         return None
     metrics = settings.metrics
     return exporter.serve(metrics.host, metrics.console_port, [], lambda: (True, {"status": "ok"}))
-
-
-def _introduce(console: Console) -> None:
-    where = address(console.settings)
-    lines = [f"console on {where}"]
-    if not console.sessions.has_users:
-        try:
-            lines.append(f"log in once, within ten minutes: {where}/login?once={console.sessions.one_time_link()}")
-        except StoreUnavailable as error:
-            lines.append(f"no one-time link can be made: {error}; start it again when Redis is there")
-        lines.append("more people: executor console passwd NAME --role viewer, and EXECUTOR_CONSOLE__USERS_FILE")
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    sys.stdout.flush()

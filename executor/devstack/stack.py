@@ -32,6 +32,8 @@ _FOREIGN_STARTS: Final = ("FLOWER_",)
 OUR_STARTS: Final = ("EXECUTOR_", "CELERY_", "FLOWER_", "PROMETHEUS_MULTIPROC_")
 
 BRIDGE_PORT: Final = "EXECUTOR_METRICS__BRIDGE_PORT"
+CONSOLE_METRICS_PORT: Final = "EXECUTOR_METRICS__CONSOLE_PORT"
+CONSOLE_PORT: Final = "EXECUTOR_CONSOLE__PORT"
 METRICS_PORT: Final = "EXECUTOR_METRICS__PORT"
 BROKER_URL: Final = "EXECUTOR_REDIS__BROKER_URL"
 DATA_DIR: Final = "EXECUTOR_DATA_DIR"
@@ -57,6 +59,8 @@ class Ports:
     maintenance: int
     bridges: tuple[int, ...]
     flower: int
+    console: int = 0
+    console_metrics: int = 0
 
     @classmethod
     def free(cls, *, bridges: int) -> "Ports":
@@ -140,6 +144,11 @@ class Stack:
             "--tasks_columns=name,uuid,state,result,received,runtime,worker",  # a step's result is its verdict
         )
         return self._program("flower", (*_CELERY, "flower", *options), _GROUND)
+
+    def console(self) -> Program:
+        """Return the web console; whoever starts it prints the one-time link, as this one's output is a log."""
+        values = {CONSOLE_PORT: str(self.ports.console), CONSOLE_METRICS_PORT: str(self.ports.console_metrics)}
+        return self._program("console", (*EXECUTOR, "console", "--no-link"), _GROUND, values)
 
     def _worker(self, name: str, queues: str, port: int, *pool: str) -> Program:
         # Two workers of one host need two node names; gossip and mingle serve fleets and cost seconds.

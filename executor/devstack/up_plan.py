@@ -19,6 +19,8 @@ from executor.devstack.redis_server import HOST
 from executor.devstack.stack import (
     BRIDGE_PORT,
     BROKER_URL,
+    CONSOLE_METRICS_PORT,
+    CONSOLE_PORT,
     DATA_DIR,
     LOG_FORMAT,
     METRICS_PORT,
@@ -48,6 +50,7 @@ class Wishes:
     sandbox_cert_port: int
     maintenance_port: int
     flower_port: int  # 0: no Flower
+    console_port: int | None = None  # None: that of the settings, 0: no console
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,10 @@ def make_plan(wishes: Wishes, folder: Path) -> Plan:
         maintenance=wishes.maintenance_port if metrics.port else 0,
         bridges=(metrics.bridge_port,),
         flower=wishes.flower_port,
+        console=given.console.port if wishes.console_port is None else wishes.console_port,
+        console_metrics=metrics.console_port if wishes.console_port != 0 else 0,
     )
+    own[CONSOLE_PORT] = str(ports_.console or given.console.port)  # `executor console link` names it
     return Plan(given, replaced(environment, own), own, folder, ports_)
 
 
@@ -127,6 +133,8 @@ def check_ports(ports: Ports) -> None:
         (ports.maintenance, "the maintenance worker's metrics", "--maintenance-port"),
         (ports.bridges[0], "the bridge's metrics", BRIDGE_PORT),
         (ports.flower, "Flower", "--flower-port, or do without it by --no-flower"),
+        (ports.console, "the console", "--console-port, or do without it by --no-console"),
+        (ports.console_metrics, "the console's metrics", CONSOLE_METRICS_PORT),
     )
     taken: dict[int, str] = {}
     in_use: list[str] = []

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from executor import keys, wiring
 from executor.adapters.redis.snapshot import State
 from executor.cli import session as access
+from executor.console.door import sessions, welcome
 from executor.devstack.events import Feed, logged
 from executor.devstack.live_view import Screen, facts_of, quiet_logs
 from executor.devstack.lost_bets import void_lost_bets
@@ -86,6 +87,8 @@ class UpRun:
             self._supervisor.start(program)
         if self._plan.ports.flower:
             self._supervisor.start(programs.flower())
+        if self._plan.ports.console:
+            self._supervisor.start(programs.console())
         if not self._given.trading.enable_paper_trading:
             self._screen.line("Authenticating with Betfair API...")
 
@@ -181,6 +184,8 @@ class UpRun:
 
     def _say_how_to_use(self, state: State) -> None:
         say = self._screen.line
+        console = self._plan.ports.console
+        doors = welcome(self._given, sessions(self._given), console) if console else []
         if not state.trading_enabled:
             say("⚠ Trading is disabled: to trade, SET trading:enabled true", "bold yellow")
         say("✅ Executor active - monitoring for trading signals", "bold green")
@@ -189,6 +194,8 @@ class UpRun:
             say(f"  redis-cli -p {self._server.port} PUBLISH {keys.STRATEGY_SIGNALS} '{_EXAMPLE}'")
             program = _PROGRAM if which(_PROGRAM) else sys.argv[0]
             say(f"In another terminal, in this folder:  {program} status")
+        for line in doors:
+            say(line[0].upper() + line[1:], "bold cyan")
         say("Press Ctrl+C to stop", "bold")
 
     # -- stop --------------------------------------------------------------------------------------------------------

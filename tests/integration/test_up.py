@@ -22,7 +22,7 @@ import requests
 from executor import keys
 from executor.devstack.redis_server import HOST, PrivateRedis, free_port
 from executor.devstack.sandbox_client import SandboxClient
-from executor.devstack.stack import BRIDGE_PORT, DATA_DIR, METRICS_PORT, REDIS_URL
+from executor.devstack.stack import BRIDGE_PORT, CONSOLE_METRICS_PORT, DATA_DIR, METRICS_PORT, REDIS_URL
 
 PROGRAM = Path(sys.executable).with_name("executor")
 
@@ -44,9 +44,9 @@ class Up:
     process: "subprocess.Popen[bytes] | None" = None
 
     def __post_init__(self) -> None:
-        names = ("redis", "sandbox", "sandbox-cert", "maintenance", "flower")
+        names = ("redis", "sandbox", "sandbox-cert", "maintenance", "flower", "console")
         self.ports = {name: free_port() for name in names}
-        self.worker, self.bridge = free_port(), free_port()
+        self.worker, self.bridge, self.console_metrics = free_port(), free_port(), free_port()
         self.output = self.folder / "shown"
         self.redis = redis.Redis(host=HOST, port=self.ports["redis"], decode_responses=True)
         self.sandbox = SandboxClient(self.folder / "data" / "sandbox", self.ports["sandbox"])
@@ -61,6 +61,7 @@ class Up:
                     "PATH": os.environ["PATH"],
                     METRICS_PORT: str(self.worker),
                     BRIDGE_PORT: str(self.bridge),
+                    CONSOLE_METRICS_PORT: str(self.console_metrics),
                     "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",  # Celery's own, which must not count
                     **self.environ,
                 },
@@ -141,6 +142,8 @@ def test_it_says_what_it_runs_and_trades_on_its_own_sandbox(up: Up) -> None:
         "Press Ctrl+C to stop",
         f"redis-cli -p {up.ports['redis']} PUBLISH channel:strategy-signals",
         f"Flower on http://127.0.0.1:{up.ports['flower']}",
+        f"Console on http://127.0.0.1:{up.ports['console']}",
+        f"http://127.0.0.1:{up.ports['console']}/login?once=",
     ):
         assert line in up.shown
     up.sandbox.control("markets", {"marketId": "1.999999", "runners": [
@@ -158,7 +161,7 @@ def test_settings_of_the_user_still_count(up: Up) -> None:
 def test_every_process_answers(up: Up) -> None:
     with requests.Session() as session:
         session.trust_env = False
-        for port in (up.worker, up.bridge, up.ports["maintenance"]):
+        for port in (up.worker, up.bridge, up.ports["maintenance"], up.console_metrics):
             assert session.get(f"http://{HOST}:{port}/health", timeout=10).json()["status"] == "ok"
         until(lambda: session.get(f"http://{HOST}:{up.ports['flower']}/healthcheck", timeout=10).ok)
 
@@ -215,7 +218,7 @@ def test_sigterm_stops_everything_in_order(up: Up) -> None:
         "stopping bridge",
         "stopping beat",
         "stopping worker, maintenance",
-        "stopping sandbox, flower",
+        "stopping sandbox, flower, console",
         "stopping the private Redis",
         "stopped",
     ]

@@ -96,7 +96,16 @@
 
   // -- acts ----------------------------------------------------------------------------------------------------------
   const dialog = document.getElementById("ask");
+  let answer = null; // of the question that stands
+  function settle(yes) {
+    const done = answer;
+    answer = null;
+    if (done) done({ yes, option: dialog.querySelector("#ask-option input").checked });
+  }
+  // It comes late: the next question may stand by then, and is not answered by it.
+  dialog.addEventListener("close", () => { if (!dialog.open) settle(dialog.returnValue === "yes"); });
   function ask(form) {
+    settle(false);
     const wanted = form.dataset;
     const option = document.getElementById("ask-option");
     const word = document.getElementById("ask-type");
@@ -116,9 +125,7 @@
     dialog.returnValue = "no";
     dialog.showModal();
     (wanted.type ? typed : yes).focus();
-    return new Promise((done) => dialog.addEventListener("close", () => done({
-      yes: dialog.returnValue === "yes", option: option.querySelector("input").checked,
-    }), { once: true }));
+    return new Promise((done) => { answer = done; });
   }
 
   function body(form) {
@@ -166,13 +173,13 @@
     button.disabled = true;
     try {
       const method = form.dataset.method || "POST";
-      const answer = await fetch(form.dataset.api, { method, headers, body: method === "DELETE" ? undefined : JSON.stringify(sent) });
-      const text = await answer.text();
+      const reply = await fetch(form.dataset.api, { method, headers, body: method === "DELETE" ? undefined : JSON.stringify(sent) });
+      const text = await reply.text();
       const found = text ? JSON.parse(text) : {};
-      if (answer.ok) {
+      if (reply.ok) {
         outcome(form, found);
         if (form.dataset.skipEmpty) form.reset();
-      } else toast(`Not done: ${found.detail || answer.statusText}`, true);
+      } else toast(`Not done: ${found.detail || reply.statusText}`, true);
     } catch {
       toast("Not known whether it was done: the console did not answer. Look before you try again.", true);
     }

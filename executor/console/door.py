@@ -1,0 +1,44 @@
+"""How people come in: the address, and the one-time link while there is nobody in the users file.
+
+Invariant: a link is for a terminal only: no log holds one, and it works once within ten minutes.
+"""
+
+from executor.adapters.redis.client import connect
+from executor.adapters.redis.console_access import ConsoleAccess
+from executor.console.sessions import Sessions
+from executor.console.users import Users
+from executor.errors import StoreUnavailable
+from executor.settings.load import Settings
+
+
+def address(settings: Settings, port: int = 0) -> str:
+    """Return where a browser finds it."""
+    given = settings.console
+    host = "localhost" if given.host in {"0.0.0.0", "::"} else given.host
+    name = f"[{host}]" if ":" in host else host
+    return f"{'https' if given.tls_certificate else 'http'}://{name}:{port or given.port}"
+
+
+def sessions(settings: Settings) -> Sessions:
+    """Return what tells who is asking.
+
+    Raises:
+        UsersFileError: the users file cannot be used.
+    """
+    return Sessions(ConsoleAccess(connect(settings.redis.url)), Users(settings.console.users_file))
+
+
+def welcome(settings: Settings, known: Sessions, port: int = 0) -> list[str]:
+    """Say where it is and how to get in; makes a one-time link where there are no users."""
+    where = address(settings, port)
+    if known.has_users:
+        return [f"console on {where}"]
+    try:
+        link = f"{where}/login?once={known.one_time_link()}"
+    except StoreUnavailable as error:
+        return [f"console on {where}", f"no one-time link can be made: {error}; later: executor console link"]
+    return [
+        f"console on {where}",
+        f"log in once, within ten minutes: {link}",
+        "another link: executor console link; people with passwords: executor console passwd NAME --role viewer",
+    ]

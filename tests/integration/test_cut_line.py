@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 from support.cut_line import CutEngine, cut_line, why_not
 from support.cut_line_engine import Plan
+from support.sandbox_client import wait_for
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "a line can be cut here")
 _GO_S: Final = 0.3  # after the order to go: when the line is cut
@@ -110,6 +111,34 @@ def test_a_request_whose_answer_is_lost_is_found(tmp_path: Path) -> None:
     outcome = run(tmp_path, [plan(1, api_timeout_s=2), plan(2)], 6.0, 3.0, "back")
     assert outcome.arrived == set(outcome.ends) == {"signal-1", "signal-2"}
     assert set(outcome.ends.values()) <= {"PENDING", "MATCHED"}
+
+
+@pytest.mark.parametrize("halted", [False, True])
+def test_what_is_over_when_a_slow_connection_stands_is_not_sent(tmp_path: Path, halted: bool) -> None:
+    """Cold connections whose first packet is lost: they stand after the kernel's next attempt, at 1 s and more."""
+    plans = [plan(1, warm=False, delay_s=0.0, validity_s=1), plan(2, warm=False, delay_s=0.0, validity_s=20)]
+    signals = [each.signal_id for each in plans]
+    with cut_line(tmp_path) as engine:
+        engine.tell(do="prepare", plans=[asdict(each) for each in plans])
+        engine.line.cut()
+        engine.tell(do="go")
+        time.sleep(0.3)
+        if halted:
+            engine.tell(do="halt")
+        engine.line.heal()
+
+        def ended() -> bool:
+            orders = engine.tell(do="poll", signals=signals)["orders"].values()
+            return len(orders) == len(plans) and not {"RESERVED", "SUBMITTED"} & {order[1] for order in orders}
+
+        wait_for(ended, 20)
+        orders = engine.tell(do="poll", signals=signals)["orders"]
+        received = arrivals(engine)
+        assert orders["signal-1"][0] not in received, "its deadline came first"
+        assert orders["signal-1"][2] in ({"SIGNAL_EXPIRED", "TRADING_DISABLED"} if halted else {"SIGNAL_EXPIRED"})
+        assert (orders["signal-2"][0] in received) is not halted
+        if halted:
+            assert orders["signal-2"][1:] == ["FAILED", "TRADING_DISABLED"]
 
 
 def seeded(seed: int) -> Plan:

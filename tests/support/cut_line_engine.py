@@ -2,8 +2,8 @@
 
 Everything is real: Redis on this side's loopback, the adapter, the sandbox behind the line. `prepare` makes ready an
 order's worker with a connection of its own, in this process or, to be killed or stopped, in one of its own;
-`go` lets all of them trade, each after its delay; `poll` runs one cycle and says where each order stands;
-`bets` returns what the sandbox has taken. Units: seconds.
+`go` lets all of them trade, each after its delay; `halt` throws the kill switch; `poll` runs one cycle and says where
+each order stands; `bets` returns the sandbox's journal. Units: seconds.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.clock import SystemClock
 from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.client import connect
+from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.session import RedisTokenStore
 from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore
@@ -202,6 +203,8 @@ def serve(side: Side, answers: TextIO) -> None:
                 worker.go()
         elif command["do"] == "poll":
             answer = polled(first, command["signals"])
+        elif command["do"] == "halt":
+            RedisControls(connect(side.url), IDENTITY).set_trading(enabled=False, reason="a test")
         elif command["do"] == "bets":
             answer = bets(side)
         answers.write(json.dumps(answer) + "\n")

@@ -209,3 +209,13 @@ def test_names_fit_betfairs_references(signal_id: str, attempt: int) -> None:
     assert order_ids(signal_id, 1) == order_ids(signal_id, 2)[:1]
     assert customer_ref(signal_id, attempt) != customer_ref(signal_id, attempt + 1)
     assert not set(order_ids(signal_id + "x", 2)) & set(names)
+
+
+def test_names_are_of_as_many_digits_as_fit_so_that_no_two_signals_share_one() -> None:
+    """With four hex digits, a few hundred signals would: one exchange reference for two bets."""
+    signals = [f"signal-{number}" for number in range(20_000)]
+    assert len({name for signal_id in signals for name in order_ids(signal_id, 2)}) == 2 * len(signals)
+    assert len({customer_ref(signal_id, 1) for signal_id in signals}) == len(signals)
+    digest = order_ids("signal-1", 1)[0].removesuffix("-1")
+    assert re.fullmatch("[0-9a-f]{28}", digest)
+    assert customer_ref("signal-1", 7) == f"{digest}.7"

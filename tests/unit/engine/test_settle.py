@@ -15,6 +15,7 @@ from support.fakes import FrozenClock
 from executor.domain.commission import share_commission
 from executor.domain.order import Order, OrderStatus
 from executor.domain.times import day
+from executor.engine.accounting import write_ledger
 from executor.engine.reconciliation import poll
 from executor.engine.settlement import rebuild_pnl, settle
 from executor.errors import LedgerUnavailable, StoreUnavailable
@@ -281,6 +282,24 @@ def test_after_a_loss_of_redis_pnl_comes_back_whoever_is_first(rig: Rig, restart
     # The market's net is 10 now: half of the commission comes back.
     assert pnl(again) == {TODAY: D("19.50"), TOMORROW: D(-10)}
     assert booked(again) == pnl(again)
+
+
+def test_what_waits_in_redis_alone_is_asked_for_however_old_it_is(rig: Rig) -> None:
+    """P&L is lost, orders are not; one was matched and settled while nobody looked, so that no ledger knows it."""
+    old = rig.placed("old")
+    rig.clock.tick(3 * 86_400)
+    rig.memory.reconciled_until = rig.clock.now + 1
+    verdict(rig, matched(rig, "new", marketId="1.300000000"), "20")
+    settle(rig.engine)
+    write_ledger(rig.engine)
+    assert rig.ledger.oldest_unsettled(rig.policy.identity) is None
+    assert rig.ledger.newest_settlement(rig.policy.identity) is not None
+    verdict(rig, old, "-10", settled_at=old.created_at + DAY_MS)
+    rig.memory.settled_at = None
+    rig.exchange.calls.clear()
+    settle(rig.engine)
+    assert set(rig.exchange.called("settled_since")) == {old.created_at}
+    assert rig.order("old").status is S.SETTLED
 
 
 def test_without_the_ledger_a_lost_pnl_is_not_rebuilt_in_part(rig: Rig) -> None:

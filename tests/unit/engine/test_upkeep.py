@@ -124,7 +124,10 @@ def test_markets_are_asked_for_in_fifties(rig: Rig) -> None:
     assert [len(call) for call in asked] == [50, 20]
 
 
-@pytest.mark.parametrize(("held", "difference"), [("0", "-10"), ("9", "0"), ("10.50", "0"), ("25", "15")])
+@pytest.mark.parametrize(
+    ("held", "difference"),
+    [("0", "-10"), ("8.99", "-1.01"), ("9", "0"), ("10.50", "0"), ("11", "0"), ("11.01", "1.01"), ("25", "15")],
+)
 def test_exposure_that_our_orders_do_not_explain_is_noted_with_its_beginning(
     rig: Rig, held: str, difference: str
 ) -> None:

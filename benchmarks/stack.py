@@ -79,7 +79,12 @@ class BenchStack:
         self._sandbox_folder = folder / "sandbox"
         server = f"redis://{HOST}:{self.ports.redis}"
         ours = {REDIS_URL: f"{server}/0", BROKER_URL: f"{server}/1", DATA_DIR: str(folder / "data"), LOG_FORMAT: "json"}
-        exchange = sandbox_env(self._sandbox_folder, port=self.ports.sandbox, cert_port=self.ports.sandbox_cert)
+        exchange = sandbox_env(
+            self._sandbox_folder,
+            port=self.ports.sandbox,
+            cert_port=self.ports.sandbox_cert,
+            stream_port=self.ports.sandbox_stream,
+        )
         self.environ = replaced(inherited(ours=False), {**WIDE, **ours, **exchange, **(settings or {})})
         self.environ["PYTHONPATH"] = str(ROOT)
         self._probed = probe is not None

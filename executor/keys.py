@@ -111,6 +111,7 @@ def transactions(hour: str) -> str:
 # --- P&L and accounting --------------------------------------------------------------------------------------------
 PNL_TOTAL: Final = "pnl:total"  # string; settle_orders
 PNL_DAYS: Final = "executor:pnl:days"  # hash day -> net; settle_orders; what pnl:total is the sum of
+ORDER_STREAM: Final = "executor:stream"  # hash; the order stream's connection and when it was last heard; TTL 30 s
 SETTLED_AT: Final = "executor:settled_at"  # string, ms; last complete settlement read
 TRADES: Final = "stream:trades"  # stream; every fill, void and settlement, and how each signal ended
 TRADES_GROUP: Final = "ledger"  # its consumer group

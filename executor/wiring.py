@@ -4,6 +4,8 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import certifi
+
 from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings
 from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.clock import SystemClock, monotonic
@@ -22,6 +24,7 @@ from executor.adapters.redis.set_aside import RedisSetAside
 from executor.adapters.redis.signal_stream import SignalStream
 from executor.adapters.redis.snapshot import RedisState
 from executor.adapters.redis.store import RedisStore, Retention
+from executor.adapters.redis.stream_status import RedisStreamStatus
 from executor.adapters.redis.trade_feed import RedisTradeFeed
 from executor.adapters.signatures import JwsSignatures
 from executor.domain.risk import LIMIT_FIELDS, Rules
@@ -30,7 +33,7 @@ from executor.engine.intake import Intake
 from executor.engine.overload import Overload
 from executor.errors import ExecutorError, IdentityMismatch
 from executor.observability.logs import add_secret
-from executor.ports import Exchange, Telemetry
+from executor.ports import Exchange, OrderStream, Telemetry
 from executor.settings.load import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -155,6 +158,39 @@ def exchange(given: Settings, counting: Telemetry) -> Exchange:
     refuse_without_account(given)
     tokens = RedisTokenStore(connect(given.redis.url), given.identity)
     return BetfairExchange(given.betfair, tokens, counting, on_token=add_secret)
+
+
+def order_stream(given: Settings) -> OrderStream:
+    """Return the exchange's order stream.
+
+    Raises:
+        SettingsError: there is none to listen to.
+    """
+    from executor.adapters.betfair.order_stream import BetfairOrderStream  # noqa: PLC0415 - one process needs it
+
+    if given.trading.enable_paper_trading:
+        raise SettingsError("paper trading has no order stream: nothing is sent to the exchange")
+    address = given.betfair.stream_address
+    if address is None:
+        raise SettingsError(
+            "there is no order stream: EXECUTOR_BETFAIR__ORDER_STREAM is false, or API_URL is not Betfair's own and "
+            "EXECUTOR_BETFAIR__STREAM_HOST is not set"
+        )
+    exchange_of_engine = engine().exchange
+    if not isinstance(exchange_of_engine, BetfairExchange):
+        raise TypeError("the engine trades on paper")
+    return BetfairOrderStream(
+        address,
+        exchange_of_engine.session,
+        app_key=given.betfair.app_key.get_secret_value(),
+        strategy_ref=given.betfair.strategy_ref,
+        ca_bundle=str(given.betfair.ca_bundle or certifi.where()),
+    )
+
+
+def stream_status(given: Settings, process: str) -> RedisStreamStatus:
+    """Return where the order stream's process says how it is."""
+    return RedisStreamStatus(connect(given.redis.url), process)
 
 
 def build(given: Settings) -> Engine:

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from executor import wiring
-from executor.cli import check, console, control, orders, pnl, processes, sending, signals, status, verdicts
+from executor.cli import check, console, control, orders, pnl, processes, sending, signals, status, stream, verdicts
 from executor.cli.connect_running import attach
 from executor.cli.demo import demo
 from executor.cli.output import DONE, INTERRUPTED, REFUSED, complain, say, warn
@@ -24,7 +24,9 @@ from executor.settings.urls import mask_url
 _DISTRIBUTION: Final = "aibetting-executor"
 
 _HELP: Final = frozenset({"-h", "--help"})
-_ON_THEIR_OWN: Final = frozenset({"up", "demo", "sandbox", "bridge", None})  # they take or bring settings themselves
+_ON_THEIR_OWN: Final = frozenset(
+    {"up", "demo", "sandbox", "bridge", "stream", None}
+)  # they take or bring settings themselves
 
 app: Final = typer.Typer(
     no_args_is_help=True,
@@ -58,7 +60,7 @@ def main(
         warn(f"(with the executor up that runs on {data_dir})")
 
 
-for group in (status, check, control, signals, orders, pnl, verdicts, sending, processes, console):
+for group in (status, check, control, signals, orders, pnl, verdicts, sending, processes, stream, console):
     group.register(app)
 app.command()(up)
 app.command()(demo)

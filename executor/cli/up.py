@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 from redis.exceptions import RedisError
 
-from betfair_sandbox.options import DEFAULT_CERT_PORT, DEFAULT_PORT
+from betfair_sandbox.options import DEFAULT_CERT_PORT, DEFAULT_PORT, DEFAULT_STREAM_PORT
 from executor.cli.output import DONE, REFUSED, complain, refuse
 from executor.devstack.live_view import Screen
 from executor.devstack.redis_server import RedisServerError
@@ -35,6 +35,7 @@ def up(
     redis_port: PortNumber = _REDIS_PORT,
     sandbox_port: PortNumber = DEFAULT_PORT,
     sandbox_cert_port: PortNumber = DEFAULT_CERT_PORT,
+    sandbox_stream_port: PortNumber = DEFAULT_STREAM_PORT,
     maintenance_port: PortNumber = _MAINTENANCE_PORT,
     flower_port: PortNumber = _FLOWER_PORT,
     console_port: Annotated[
@@ -53,6 +54,7 @@ def up(
         redis_port=redis_port,
         sandbox_port=sandbox_port,
         sandbox_cert_port=sandbox_cert_port,
+        sandbox_stream_port=sandbox_stream_port,
         maintenance_port=maintenance_port,
         flower_port=0 if no_flower else flower_port,
         console_port=0 if no_console else console_port,

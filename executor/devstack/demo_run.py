@@ -1,6 +1,6 @@
 """One run of the demo: the system started on free ports, the script played, the markets settled, everything counted.
 
-Owns: a private Redis, the sandbox, two workers, beat and two bridges in the folder it is given. Invariants: no setting
+Owns: a private Redis, sandbox, workers, beat, bridges and order stream in its folder. Invariants: no setting
 of the user's is read and no exchange that is not on loopback is spoken to, so it can never bet; after `stop` nothing
 of it runs.
 
@@ -96,12 +96,19 @@ class DemoRun:
     def _variables(self) -> dict[str, str]:
         server = f"redis://{HOST}:{self._ports.redis}"
         own = {REDIS_URL: f"{server}/0", BROKER_URL: f"{server}/1", DATA_DIR: str(self._folder / "data")}
-        exchange = sandbox_env(self._folder / "sandbox", port=self._ports.sandbox, cert_port=self._ports.sandbox_cert)
+        exchange = sandbox_env(
+            self._folder / "sandbox",
+            port=self._ports.sandbox,
+            cert_port=self._ports.sandbox_cert,
+            stream_port=self._ports.sandbox_stream,
+        )
         return replaced(inherited(ours=False), {**_SETTINGS, **own, **exchange})
 
     def start(self) -> None:
         """Start everything; returns when a signal would be traded."""
-        self._screen.line("starting a private Redis, the sandbox exchange, 2 workers, beat and 2 bridges on free ports")
+        self._screen.line(
+            "starting a private Redis, the sandbox exchange, 2 workers, beat, 2 bridges and the order stream"
+        )
         self._server.start()
         programs = Stack(self._environment, self._folder, self._ports)
         self._supervisor.start(programs.sandbox(self._folder / "sandbox", seed=_SEED))
@@ -197,7 +204,7 @@ class DemoRun:
 
     def check(self) -> list[Row]:
         """Return every count, once they agree or have had the time to."""
-        ports = (self._ports.worker, self._ports.maintenance, *self._ports.bridges)
+        ports = (self._ports.worker, self._ports.maintenance, self._ports.stream, *self._ports.bridges)
         deadline = time.monotonic() + _AGREE_S
         while True:
             rows = reckon(self._given, ports, self._sandbox, self._sent)

@@ -34,6 +34,7 @@ OUR_STARTS: Final = ("EXECUTOR_", "CELERY_", "FLOWER_", "PROMETHEUS_MULTIPROC_")
 BRIDGE_PORT: Final = "EXECUTOR_METRICS__BRIDGE_PORT"
 CONSOLE_METRICS_PORT: Final = "EXECUTOR_METRICS__CONSOLE_PORT"
 CONSOLE_PORT: Final = "EXECUTOR_CONSOLE__PORT"
+STREAM_PORT: Final = "EXECUTOR_METRICS__STREAM_PORT"
 METRICS_PORT: Final = "EXECUTOR_METRICS__PORT"
 BROKER_URL: Final = "EXECUTOR_REDIS__BROKER_URL"
 DATA_DIR: Final = "EXECUTOR_DATA_DIR"
@@ -55,9 +56,11 @@ class Ports:
     redis: int
     sandbox: int
     sandbox_cert: int
+    sandbox_stream: int
     worker: int
     maintenance: int
     bridges: tuple[int, ...]
+    stream: int  # 0: nobody listens to the order stream
     flower: int
     console: int = 0
     console_metrics: int = 0
@@ -65,14 +68,16 @@ class Ports:
     @classmethod
     def free(cls, *, bridges: int) -> "Ports":
         """Choose ports that nobody uses now, each a different one."""
-        first, *rest = free_ports(5 + bridges)
+        first, *rest = free_ports(7 + bridges)
         return cls(
             redis=first,
             sandbox=rest[0],
             sandbox_cert=rest[1],
-            worker=rest[2],
-            maintenance=rest[3],
-            bridges=tuple(rest[4:]),
+            sandbox_stream=rest[2],
+            worker=rest[3],
+            maintenance=rest[4],
+            stream=rest[5],
+            bridges=tuple(rest[6:]),
             flower=0,
         )
 
@@ -117,6 +122,7 @@ class Stack:
         options = {
             "--port": str(self.ports.sandbox),
             "--cert-port": str(self.ports.sandbox_cert),
+            "--stream-port": str(self.ports.sandbox_stream),
             "--dir": str(directory),
             "--seed": str(seed),
         }
@@ -124,7 +130,7 @@ class Stack:
         return self._program("sandbox", (*EXECUTOR, "sandbox", *words), _GROUND)
 
     def trading(self) -> Iterator[Program]:
-        """Yield what turns signals into orders: workers, beat, bridges."""
+        """Yield what turns signals into orders: workers, beat, bridges, and what hears of their fills."""
         yield self._worker("worker", "signals,orders,trades", self.ports.worker)
         # Apart, so that a slow poll never takes a process from an order. Threads: each task runs once at a time anyway.
         yield self._worker("maintenance", "maintenance", self.ports.maintenance, "-P", "threads")
@@ -132,6 +138,8 @@ class Stack:
         for number, port in enumerate(self.ports.bridges, start=1):
             name = f"bridge-{number}" if len(self.ports.bridges) > 1 else "bridge"
             yield self._program(name, (*EXECUTOR, "bridge"), _BRIDGES, {BRIDGE_PORT: str(port)})
+        if self.ports.stream:
+            yield self._program("stream", (*EXECUTOR, "stream"), _WORKERS, {STREAM_PORT: str(self.ports.stream)})
 
     def flower(self) -> Program:
         """Return Flower; all that its settings file says is said here, as it is looked for in the current folder."""

@@ -26,6 +26,7 @@ from executor.devstack.stack import (
     METRICS_PORT,
     PAPER,
     REDIS_URL,
+    STREAM_PORT,
     Ports,
     inherited,
     is_free,
@@ -48,6 +49,7 @@ class Wishes:
     redis_port: int
     sandbox_port: int
     sandbox_cert_port: int
+    sandbox_stream_port: int
     maintenance_port: int
     flower_port: int  # 0: no Flower
     console_port: int | None = None  # None: that of the settings, 0: no console
@@ -99,8 +101,12 @@ def make_plan(wishes: Wishes, folder: Path) -> Plan:
     if sandbox:
         # In paper mode no account is asked for; this look is only for the data folder.
         data_dir = load_settings(replaced(environment, {**own, PAPER: "true"}), folder).data_dir
-        ports = (wishes.sandbox_port, wishes.sandbox_cert_port)
-        own |= sandbox_env(data_dir / "sandbox", port=ports[0], cert_port=ports[1])
+        own |= sandbox_env(
+            data_dir / "sandbox",
+            port=wishes.sandbox_port,
+            cert_port=wishes.sandbox_cert_port,
+            stream_port=wishes.sandbox_stream_port,
+        )
     given = load_settings(replaced(environment, own), folder)
     own[DATA_DIR] = str(given.data_dir)
     metrics = given.metrics
@@ -108,15 +114,22 @@ def make_plan(wishes: Wishes, folder: Path) -> Plan:
         redis=0 if wishes.live else wishes.redis_port,
         sandbox=wishes.sandbox_port if sandbox else 0,
         sandbox_cert=wishes.sandbox_cert_port if sandbox else 0,
+        sandbox_stream=wishes.sandbox_stream_port if sandbox else 0,
         worker=metrics.port,
         maintenance=wishes.maintenance_port if metrics.port else 0,
         bridges=(metrics.bridge_port,),
+        stream=metrics.stream_port if listens(given) else 0,
         flower=wishes.flower_port,
         console=given.console.port if wishes.console_port is None else wishes.console_port,
         console_metrics=metrics.console_port if wishes.console_port != 0 else 0,
     )
     own[CONSOLE_PORT] = str(ports_.console or given.console.port)  # `executor console link` names it
     return Plan(given, replaced(environment, own), own, folder, ports_)
+
+
+def listens(settings: Settings) -> bool:
+    """Tell whether there is an order stream to listen to."""
+    return not settings.trading.enable_paper_trading and settings.betfair.stream_address is not None
 
 
 def check_ports(ports: Ports) -> None:
@@ -129,9 +142,11 @@ def check_ports(ports: Ports) -> None:
         (ports.redis, "the private Redis", "--redis-port"),
         (ports.sandbox, "the sandbox exchange", "--sandbox-port"),
         (ports.sandbox_cert, "the sandbox's login", "--sandbox-cert-port"),
+        (ports.sandbox_stream, "the sandbox's stream", "--sandbox-stream-port"),
         (ports.worker, "the worker's metrics", METRICS_PORT),
         (ports.maintenance, "the maintenance worker's metrics", "--maintenance-port"),
         (ports.bridges[0], "the bridge's metrics", BRIDGE_PORT),
+        (ports.stream, "the order stream's metrics", STREAM_PORT),
         (ports.flower, "Flower", "--flower-port, or do without it by --no-flower"),
         (ports.console, "the console", "--console-port, or do without it by --no-console"),
         (ports.console_metrics, "the console's metrics", CONSOLE_METRICS_PORT),

@@ -110,7 +110,7 @@ class UpRun:
         if not paper and not ports.sandbox:
             say(f"  LIVE: signals become bets at {exchange}", "bold red")
         say(f"  Logs: {self._plan.logs}")
-        for port, what in ((ports.worker, "workers"), (ports.bridges[0], "bridge")):
+        for port, what in ((ports.worker, "workers"), (ports.bridges[0], "bridge"), (ports.stream, "order stream")):
             if port:
                 more = f" and {ports.maintenance}" if what == "workers" else ""
                 say(f"Prometheus metrics of the {what} on port {port}{more}")

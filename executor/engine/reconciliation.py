@@ -5,18 +5,19 @@ complete cycle sets `executor:reconciled`, without which nothing is placed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import structlog
 
-from executor.domain.order import BetState, CancelReason, Order, merge
+from executor.domain.order import BetState, CancelReason, Order
 from executor.engine.cancellation import cancel_orders
 from executor.engine.context import Engine
-from executor.engine.foreign_bets import forget_foreign, keep_foreign
+from executor.engine.foreign_bets import keep_foreign
 from executor.engine.lookup import CLEARED, CURRENT, LOOKUP, look_up
-from executor.engine.reports import cleared_state, merge_reports, reference
+from executor.engine.merging import merge_listed
+from executor.engine.reports import cleared_state, merge_reports
 from executor.engine.setting_aside import each_market, set_aside, without_odd
 from executor.engine.settlement import rebuild_pnl
 from executor.engine.upkeep import apply_limits
@@ -56,7 +57,7 @@ def poll(engine: Engine) -> PollReport:
     reading = _start(engine)
     listed = _list(engine, reading)
     held: dict[str, str] = {}  # markets that are not reconciled though all others are, and why
-    changed, adopted = _merge_listed(engine, reading, listed, held)
+    changed, adopted = merge_listed(engine, reading.active, listed, held, reading.started_at)
     keep_foreign(engine, listed.odd, complete=reading.full, held=held)
     changed += _look_up_dropped(engine, _dropped(reading.active, listed), reading.started_at, held)
     if changed:
@@ -147,52 +148,6 @@ def _dropped(active: Sequence[Order], listed: Listing[BetState]) -> list[Order]:
     return [one for one in active if (one.bet_id not in bets if one.bet_id else one.order_id not in references)]
 
 
-def _merge_listed(
-    engine: Engine, reading: _Reading, listed: Listing[BetState], held: dict[str, str]
-) -> tuple[int, int]:
-    """Merge what the exchange lists; returns how many orders changed and how many were adopted."""
-    bets = _named(engine, reading.active, listed)
-    known = {order.order_id: order for order in reading.active}
-    missing = [reference(bet) for bet in bets if reference(bet) not in known]
-    known |= {order.order_id: order for order in engine.store.orders(missing)}
-    unreadable = engine.store.unreadable(name for name in missing if name not in known)
-    by_market: dict[str, list[BetState]] = {}
-    adopted: list[str] = []
-    for bet in bets:
-        order, state = _order_of(engine, known, bet)
-        if order is None and reference(state) in unreadable:
-            held[state.market_id] = f"order {reference(state)} cannot be read"
-            continue
-        if order is None:
-            adopted.append(state.bet_id)
-            log.error("bet_adopted", order_id=reference(state), bet_id=state.bet_id, market_id=state.market_id)
-        if order is None or _differs(order, state, reading.started_at):
-            by_market.setdefault(state.market_id, []).append(state)
-    if adopted:
-        forget_foreign(engine, adopted, held)
-    work = {
-        market: partial(merge_reports, engine, market, own, known, reading.started_at)
-        for market, own in by_market.items()
-    }
-    return each_market(engine, work, held), len(adopted)
-
-
-def _named(engine: Engine, active: Sequence[Order], listed: Listing[BetState]) -> list[BetState]:
-    """Name each bet's order by its bet id, where one has it: a reference may be lost, or another bet's too."""
-    own = {order.bet_id: order.order_id for order in active if order.bet_id}
-    own |= engine.store.owners(bet.bet_id for bet in listed if bet.bet_id not in own)
-    return [replace(bet, order_id=own[bet.bet_id]) if bet.bet_id in own else bet for bet in listed]
-
-
-def _order_of(engine: Engine, known: dict[str, Order], bet: BetState) -> tuple[Order | None, BetState]:
-    order = known.get(reference(bet))
-    if order is None or order.bet_id in {"", bet.bet_id}:
-        return order, bet
-    log.critical("second_bet_for_order", order_id=order.order_id, bet_id=bet.bet_id, first=order.bet_id)
-    bet = replace(bet, order_id="")  # watched and counted as a bet of its own
-    return next(iter(engine.store.orders([reference(bet)])), None), bet
-
-
 def _adopt_ended(engine: Engine, now: int, held: dict[str, str]) -> int:
     """Adopt what ended unmatched and is in no record: Redis lost it, and only live and matched bets are listed."""
     lost: dict[str, dict[tuple[ClearedKind, str], ClearedBet]] = {}
@@ -221,10 +176,6 @@ def _settled(engine: Engine, names: Sequence[str]) -> list[ClearedBet]:
     return [
         row for kind in (ClearedKind.SETTLED, ClearedKind.VOIDED) for row in engine.exchange.find_cleared(names, kind)
     ]
-
-
-def _differs(order: Order, bet: BetState, asked_at: int) -> bool:
-    return merge(order, bet, 0, asked_at)[0] != order
 
 
 def _look_up_dropped(engine: Engine, dropped: Sequence[Order], now: int, held: dict[str, str]) -> int:

@@ -267,6 +267,9 @@ class StateCollector:
         tripped = bool(state.breaker) and not state.trading_enabled
         yield from _gauge("circuit_breaker_status", "1 when tripped", int(tripped))
         yield from _gauge("trading_enabled", "1 when the kill switch lets orders through", int(state.trading_enabled))
+        yield from _gauge("stream_connected", "1 while a process hears the order stream", int(bool(state.stream)))
+        age = "Seconds since the order stream was last heard"
+        yield from _gauge("stream_message_age_seconds", age, state.stream_age_s)
         yield from _gauge("reconciled", "1 when the last poll is recent and complete", int(state.reconciled))
         alerts = {str(alert): float(alert in state.alerts) for alert in Alert}
         yield _labelled("alert", "1 while the watchdog's alert stands", "alert", alerts)

@@ -180,9 +180,27 @@ def _processes(given: Settings, state: State) -> Iterator[Finding]:
     if state.signals_waiting > _CROWDED:
         text = f"{state.signals_waiting} wait in stream:signals"
         yield Finding("signals", WARN, text, "start more bridges: what waits past its deadline is not executed")
+    yield from _stream(given, state, alive["stream"])
     crowded = [f"{name} {length}" for name, length in state.queues.items() if length > _CROWDED]
     if crowded:
         yield Finding("queues", WARN, ", ".join(crowded), "start more workers")
+
+
+def _stream(given: Settings, state: State, alive: list[str]) -> Iterator[Finding]:
+    """Look at the order stream; without it fills are learned of seconds later, and nothing else is wrong."""
+    if given.trading.enable_paper_trading or given.betfair.stream_address is None:
+        return
+    if state.stream:
+        behind = state.stream.get("behind") == "1"
+        text = "the exchange says that its data are late" if behind else "connected"
+        yield Finding("stream", WARN if behind else OK, text)
+    elif alive:
+        yield Finding(
+            "stream", WARN, "not connected: fills are learned of by the poll", "see the log of executor stream"
+        )
+    else:
+        advice = "start one: executor stream; or EXECUTOR_BETFAIR__ORDER_STREAM=false"
+        yield Finding("stream", WARN, "no process: fills are learned of by the poll", advice)
 
 
 def _controls(state: State) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from executor.domain.times import iso
 from executor.operations.trading import why_not_trading
 from executor.settings.load import Settings
 
-KINDS: Final = ("worker", "bridge")  # processes that say that they live; beat is known by what it causes
+KINDS: Final = ("worker", "bridge", "stream")  # processes that say that they live; beat is known by what it causes
 _POLL: Final = "poll_orders"
 
 
@@ -64,6 +64,7 @@ def status_json(given: Settings, state: State) -> dict[str, Any]:
         },
         "alerts": list(state.alerts),
         "reconciled": state.reconciled,
+        "stream": {"connected": bool(state.stream), "heard_s_ago": state.stream_age_s, **state.stream},
         "session": None if given.trading.enable_paper_trading else state.session,
         "account": dict(state.account),
         "orders": {

@@ -25,6 +25,7 @@ from executor.ports.ledger import Ledger
 from executor.ports.locks import Locks
 from executor.ports.market_facts import MarketFacts
 from executor.ports.order_store import Arrival, Change, Failure, Gate, MarketView, OrderStore, Recorded, SendState
+from executor.ports.order_stream import OrderStream, StreamMessage
 from executor.ports.set_aside import SetAside
 from executor.ports.signatures import Opened, Signatures
 from executor.ports.telemetry import RefusedTask, Telemetry
@@ -62,6 +63,7 @@ __all__ = [
     "OddRow",
     "Opened",
     "OrderStore",
+    "OrderStream",
     "Recorded",
     "RefusedCancel",
     "RefusedTask",
@@ -69,6 +71,7 @@ __all__ = [
     "SendState",
     "SetAside",
     "Signatures",
+    "StreamMessage",
     "Telemetry",
     "TradeFeed",
 ]

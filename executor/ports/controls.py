@@ -41,6 +41,9 @@ class Controls(Protocol):
     def full_read_due(self, every_s: int, mark: str) -> bool:
         """Tell whether the last complete read of all orders is older, of other data, or unknown."""
 
+    def require_full_read(self) -> None:
+        """Let the next poll read every order, however lately that was done."""
+
     def full_read_done(self, mark: str) -> None:
         """Remember that all orders have just been read."""
 

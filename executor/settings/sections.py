@@ -8,6 +8,7 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -33,6 +34,7 @@ from executor.settings.urls import (
 
 _MAX_MONEY: Final = Decimal(1_000_000_000)  # more is a slip of the finger, not a limit
 _DAY_S: Final = 86_400
+_BETFAIR: Final = tuple(f".betfair.{domain}" for domain in ("com", "com.au", "it", "es", "ro", "se"))
 
 # .NET's level names, as the original's file uses them; silence is not offered, an engine that bets must say so.
 _LEVELS: Final = {"TRACE": "DEBUG", "INFORMATION": "INFO", "NONE": "CRITICAL"}
@@ -116,6 +118,13 @@ class BetfairSettings(Section):
     # Betfair: placeOrders, customerStrategyRef, its length and its characters.
     strategy_ref: Annotated[str, Field(pattern=r"^[A-Za-z0-9\-._+*:;~]{1,15}$")] = "aibetting"
     withheld: bool = False
+
+    @property
+    def stream_address(self) -> tuple[str, int] | None:
+        """Where the order stream is: Betfair's own only beside Betfair's own API; None: there is none, or it is off."""
+        own_api = (urlsplit(self.api_url).hostname or "").endswith(_BETFAIR)
+        chosen = "stream_host" in self.model_fields_set
+        return (self.stream_host, self.stream_port) if self.order_stream and (own_api or chosen) else None
 
     @field_validator("app_key")
     @classmethod
@@ -216,6 +225,7 @@ class MetricsSettings(Section):
     port: Port = 5003
     bridge_port: Port = 5004
     console_port: Port = 5007
+    stream_port: Port = 5006
     instance: Annotated[str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.\-]{0,62})?$")] = ""
 
 

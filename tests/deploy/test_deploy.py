@@ -148,7 +148,7 @@ def test_every_target_of_prometheus_is_a_service() -> None:
     text = PROMETHEUS.read_text(encoding="utf-8")
     targets = set(re.findall(r"([a-z0-9-]+):\d{4}\b", text)) | set(re.findall(r"names: \[([a-z0-9-]+)\]", text))
     assert targets - {"localhost"} <= services
-    assert {"worker", "worker-maintenance", "bridge-1", "bridge-2", "flower"} <= targets
+    assert {"worker", "worker-maintenance", "bridge-1", "bridge-2", "stream", "flower"} <= targets
 
 
 @pytest.mark.apt

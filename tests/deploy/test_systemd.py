@@ -26,6 +26,7 @@ def test_there_is_a_unit_for_each_process() -> None:
         "executor-bridge@.service",
         "executor-flower.service",
         "executor-maintenance.service",
+        "executor-stream.service",
         "executor-worker.service",
     }
 

@@ -46,6 +46,7 @@ def test_each_process_has_the_url_of_its_own_user_and_no_other() -> None:
         "beat": ["redis-url-beat"],
         "bridge-1": ["redis-url-bridge"],
         "bridge-2": ["redis-url-bridge"],
+        "stream": ["redis-url-stream"],
         "flower": ["redis-url-flower"],
     }
     for name, text in _services().items():
@@ -74,7 +75,7 @@ def test_a_secret_is_made_once_and_read_by_its_owner_only(tmp_path: Path) -> Non
     assert declared
     assert declared <= set(first)
     passwords = [text for name, text in first.items() if name.startswith("redis-password-")]
-    assert len(set(passwords)) == len(passwords) == 7
+    assert len(set(passwords)) == len(passwords) == 8
     assert not any(password in first["users.acl"] for password in passwords)
     (folder / "redis-password-bridge").unlink()
     make_secrets(folder)

@@ -96,7 +96,12 @@ class GuardedStack:
         self.ports = replace(Ports.free(bridges=1), redis=self.redis.port, flower=free_port())
         self.supervisor = Supervisor(folder / "logs", lambda _: None)
         self.sandbox = SandboxClient(folder / "sandbox", self.ports.sandbox)
-        exchange = sandbox_env(folder / "sandbox", port=self.ports.sandbox, cert_port=self.ports.sandbox_cert)
+        exchange = sandbox_env(
+            folder / "sandbox",
+            port=self.ports.sandbox,
+            cert_port=self.ports.sandbox_cert,
+            stream_port=self.ports.sandbox_stream,
+        )
         own = {
             DATA_DIR: str(folder / "data"),
             LOG_FORMAT: "json",
@@ -172,7 +177,7 @@ class GuardedStack:
 
     def metrics(self) -> str:
         """Return /metrics of every process that has one."""
-        ports = (self.ports.worker, self.ports.maintenance, *self.ports.bridges)
+        ports = (self.ports.worker, self.ports.maintenance, self.ports.stream, *self.ports.bridges)
         return "\n".join(requests.get(f"http://{HOST}:{port}/metrics", timeout=10).text for port in ports)
 
     def counted(self, name: str, **labels: str) -> float:

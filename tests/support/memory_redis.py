@@ -420,6 +420,9 @@ class MemoryControls:
             return True
         return self._m.clock.now - self._m.full_read_at > every_s * 1000
 
+    def require_full_read(self) -> None:
+        self._m.full_read_at = None
+
     def full_read_done(self, mark: str) -> None:
         self._m.full_read_at, self._m.full_read_of = self._m.clock.now, mark
 

@@ -54,7 +54,12 @@ class RunningStack:
         self.sandbox_folder = folder / "sandbox"
         server = f"redis://{HOST}:{self.ports.redis}"
         ours = {REDIS_URL: f"{server}/0", BROKER_URL: f"{server}/1", DATA_DIR: str(folder / "data"), LOG_FORMAT: "json"}
-        exchange = sandbox_env(self.sandbox_folder, port=self.ports.sandbox, cert_port=self.ports.sandbox_cert)
+        exchange = sandbox_env(
+            self.sandbox_folder,
+            port=self.ports.sandbox,
+            cert_port=self.ports.sandbox_cert,
+            stream_port=self.ports.sandbox_stream,
+        )
         self.environ = replaced(inherited(ours=False), {**ours, **exchange, **environ})
         self.settings = load_settings(self.environ, folder)
         self.folder = folder
@@ -67,7 +72,7 @@ class RunningStack:
     @property
     def metrics_ports(self) -> tuple[int, ...]:
         """Where its processes are scraped: worker, maintenance, bridge."""
-        return (self.ports.worker, self.ports.maintenance, *self.ports.bridges)
+        return (self.ports.worker, self.ports.maintenance, self.ports.stream, *self.ports.bridges)
 
     def start(self) -> Self:
         """Start everything; returns when a signal would be traded."""

@@ -67,7 +67,7 @@ class BetfairExchange:
     ) -> None:
         bundle = str(settings.ca_bundle) if settings.ca_bundle else None
         self._transport = Transport(settings.api_timeout_seconds, bundle, proxy=settings.proxy)
-        self._session = BetfairSession(settings, self._transport, tokens, telemetry, on_token)
+        self.session = BetfairSession(settings, self._transport, tokens, telemetry, on_token)
         self._rpc = Rpc(settings, self._transport, telemetry)
         self._strategy_ref = settings.strategy_ref
         self._timeout_s = settings.api_timeout_seconds
@@ -97,7 +97,7 @@ class BetfairExchange:
         if not 1 <= len(instructions) <= MAX_PLACE or len({each.order_id for each in instructions}) < len(instructions):
             raise ValueError(f"one call places 1 to {MAX_PLACE} instructions with different references")
         with _store_needed():
-            token = self._session.recent()
+            token = self.session.recent()
         if token is None:
             self._renew_before_place(None)
         params = {
@@ -201,19 +201,19 @@ class BetfairExchange:
 
     def keep_alive(self) -> bool:
         """Extend the session (Betfair: keepAlive)."""
-        return self._session.keep_alive()
+        return self.session.keep_alive()
 
     def reauthenticate(self, older_than_s: int) -> bool:
         """Log in anew when the token is older; on failure the old one stays (Betfair: Non-Interactive login)."""
-        return self._session.reauthenticate(older_than_s)
+        return self.session.reauthenticate(older_than_s)
 
     def allow_login(self) -> None:
         """Let a login be tried again that was refused for good."""
-        self._session.allow_login()
+        self.session.allow_login()
 
     def session_age_s(self) -> int | None:
         """Return the token's age, or None where there is none."""
-        return self._session.age_s()
+        return self.session.age_s()
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -265,7 +265,7 @@ class BetfairExchange:
             return self._attempt(api, method, params, token, parse)
         except SessionExpired:
             with _store_needed():
-                token = self._session.renew(token)
+                token = self.session.renew(token)
             return self._attempt(api, method, params, token, parse)
 
     def _attempt(
@@ -282,13 +282,13 @@ class BetfairExchange:
 
     def _token(self) -> str:
         with _store_needed():
-            return self._session.current() or self._session.renew(None)
+            return self.session.current() or self.session.renew(None)
 
     def _renew_before_place(self, dead: str | None) -> NoReturn:
         """Get a new session and say so; a login takes time, so whoever wants to place must ask again whether it may."""
         try:
             with _store_needed():
-                self._session.renew(dead)
+                self.session.renew(dead)
         except LoginRefused as error:
             if not error.retryable:
                 raise

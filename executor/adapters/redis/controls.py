@@ -141,6 +141,11 @@ class RedisControls(RedisAdapter):
         return int(self._redis.ttl(keys.FULL_READ)) < keys.FULL_READ_S - every_s
 
     @guarded
+    def require_full_read(self) -> None:
+        """Let the next poll read every order, however lately that was done."""
+        self._redis.delete(keys.FULL_READ)
+
+    @guarded
     def full_read_done(self, mark: str) -> None:
         """Remember that all orders have just been read into the data that `mark` names."""
         self._redis.set(keys.FULL_READ, f"{mark} {iso(self._now())}", ex=keys.FULL_READ_S)

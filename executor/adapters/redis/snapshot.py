@@ -54,6 +54,7 @@ class State:
     open_signals: int
     transactions: int = 0  # instructions sent in this clock hour
     denied: Mapping[str, float] = field(default_factory=dict)  # what Redis refused since it started, by kind
+    stream: Mapping[str, str] = field(default_factory=dict)  # of the order stream's connection; empty: there is none
     alerts: Sequence[str] = ()  # of the watchdog, those that stand
     unreadable: Sequence[str] = ()  # ids of unsettled orders whose record is missing or no order
 
@@ -61,6 +62,12 @@ class State:
     def trading_enabled(self) -> bool:
         """Tell whether the kill switch lets orders through."""
         return is_true(self.trading)
+
+    @property
+    def stream_age_s(self) -> float | None:
+        """Return how long ago the order stream was last heard; None where none is connected."""
+        heard = amount(self.stream.get("heard_at"))
+        return None if heard is None else max(self.now - float(heard) / 1000, 0.0)
 
     def count(self, *statuses: OrderStatus) -> int:
         """Count unsettled orders in these states."""
@@ -129,6 +136,7 @@ class RedisState:
         pipe.zcard(keys.SIGNALS_OPEN)
         pipe.get(keys.transactions(hour(int(now * 1000))))
         pipe.hkeys(keys.ALERTS)
+        pipe.hgetall(keys.ORDER_STREAM)
         raw = _values(pipe.execute(raise_on_error=False))
         identity, trading, started, reconciled, total, daily = (_text(one) for one in raw[:6])
         breaker, limits, account, success = (_hash(one) for one in raw[6:10])
@@ -162,6 +170,7 @@ class RedisState:
             transactions=int(amount(_text(raw[14])) or 0),
             denied={kind: float(info[name]) for kind, name in _DENIED.items() if name in info},
             alerts=sorted(raw[15] or ()),
+            stream=_hash(raw[16]),
             unreadable=sorted(set(unsettled) - {order.order_id for order in orders}),
         )
 

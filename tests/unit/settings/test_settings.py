@@ -82,6 +82,7 @@ def test_defaults_are_the_contract(tmp_path: Path) -> None:
         "EXECUTOR_METRICS__PORT": "5003",
         "EXECUTOR_METRICS__BRIDGE_PORT": "5004",
         "EXECUTOR_METRICS__CONSOLE_PORT": "5007",
+        "EXECUTOR_METRICS__STREAM_PORT": "5006",
         "EXECUTOR_METRICS__INSTANCE": "",
         "EXECUTOR_CONSOLE__HOST": "127.0.0.1",
         "EXECUTOR_CONSOLE__PORT": "8080",

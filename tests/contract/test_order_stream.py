@@ -1,0 +1,166 @@
+"""The order stream end to end: our adapter and process on the sandbox's stream, a real Redis, a real ledger.
+
+Polls are not run here but where a test says so: what is recorded was heard on the stream.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from support.exchange_rig import sandbox_settings
+from support.sandbox_client import RunningSandbox, wait_for
+from support.trading_rig import TradingRig, trading
+
+from executor.adapters.betfair.exchange import BetfairExchange
+from executor.adapters.betfair.order_stream import BetfairOrderStream
+from executor.adapters.redis.stream_status import RedisStreamStatus
+from executor.domain.order import Order, OrderStatus
+from executor.errors import NotSent
+from executor.stream import StreamProcess
+
+pytest_plugins = ["support.sandbox_fixtures"]
+
+SELECTION = 1  # of RunningSandbox.market
+
+
+def make_stream(rig: TradingRig, sandbox: RunningSandbox) -> BetfairOrderStream:
+    settings = sandbox_settings(sandbox).betfair
+    assert settings.stream_address is not None
+    assert isinstance(rig.engine.exchange, BetfairExchange)
+    return BetfairOrderStream(
+        settings.stream_address,
+        rig.engine.exchange.session,
+        app_key=settings.app_key.get_secret_value(),
+        strategy_ref=settings.strategy_ref,
+        ca_bundle=str(settings.ca_bundle),
+    )
+
+
+@contextmanager
+def listening(rig: TradingRig, sandbox: RunningSandbox, client: "redis.Redis") -> Iterator[StreamProcess]:
+    process = StreamProcess(rig.engine, make_stream(rig, sandbox), RedisStreamStatus(client, "test"))
+    thread = threading.Thread(target=process.run)
+    thread.start()
+    try:
+        wait_for(lambda: rig.state.read().stream)
+        yield process
+    finally:
+        process.stop()
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def rig(redis_client: "redis.Redis", sandbox: RunningSandbox, tmp_path: Path) -> Iterator[TradingRig]:
+    with trading(redis_client, sandbox, tmp_path) as found:
+        yield found
+
+
+def order_of(rig: TradingRig, signal_id: str) -> Order:
+    record = rig.engine.store.signal(signal_id)
+    assert record is not None
+    return rig.engine.store.orders(record.order_ids)[0]
+
+
+def unmatched(rig: TradingRig, sandbox: RunningSandbox, signal_id: str, market: str = "1.555") -> Order:
+    sandbox.market(market, [[2.0, 100]], [])
+    selection = {"selectionId": str(SELECTION), "recommendedOdds": 10.0, "stake": 10, "betType": "Back"}
+    step = rig.trade(signal_id, market, primarySelection=selection)
+    assert step.verdict == "COMPLETED", step
+    return order_of(rig, signal_id)
+
+
+def offer(sandbox: RunningSandbox, size: float, market: str = "1.555") -> None:
+    """Let the house lay this much at our price, and no more."""
+    sandbox.control("prices", marketId=market, selectionId=SELECTION, availableToBack=[[10.0, size]], availableToLay=[])
+
+
+def matched(rig: TradingRig, signal_id: str) -> float:
+    return float(order_of(rig, signal_id).size_matched)
+
+
+def test_fills_and_ends_are_recorded_without_a_poll(
+    rig: TradingRig, sandbox: RunningSandbox, redis_client: "redis.Redis"
+) -> None:
+    with listening(rig, sandbox, redis_client):
+        order = unmatched(rig, sandbox, "s-1")
+        assert order.status is OrderStatus.PENDING
+        offer(sandbox, 4)
+        wait_for(lambda: matched(rig, "s-1") == 4)
+        offer(sandbox, 6)
+        wait_for(lambda: order_of(rig, "s-1").status is OrderStatus.MATCHED)
+        cancelled = unmatched(rig, sandbox, "s-2", "1.556")
+        rig.engine.exchange.cancel("1.556", [cancelled.bet_id])
+        wait_for(lambda: order_of(rig, "s-2").status is OrderStatus.CANCELLED)
+    assert rig.telemetry.counts["matched BACK"] == 1
+
+
+def test_what_ended_while_nobody_listened_is_right_after_one_poll_of_the_gap(
+    rig: TradingRig, sandbox: RunningSandbox, redis_client: "redis.Redis"
+) -> None:
+    with listening(rig, sandbox, redis_client) as process:
+        unmatched(rig, sandbox, "s-1")
+        sandbox.control("faults", method="orderSubscription", kind="drop_connection", count=1)
+        offer(sandbox, 10)
+        wait_for(lambda: process.connections == 2)
+        wait_for(lambda: order_of(rig, "s-1").status is OrderStatus.MATCHED)
+
+
+def test_a_dead_token_is_renewed_once(rig: TradingRig, sandbox: RunningSandbox, redis_client: "redis.Redis") -> None:
+    token = sandbox_token(rig)
+    sandbox.session.post(f"{sandbox.api}/api/logout", headers={**sandbox.headers, "X-Authentication": token})
+    with listening(rig, sandbox, redis_client) as process:
+        assert process.connections == 1
+    assert sandbox_token(rig) != token
+    assert len(sandbox.journal("certlogin")) == 3, "the fixture, the rig, the stream"
+
+
+def sandbox_token(rig: TradingRig) -> str:
+    assert isinstance(rig.engine.exchange, BetfairExchange)
+    return rig.engine.exchange.session.current() or ""
+
+
+def test_one_of_two_is_connected_and_the_other_takes_over(
+    rig: TradingRig, sandbox: RunningSandbox, redis_client: "redis.Redis"
+) -> None:
+    with listening(rig, sandbox, redis_client):
+        second = StreamProcess(rig.engine, make_stream(rig, sandbox), RedisStreamStatus(redis_client, "second"))
+        thread = threading.Thread(target=second.run)
+        thread.start()
+        time.sleep(3)  # longer than it takes one that follows to look again
+        assert second.connections == 0
+    try:
+        wait_for(lambda: second.connections == 1)
+    finally:
+        second.stop()
+        thread.join(timeout=20)
+
+
+def test_a_silent_stream_is_left(rig: TradingRig, sandbox: RunningSandbox, redis_client: "redis.Redis") -> None:
+    with listening(rig, sandbox, redis_client) as process:
+        sandbox.control(
+            "faults", method="orderSubscription", kind="silence", count=1, seconds=30
+        )  # Betfair: twice its heartbeats at most
+        wait_for(lambda: process.connections == 2, 20)
+
+
+def test_nothing_is_trusted_while_the_exchange_says_that_it_is_behind(
+    rig: TradingRig, sandbox: RunningSandbox, redis_client: "redis.Redis"
+) -> None:
+    with listening(rig, sandbox, redis_client):
+        unmatched(rig, sandbox, "s-1")
+        sandbox.control("faults", method="orderSubscription", kind="status_503", count=1, seconds=3)
+        wait_for(lambda: rig.state.read().stream.get("behind") == "1")
+        offer(sandbox, 10)
+        wait_for(lambda: order_of(rig, "s-1").status is OrderStatus.MATCHED)  # by the poll when it has caught up
+
+
+def test_nobody_there_is_said_once_per_try(rig: TradingRig, sandbox: RunningSandbox) -> None:
+    stream = make_stream(rig, sandbox)
+    stream._address = ("127.0.0.1", 1)
+    with pytest.raises(NotSent, match="no connection"):
+        stream.connect()

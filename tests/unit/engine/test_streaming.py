@@ -1,0 +1,171 @@
+"""The order stream may lie in every way: in the end the records are those of a run that only polled.
+
+A random history happens at one scripted exchange and is told to two engines: one polls, the other polls as well and
+hears a stream that drops, repeats, reorders, withholds, sends images and admits to be behind.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from support.engine_rig import Rig
+from support.sandbox_client import wait_for
+
+from executor.domain.money import ZERO
+from executor.domain.order import BetState, Order
+from executor.engine.merging import merge_bets
+from executor.engine.reconciliation import poll
+from executor.engine.streaming import StreamApplier
+from executor.errors import Contended, StoreUnavailable
+
+SEEDS = 500
+SIGNALS = 4
+
+
+def changed(rng: random.Random, bet: BetState, now: int) -> BetState:
+    """Let something happen to a bet that the exchange allows."""
+    open_size = bet.size - bet.size_matched - bet.size_cancelled - bet.size_lapsed - bet.size_voided
+    kind = rng.choice(("fill", "fill", "all", "cancel", "lapse", "void", "reprice"))
+    if kind in {"fill", "all"} and bet.executable:
+        part = open_size if kind == "all" else (open_size * rng.randint(1, 99) / 100).quantize(Decimal("0.01"))
+        total = bet.size_matched + part
+        return replace(
+            bet, size_matched=total, average_price_matched=bet.price, executable=total < bet.size, matched_at=now
+        )
+    if kind == "cancel" and bet.executable:
+        return replace(bet, size_cancelled=open_size, executable=False)
+    if kind == "lapse" and bet.executable:
+        return replace(bet, size_lapsed=open_size, executable=False)
+    if kind == "void" and bet.size_matched:
+        return replace(
+            bet,
+            size_voided=bet.size_voided + bet.size_matched,
+            size_matched=ZERO,
+            average_price_matched=ZERO,
+            executable=False,
+            size_lapsed=bet.size_lapsed + open_size,
+        )
+    if kind == "reprice" and bet.size_matched and not bet.executable:
+        return replace(bet, average_price_matched=bet.average_price_matched - Decimal("0.01"))
+    return bet
+
+
+@dataclass
+class LyingStream:
+    """What is on its way, and what becomes of it there."""
+
+    rng: random.Random
+    heard: Callable[[list[BetState]], object]
+    way: list[BetState] = field(default_factory=list)
+    past: list[BetState] = field(default_factory=list)
+
+    def tell(self, bet: BetState) -> None:
+        self.past.append(bet)
+        if self.rng.random() > 0.2:  # the others are lost in a gap
+            self.way.append(bet)
+
+    def deliver(self, live: list[BetState]) -> None:
+        batch, self.way = self.way[:3], self.way[3:]
+        if self.rng.random() < 0.3:
+            self.rng.shuffle(batch)
+        if self.past and self.rng.random() < 0.3:
+            batch.append(self.rng.choice(self.past))  # an old word, late
+        if self.rng.random() < 0.1:
+            batch = list(live)  # an image: what is live, and nothing of what ended
+        self.heard(batch)
+
+
+def final(rig: Rig) -> dict[str, dict[str, Any]]:
+    return {order.order_id: facts(order) for order in rig.memory.orders.values()}
+
+
+def facts(order: Order) -> dict[str, Any]:
+    return {
+        "status": order.status,
+        "bet": order.bet_id,
+        "matched": order.size_matched,
+        "average": order.average_price_matched,
+        "cancelled": order.size_cancelled,
+        "lapsed": order.size_lapsed,
+        "voided": order.size_voided,
+    }
+
+
+def done(order: Order) -> Decimal:
+    return order.size_matched + order.size_cancelled + order.size_lapsed + order.size_voided
+
+
+def booked(rig: Rig) -> dict[str, Decimal]:
+    """Sum fills less voids, as the ledger would."""
+    totals: dict[str, Decimal] = {}
+    for entry in rig.trades():
+        sign = -1 if entry["type"] == "void" else 1
+        totals[entry["order_id"]] = totals.get(entry["order_id"], ZERO) + sign * Decimal(entry["size"])
+    return {order_id: total for order_id, total in totals.items() if total}
+
+
+def placed_rigs() -> Iterator[tuple[Rig, Rig]]:
+    polled, streamed = Rig(), Rig()
+    for rig in (polled, streamed):
+        for number in range(SIGNALS):
+            rig.placed(f"signal-{number}", marketId=f"1.{number % 2}")
+    streamed.exchange.bets = polled.exchange.bets  # one exchange
+    yield polled, streamed
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_the_records_are_those_of_the_poll_alone(seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 - a seeded history
+    polled, streamed = next(placed_rigs())
+    stream = LyingStream(rng, lambda bets: merge_bets(streamed.engine, bets))
+    bets = polled.exchange.bets
+    for _ in range(rng.randint(3, 25)):
+        for rig in (polled, streamed):
+            rig.clock.now += 700
+        bet_id = rng.choice(sorted(bets))
+        after = changed(rng, bets[bet_id], polled.clock.now)
+        if after != bets[bet_id]:
+            bets[bet_id] = after
+            stream.tell(after)
+        before = dict(streamed.memory.orders)
+        stream.deliver([bet for bet in bets.values() if bet.executable])
+        for order in streamed.memory.orders.values():
+            assert done(order) >= done(before[order.order_id]), "a record never goes back"
+            assert order.is_over or not before[order.order_id].is_over
+        if rng.random() < 0.2:
+            poll(streamed.engine)
+        if rng.random() < 0.2:
+            poll(polled.engine)
+    for rig in (polled, streamed):
+        rig.engine.controls.require_full_read()
+        poll(rig.engine)
+    assert final(streamed) == final(polled)
+    assert booked(streamed) == booked(polled)
+
+
+def test_a_busy_market_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    calm, busy = rig.placed("signal-1", marketId="1.1"), rig.placed("signal-2", marketId="1.2")
+    stopping = threading.Event()
+    tries: list[str] = []
+
+    def merged(_engine: object, bets: list[BetState]) -> int:
+        tries.append(bets[0].market_id)
+        if bets[0].market_id == "1.2" and tries.count("1.2") < 3:
+            raise Contended("others were faster")
+        if bets[0].market_id == "1.2" and tries.count("1.2") < 4:
+            raise StoreUnavailable("Redis is away")
+        return len(bets)
+
+    monkeypatch.setattr("executor.engine.streaming.merge_bets", merged)
+    applied: list[int] = []
+    applier = StreamApplier(rig.engine, stopping, applied.append)
+    applier.put([rig.exchange.bets[busy.bet_id], rig.exchange.bets[calm.bet_id]])
+    wait_for(lambda: "1.1" in tries)
+    wait_for(lambda: len(applied) == 2)
+    applier.close()
+    assert tries.count("1.2") == 4

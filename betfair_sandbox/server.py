@@ -18,7 +18,7 @@ from tornado.web import Application, RequestHandler
 
 from betfair_sandbox import as_betfair
 from betfair_sandbox.api.calls import Calls
-from betfair_sandbox.api.handlers import AccountRpcHandler, IdentityHandler, RpcHandler, UnknownHandler
+from betfair_sandbox.api.handlers import IdentityHandler, NavigationHandler, RestHandler, RpcHandler, UnknownHandler
 from betfair_sandbox.certificates import CertificatePaths, ensure_certificates
 from betfair_sandbox.control.control_api import control_routes
 from betfair_sandbox.options import SandboxOptions
@@ -155,8 +155,9 @@ def _applications(world: World) -> tuple[Application, Application]:
     }
     api = Application(
         [
-            ("/exchange/betting/json-rpc/v1/?", RpcHandler, shared),
-            ("/exchange/account/json-rpc/v1/?", AccountRpcHandler, shared),
+            ("/exchange/(betting|account|heartbeat)/json-rpc/v1(?:/.*)?", RpcHandler, shared),
+            ("/exchange/(betting|account|heartbeat)/rest/v1(?:\\.0)?/([A-Za-z]+)/?", RestHandler, shared),
+            ("/exchange/betting/rest/v1/[a-z]+/navigation/menu.json", NavigationHandler, shared),
             ("/api/(?:certlogin|login|keepAlive|logout)", IdentityHandler, shared),
             *control_routes(world),
         ],

@@ -78,6 +78,7 @@ class World:
     def tick(self) -> None:
         """Do what is due: the house's moves, the recording of what happened."""
         self.exchange.tick()
+        self.operations.tick()
         if self.recorder is not None:
             self.recorder.write()
 

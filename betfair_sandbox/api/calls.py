@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from betfair_sandbox.api.codes import REPORT_CODES
+from betfair_sandbox.api.codes import REPORT_CODES, Api
 from betfair_sandbox.api.operations import Operation
 from betfair_sandbox.api.wire import (
     ApiError,
@@ -54,7 +54,7 @@ class Calls:
         self._world = world
         self._in_flight: dict[str, int] = {}
 
-    async def answer(self, call: object, headers: Mapping[str, str], received_at: float, *, account_api: bool) -> Json:
+    async def answer(self, call: object, headers: Mapping[str, str], received_at: float, api: Api) -> Json:
         """Answer one JSON-RPC call.
 
         Raises:
@@ -64,30 +64,48 @@ class Calls:
         """
         if not isinstance(call, dict) or not isinstance(call.get("method"), str):
             self._world.journal.open(received_at, "", None).error = "DSC-0008"
-            return rpc_error(None, RpcError(-32600, "DSC-0008"))
+            return rpc_error(call.get("id") if isinstance(call, dict) else None, RpcError(-32600, "DSC-0008"))
         call_id = call.get("id")
-        found = self._world.operations.find(call["method"], account_api=account_api)
-        name = found[0] if found else call["method"][:_METHOD_LENGTH]
-        entry = self._world.journal.open(received_at, name, call.get("params"))
+        try:
+            return result(call_id, await self.perform(api, call["method"], call.get("params"), headers, received_at))
+        except RpcError as error:
+            return rpc_error(call_id, error)
+        except ApiError as error:
+            return api_error(call_id, error, api)
+
+    async def perform(
+        self, api: Api, method: str, values: object, headers: Mapping[str, str], received_at: float
+    ) -> object:
+        """Do what a method with its prefix says and return its result.
+
+        Raises:
+            RpcError: the call was not understood.
+            ApiError: it was refused.
+            ConnectionCut: a fault wants it.
+            Unavailable: a fault wants it.
+
+        """
+        found = self._world.operations.find(method, api)
+        name = found[0] if found else method[:_METHOD_LENGTH]
+        entry = self._world.journal.open(received_at, name, values)
         try:
             if found is None:
                 raise RpcError(-32601, "DSC-0021")
-            value = await self._with_faults(entry, found[1], call.get("params"), headers)
+            return await self._with_faults(entry, found[1], values, headers)
         except RpcError as error:
             entry.status, entry.error = "ERROR", error.dsc
-            return rpc_error(call_id, error)
+            raise
         except (ApiError, BadValue) as error:
             refused = error if isinstance(error, ApiError) else ApiError("INVALID_INPUT_DATA", str(error))
             entry.status, entry.error = "ERROR", refused.code
-            return api_error(call_id, refused, account_api=account_api)
+            raise refused from None
         except (ConnectionCut, Unavailable):
             entry.status = entry.status or "CUT"
             raise
         except Exception:  # noqa: BLE001 - a fault of the sandbox's own must look like Betfair's, never HTTP 500
             _log.exception("%s failed", name)
             entry.status, entry.error = "ERROR", "UNEXPECTED_ERROR"
-            return api_error(call_id, ApiError("UNEXPECTED_ERROR"), account_api=account_api)
-        return result(call_id, value)
+            raise ApiError("UNEXPECTED_ERROR") from None
 
     async def meet_faults(self, entry: Entry) -> Fault | None:
         """Let a call wait and strike it with what happens before it is acted on; return what comes after.

@@ -3,6 +3,8 @@
 Owns: which code belongs to which kind of reply. Pure data.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 # Betfair: SportsAPING.xml and AccountAPING.xml number their exceptions apart.
@@ -34,6 +36,30 @@ ACCOUNT_CODES: Final = {
     "NO_APP_KEY": "AANGX-0011",
     "TOO_MANY_REQUESTS": "AANGX-0014",
 }
+HEARTBEAT_CODES: Final = {
+    "INVALID_INPUT_DATA": "HBT-0001",
+    "INVALID_SESSION_INFORMATION": "HBT-0002",
+    "NO_APP_KEY": "HBT-0003",
+    "NO_SESSION": "HBT-0004",
+    "INVALID_APP_KEY": "HBT-0005",
+    "UNEXPECTED_ERROR": "HBT-0006",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One of Betfair's APIs: how its methods are called, what its exceptions are."""
+
+    name: str
+    prefix: str
+    exception: str
+    codes: Mapping[str, str]
+
+
+BETTING: Final = Api("betting", "SportsAPING/v1.0/", "APINGException", BETTING_CODES)
+ACCOUNT: Final = Api("account", "AccountAPING/v1.0/", "AccountAPINGException", ACCOUNT_CODES)
+HEARTBEAT: Final = Api("heartbeat", "HeartbeatAPING/v1.0/", "APINGException", HEARTBEAT_CODES)
+APIS: Final = {api.name: api for api in (BETTING, ACCOUNT, HEARTBEAT)}
 # Betfair: ExecutionReportErrorCode, of a whole placeOrders or cancelOrders report.
 REPORT_CODES: Final = frozenset(
     {

@@ -11,7 +11,9 @@ from typing import Any, Final
 from tornado.web import RequestHandler
 
 from betfair_sandbox.api.calls import Calls, ConnectionCut, Unavailable
-from betfair_sandbox.api.wire import Json, RpcError, dump_json, parse_json, rpc_error
+from betfair_sandbox.api.codes import APIS, BETTING
+from betfair_sandbox.api.navigation import menu
+from betfair_sandbox.api.wire import ApiError, Json, RpcError, dump_json, exception_of, parse_json, rpc_error
 from betfair_sandbox.control.faults import Fault
 from betfair_sandbox.journal import Entry
 from betfair_sandbox.world import World
@@ -21,6 +23,8 @@ _NO_SUCH_OPERATION: Final = "DSC-0021"
 # Cougar: ContentTypeNotValid and AcceptTypeNotValid, refused before the body is read.
 _CONTENT_TYPE, _ACCEPT = "DSC-0011", "DSC-0013"
 _JSON_TYPES: Final = ("application/json", "text/json")
+# Clients send their JSON as a form, too, and Betfair reads it (nautilus_trader).
+_FORM: Final = "application/x-www-form-urlencoded"
 _ANY_TYPE: Final = ("*/*", "application/*", *_JSON_TYPES)
 
 
@@ -64,10 +68,8 @@ class BetfairHandler(RequestHandler):
 class RpcHandler(BetfairHandler):
     """JSON-RPC, single and batch."""
 
-    account_api = False
-
-    async def post(self) -> None:
-        """Answer a call or a batch of calls."""
+    async def post(self, _api: str) -> None:
+        """Answer a call or a batch of calls; what follows the API's path names the method, too, and is not read."""
         received_at = time.time()
         status = _media_error(self.request.headers)
         try:
@@ -91,23 +93,70 @@ class RpcHandler(BetfairHandler):
             self.unavailable()
 
     async def _answer(self, call: object, received_at: float) -> Json:
-        return await self.calls.answer(call, self.request.headers, received_at, account_api=self.account_api)
+        return await self.calls.answer(call, self.request.headers, received_at, APIS[self.path_args[0]])
 
 
 def _media_error(headers: Mapping[str, str]) -> HTTPStatus | None:
     """Return what a request is refused with that brings or wants something else than JSON; no header is fine."""
     content, accept = (headers.get(name, "").lower() for name in ("Content-Type", "Accept"))
-    if content and content.partition(";")[0].strip() not in _JSON_TYPES:
+    if content and content.partition(";")[0].strip() not in {*_JSON_TYPES, _FORM}:
         return HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     if accept and not any(part.partition(";")[0].strip() in _ANY_TYPE for part in accept.split(",")):
         return HTTPStatus.NOT_ACCEPTABLE
     return None
 
 
-class AccountRpcHandler(RpcHandler):
-    """The account API, whose exceptions have another name and other numbers."""
+class RestHandler(BetfairHandler):
+    """REST: an operation a path, its parameters as the body."""
 
-    account_api = True
+    async def post(self, api_name: str, operation: str) -> None:
+        """Answer one call."""
+        received_at, api = time.time(), APIS[api_name]
+        status = _media_error(self.request.headers)
+        if status is not None:
+            wrong = _CONTENT_TYPE if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE else _ACCEPT
+            self._refuse(status, wrong, {})
+            return
+        try:
+            values = parse_json(self.request.body) if self.request.body else {}
+            value = await self.calls.perform(api, f"{api.prefix}{operation}", values, self.request.headers, received_at)
+        except RpcError as error:
+            missing = HTTPStatus.NOT_FOUND if error.dsc == _NO_SUCH_OPERATION else HTTPStatus.BAD_REQUEST
+            self._refuse(missing, error.dsc, {})
+        except ApiError as error:
+            number, detail = exception_of(error, api)
+            self._refuse(HTTPStatus.BAD_REQUEST, number, detail)
+        except ConnectionCut:
+            self.cut()
+        except Unavailable:
+            self.unavailable()
+        else:
+            self.reply(value)
+
+    def _refuse(self, status: HTTPStatus, number: str, detail: Json) -> None:
+        self.reply({"faultcode": "Client", "faultstring": number, "detail": detail}, status=status)
+
+
+class NavigationHandler(BetfairHandler):
+    """The navigation menu, a file at Betfair."""
+
+    async def get(self) -> None:
+        """Answer with all that can be bet on."""
+        entry = self.world.journal.open(time.time(), "navigationMenu", {})
+        try:
+            await self.calls.meet_faults(entry)
+            self.world.sessions.caller(self.request.headers)
+        except ApiError as error:
+            entry.status, entry.error = "ERROR", error.code
+            number, detail = exception_of(error, BETTING)
+            self.reply({"faultcode": "Client", "faultstring": number, "detail": detail}, status=HTTPStatus.FORBIDDEN)
+        except ConnectionCut:
+            self.cut()
+        except Unavailable:
+            self.unavailable()
+        else:
+            entry.status = "SUCCESS"
+            self.reply(menu(self.world.exchange))
 
 
 class IdentityHandler(BetfairHandler):

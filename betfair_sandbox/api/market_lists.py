@@ -1,30 +1,21 @@
-"""What customers read about markets: listMarketCatalogue, listMarketBook.
+"""What customers read about markets' prices: listMarketBook, listRunnerBook.
 
 Owns: their filters, limits and fields. Reads only, except that an unknown market asked for by id appears, as it does
 when it is bet on. Units: prices and sizes as in the book.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
-from betfair_sandbox.api.order_lists import REGULATOR
 from betfair_sandbox.api.wire import ApiError, BadValue, Json, Params, format_date, missing
 from betfair_sandbox.market.accounts import Account, Caller
 from betfair_sandbox.market.exchange import Exchange
-from betfair_sandbox.market.markets import Bet, Market, Runner
+from betfair_sandbox.market.markets import Bet, Market, Runner, runner_key
 from betfair_sandbox.market.money import ZERO, Side
+from betfair_sandbox.market.rollup import rolled_up
 
-_MAX_RESULTS: Final = 1_000  # Betfair: listMarketCatalogue
 _MAX_WEIGHT: Final = 200  # Betfair: Market Data Request Limits, sum of weights x markets
-_CATALOGUE_WEIGHTS: Final = {
-    "COMPETITION": 0,
-    "EVENT": 0,
-    "EVENT_TYPE": 0,
-    "MARKET_START_TIME": 0,
-    "RUNNER_DESCRIPTION": 0,
-    "MARKET_DESCRIPTION": 1,
-    "RUNNER_METADATA": 1,
-}
 _BOOK_WEIGHTS: Final = {
     "SP_AVAILABLE": 3,
     "EX_BEST_OFFERS": 5,
@@ -35,38 +26,28 @@ _BOOK_WEIGHTS: Final = {
 _BOOK_BASE_WEIGHT: Final = 2
 _WITH_TRADED: Final = {"EX_BEST_OFFERS": 20, "EX_ALL_OFFERS": 32}  # together with EX_TRADED, less than the sum
 _BEST_OFFERS: Final = 3
-_FILTERS: Final = ("marketIds", "eventTypeIds", "eventIds", "marketTypeCodes", "inPlayOnly", "marketBettingTypes")
 _NO_ORDER_FILTERS: Final = ("customerStrategyRefs", "betIds", "matchedSince", "partitionMatchedByStrategyRef")
 _ORDER_PROJECTIONS: Final = ("ALL", "EXECUTABLE", "EXECUTION_COMPLETE")
-
-
-def market_catalogue(exchange: Exchange, params: Params) -> list[Json]:
-    """Answer listMarketCatalogue; closed markets are not listed."""
-    for name in ("filter", "maxResults"):
-        if not params.has(name):
-            raise missing()
-    limit = params.integer("maxResults")
-    if not 1 <= limit <= _MAX_RESULTS:
-        raise BadValue("maxResults is not in 1..1000")
-    projections = {
-        Params({"p": item}).choice("p", tuple(_CATALOGUE_WEIGHTS)) for item in params.items("marketProjection")
-    }
-    chosen = params.child("filter")
-    unknown = [name for name in chosen.values if name not in _FILTERS and chosen.values[name]]
-    if unknown:
-        raise BadValue(f"filter {unknown[0]} is not offered")
-    market_ids = list(dict.fromkeys(chosen.texts("marketIds")))
-    weight = sum(_CATALOGUE_WEIGHTS[name] for name in projections)
-    check_weight(Decimal(weight * (min(len(market_ids), limit) if market_ids else limit)))
-    markets = known_markets(exchange, market_ids) if market_ids else list(exchange.markets.values())
-    found = [market for market in markets if market.status != "CLOSED" and _passes(market, chosen)]
-    return [_catalogue_row(market, projections) for market in found[:limit]]
 
 
 def market_book(exchange: Exchange, caller: Caller, params: Params) -> list[Json]:
     """Answer listMarketBook."""
     if not params.has("marketIds"):
         raise missing()
+    return _books(exchange, caller, params, lambda _: True)
+
+
+def runner_book(exchange: Exchange, caller: Caller, params: Params) -> list[Json]:
+    """Answer listRunnerBook: a market's book with one runner."""
+    for name in ("marketId", "selectionId"):
+        if not params.has(name):
+            raise missing()
+    key = runner_key(params.integer("selectionId"), params.amount("handicap") or ZERO)
+    asked = Params({**params.values, "marketIds": [params.text("marketId")]})
+    return [row for row in _books(exchange, caller, asked, lambda runner: runner.key == key) if row["runners"]]
+
+
+def _books(exchange: Exchange, caller: Caller, params: Params, wanted: Callable[[Runner], bool]) -> list[Json]:
     market_ids = list(dict.fromkeys(params.texts("marketIds")))
     prices = params.child("priceProjection")
     data = {Params({"p": item}).choice("p", tuple(_BOOK_WEIGHTS)) for item in prices.items("priceData")}
@@ -76,19 +57,28 @@ def market_book(exchange: Exchange, caller: Caller, params: Params) -> list[Json
     unknown = [name for name in _NO_ORDER_FILTERS if params.has(name)]
     if unknown:
         raise BadValue(f"{unknown[0]} is not offered")
-    depth = prices.child("exBestOffersOverrides").integer("bestPricesDepth", _BEST_OFFERS)
-    if depth < 1:
-        raise BadValue("bestPricesDepth is not positive")
+    depth, least = _read_overrides(prices.child("exBestOffersOverrides"))
     check_weight(_book_weight(data, depth) * len(market_ids))
-    offers = None if "EX_ALL_OFFERS" in data else depth
+    offers = None if "EX_ALL_OFFERS" in data else (depth, least)
     rows = []
     for market in known_markets(exchange, market_ids):
         row = _book_row(market, delayed=caller.delayed)
-        row["runners"] = [_runner_row(runner, offers, data) for runner in market.runners.values()]
+        row["runners"] = [_runner_row(runner, offers, data) for runner in market.runners.values() if wanted(runner)]
         if orders:
             _add_orders(market, caller.account, orders, row["runners"])
         rows.append(row)
     return rows
+
+
+def _read_overrides(overrides: Params) -> tuple[int, Decimal]:
+    """Return how many best offers are shown, and which stake is rolled into the next price."""
+    depth = overrides.integer("bestPricesDepth", _BEST_OFFERS)
+    if depth < 1:
+        raise BadValue("bestPricesDepth is not positive")
+    model = overrides.choice("rollupModel", ("STAKE", "PAYOUT", "MANAGED_LIABILITY", "NONE"), "STAKE")
+    if model not in {"STAKE", "NONE"}:
+        raise BadValue(f"rollupModel {model} is not offered")
+    return depth, ZERO if model == "NONE" else Decimal(overrides.integer("rollupLimit", 1))
 
 
 def _book_weight(data: set[str], depth: int) -> Decimal:
@@ -114,89 +104,6 @@ def known_markets(exchange: Exchange, market_ids: list[str]) -> list[Market]:
     return [market for market in found if market is not None]
 
 
-def _passes(market: Market, chosen: Params) -> bool:
-    wanted = {
-        "eventTypeIds": market.event_type_id,
-        "eventIds": market.event_id,
-        "marketTypeCodes": market.market_type,
-        "marketBettingTypes": market.betting_type,
-    }
-    if any(chosen.texts(name) and value not in chosen.texts(name) for name, value in wanted.items()):
-        return False
-    return market.inplay or not chosen.flag("inPlayOnly")
-
-
-def _catalogue_row(market: Market, projections: set[str]) -> Json:
-    start = format_date(market.start_ms)
-    row: Json = {"marketId": market.market_id, "marketName": market.name, "totalMatched": _total_matched(market)}
-    if "MARKET_START_TIME" in projections:
-        row["marketStartTime"] = start
-    if "MARKET_DESCRIPTION" in projections:
-        row["description"] = _description(market)
-    if projections & {"RUNNER_DESCRIPTION", "RUNNER_METADATA"}:
-        row["runners"] = [_runner_catalogue(runner, projections) for runner in market.runners.values()]
-    if "EVENT_TYPE" in projections:
-        row["eventType"] = {"id": market.event_type_id, "name": market.event_type_name}
-    if "COMPETITION" in projections:
-        row["competition"] = {"id": "1", "name": "Sandbox League"}
-    if "EVENT" in projections:
-        row["event"] = {
-            "id": market.event_id,
-            "name": market.event_name,
-            "countryCode": market.country_code,
-            "timezone": market.timezone,
-            "openDate": format_date(market.open_ms or market.start_ms),
-        }
-        if market.venue:
-            row["event"]["venue"] = market.venue
-    return row
-
-
-def _description(market: Market) -> Json:
-    described: Json = {
-        "persistenceEnabled": market.persistence_enabled,
-        "bspMarket": market.bsp_market,
-        "marketTime": format_date(market.start_ms),
-        "suspendTime": format_date(market.suspend_ms or market.start_ms),
-        "bettingType": market.betting_type,
-        "turnInPlayEnabled": market.turn_in_play_enabled,
-        "marketType": market.market_type,
-        "regulator": REGULATOR,
-        "marketBaseRate": market.base_rate,
-        "discountAllowed": market.discount_allowed,
-        "wallet": "UK wallet",
-        "rules": "A market of the sandbox.",
-        "rulesHasDate": False,
-        "priceLadderDescription": {"type": market.ladder_type},
-    }
-    if market.settled_ms:
-        described["settleTime"] = format_date(market.settled_ms)
-    if market.each_way_divisor is not None:
-        described["eachWayDivisor"] = market.each_way_divisor
-    if market.race_type:
-        described["raceType"] = market.race_type
-    if market.line_interval is not None:
-        described["lineRangeInfo"] = {
-            "maxUnitValue": market.line_max,
-            "minUnitValue": market.line_min,
-            "interval": market.line_interval,
-            "marketUnit": "Units",
-        }
-    return described
-
-
-def _runner_catalogue(runner: Runner, projections: set[str]) -> Json:
-    row: Json = {
-        "selectionId": runner.selection_id,
-        "runnerName": runner.name,
-        "handicap": runner.handicap,
-        "sortPriority": runner.sort_priority,
-    }
-    if "RUNNER_METADATA" in projections:
-        row["metadata"] = {"runnerId": str(runner.selection_id)}
-    return row
-
-
 def _book_row(market: Market, *, delayed: bool) -> Json:
     active = sum(runner.status == "ACTIVE" for runner in market.runners.values())
     row: Json = {
@@ -210,8 +117,8 @@ def _book_row(market: Market, *, delayed: bool) -> Json:
         "numberOfWinners": market.winners,
         "numberOfRunners": len(market.runners),
         "numberOfActiveRunners": active,
-        "totalMatched": _total_matched(market),
-        "totalAvailable": sum((_available(runner) for runner in market.runners.values()), ZERO),
+        "totalMatched": total_matched(market),
+        "totalAvailable": total_available(market),
         "crossMatching": market.cross_matching,
         "runnersVoidable": market.runners_voidable,
         "version": market.version,
@@ -221,7 +128,7 @@ def _book_row(market: Market, *, delayed: bool) -> Json:
     return row
 
 
-def _runner_row(runner: Runner, depth: int | None, data: set[str]) -> Json:
+def _runner_row(runner: Runner, offers: tuple[int, Decimal] | None, data: set[str]) -> Json:
     row: Json = {
         "selectionId": runner.selection_id,
         "handicap": runner.handicap,
@@ -236,8 +143,8 @@ def _runner_row(runner: Runner, depth: int | None, data: set[str]) -> Json:
         row["removalDate"] = format_date(runner.removed_ms)
     if data & {"EX_BEST_OFFERS", "EX_ALL_OFFERS", "EX_TRADED"}:
         row["ex"] = {
-            "availableToBack": _levels(runner, Side.LAY, depth),
-            "availableToLay": _levels(runner, Side.BACK, depth),
+            "availableToBack": _levels(runner, Side.LAY, offers),
+            "availableToLay": _levels(runner, Side.BACK, offers),
             "tradedVolume": _prices_sizes(runner.traded) if "EX_TRADED" in data else [],
         }
     if data & {"SP_AVAILABLE", "SP_TRADED"}:
@@ -262,8 +169,12 @@ def _prices_sizes(sizes: dict[Decimal, Decimal]) -> list[Json]:
     return [{"price": price, "size": size} for price, size in sorted(sizes.items()) if size]
 
 
-def _levels(runner: Runner, side: Side, depth: int | None) -> list[Json]:
-    return [{"price": price, "size": size} for price, size in runner.book.levels(side)[:depth]]
+def _levels(runner: Runner, side: Side, offers: tuple[int, Decimal] | None) -> list[Json]:
+    levels = runner.book.levels(side)
+    if offers is not None:
+        depth, least = offers
+        levels = rolled_up(levels, least)[:depth]
+    return [{"price": price, "size": size} for price, size in levels]
 
 
 def _add_orders(market: Market, account: Account, projection: str, rows: list[Json]) -> None:
@@ -302,8 +213,14 @@ def _book_order(bet: Bet) -> Json:
     return row
 
 
-def _total_matched(market: Market) -> Decimal:
+def total_matched(market: Market) -> Decimal:
+    """Return what was matched on all runners."""
     return sum((runner.total_matched for runner in market.runners.values()), ZERO)
+
+
+def total_available(market: Market) -> Decimal:
+    """Return what is offered on all runners."""
+    return sum((_available(runner) for runner in market.runners.values()), ZERO)
 
 
 def _available(runner: Runner) -> Decimal:

@@ -5,13 +5,18 @@ answers with a result or raises ApiError, RpcError or BadValue. Units: seconds o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from betfair_sandbox.api.market_lists import market_book, market_catalogue
+from betfair_sandbox.api import navigation
+from betfair_sandbox.api.account_lists import account_statement, currency_rates, developer_app_keys
+from betfair_sandbox.api.catalogue import market_catalogue
+from betfair_sandbox.api.codes import Api
+from betfair_sandbox.api.heartbeats import Heartbeats
+from betfair_sandbox.api.market_lists import market_book, runner_book
 from betfair_sandbox.api.order_lists import cleared_orders, current_orders
 from betfair_sandbox.api.profit_lists import profit_and_loss
-from betfair_sandbox.api.wire import Json, Params
+from betfair_sandbox.api.wire import ApiError, Json, Params
 from betfair_sandbox.market.accounts import EXPOSURE_LIMIT, Account, Caller
 from betfair_sandbox.market.amending import (
     cancel_orders,
@@ -23,8 +28,36 @@ from betfair_sandbox.market.exchange import Exchange
 from betfair_sandbox.market.money import ZERO
 from betfair_sandbox.market.placing import PlaceRequest, RecentRefs, judge, pending, place, read_place_request, refusal
 
-BETTING_PREFIX: Final = "SportsAPING/v1.0/"
-ACCOUNT_PREFIX: Final = "AccountAPING/v1.0/"
+# Betfair offers these to accounts that have asked for it: limits per event, and what vendors' programs do.
+_FORBIDDEN: Final = (
+    "setDefaultExposureLimitForMarketGroups",
+    "setExposureLimitForMarketGroup",
+    "removeDefaultExposureLimitForMarketGroups",
+    "removeExposureLimitForMarketGroup",
+    "unblockMarketGroup",
+    "getExposureReuseEnabledEvents",
+    "addExposureReuseEnabledEvents",
+    "removeExposureReuseEnabledEvents",
+)
+_VENDORS_ONLY: Final = (
+    "createDeveloperAppKeys",
+    "activateApplicationSubscription",
+    "cancelApplicationSubscription",
+    "getApplicationSubscriptionHistory",
+    "getApplicationSubscriptionToken",
+    "getAffiliateRelation",
+    "getAuthorisationCode",
+    "getVendorClientId",
+    "getVendorDetails",
+    "isAccountSubscribedToWebApp",
+    "listAccountSubscriptionTokens",
+    "listApplicationSubscriptionTokens",
+    "listAuthorizedWebApps",
+    "revokeAccessToWebApp",
+    "token",
+    "transferFunds",
+    "updateApplicationSubscription",
+)
 Operation = Callable[[Caller, Params], Awaitable[object]]
 
 
@@ -35,7 +68,12 @@ class Operations:
         self._exchange = exchange
         self._refs = RecentRefs()
         self._later: set[asyncio.TimerHandle] = set()
+        self._heartbeats = Heartbeats(exchange)
         betting: dict[str, Operation] = {
+            **self._readers(navigation.READERS),
+            **dict.fromkeys(_FORBIDDEN, self._forbidden),
+            "listExposureLimitsForMarketGroups": self._list_nothing,
+            "listRunnerBook": self._list_runner_book,
             "placeOrders": self._place_orders,
             "cancelOrders": self._cancel_orders,
             "replaceOrders": self._replace_orders,
@@ -49,15 +87,26 @@ class Operations:
         account: dict[str, Operation] = {
             "getAccountFunds": self._get_account_funds,
             "getAccountDetails": self._get_account_details,
+            "getAccountStatement": self._get_account_statement,
+            "listCurrencyRates": self._list_currency_rates,
+            "getDeveloperAppKeys": self._get_developer_app_keys,
+            **dict.fromkeys(_VENDORS_ONLY, self._vendors_only),
         }
-        self._methods = {False: betting, True: account}
+        self._methods: dict[str, dict[str, Operation]] = {
+            "betting": betting,
+            "account": account,
+            "heartbeat": {"heartbeat": self._heartbeat},
+        }
 
-    def find(self, method: str, *, account_api: bool) -> tuple[str, Operation] | None:
+    def find(self, method: str, api: Api) -> tuple[str, Operation] | None:
         """Return (short name, operation) for a JSON-RPC method, None when there is none."""
-        prefix = ACCOUNT_PREFIX if account_api else BETTING_PREFIX
-        name = method.removeprefix(prefix)
-        operation = self._methods[account_api].get(name)
-        return (name, operation) if operation is not None and method.startswith(prefix) else None
+        name = method.removeprefix(api.prefix)
+        operation = self._methods[api.name].get(name)
+        return (name, operation) if operation is not None and method.startswith(api.prefix) else None
+
+    def tick(self) -> None:
+        """Do what is due: cancel for customers whose heartbeat has stopped."""
+        self._heartbeats.tick()
 
     def stop(self) -> None:
         """Drop the asynchronous orders that still wait for their bet delay."""
@@ -127,6 +176,39 @@ class Operations:
 
     async def _list_market_profit_and_loss(self, caller: Caller, params: Params) -> list[Json]:
         return profit_and_loss(self._exchange, caller.account, params)
+
+    async def _list_runner_book(self, caller: Caller, params: Params) -> list[Json]:
+        return runner_book(self._exchange, caller, params)
+
+    def _readers(self, readers: Mapping[str, Callable[[Exchange, Params], object]]) -> dict[str, Operation]:
+        def operation(read: Callable[[Exchange, Params], object]) -> Operation:
+            async def act(_caller: Caller, params: Params) -> object:
+                return read(self._exchange, params)
+
+            return act
+
+        return {name: operation(read) for name, read in readers.items()}
+
+    async def _forbidden(self, _caller: Caller, _params: Params) -> object:
+        raise ApiError("ACCESS_DENIED")
+
+    async def _vendors_only(self, _caller: Caller, _params: Params) -> object:
+        raise ApiError("INVALID_APP_KEY", "the application key is not one of a vendor's")
+
+    async def _list_nothing(self, _caller: Caller, _params: Params) -> list[Json]:
+        return []
+
+    async def _heartbeat(self, caller: Caller, params: Params) -> Json:
+        return self._heartbeats.beat(caller.account, params)
+
+    async def _get_account_statement(self, caller: Caller, params: Params) -> Json:
+        return account_statement(self._exchange, caller.account, params)
+
+    async def _list_currency_rates(self, _caller: Caller, params: Params) -> list[Json]:
+        return currency_rates(params)
+
+    async def _get_developer_app_keys(self, caller: Caller, _params: Params) -> list[Json]:
+        return developer_app_keys(caller.account)
 
     async def _get_account_funds(self, caller: Caller, _params: Params) -> Json:
         account = caller.account

@@ -29,6 +29,8 @@ _ORDERINGS: Final[dict[str, _Instant]] = {
     "BY_VOID_TIME": lambda bet: bet.voided_ms,
 }
 _PROJECTIONS: Final = ("ALL", "EXECUTABLE", "EXECUTION_COMPLETE")
+# Clients have these from the stream; Betfair's REST has no such fields (betcode-org/betfair, bettingresources.py).
+_STREAM_ONLY: Final = ("cancelledDate", "lapsedDate", "lapseStatusReasonCode")
 _SIDES: Final = ("BACK", "LAY")
 
 
@@ -66,7 +68,7 @@ def current_orders(exchange: Exchange, account: Account, params: Params) -> Json
     else:
         found.sort(key=lambda bet: (instant(bet), bet.bet_id), reverse=descending)
     page, more = _page(found, params)
-    rows = [order_row(bet) for bet in page]
+    rows = [{name: value for name, value in order_row(bet).items() if name not in _STREAM_ONLY} for bet in page]
     if params.flag("includeItemDescription"):
         for row in rows:
             version = exchange.markets[row["marketId"]].version

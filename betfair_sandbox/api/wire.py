@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from betfair_sandbox.api.codes import ACCOUNT_CODES, BETTING_CODES
+from betfair_sandbox.api.codes import Api
 
 Json = dict[str, Any]
 
@@ -111,14 +111,17 @@ def result(call_id: object, value: object) -> Json:
     return {"jsonrpc": "2.0", "result": value, "id": call_id}
 
 
-def api_error(call_id: object, error: ApiError, *, account_api: bool) -> Json:
+def api_error(call_id: object, error: ApiError, api: Api) -> Json:
     """Return the JSON-RPC reply of a call that was refused with an APINGException."""
-    name = "AccountAPINGException" if account_api else "APINGException"
-    codes = ACCOUNT_CODES if account_api else BETTING_CODES
-    code = error.code if error.code in codes else "UNEXPECTED_ERROR"
+    message, data = exception_of(error, api)
+    return {"jsonrpc": "2.0", "error": {"code": -32099, "message": message, "data": data}, "id": call_id}
+
+
+def exception_of(error: ApiError, api: Api) -> tuple[str, Json]:
+    """Return the number and the body of an APINGException."""
+    code = error.code if error.code in api.codes else "UNEXPECTED_ERROR"
     exception = {"requestUUID": str(uuid.uuid4()), "errorCode": code, "errorDetails": error.details}
-    data = {"exceptionname": name, name: exception}
-    return {"jsonrpc": "2.0", "error": {"code": -32099, "message": codes[code], "data": data}, "id": call_id}
+    return api.codes[code], {"exceptionname": api.exception, api.exception: exception}
 
 
 def rpc_error(call_id: object, error: RpcError) -> Json:

@@ -12,6 +12,7 @@ from typing import Final
 from betfair_sandbox.api.codes import (
     ACCOUNT_CODES,
     BETTING_CODES,
+    HEARTBEAT_CODES,
     KEEP_ALIVE_CODES,
     LOGIN_CODES,
     REPORT_CODES,
@@ -19,7 +20,14 @@ from betfair_sandbox.api.codes import (
 )
 
 IDENTITY_METHODS: Final = ("certlogin", "login", "keepAlive", "logout")
-ACCOUNT_METHODS: Final = ("getAccountFunds", "getAccountDetails")
+ACCOUNT_METHODS: Final = (
+    "getAccountFunds",
+    "getAccountDetails",
+    "getAccountStatement",
+    "listCurrencyRates",
+    "getDeveloperAppKeys",
+)
+HEARTBEAT_METHODS: Final = ("heartbeat",)
 ORDER_METHODS: Final = ("placeOrders", "cancelOrders", "replaceOrders", "updateOrders")
 READ_METHODS: Final = (
     "listCurrentOrders",
@@ -27,10 +35,26 @@ READ_METHODS: Final = (
     "listMarketCatalogue",
     "listMarketBook",
     "listMarketProfitAndLoss",
+    "listRunnerBook",
+    "listEventTypes",
+    "listEvents",
+    "listCompetitions",
+    "listCountries",
+    "listVenues",
+    "listMarketTypes",
+    "listTimeRanges",
+    "navigationMenu",
 )
 SUBSCRIPTIONS: Final = ("marketSubscription", "orderSubscription")
 STREAM_METHODS: Final = ("authentication", *SUBSCRIPTIONS)
-METHODS: Final = (*IDENTITY_METHODS, *ACCOUNT_METHODS, *ORDER_METHODS, *READ_METHODS, *STREAM_METHODS)
+METHODS: Final = (
+    *IDENTITY_METHODS,
+    *ACCOUNT_METHODS,
+    *HEARTBEAT_METHODS,
+    *ORDER_METHODS,
+    *READ_METHODS,
+    *STREAM_METHODS,
+)
 ANY: Final = "*"
 KINDS: Final = (
     "refuse_connection",
@@ -95,6 +119,8 @@ def _codes_of(method: str) -> frozenset[str]:
         return KEEP_ALIVE_CODES
     if method in ACCOUNT_METHODS:
         return frozenset(ACCOUNT_CODES)
+    if method in HEARTBEAT_METHODS:
+        return frozenset(HEARTBEAT_CODES)
     if method in STREAM_METHODS:
         return STREAM_CODES
     if method in ORDER_METHODS:

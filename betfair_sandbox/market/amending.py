@@ -24,6 +24,8 @@ from betfair_sandbox.market.rules import (
     valid_ref,
 )
 
+# What a report says of an order that it does not know; clients count on the fields.
+_UNKNOWN_BET: Final = {"selectionId": 0, "side": "BACK"}
 _BET_ID: Final = re.compile(r"[0-9]{1,19}")
 
 
@@ -176,7 +178,7 @@ def _update_one(exchange: Exchange, account: Account, market_id: str, item: Para
 def _replace_one(exchange: Exchange, account: Account, market_id: str, item: Params, price: Decimal) -> Json:
     bet, code = _find(exchange, account, market_id, item, (LIMIT, LIMIT_ON_CLOSE))
     if bet is not None and not exchange.markets[bet.market_id].price_allowed(price):
-        bet, code = None, "INVALID_ODDS"
+        return failed_replacement("INVALID_ODDS", item.values, bet)
     if bet is None:
         return failed_replacement(code, item.values)
     size = bet.size_remaining
@@ -218,11 +220,13 @@ def failure(code: str, instruction: Json) -> Json:
     return {"status": "FAILURE", "errorCode": code, "instruction": instruction}
 
 
-def failed_replacement(code: str, instruction: Json) -> Json:
+def failed_replacement(code: str, instruction: Json, bet: Bet | None = None) -> Json:
     """Return the report of a replacement of which neither half was done."""
+    order = {"limitOrder": {"price": instruction.get("newPrice")}, "orderType": LIMIT}
+    placed = {"selectionId": bet.selection_id, "side": bet.side.value} if bet is not None else _UNKNOWN_BET
     return {
         "status": "FAILURE",
         "errorCode": code,
         "cancelInstructionReport": failure(code, {"betId": instruction.get("betId")}),
-        "placeInstructionReport": {"status": "FAILURE", "errorCode": "RELATED_ACTION_FAILED"},
+        "placeInstructionReport": failure("RELATED_ACTION_FAILED", {**placed, **order}),
     }

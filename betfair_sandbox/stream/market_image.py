@@ -13,9 +13,10 @@ from betfair_sandbox.api.wire import Json
 from betfair_sandbox.market.accounts import RunnerKey
 from betfair_sandbox.market.markets import Market, Runner
 from betfair_sandbox.market.money import ZERO, Side
+from betfair_sandbox.market.rollup import rolled_up
 from betfair_sandbox.stream.definition import market_definition
 from betfair_sandbox.stream.filters import DataFilter
-from betfair_sandbox.stream.versioned import Ladder, Levels, Value, rolled_up
+from betfair_sandbox.stream.versioned import Ladder, Levels, Value
 
 _ALL: Final = -1  # before every sequence
 

@@ -5,11 +5,11 @@ reader must be told; a change that changes nothing leaves the sequence alone. Th
 here grows without bound. Units: sequence numbers; prices and sizes leave as JSON numbers.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from betfair_sandbox.market.money import ONE, ZERO
+from betfair_sandbox.market.money import ZERO
 
 MAX_LEVELS: Final = 10  # Betfair: ladderLevels
 _NEVER: Final = -1
@@ -109,15 +109,3 @@ class Levels:
             for level, (price, size, changed) in sorted(self._entries.items())
             if level < depth and changed > seq and (size or seq >= 0)
         ]
-
-
-def rolled_up(levels: Iterable[_Pair]) -> list[_Pair]:
-    """Return the levels as best offers show them: less than 1 is added to the next price (Betfair: Stream API)."""
-    shown: list[_Pair] = []
-    carried = ZERO
-    for price, size in levels:
-        carried += size
-        if carried >= ONE:
-            shown.append((price, carried))
-            carried = ZERO
-    return shown

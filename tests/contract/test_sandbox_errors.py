@@ -213,7 +213,7 @@ def test_a_replacement_that_cannot_be_placed_leaves_the_bet_cancelled(sandbox: R
             "TOO_MUCH_DATA",
         ),
         ("listMarketCatalogue", {"filter": {}, "maxResults": 1_001}, "INVALID_INPUT_DATA"),
-        ("listMarketCatalogue", {"filter": {"textQuery": "x"}, "maxResults": 1}, "INVALID_INPUT_DATA"),
+        ("listMarketCatalogue", {"filter": {"colours": ["x"]}, "maxResults": 1}, "INVALID_INPUT_DATA"),
         ("getAccountFunds", [], "INVALID_INPUT_DATA"),
     ],
 )
@@ -244,7 +244,7 @@ def test_a_market_book_weighs_what_it_shows(sandbox: RunningSandbox, data: list[
 @pytest.mark.parametrize(
     ("headers", "status", "message"),
     [
-        ({"Content-Type": "application/x-www-form-urlencoded"}, 415, "DSC-0011"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 200, None),
         ({"Content-Type": "text/plain"}, 415, "DSC-0011"),
         ({"Accept": "text/html"}, 406, "DSC-0013"),
         ({"Content-Type": "application/json; charset=utf-8"}, 200, None),
@@ -267,11 +267,11 @@ BY_BETFAIRLIGHTWEIGHT: list[tuple[str, str, Json, str]] = [
     ("betting", "update_orders", {"market_id": MARKET, "instructions": [7]}, "INVALID_INPUT_DATA"),
     ("betting", "list_current_orders", {"order_by": "BY_LUCK"}, "INVALID_INPUT_DATA"),
     ("betting", "list_cleared_orders", {"bet_status": "LOST"}, "INVALID_INPUT_DATA"),
-    ("betting", "list_market_catalogue", {"filter": {"textQuery": "x"}}, "INVALID_INPUT_DATA"),
+    ("betting", "list_market_catalogue", {"filter": {"colours": ["x"]}}, "INVALID_INPUT_DATA"),
     ("betting", "list_market_book", {"market_ids": [f"1.{n}" for n in range(101)]}, "TOO_MUCH_DATA"),
     ("betting", "list_market_profit_and_loss", {"market_ids": [f"1.{n}" for n in range(51)]}, "TOO_MUCH_DATA"),
-    ("betting", "list_event_types", {}, "DSC-0021"),
-    ("account", "get_account_statement", {}, "DSC-0021"),
+    ("betting", "list_event_types", {"filter": {"eventIds": 1}}, "INVALID_INPUT_DATA"),
+    ("account", "get_account_statement", {"from_record": -1}, "INVALID_INPUT_DATA"),
 ]
 
 
@@ -342,7 +342,7 @@ def test_a_batch_is_answered_by_a_batch(sandbox: RunningSandbox) -> None:
 
 def test_http_is_as_betfairs(sandbox: RunningSandbox) -> None:
     session = sandbox.session
-    assert session.post(f"{sandbox.api}/exchange/betting/rest/v1.0/listEvents/").status_code == 404
+    assert session.post(f"{sandbox.api}/exchange/betting/rest/v1.0/listNothing/").status_code == 404
     assert session.get(sandbox.url("placeOrders")).status_code == 405
     expecting = session.post(sandbox.url("placeOrders"), data="{}", headers={"Expect": "100-continue"})
     assert expecting.status_code == 417

@@ -206,5 +206,6 @@ class RunningSandbox:
         client.identity_uri = f"{self.api}/api/"
         client.identity_cert_uri = f"{self.cert_api}/api/"
         client.api_uri = f"{self.api}/exchange/"
+        client.navigation_uri = f"{self.api}/exchange/betting/rest/v1/en/navigation/menu.json"
         client.login()
         return client

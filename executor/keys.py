@@ -56,6 +56,11 @@ def market_orders(market_id: str) -> str:
     return f"market:{market_id}:orders"
 
 
+def market_facts(market_id: str) -> str:
+    """Name the string (JSON) with what the exchange says that a market is; TTL a week, one not known a minute."""
+    return f"market:{market_id}:facts"
+
+
 def market_revision(market_id: str) -> str:
     """Name the string that changes with every write to an order of the market: the fence of every commit."""
     return f"market:{market_id}:revision"
@@ -130,6 +135,7 @@ def settlements(day: str) -> str:
 # --- account, session, housekeeping --------------------------------------------------------------------------------
 ACCOUNT: Final = "executor:account"  # hash; refresh_account
 ALERTS: Final = "executor:alerts"  # hash alert -> JSON {since, detail}; watchdog; those that stand
+MARKETS_WANTED: Final = "executor:markets:wanted"  # set; markets whose facts are to be read; validate_risk
 MARKET_TYPES: Final = "executor:market_types"  # hash market id -> type; refresh_account
 LAST_SUCCESS: Final = "executor:last_success"  # hash task -> epoch seconds
 FAILED_TASKS: Final = "executor:failed_tasks"  # hash task id -> JSON; chain tasks that failed for good

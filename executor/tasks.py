@@ -16,6 +16,7 @@ from executor.domain.signal_record import SignalRecord
 from executor.engine import (
     accounting,
     cancellation,
+    markets,
     placement,
     reconciliation,
     settlement,
@@ -143,10 +144,17 @@ def _periodic(task: str, work: Callable[[Engine], object], headers: Mapping[str,
         return str(result)
 
 
+def _sweep(mine: Engine) -> int:
+    """Move the signals that stand still; read what their markets are, which no order waits for."""
+    moved = sweeping.sweep(mine, dispatch, "signals")
+    markets.learn(mine)
+    return moved
+
+
 _PERIODIC: Final[dict[str, Callable[[Engine], object]]] = {
     "poll_orders": reconciliation.poll,
     "cancel_unmatched": cancellation.cancel_unmatched,
-    "sweep_signals": lambda mine: sweeping.sweep(mine, dispatch, "signals"),
+    "sweep_signals": _sweep,
     "write_ledger": accounting.write_ledger,
     "settle_orders": settlement.settle,
     "refresh_account": upkeep.refresh_account,

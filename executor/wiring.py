@@ -63,6 +63,7 @@ def policy(given: Settings) -> Policy:
             min_odds=given.trading.min_odds,
             max_odds=given.trading.max_odds,
             min_stake=given.trading.min_stake,
+            min_stake_by_currency="min_stake" not in given.trading.model_fields_set,
         ),
         limits={attribute: getattr(risk, attribute) for attribute in LIMIT_FIELDS.values()},
         max_age_s=signals.max_age_seconds,

@@ -10,6 +10,7 @@ from decimal import Decimal
 import structlog
 
 from executor.domain.commission import MarketCharge
+from executor.domain.market import Market
 from executor.domain.money import ZERO
 from executor.domain.order import BetState
 from executor.ports import (
@@ -110,6 +111,15 @@ class PaperExchange:
         """Return nothing: only an exchange knows its markets."""
         del market_ids
         return []
+
+    def market_facts(self, market_ids: Sequence[str]) -> list[Market]:
+        """Return nothing: only an exchange knows its markets."""
+        del market_ids
+        return []
+
+    def currency(self) -> str:
+        """Return "": paper money has none."""
+        return ""
 
     def keep_alive(self) -> bool:
         """Return True: there is no session that could end."""

@@ -106,6 +106,33 @@ def round_down(amount: Decimal) -> Decimal:
     return amount.quantize(PENNY, rounding=ROUND_FLOOR)
 
 
+# Betfair: Additional Information, Currency Parameters: the smallest size of a bet, in the account's currency.
+_MINIMUMS: Final = {
+    **dict.fromkeys(("GBP", "EUR", "USD"), 1),
+    **dict.fromkeys(("CAD", "SGD", "NZD"), 2),
+    **dict.fromkeys(("AUD", "RON", "BRL", "PEN"), 5),
+    **dict.fromkeys(("HKD", "NOK", "GEL"), 10),
+    **dict.fromkeys(("DKK", "SEK"), 15),
+    "MXN": 30,
+    "ARS": 100,
+    "ISK": 350,
+    "HUF": 400,
+}
+
+
+def minimum_size(currency: str) -> Decimal:
+    """Return the smallest size that the exchange takes in a currency; 0 for one that is not known."""
+    return Decimal(_MINIMUMS.get(currency, 0))
+
+
+def conversion_slack(currency: str) -> Decimal:
+    """Return what a size may be off by after the exchange has worked with it in pounds: a penny of theirs, in ours.
+
+    About a hundredth of the smallest size, which is worth about a pound everywhere.
+    """
+    return max(PENNY, minimum_size(currency) * PENNY)
+
+
 def liability(side: Side, price: Decimal, size: Decimal) -> Decimal:
     """Return the most that one bet can lose: a back its size, a lay size x (price - 1), rounded up.
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from executor.domain.exposure import exposures, selection_exposure
 from executor.domain.foreign import with_foreign
-from executor.domain.money import MAX_PRICE, MIN_PRICE, ONE, ZERO, liability, parse_number
+from executor.domain.money import MAX_PRICE, MIN_PRICE, ONE, ZERO, liability, minimum_size, parse_number
 from executor.domain.order import Order
 from executor.domain.signal import Leg, Signal
 
@@ -26,6 +26,7 @@ class Reason(StrEnum):
     OVERLOADED = "OVERLOADED"  # when it arrives: it would expire while it waits for a worker
     NOT_RECONCILED = "NOT_RECONCILED"
     INVALID_LIMITS = "INVALID_LIMITS"
+    UNSUPPORTED_MARKET = "UNSUPPORTED_MARKET"  # known to be each way, of lines, or of another price ladder than ours
     ODDS_OUT_OF_RANGE = "ODDS_OUT_OF_RANGE"
     STAKE_BELOW_MINIMUM = "STAKE_BELOW_MINIMUM"
     MAX_STAKE_PER_ORDER = "MAX_STAKE_PER_ORDER"
@@ -116,6 +117,11 @@ class Rules:
     min_odds: Decimal
     max_odds: Decimal
     min_stake: Decimal
+    min_stake_by_currency: bool = False  # nobody set it: the exchange's own minimum holds where it is higher
+
+    def minimum(self, currency: str) -> Decimal:
+        """Return the smallest stake in an account's currency."""
+        return max(self.min_stake, minimum_size(currency)) if self.min_stake_by_currency else self.min_stake
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,8 @@ class Facts:
     daily_pnl: str | None
     orders: Sequence[Order]  # the market's, all that count among them
     held: str = ""  # why nothing may be placed in this market
+    unsupported: str = ""  # why the rules do not hold for this market
+    currency: str = ""  # the account's; "" where it is not known
     foreign: Mapping[int, Decimal] = field(default_factory=dict)  # selection -> what bets that are no orders can lose
 
 
@@ -208,9 +216,10 @@ def _before_the_legs(facts: Facts) -> Verdict | tuple[Limits, Decimal]:
     if facts.held:
         return Verdict(Reason.NOT_RECONCILED, f"Nothing is placed in this market: {facts.held}")
     try:
-        return parse_limits(facts.limits), _daily_pnl(facts.daily_pnl)
+        limits = parse_limits(facts.limits), _daily_pnl(facts.daily_pnl)
     except InvalidLimits as error:
         return Verdict(Reason.INVALID_LIMITS, str(error))
+    return Verdict(Reason.UNSUPPORTED_MARKET, facts.unsupported) if facts.unsupported else limits
 
 
 def decide(
@@ -248,8 +257,8 @@ def _judge(
     if not lowest <= leg.price <= highest:
         span = f"{number(lowest)} to {number(highest)}"
         return Reason.ODDS_OUT_OF_RANGE, f"Odds {number(leg.price)} outside {span}"
-    if leg.size < rules.min_stake or leg.size <= ZERO:
-        return Reason.STAKE_BELOW_MINIMUM, f"Stake {number(leg.size)} below minimum {number(rules.min_stake)}"
+    if leg.size < (minimum := rules.minimum(facts.currency)) or leg.size <= ZERO:
+        return Reason.STAKE_BELOW_MINIMUM, f"Stake {number(leg.size)} below minimum {number(minimum)}"
     if rules.enabled:
         held = with_foreign(exposures(others), facts.foreign)
         alone = selection_exposure((*others, order), leg.selection_id)

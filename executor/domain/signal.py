@@ -60,6 +60,7 @@ class Signal:
     validity_s: Decimal | None = None
     sent_at: datetime | None = None
     unmatched_timeout_s: int | None = None
+    market_type: str = ""  # as its sender says; the exchange's own word decides
 
 
 def _number(value: object) -> Decimal:
@@ -178,6 +179,7 @@ class _Common(_Message):
     validity_window: Seconds = None
     timestamp: Time = None
     unmatched_timeout_seconds: UnmatchedTimeout = None
+    market_type: Name = ""
     handicap: Handicap = ZERO
 
 
@@ -288,6 +290,7 @@ def parse_signal(kind: SignalKind, raw: bytes) -> Signal:
         validity_s=message.validity_window,
         sent_at=message.timestamp,
         unmatched_timeout_s=message.unmatched_timeout_seconds,
+        market_type=message.market_type,
     )
     return signal if signal.signal_id else replace(signal, signal_id=content_id(signal))
 

@@ -24,6 +24,7 @@ def refresh_account(engine: Engine) -> None:
     orders = engine.store.unsettled_orders()
     funds = engine.exchange.funds()
     engine.accounts.save_account(funds, ZERO if engine.policy.paper else _unexplained(funds.exposure, orders))
+    engine.accounts.save_currency(engine.exchange.currency())
     markets = engine.market_facts.unknown_markets()[:50]  # weight 1 each; Betfair allows 200 per request
     if markets:
         known = {info.market_id: info.market_type for info in engine.exchange.market_info(markets)}

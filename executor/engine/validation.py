@@ -9,12 +9,14 @@ from dataclasses import replace
 import structlog
 
 from executor.domain.foreign import foreign_exposure
+from executor.domain.market import unsupported
 from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, Order, customer_ref, order_ids
 from executor.domain.risk import Facts, Reason, Verdict, decide, is_true
 from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.breaker import is_reset, with_rejection
 from executor.engine.context import Engine, Policy, Step, repeated, step, unknown_signal
+from executor.engine.markets import ask_for_facts
 from executor.engine.optimistic import until_committed
 from executor.errors import InvalidSignal
 from executor.ports import Change, Gate, MarketView
@@ -50,6 +52,7 @@ def validate(engine: Engine, signal_id: str, market_id: str) -> Step:
         if not engine.store.commit(view, change):
             return None
         _announce(engine, view, after, verdict, change, engine.clock.monotonic() - started)
+        ask_for_facts(engine, view)
         return step(after)
 
     return until_committed(engine, market_id, f"signal {signal_id}: market {market_id}", attempt)
@@ -95,6 +98,8 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
         daily_pnl=view.daily_pnl,
         orders=tuple(view.orders.values()),
         held=view.held,
+        unsupported=unsupported(view.market, signal.market_type),
+        currency=view.currency,
         foreign=foreign_exposure(view.foreign.values()),
     )
     return decide(signal, facts, policy.rules, reserve)

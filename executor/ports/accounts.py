@@ -37,5 +37,8 @@ class Accounts(Protocol):
     def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
         """Put back what the ledger knows of days that Redis has lost; never overwrites."""
 
+    def save_currency(self, currency: str) -> None:
+        """Remember the account's currency; "" leaves what is known."""
+
     def save_account(self, funds: Funds, difference: Decimal) -> None:
         """Remember the account's money, how far its exposure is off ours, and since when it is."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, Protocol, TypeVar, overload
 
 from executor.domain.commission import MarketCharge
+from executor.domain.market import Market
 from executor.domain.money import ZERO, Side
 from executor.domain.order import BetState
 
@@ -239,6 +240,12 @@ class Exchange(Protocol):
 
     def market_info(self, market_ids: Sequence[str]) -> list[MarketInfo]:
         """Return what is known of these markets; unknown or closed ones are left out."""
+
+    def market_facts(self, market_ids: Sequence[str]) -> list[Market]:
+        """Return what these markets are, at most 40; those that the exchange does not know are left out."""
+
+    def currency(self) -> str:
+        """Return the currency of the account, "" where there is none."""
 
     def keep_alive(self) -> bool:
         """Extend the session; returns False when the exchange no longer knows it."""

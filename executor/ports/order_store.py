@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from executor.domain.foreign import ForeignBet
+from executor.domain.market import Market
 from executor.domain.order import Order, Trade
 from executor.domain.signal_record import SignalRecord
 from executor.errors import StoreUnavailable
@@ -57,6 +58,9 @@ class MarketView:
     held: str = ""  # why nothing may be placed in this market though all others are reconciled
     foreign: Mapping[str, ForeignBet] = field(default_factory=dict)  # bet id -> what our records cannot hold
     unreadable: Sequence[str] = ()  # records left out because they are none; only where they were asked to be
+    market: Market | None = None  # what the exchange says that it is; None: not known
+    market_asked: bool = False  # it has been looked up, with whatever result
+    currency: str = ""  # of the account; "" where it is not known
     turn: str = ""  # the token of a turn taken on the market
 
 

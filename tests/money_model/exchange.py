@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 
 from executor.domain.commission import MarketCharge
+from executor.domain.market import Market
 from executor.domain.money import ZERO, Side
 from executor.domain.order import BetState
 from executor.errors import OutcomeUnknown
@@ -311,6 +312,13 @@ class ModelExchange:
 
     def market_info(self, market_ids: Sequence[str]) -> list[MarketInfo]:
         return [MarketInfo(one, "WIN") for one in market_ids]
+
+    def market_facts(self, market_ids: Sequence[str]) -> list[Market]:
+        del market_ids
+        return []
+
+    def currency(self) -> str:
+        return ""
 
     def keep_alive(self) -> bool:
         return True

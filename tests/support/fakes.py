@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from executor.domain.commission import MarketCharge
+from executor.domain.market import Market
 from executor.domain.money import ZERO
 from executor.domain.order import BetState, Order
 from executor.domain.risk import Reason
@@ -76,6 +77,8 @@ class ScriptedExchange:
     on_connect: Callable[[], None] = lambda: None  # what happens while the connection is made
     reads_fail: BaseException | None = None
     known_session: bool = True
+    markets: dict[str, Market] = field(default_factory=dict)
+    account_currency: str = ""
     age_s: int | None = 60
     money: Funds = field(default_factory=lambda: Funds(Decimal(900), Decimal(100)))
 
@@ -228,6 +231,14 @@ class ScriptedExchange:
     def market_info(self, market_ids: Sequence[str]) -> list[MarketInfo]:
         self._read("market_info", tuple(market_ids))
         return [MarketInfo(one, "WIN") for one in market_ids]
+
+    def market_facts(self, market_ids: Sequence[str]) -> list[Market]:
+        self._read("market_facts", tuple(market_ids))
+        return [self.markets[one] for one in market_ids if one in self.markets]
+
+    def currency(self) -> str:
+        self._read("currency")
+        return self.account_currency
 
     def keep_alive(self) -> bool:
         self.calls.append(("keep_alive", None))

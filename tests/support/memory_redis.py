@@ -15,6 +15,7 @@ from decimal import Decimal
 from executor.adapters.redis.records import SIGNAL, encode, signal_fields, trade_fields
 from executor.domain.exposure import exposures
 from executor.domain.foreign import ForeignBet
+from executor.domain.market import Market
 from executor.domain.money import ZERO
 from executor.domain.order import ACTIVE, Order, Trade
 from executor.domain.risk import LIMIT_FIELDS, is_true
@@ -88,6 +89,9 @@ class Memory:
     locks: set[str] = field(default_factory=set)
     queues: Counter[str] = field(default_factory=Counter)
     messages: list[dict[str, str]] = field(default_factory=list)
+    facts: dict[str, Market | None] = field(default_factory=dict)
+    wanted: set[str] = field(default_factory=set)
+    currency: str = ""
     storage: dict[str, tuple[str, int]] = field(default_factory=dict)  # process -> problem, until
     turns: dict[str, int] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
@@ -207,6 +211,9 @@ class MemoryStore:
                 for one, order in m.orders.items()
                 if one in order_ids or (order.market_id == market_id and order.counts)
             },
+            market=m.facts.get(market_id),
+            market_asked=market_id in m.facts,
+            currency=m.currency,
             signals=signals,
             signals_raw={one: encode(record) for one, record in signals.items()},
             held=m.held.get(market_id, ""),
@@ -517,6 +524,9 @@ class MemoryAccounts:
                 self._m.settlements[one] = dict(bets)
                 self._m.pnl[one] = f"{sum(bets.values(), ZERO):f}"
 
+    def save_currency(self, currency: str) -> None:
+        self._m.currency = currency or self._m.currency
+
     def save_account(self, funds: Funds, difference: Decimal) -> None:
         self._m.account = funds
         self._m.difference = difference
@@ -562,6 +572,21 @@ class MemoryMarketFacts:
 
     def __init__(self, memory: Memory) -> None:
         self._m = memory
+
+    def want(self, market_id: str) -> None:
+        self._m.reach("want")
+        self._m.wanted.add(market_id)
+
+    def wanted(self, most: int) -> list[str]:
+        self._m.reach("wanted")
+        taken = sorted(self._m.wanted)[:most]
+        self._m.wanted -= set(taken)
+        return taken
+
+    def save_facts(self, markets: Sequence[Market], unknown: Sequence[str]) -> None:
+        self._m.reach("save_facts")
+        self._m.facts |= {market.market_id: market for market in markets}
+        self._m.facts |= dict.fromkeys(unknown)
 
     def unknown_markets(self) -> list[str]:
         markets = {order.market_id for order in self._m.orders.values()}

@@ -16,12 +16,14 @@ from executor.adapters.betfair import wire
 from executor.adapters.betfair.json_text import Row, as_row
 from executor.adapters.betfair.lists import batches, joined, market_infos, names, once, page
 from executor.adapters.betfair.logins import TokenStore
+from executor.adapters.betfair.market_facts import by_market, catalogue_of, combine
 from executor.adapters.betfair.reports import read_cancelled, read_placed
 from executor.adapters.betfair.rpc import ACCOUNT, BETTING, Api, Rpc
 from executor.adapters.betfair.session import BetfairSession
 from executor.adapters.betfair.transport import Transport
 from executor.domain.commission import MarketCharge
-from executor.domain.money import ZERO
+from executor.domain.market import Market
+from executor.domain.money import ZERO, conversion_slack
 from executor.domain.order import BetState
 from executor.errors import LoginRefused, NotSent, OutcomeUnknown, SessionExpired, StoreUnavailable, Throttled
 from executor.ports import (
@@ -69,6 +71,7 @@ class BetfairExchange:
         self._transport = Transport(settings.api_timeout_seconds, bundle, proxy=settings.proxy)
         self.session = BetfairSession(settings, self._transport, tokens, telemetry, on_token)
         self._rpc = Rpc(settings, self._transport, telemetry)
+        self._slack = conversion_slack("")  # until the account's currency has been asked for
         self._strategy_ref = settings.strategy_ref
         self._timeout_s = settings.api_timeout_seconds
         self._tokens = tokens
@@ -191,13 +194,20 @@ class BetfairExchange:
         """Return the types of the markets that are known and not closed (Betfair: listMarketCatalogue)."""
         found: list[MarketInfo | None] = []
         for some in batches(market_ids, MAX_CATALOGUE):
-            params = {
-                "filter": {"marketIds": some},
-                "marketProjection": ["MARKET_DESCRIPTION"],
-                "maxResults": len(some),
-            }
-            found += self._call(BETTING, "listMarketCatalogue", params, market_infos)
+            found += self._call(BETTING, "listMarketCatalogue", catalogue_of(some), market_infos)
         return [each for each in found if each is not None]
+
+    def market_facts(self, market_ids: Sequence[str]) -> list[Market]:
+        """Return what these markets are (Betfair: listMarketCatalogue, listMarketBook); unknown ones are left out."""
+        described = self._call(BETTING, "listMarketCatalogue", catalogue_of(market_ids), by_market)
+        books = self._call(BETTING, "listMarketBook", {"marketIds": list(market_ids)}, by_market)
+        return [combine(one, described, books, self._tokens.now()) for one in market_ids if one in described | books]
+
+    def currency(self) -> str:
+        """Return the account's currency (Betfair: getAccountDetails), and read sizes by it from now on."""
+        currency = self._call(ACCOUNT, "getAccountDetails", {}, wire.currency)
+        self._slack = conversion_slack(currency)
+        return currency
 
     def keep_alive(self) -> bool:
         """Extend the session (Betfair: keepAlive)."""
@@ -224,7 +234,10 @@ class BetfairExchange:
         # Betfair: the data move between pages; by place time what is new comes last.
         order = {"orderBy": "BY_PLACE_TIME", "sortDir": "EARLIEST_TO_LATEST", "includeItemDescription": False}
         params = {**filters, **order, "customerStrategyRefs": [self._strategy_ref]}
-        return once(self._pages("listCurrentOrders", params, "currentOrders", wire.current_order))
+        return once(self._pages("listCurrentOrders", params, "currentOrders", self._current_order))
+
+    def _current_order(self, row: Row) -> BetState:
+        return wire.current_order(row, self._slack)
 
     def _cleared(self, filters: Mapping[str, object], kind: ClearedKind) -> Listing[ClearedBet]:
         return once(self._cleared_pages(filters, kind))

@@ -12,15 +12,15 @@ from typing import Final
 
 from executor.adapters.betfair.json_text import Row, WireError, as_row
 from executor.domain.commission import MarketCharge
-from executor.domain.money import ONE, ZERO, Side, to_money
+from executor.domain.money import ONE, PENNY, ZERO, Side, to_money
 from executor.domain.order import BetState
 from executor.ports import ClearedBet, ClearedKind, Funds, Instruction, MarketInfo
 
 _MAX_AMOUNT: Final = Decimal(10) ** 12  # more is no amount, and would not be cheap to compute with
-_CONVERTED: Final = Decimal("0.01")  # that sizes of an account in another currency than GBP may be off by
 _MAX_PRICE: Final = 1000  # Betfair: Price Increments, the highest; an average is not above it
 _PRICE_PLACES: Final = 6  # beyond this an average price only shows the binary float it travelled as
 _TEXT: Final = re.compile(r"[ -~]{1,64}")  # ids, references and names of types; they become keys and labels
+_CURRENCY: Final = re.compile("[A-Z]{3}")
 _MAX_NAME: Final = 60
 
 
@@ -130,7 +130,7 @@ def moment_text(at: int) -> str:
 # --- one row ---------------------------------------------------------------------------------------------------------
 
 
-def current_order(row: Row) -> BetState:
+def current_order(row: Row, slack: Decimal = PENNY) -> BetState:
     """Read a bet (Betfair: CurrentOrderSummary)."""
     status = text(row, "status")
     if status not in {"EXECUTABLE", "EXECUTION_COMPLETE"}:
@@ -155,7 +155,7 @@ def current_order(row: Row) -> BetState:
         placed_at=_moment(row, "placedDate"),
         matched_at=_optional_moment(row, "matchedDate"),
     )
-    return _sized(bet)
+    return _sized(bet, slack)
 
 
 def _other_kind(row: Row) -> str:
@@ -191,10 +191,10 @@ def placed_bet(row: Row, instruction: Instruction, market_id: str) -> BetState:
     return _sized(bet)
 
 
-def _sized(bet: BetState) -> BetState:
-    """Take a bet whose parts are no more than the whole; its fills would be booked as they are said."""
+def _sized(bet: BetState, slack: Decimal = PENNY) -> BetState:
+    """Take a bet whose parts are no more than the whole; each may be off by `slack` (the exchange works in pounds)."""
     parts = (bet.size_matched, bet.size_cancelled, bet.size_lapsed, bet.size_voided)
-    if sum(parts, ZERO) > bet.size + _CONVERTED * sum(part > ZERO for part in parts):
+    if sum(parts, ZERO) > bet.size + slack * sum(part > ZERO for part in parts):
         raise WireError("sizes exceed what was asked for")
     return bet
 
@@ -233,6 +233,12 @@ def funds(row: Row) -> Funds:
     return Funds(
         available=to_money(number(row, "availableToBetBalance")), exposure=abs(to_money(number(row, "exposure")))
     )
+
+
+def currency(result: object) -> str:
+    """Read the account's currency (Betfair: AccountDetailsResponse); "" where it is none."""
+    found = as_row(result, "details").get("currencyCode")
+    return found if isinstance(found, str) and _CURRENCY.fullmatch(found) else ""
 
 
 def market_info(row: Row) -> MarketInfo | None:

@@ -108,6 +108,12 @@ class RedisAccounts(RedisAdapter):
         self._sum_total()
 
     @guarded
+    def save_currency(self, currency: str) -> None:
+        """Remember the account's currency; "" leaves what is known."""
+        if currency:
+            self._redis.hset(keys.ACCOUNT, "currency", currency)
+
+    @guarded
     def save_account(self, funds: Funds, difference: Decimal) -> None:
         """Remember the account's money, how far its exposure is off ours, and since when it is."""
         balance = funds.available + funds.exposure

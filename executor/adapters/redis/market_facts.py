@@ -1,15 +1,47 @@
 """What is known of markets, in Redis."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
 from executor.adapters.redis.client import guarded, hash_of
+from executor.domain.market import Market
+from executor.domain.money import parse_number
 
 _MAX_TYPES: Final = 10_000
+_FACTS_S: Final = 7 * 24 * 3600  # as long as orders are kept
+_UNKNOWN_S: Final = 60  # then it is asked for again
+_TEXTS: Final = ("market_type", "betting_type", "ladder", "status")
+
+
+def encode_market(market: Market) -> str:
+    """Write a market's facts as JSON: what the rules ask, and the exchange's own words."""
+    facts = {name: getattr(market, name) for name in ("market_id", *_TEXTS, "winners", "runners", "read_at", "raw")}
+    divisor = market.each_way_divisor
+    return json.dumps(facts | {"each_way_divisor": None if divisor is None else f"{divisor:f}"})
+
+
+def decode_market(text: str | None) -> Market | None:
+    """Read a market's facts; what is none counts as not known."""
+    try:
+        held = json.loads(text or "{}")
+        divisor = held.get("each_way_divisor")
+        return Market(
+            market_id=str(held["market_id"]),
+            each_way_divisor=None if divisor is None else parse_number(divisor),
+            winners=int(held["winners"]),
+            runners=tuple(int(one) for one in held["runners"]),
+            read_at=int(held["read_at"]),
+            raw=str(held["raw"]),
+            **{name: str(held[name]) for name in _TEXTS},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
 
 
 class RedisMarketFacts(RedisAdapter):
@@ -18,6 +50,34 @@ class RedisMarketFacts(RedisAdapter):
     def __init__(self, client: "Redis") -> None:
         super().__init__(client)
         self._types: dict[str, str] = {}  # of markets; they do not change
+
+    @guarded
+    def want(self, market_id: str) -> None:
+        """Ask for a market's facts."""
+        self._redis.sadd(keys.MARKETS_WANTED, market_id)
+
+    @guarded
+    def wanted(self, most: int) -> list[str]:
+        """Take markets that were asked for; whoever takes them reads them."""
+        try:
+            found = cast("set[str]", self._redis.smembers(keys.MARKETS_WANTED))
+        except ResponseError:  # somebody put something else there
+            self._redis.delete(keys.MARKETS_WANTED)
+            return []
+        taken = sorted(found)[:most]
+        if taken:
+            self._redis.srem(keys.MARKETS_WANTED, *taken)
+        return taken
+
+    @guarded
+    def save_facts(self, markets: Sequence[Market], unknown: Sequence[str]) -> None:
+        """Remember markets' facts, and which ones the exchange does not know."""
+        pipe = self._redis.pipeline(transaction=False)
+        for market in markets:
+            pipe.set(keys.market_facts(market.market_id), encode_market(market), ex=_FACTS_S)
+        for market_id in unknown:
+            pipe.set(keys.market_facts(market_id), "{}", ex=_UNKNOWN_S)
+        pipe.execute()
 
     @guarded
     def unknown_markets(self) -> list[str]:

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 from executor import keys
 from executor.adapters.redis.client import guarded, script
 from executor.adapters.redis.commit import after, request_for
+from executor.adapters.redis.market_facts import decode_market
 from executor.adapters.redis.mending import mend
 from executor.adapters.redis.record_reader import Reader, RecordReader
 from executor.adapters.redis.records import decode_foreign, decode_order, decode_signal, encode, signal_fields
@@ -183,6 +184,8 @@ class RedisStore(RecordReader):
                 transactions_key,
                 keys.foreign(market_id),
                 keys.MARKETS_HELD,
+                keys.market_facts(market_id),
+                keys.ACCOUNT,
                 *map(keys.signal, signal_ids),
                 *map(keys.order, order_ids),
             ],
@@ -216,6 +219,9 @@ class RedisStore(RecordReader):
             held=raw[15] or ("the record of a foreign bet cannot be read" if lenient.problems else ""),
             foreign={bet.bet_id: bet for bet in foreign},
             unreadable=reader.problems,
+            market=decode_market(raw[16]),
+            market_asked=bool(raw[16]),
+            currency=raw[17],
         )
 
     def _culprits(self, market_id: str, order_ids: Sequence[str]) -> dict[str, str]:

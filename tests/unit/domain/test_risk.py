@@ -63,6 +63,7 @@ REJECTED: Final = [  # facts, leg, rules -> reason, detail, leg (0: before the l
     ({"now": NOW + 5, "deadline": NOW}, {}, {}, R.SIGNAL_EXPIRED, "Signal expired 5 ms ago", 0),
     ({"reconciled": False}, {}, {}, R.NOT_RECONCILED, "Orders are not reconciled with the exchange", 0),
     ({"limits": {}}, {}, {}, R.INVALID_LIMITS, "Bankroll is missing", 0),
+    ({"unsupported": "Market is each way"}, {}, {}, R.UNSUPPORTED_MARKET, "Market is each way", 0),
     (
         {"limits": make_limits(MaxDailyLoss="lots")},
         {},
@@ -178,6 +179,7 @@ VIOLATIONS: Final[dict[Reason, tuple[dict[str, Any], dict[str, Any], dict[str, s
     R.SIGNAL_EXPIRED: ({"deadline": NOW}, {}, {}),
     R.NOT_RECONCILED: ({"reconciled": False}, {}, {}),
     R.INVALID_LIMITS: ({"daily_pnl": "?"}, {}, {}),
+    R.UNSUPPORTED_MARKET: ({"unsupported": "Market is each way"}, {}, {}),
     R.ODDS_OUT_OF_RANGE: ({}, {"max_odds": D(2)}, {}),
     R.STAKE_BELOW_MINIMUM: ({}, {"min_stake": D(1000)}, {}),
     R.MAX_STAKE_PER_ORDER: ({}, {}, {"MaxStakePerOrder": "49.99"}),

@@ -12,7 +12,9 @@
 -- KEYS[11] transactions of the hour
 -- KEYS[12] the market's foreign bets
 -- KEYS[13] markets in which nothing is placed
--- KEYS[14...] signal records, then order records asked for beside the market's own
+-- KEYS[14] the market's facts
+-- KEYS[15] the account
+-- KEYS[16...] signal records, then order records asked for beside the market's own
 -- ARGV[1]  prefix of an order's key
 -- ARGV[2]  breaker window in seconds
 -- ARGV[3]  number of signal records among the keys
@@ -44,9 +46,9 @@ for _, id in ipairs(members.err and { '!' } or members) do
   wanted[#wanted + 1] = ARGV[1] .. id
 end
 local signals = {}
-for at = 14, #KEYS do
-  if at <= 13 + ARGV[3] then
-    signals[at - 13] = get(KEYS[at])
+for at = 16, #KEYS do
+  if at <= 15 + ARGV[3] then
+    signals[at - 15] = get(KEYS[at])
   else
     wanted[#wanted + 1] = KEYS[at]
   end
@@ -75,5 +77,7 @@ return {
   orders,
   get(KEYS[11]),
   hash(KEYS[12], { '!', '!of another type' }),
-  get(KEYS[13], ARGV[4]),
+  get(KEYS[13], ARGV[4]) or '',
+  get(KEYS[14]) or '',
+  get(KEYS[15], 'currency') or '',
 }

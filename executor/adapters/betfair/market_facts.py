@@ -1,0 +1,69 @@
+"""What Betfair says that a market is: its catalogue's description and its book's runners, read leniently.
+
+Invariant: nothing here fails for an odd field; what cannot be read is not known. Both answers are kept as they came.
+Times in milliseconds.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+
+from executor.adapters.betfair.json_text import Row, encode
+from executor.domain.market import Market
+
+_DESCRIBED = ("description", "runners")  # of the catalogue
+_BOOK = ("status", "numberOfWinners", "numberOfActiveRunners", "numberOfRunners", "inplay", "betDelay", "complete",
+         "crossMatching", "runnersVoidable", "bspReconciled", "version", "runners")  # fmt: skip
+
+
+def by_market(result: object) -> dict[str, Row]:
+    """Return market id -> its row, for those rows that name one."""
+    rows = result if isinstance(result, list) else []
+    return {row["marketId"]: row for row in rows if isinstance(row, dict) and isinstance(row.get("marketId"), str)}
+
+
+def catalogue_of(market_ids: Sequence[str]) -> dict[str, object]:
+    """Write what is asked of the catalogue."""
+    asked = ["MARKET_DESCRIPTION", "RUNNER_DESCRIPTION"]
+    return {"filter": {"marketIds": list(market_ids)}, "marketProjection": asked, "maxResults": len(market_ids)}
+
+
+def combine(market_id: str, described: Mapping[str, Row], books: Mapping[str, Row], now: int) -> Market:
+    """Make one record of what both answers say of a market."""
+    catalogue, book = described.get(market_id, {}), books.get(market_id, {})
+    found = catalogue.get("description")
+    description: Row = found if isinstance(found, dict) else {}
+    ladder = description.get("priceLadderDescription")
+    raw = {name: catalogue[name] for name in _DESCRIBED if name in catalogue}
+    said = {"catalogue": raw, "book": {name: book[name] for name in _BOOK if name in book}}
+    winners = book.get("numberOfWinners")
+    return Market(
+        market_id=market_id,
+        market_type=_text(description, "marketType"),
+        betting_type=_text(description, "bettingType"),
+        ladder=_text(ladder if isinstance(ladder, dict) else {}, "type"),
+        each_way_divisor=_divisor(description.get("eachWayDivisor")),
+        winners=winners if isinstance(winners, int) and not isinstance(winners, bool) and winners > 0 else 0,
+        runners=_active(book.get("runners")),
+        status=_text(book, "status"),
+        read_at=now,
+        raw=encode(said),
+    )
+
+
+def _text(row: Mapping[str, object], name: str) -> str:
+    value = row.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _divisor(value: object) -> Decimal | None:
+    try:
+        divisor = None if value is None or isinstance(value, bool) else Decimal(str(value))
+    except InvalidOperation:
+        return Decimal(1)  # it has one, whatever it is
+    return divisor or None
+
+
+def _active(runners: object) -> tuple[int, ...]:
+    rows = runners if isinstance(runners, list) else []
+    ids = (row.get("selectionId") for row in rows if isinstance(row, dict) and row.get("status") == "ACTIVE")
+    return tuple(one for one in ids if isinstance(one, int) and not isinstance(one, bool))

@@ -67,7 +67,7 @@ def test_no_order_is_given_up_before_the_contract_allows(age_s: int, timeout_s: 
     order = make_order(status=S.SUBMITTED, submitted_at=NOW, answered_at=NOW if answered else 0)
     ripe = is_ripe(rig.engine, order, NOW + age_s * 1000)
     assert not (ripe and age_s < 15 + (0 if answered else timeout_s))
-    assert ripe or age_s <= 16 + (0 if answered else timeout_s)
+    assert ripe or age_s <= 16 + (0 if answered else rig.engine.policy.call_lasts_s)
     for status in set(OrderStatus) - {S.SUBMITTED}:
         assert not is_ripe(rig.engine, replace(order, status=status), NOW + 10**9)
 

@@ -156,7 +156,8 @@ def exchange(given: Settings, counting: Telemetry) -> Exchange:
     """
     if given.trading.enable_paper_trading:
         return PaperExchange(given.risk.bankroll)
-    refuse_without_account(given)
+    if not given.betfair.app_key.get_secret_value():  # with it alone, the console cancels within the workers' session
+        refuse_without_account(given)
     tokens = RedisTokenStore(connect(given.redis.url), given.identity)
     return BetfairExchange(given.betfair, tokens, counting, on_token=add_secret)
 

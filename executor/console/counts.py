@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
 _PREFIX: Final = "aibetting_executor_console_"
 _registry: Final = CollectorRegistry()
@@ -10,16 +10,12 @@ _registry: Final = CollectorRegistry()
 REASONS: Final = ("host", "origin", "body", "websocket", "not_authenticated", "not_permitted", "too_many_attempts")
 
 REFUSED: Final = Counter(f"{_PREFIX}refused", "Requests that were refused", ["reason"], registry=_registry)
-ACTS: Final = Counter(f"{_PREFIX}acts", "Requests that changed something", ["outcome"], registry=_registry)
-SECONDS: Final = Histogram(f"{_PREFIX}request_seconds", "Requests, streams left out", registry=_registry)
 
 
 def count_from_zero() -> None:
     """Show what may be counted before it is."""
     for reason in REASONS:
         REFUSED.labels(reason)
-    for outcome in ("done", "refused"):
-        ACTS.labels(outcome)
 
 
 def refused(reason: str) -> None:

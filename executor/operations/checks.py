@@ -18,7 +18,7 @@ from executor.adapters.signatures import KeysUnusable, read_keys
 from executor.errors import LedgerUnavailable, StoreUnavailable
 from executor.operations.access import Access, mismatch
 from executor.operations.check_exchange import Login, examine_certificate, examine_exchange
-from executor.operations.check_result import FAIL, OK, WARN, Finding
+from executor.operations.check_result import FAIL, OK, SKIP, WARN, Finding
 from executor.operations.status import beat_lives, poll_age, processes
 from executor.operations.trading import why_not_trading
 from executor.operations.wording import duration
@@ -181,6 +181,12 @@ def _processes(given: Settings, state: State) -> Iterator[Finding]:
         text = f"{state.signals_waiting} wait in stream:signals"
         yield Finding("signals", WARN, text, "start more bridges: what waits past its deadline is not executed")
     yield from _stream(given, state, alive["stream"])
+    consoles = alive.get("console", [])
+    yield (
+        Finding("console", OK, ", ".join(consoles))
+        if consoles
+        else Finding("console", SKIP, "none runs: executor console serves the web page and the HTTP API")
+    )
     crowded = [f"{name} {length}" for name, length in state.queues.items() if length > _CROWDED]
     if crowded:
         yield Finding("queues", WARN, ", ".join(crowded), "start more workers")

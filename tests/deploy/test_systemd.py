@@ -24,6 +24,7 @@ def test_there_is_a_unit_for_each_process() -> None:
     assert set(SERVICES) == {
         "executor-beat.service",
         "executor-bridge@.service",
+        "executor-console.service",
         "executor-flower.service",
         "executor-maintenance.service",
         "executor-stream.service",

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import redis
+import requests
 from support.guarded_stack import MARKET, USERS, GuardedRedis, GuardedStack, envelope, signal
 
 from executor import keys
-from executor.devstack.redis_server import HOST
+from executor.devstack.redis_server import HOST, free_port
+from executor.devstack.stack import CONSOLE_METRICS_PORT, CONSOLE_PORT
 
 PROGRAM = Path(sys.executable).with_name("executor")
 PERIODIC = ("cancel_unmatched", "sweep_signals", "write_ledger", "settle_orders", "refresh_account", "watchdog",
@@ -110,6 +112,60 @@ def test_a_person_controls(guarded: GuardedStack) -> None:
     _run(guarded, "worker", "send", "signal.json")
     guarded.wait(lambda: guarded.status_of("acl-sent") == "COMPLETED")
     assert not _denials(guarded)
+
+
+def test_the_console_looks_and_acts_as_its_own_user(guarded: GuardedStack) -> None:
+    port = free_port()
+    ours = {CONSOLE_PORT: str(port), CONSOLE_METRICS_PORT: "0", "PATH": os.defpath}
+    with (
+        subprocess.Popen(
+            [PROGRAM, "console"],
+            cwd=guarded.folder,
+            env={**guarded.environment_of("console"), **ours},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as console,
+        requests.Session() as browser,
+    ):
+        try:
+            assert console.stdout is not None
+            link = next(line for line in console.stdout if "once=" in line).split()[-1]
+            browser.trust_env = False
+            browser.headers["Sec-Fetch-Site"] = "same-origin"
+            base, secret = link.split("/login?once=")
+            guarded.wait(lambda: _answers(browser, base))
+            assert browser.post(f"{base}/login", data={"once": secret}).status_code == 200
+            for path in ("", "orders", "signals", "markets", "pnl", "limits", "failed", "alerts", "processes", "audit"):
+                assert browser.get(f"{base}/{path}").status_code == 200, path
+            acts: dict[str, dict[str, object]] = {
+                "trading/halt": {"cancel": True},
+                "trading/resume": {},
+                "orders/cancel": {"all": True},
+                "risk/limits": {"MaxStakePerOrder": 100},
+            }
+            for path, body in acts.items():
+                answer = browser.post(f"{base}/api/{path}", json=body)
+                assert answer.status_code == 200, answer.text
+            token = _run(guarded, "console", "token", "add", "acl", "--role", "publisher").strip()
+            sent = browser.post(
+                f"{base}/api/signals", json=signal("acl-http"), headers={"Authorization": f"Bearer {token}"}
+            )
+            assert sent.status_code == 202, sent.text
+            guarded.wait(lambda: guarded.status_of("acl-http") == "COMPLETED")
+            with browser.get(f"{base}/api/events", stream=True, timeout=10) as stream:
+                assert next(stream.iter_lines()) == b"event: snapshot"
+            assert browser.get(f"{base}/signals/acl-http").status_code == 200
+        finally:
+            console.terminate()
+    assert console.returncode == 0, "an open stream does not keep it from stopping"
+    assert not _denials(guarded)
+
+
+def _answers(browser: requests.Session, base: str) -> bool:
+    try:
+        return browser.get(f"{base}/health", timeout=2).ok
+    except requests.ConnectionError:
+        return False
 
 
 @pytest.mark.parametrize("bundled", [False, True])

@@ -48,6 +48,7 @@ def test_each_process_has_the_url_of_its_own_user_and_no_other() -> None:
         "bridge-2": ["redis-url-bridge"],
         "stream": ["redis-url-stream"],
         "flower": ["redis-url-flower"],
+        "console": ["redis-url-console"],
     }
     for name, text in _services().items():
         assert re.findall(r"source: (redis-url-\w+)", text) == wanted.get(name, []), name

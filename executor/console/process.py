@@ -3,6 +3,7 @@
 Invariants: it starts without Redis and says so on its pages; an open stream does not keep it from stopping.
 """
 
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -60,6 +61,8 @@ def main(*, link: bool) -> int:
     if link:
         sys.stdout.write("".join(f"{line}\n" for line in welcome(settings, console.sessions)))
         sys.stdout.flush()
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises it again at its end, for whoever was there before
+        signal.signal(number, lambda *_: None)
     server = uvicorn.Server(config)
     try:
         server.run()

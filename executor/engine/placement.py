@@ -140,7 +140,7 @@ def _release(
 
 def release(engine: Engine, signal_id: str, market_id: str, reason: Reason, detail: str) -> Step | None:
     """Close an accepted signal that was not sent, giving back what it reserved; None when it is no longer so."""
-    view = engine.store.view(market_id, signal_ids=(signal_id,))
+    view = engine.store.view(market_id, signal_ids=(signal_id,), leave_out_unreadable=True)
     record = view.signals.get(signal_id)
     if record is None or record.status is not SignalStatus.ACCEPTED:
         return None

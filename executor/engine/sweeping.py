@@ -17,6 +17,7 @@ from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.context import Engine
 from executor.engine.placement import release
 from executor.engine.reports import conclude
+from executor.errors import Contended, RecordUnreadable
 from executor.ports import Change, MarketView
 
 log = structlog.get_logger(__name__)
@@ -38,7 +39,57 @@ def sweep(engine: Engine, dispatch: Dispatch, queue: str) -> int:
         log.warning("backlog_closed", signals=closed, messages=engine.locks.drop_expired(queue, now))
     still = engine.store.open_signals(now - _STILL_MS, _AT_ONCE)
     crowded = bool(still) and engine.locks.queue_length(queue) > _CROWDED
-    return closed + sum(_move(engine, record, now, dispatch, crowded=crowded) for record in still)
+    closed += _close_unreadable(engine, now)
+    return closed + sum(_moved(engine, record, now, dispatch, crowded=crowded) for record in still)
+
+
+def _moved(engine: Engine, record: SignalRecord, now: int, dispatch: Dispatch, *, crowded: bool) -> bool:
+    """Move a signal, if its market lets it: one that cannot be read, or is contended, holds up no other signal."""
+    try:
+        return _move(engine, record, now, dispatch, crowded=crowded)
+    except (Contended, RecordUnreadable) as error:
+        log.warning("signal_left_alone", signal_id=record.signal_id, market_id=record.market_id, error=str(error))
+    except ValueError as error:  # what our rules say cannot be
+        if engine.set_aside.note({f"signal {record.signal_id}": str(error)}):
+            log.exception("signal_left_alone", signal_id=record.signal_id, market_id=record.market_id)
+    return False
+
+
+def _close_unreadable(engine: Engine, now: int) -> int:
+    """Close signals whose record is none, once their longest validity is over, and give back what they reserved."""
+    lost = engine.store.unreadable_signals(now - engine.policy.max_validity_s * 1000 - _STILL_MS)
+    for signal_id, moved_at in lost.items():
+        record = SignalRecord(
+            signal_id=signal_id,
+            kind="",
+            status=SignalStatus.RECEIVED,
+            payload="",
+            market_id="",
+            strategy="",
+            received_at=moved_at,
+            deadline=moved_at,
+            updated_at=moved_at,
+            bridge="",
+            token="",
+        )
+        detail = "Its record in Redis cannot be read, and its time is over"
+        ended = advance(record, SignalStatus.EXPIRED, now, Reason.SIGNAL_EXPIRED, detail)
+        engine.store.replace_unreadable(ended)
+        _tell_expired(engine, ended)
+        _give_back(engine, signal_id)
+    return len(lost)
+
+
+def _give_back(engine: Engine, signal_id: str) -> None:
+    own = engine.store.orders(order_ids(signal_id, MAX_LEGS))
+    for order in own:
+        if order.status is not OrderStatus.RESERVED:
+            continue
+        view = engine.store.view(order.market_id, leave_out_unreadable=True, order_ids=(order.order_id,))
+        held = view.orders.get(order.order_id)
+        if held is not None and held.status is OrderStatus.RESERVED:
+            expired = move(held, OrderStatus.EXPIRED, Reason.SIGNAL_EXPIRED, "its signal's record cannot be read")
+            engine.store.commit(view, Change(orders=(replace(expired, finished_at=view.now),)))
 
 
 def _close_backlog(engine: Engine, now: int) -> int:
@@ -92,7 +143,10 @@ def _dispatch(engine: Engine, seen: SignalRecord, dispatch: Dispatch) -> bool:
 
 def _close(engine: Engine, seen: SignalRecord) -> bool:
     view = engine.store.view(
-        seen.market_id, signal_ids=(seen.signal_id,), order_ids=order_ids(seen.signal_id, MAX_LEGS)
+        seen.market_id,
+        signal_ids=(seen.signal_id,),
+        order_ids=order_ids(seen.signal_id, MAX_LEGS),
+        leave_out_unreadable=True,  # a record that is none in this market must not keep its signals from ending
     )
     record = view.signals.get(seen.signal_id)
     if record is None or view.now < record.deadline:  # gone, or a person gave it a new deadline

@@ -171,6 +171,12 @@ class OrderStore(Protocol):
     def unreadable(self, order_ids: Iterable[str]) -> dict[str, str]:
         """Return which of these orders have a record that is none, and why."""
 
+    def unreadable_signals(self, moved_before: int) -> dict[str, int]:
+        """Return the open signals that nothing moved since and whose record is none: id -> when it was moved last."""
+
+    def replace_unreadable(self, record: SignalRecord) -> None:
+        """Set aside what is no record of a signal, and put this terminal one in its place."""
+
     def mend(self) -> list[str]:
         """Set aside keys of another type than ours, make indexes anew from the records; returns what was done."""
 

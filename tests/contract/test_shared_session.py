@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -141,13 +142,37 @@ def test_readers_share_three_places(tokens: TokenStore) -> None:
         assert mine
 
 
-def test_the_place_of_a_killed_reader_becomes_free(session_client: redis.Redis) -> None:
-    killed, other = (RedisTokenStore(session_client, "live someone") for _ in range(2))
-    with killed.read_slot(1, 0.2):  # never left, as far as the other one knows
-        with other.read_slot(1, 0.1) as mine:
-            assert not mine
-        with other.read_slot(1, 5) as mine:
-            assert mine
+_READER = """
+import sys, time
+import redis
+from executor.adapters.redis.session import RedisTokenStore
+tokens = RedisTokenStore(redis.Redis.from_url(sys.argv[1], decode_responses=True), "live someone", lease_ms=600)
+with tokens.read_slot(3, 30) as mine:
+    print(mine, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_readers_killed_in_mid_read_keep_others_out_for_their_lease_only(session_client: redis.Redis) -> None:
+    """Two API time-outs, a minute, would outlast `executor:reconciled`."""
+    url = "redis://{host}:{port}/{db}".format(**session_client.connection_pool.connection_kwargs)
+    command = [sys.executable, "-c", _READER, url]
+    readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    try:
+        assert [reader.stdout and reader.stdout.readline().strip() for reader in readers] == ["True"] * 3
+        tokens = RedisTokenStore(session_client, "live someone", lease_ms=600)
+        with tokens.read_slot(3, 1.5) as mine:
+            assert not mine, "three who read renew their places"
+    finally:
+        for reader in readers:
+            reader.kill()
+            reader.wait(10)
+            assert reader.stdout
+            reader.stdout.close()
+    began = time.monotonic()
+    with tokens.read_slot(3, 30) as mine:
+        assert mine
+    assert time.monotonic() - began < 10
 
 
 def test_two_processes_never_read_orders_more_than_three_at_a_time(

@@ -331,6 +331,13 @@ class MemoryStore:
         del order_ids
         return {}
 
+    def unreadable_signals(self, moved_before: int) -> dict[str, int]:
+        del moved_before
+        return {}
+
+    def replace_unreadable(self, record: SignalRecord) -> None:
+        raise AssertionError(f"nothing here is unreadable: {record.signal_id}")
+
     def mend(self) -> list[str]:
         self._m.reach("mend")
         return []

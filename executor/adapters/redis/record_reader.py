@@ -158,6 +158,22 @@ class RecordReader(RedisAdapter):
         return self.orders(cast("list[str]", self._redis.zrevrange(keys.ORDERS_RECENT, 0, limit - 1)))
 
     @guarded
+    def unreadable_signals(self, moved_before: int) -> dict[str, int]:
+        """Return the open signals that nothing moved since and whose record is none: id -> when it was moved last."""
+        found = cast(
+            "list[tuple[str, float]]",
+            self._redis.zrangebyscore(keys.SIGNALS_OPEN, "-inf", moved_before, start=0, num=_AT_ONCE, withscores=True),
+        )
+        names = [keys.signal(signal_id) for signal_id, _ in found]
+        texts = cast("list[str | None]", self._redis.mget(names)) if found else []
+        other = self._of_another_type([name for name, text in zip(names, texts, strict=True) if text is None])
+        return {
+            signal_id: min(max(int(score), 0), moved_before)
+            for (signal_id, score), name, text in zip(found, names, texts, strict=True)
+            if name in other or (text is not None and _readable(text, decode_signal)[0] is None)
+        }
+
+    @guarded
     def open_signals(self, moved_before: int, limit: int) -> list[SignalRecord]:
         """Return signals without a terminal state that nothing moved since `moved_before`, oldest first."""
         ids = cast("list[str]", self._redis.zrangebyscore(keys.SIGNALS_OPEN, "-inf", moved_before, start=0, num=limit))

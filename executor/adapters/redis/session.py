@@ -7,8 +7,8 @@ milliseconds of Redis TIME.
 
 import contextlib
 import json
-import math
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
@@ -25,17 +25,7 @@ from executor.errors import StoreUnavailable
 # Betfair: a session lives 12 h (24 h in the UK) after its last keep-alive; each keep-alive renews this.
 SESSION_TTL_S: Final = 12 * 60 * 60
 
-# KEYS: readers. ARGV: who, limit, seconds after which the place of one who was killed is free again.
-_READ: Final = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-redis.call('ZADD', KEYS[1], now + 1000 * ARGV[3], ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-if redis.call('ZCARD', KEYS[1]) <= tonumber(ARGV[2]) then return 1 end
-redis.call('ZREM', KEYS[1], ARGV[1])
-return 0
-"""
+LEASE_MS: Final = 5_000  # of a reader's place; renewed while it reads, so that one who was killed frees it soon
 _READ_WAIT_S: Final = 0.02
 
 T = TypeVar("T")
@@ -44,7 +34,8 @@ T = TypeVar("T")
 class RedisTokenStore:
     """A `TokenStore` on a client with `decode_responses=True`."""
 
-    def __init__(self, client: "redis.Redis", identity: str) -> None:
+    def __init__(self, client: "redis.Redis", identity: str, *, lease_ms: int = LEASE_MS) -> None:
+        self._lease_ms = lease_ms
         self._client = client
         self._session = keys.session(identity)
         self._lock = keys.login_lock(identity)
@@ -52,6 +43,7 @@ class RedisTokenStore:
         self._refusals = keys.login_refusals(identity)
         self._reads = keys.order_reads(identity)
         self._forget = client.register_script(script("forget_token"))
+        self._read_slot = client.register_script(script("read_slot"))
 
     def get(self) -> tuple[str, int] | None:
         """Return the token and when it was created; a value that is none counts as no token."""
@@ -93,17 +85,31 @@ class RedisTokenStore:
     def read_slot(self, limit: int, timeout_s: float) -> Iterator[bool]:
         """Wait to be one of at most `limit` who read orders at a time; False: `timeout_s` was not enough."""
         who = secrets.token_hex(8)
-        lapse_s = str(max(1, math.ceil(2 * timeout_s)))  # longer than a read may take
         give_up = time.monotonic() + timeout_s
-        while not (mine := bool(_asked(lambda: self._client.eval(_READ, 1, self._reads, who, str(limit), lapse_s)))):
+        while not (mine := self._hold_slot(who, limit)):
             if time.monotonic() >= give_up:
                 break
             time.sleep(_READ_WAIT_S)
+        done = threading.Event()
+        if mine:
+            threading.Thread(target=self._renew_slot, args=(who, limit, done), daemon=True).start()
         try:
             yield mine
         finally:
+            done.set()
             if mine:
                 with contextlib.suppress(RedisError):  # it lapses by itself
+                    self._client.zrem(self._reads, who)
+
+    def _hold_slot(self, who: str, limit: int) -> bool:
+        return bool(_asked(lambda: self._read_slot(keys=[self._reads], args=[who, limit, self._lease_ms])))
+
+    def _renew_slot(self, who: str, limit: int, done: threading.Event) -> None:
+        while not done.wait(self._lease_ms / 3000):
+            with contextlib.suppress(StoreUnavailable):
+                self._hold_slot(who, limit)
+            if done.is_set():  # it ended meanwhile: the place that was just renewed is nobody's
+                with contextlib.suppress(RedisError):
                     self._client.zrem(self._reads, who)
 
     def now(self) -> int:

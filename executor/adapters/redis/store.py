@@ -18,7 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from executor import keys
-from executor.adapters.redis.client import guarded, script
+from executor.adapters.redis.client import guarded, hash_of, script
 from executor.adapters.redis.commit import after, request_for
 from executor.adapters.redis.market_facts import decode_market
 from executor.adapters.redis.mending import mend
@@ -265,6 +265,18 @@ class RedisStore(RecordReader):
     def end_turn(self, market_id: str, turn: str) -> None:
         """Let others change the market's orders again."""
         self._unlock(keys=[keys.market_turn(market_id)], args=[turn])
+
+    @guarded
+    def replace_unreadable(self, record: SignalRecord) -> None:
+        """Set aside what is no record of a signal, and put this terminal one in its place."""
+        key = keys.signal(record.signal_id)
+        entry = signal_fields(record, self._identity)
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.rename(key, keys.aside(key, self.now()))
+        pipe.zrem(keys.SIGNALS_OPEN, record.signal_id)
+        pipe.set(key, encode(record), ex=self._keep.signal_s)
+        pipe.xadd(keys.TRADES, hash_of(entry))
+        pipe.execute()
 
     @guarded
     def mend(self) -> list[str]:

@@ -1,5 +1,8 @@
 """cancel_unmatched: ask, then look; an order ends only by the exchange's word."""
 
+import threading
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -8,9 +11,12 @@ from support.engine_rig import MARKET, Rig, make_policy
 from support.factories import NOW, make_bet, make_order
 
 from executor.domain.order import CancelReason, OrderStatus
+from executor.engine.cancel_until_clear import cancel_until_clear
 from executor.engine.cancellation import cancel_orders, cancel_unmatched
 from executor.engine.lookup import look_up
+from executor.engine.watchdog import watch
 from executor.errors import NotSent, OutcomeUnknown, Refused, StoreUnavailable
+from executor.ports import Alert, CancelReport
 
 S = OrderStatus
 
@@ -105,7 +111,7 @@ def test_a_refused_cancel_of_a_live_bet_changes_nothing(rig: Rig) -> None:
     assert rig.order().status is S.PENDING
 
 
-@pytest.mark.parametrize("error", [OutcomeUnknown("cut"), NotSent("refused"), Refused("CODE")])
+@pytest.mark.parametrize("error", [OutcomeUnknown("cut"), NotSent("refused")])
 def test_a_cancel_without_an_answer_is_repeated_until_it_has_one(rig: Rig, error: Exception) -> None:
     rig.placed()
     rig.clock.tick(30)
@@ -231,3 +237,125 @@ def test_what_a_trip_marked_is_taken_back_though_a_person_has_resumed(rig: Rig) 
     live(rig, 1, "1.300000000")
     assert cancel_unmatched(rig.engine) == 1
     assert [order.status for order in rig.memory.orders.values()] == [S.CANCELLED, S.PENDING]
+
+
+# --- refused, again and again -----------------------------------------------------------------------------------------
+
+
+def asks(rig: Rig, seconds: int) -> list[int]:
+    """Run the ticks of so many seconds; return at which of them the exchange was asked."""
+    start, times = rig.clock.now, []
+    for _ in range(0, seconds, 5):
+        before = len(rig.exchange.called("cancel"))
+        cancel_unmatched(rig.engine)
+        if len(rig.exchange.called("cancel")) > before:
+            times.append((rig.clock.now - start) // 1000)
+        rig.clock.tick(5)
+    return times
+
+
+@pytest.mark.parametrize("how", ["refused", "whole call refused", "still listed"])
+def test_a_cancel_that_changes_nothing_waits_twice_as_long_each_time(rig: Rig, how: str) -> None:
+    rig.placed()
+    rig.clock.tick(30)
+    if how == "refused":
+        rig.exchange.refuses = {"bet1": "ERROR_IN_MATCHER"}
+    elif how == "whole call refused":
+        rig.exchange.cancel_script = [Refused("PERMISSION_DENIED") for _ in range(99)]
+    else:
+
+        def agree(market_id: str, bets: Sequence[str]) -> list[CancelReport]:
+            rig.exchange.calls.append(("cancel", (market_id, tuple(bets))))
+            return [CancelReport(bet_id, done=True) for bet_id in bets]
+
+        vars(rig.exchange)["cancel"] = agree
+    assert asks(rig, 1500) == [0, 5, 15, 35, 75, 155, 315, 615, 915, 1215]
+    assert rig.order().status is S.PENDING
+    counted = 10 if how == "refused" else 0
+    assert sum(rig.memory.sent.values()) == 1 + counted, "failed instructions count among the hour's transactions"
+
+
+def test_a_refusal_of_one_bet_holds_up_no_other(rig: Rig) -> None:
+    live(rig, 3)
+    rig.exchange.refuses = {f"b{MARKET}-1": "ERROR_IN_MATCHER"}
+    rig.clock.tick(30)
+    cancel_unmatched(rig.engine)
+    assert [order.status for order in rig.memory.orders.values()] == [S.CANCELLED, S.PENDING, S.CANCELLED]
+    assert set(rig.memory.refused) == {f"b{MARKET}-1"}
+
+
+def test_the_wait_outlives_the_process_and_ends_with_the_bet(rig: Rig) -> None:
+    rig.placed()
+    rig.clock.tick(30)
+    rig.exchange.refuses = {"bet1": "ERROR_IN_MATCHER"}
+    assert asks(rig, 20) == [0, 5, 15]
+    again = Rig(clock=rig.clock)
+    again.memory.__dict__.update(vars(rig.memory))
+    again.exchange.bets, again.exchange.refuses = rig.exchange.bets, rig.exchange.refuses
+    assert asks(again, 20) == [15]
+    again.exchange.match("bet1", "10")
+    cancel_orders(again.engine, [again.order()], CancelReason.MANUAL)
+    assert again.order().status is S.MATCHED
+    assert again.memory.refused == {}
+
+
+def test_what_ended_by_itself_is_waited_for_no_more(rig: Rig) -> None:
+    order = rig.placed()
+    rig.clock.tick(30)
+    rig.exchange.refuses = {"bet1": "ERROR_IN_MATCHER"}
+    cancel_unmatched(rig.engine)
+    rig.exchange.match("bet1", "10")
+    look_up(rig.engine, [order], rig.clock.now)
+    cancel_unmatched(rig.engine)
+    assert rig.memory.refused == {}
+
+
+def test_a_person_does_not_wait(rig: Rig) -> None:
+    rig.placed()
+    rig.clock.tick(30)
+    rig.exchange.refuses = {"bet1": "ERROR_IN_MATCHER"}
+    asks(rig, 60)
+    rig.exchange.refuses = {}
+    cancel_until_clear(rig.engine, CancelReason.HALT, who="somebody", patience_s=5)
+    assert rig.order().status is S.CANCELLED
+    assert rig.memory.refused == {}
+
+
+def test_refusals_that_go_on_are_alerted(rig: Rig) -> None:
+    rig.placed()
+    rig.clock.tick(30)
+    rig.exchange.refuses = {"bet1": "ERROR_IN_MATCHER"}
+    asks(rig, 10)
+    assert Alert.CANCELS_REFUSED not in watch(rig.engine)
+    asks(rig, 10)
+    assert Alert.CANCELS_REFUSED in watch(rig.engine)
+    rig.exchange.refuses = {}
+    asks(rig, 60)
+    assert Alert.CANCELS_REFUSED not in watch(rig.engine)
+
+
+# --- many markets -----------------------------------------------------------------------------------------------------
+
+
+def test_markets_are_asked_side_by_side_and_within_a_thousand_instructions_a_second(rig: Rig) -> None:
+    """A slow exchange: the waits of a hundred markets must not add up."""
+    for number in range(100):
+        live(rig, 20, f"1.{number}")
+    rig.clock.tick(30)
+    cancel, under_way, most = rig.exchange.cancel, [0], [0]
+    guard = threading.Lock()
+
+    def slow(market_id: str, bets: Sequence[str]) -> list[CancelReport]:
+        with guard:
+            under_way[0] += 1
+            most[0] = max(most[0], under_way[0])
+        time.sleep(0.01)
+        with guard:
+            under_way[0] -= 1
+            return cancel(market_id, bets)
+
+    vars(rig.exchange)["cancel"] = slow
+    assert cancel_unmatched(rig.engine) == 2000
+    assert {order.status for order in rig.memory.orders.values()} == {S.CANCELLED}
+    assert 1 < most[0] <= 10
+    assert sum(rig.clock.slept) >= 2, "2,000 instructions take three seconds"

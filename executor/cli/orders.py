@@ -14,11 +14,22 @@ from executor import wiring
 from executor.cli.output import REFUSED, AsJson, Column, complain, refuse, say, show_json, show_table, warn
 from executor.cli.session import actor, engine, note_identity, settings_to_act, settings_to_read
 from executor.cli.watching import Watch, show
+from executor.domain.foreign import ForeignBet
 from executor.domain.order import Order
 from executor.engine.cancel_until_clear import Outstanding
 from executor.errors import NotAllowed
 from executor.operations.access import Access
-from executor.operations.orders import ALL_RECENT, cancel_by_hand, clear_paper, find_orders, order_json, trade_json
+from executor.operations.orders import (
+    ALL_RECENT,
+    ORDER_FIELDS,
+    cancel_by_hand,
+    clear_paper,
+    find_foreign,
+    find_orders,
+    foreign_json,
+    order_json,
+    trade_json,
+)
 from executor.operations.wording import moment, money, when, words
 from executor.settings.urls import mask_url
 
@@ -38,21 +49,34 @@ def orders(
     note_identity(access.settings)
 
     def look() -> None:
-        _show(find_orders(access, market=market, active=active, limit=limit), as_json_=as_json_)
+        found = find_orders(access, market=market, active=active, limit=limit)
+        _show(found, find_foreign(access, market=market), as_json_=as_json_)
 
     show(look, watch=watch, as_json=as_json_)
 
 
-def _show(found: Sequence[Order], *, as_json_: bool) -> None:
+def _show(found: Sequence[Order], foreign: Sequence[ForeignBet], *, as_json_: bool) -> None:
     if as_json_:
-        show_json([order_json(order) for order in found])
+        show_json([*(order_json(order) for order in found), *(_as_order(bet) for bet in foreign)])
         return
+    if foreign:
+        columns = [Column("bet"), Column("market"), Column("why"), Column("can lose", "right")]
+        show_table("Foreign bets: counted, never cancelled or settled by us", columns, map(_foreign_row, foreign))
     if not found:
         say("no orders")
         return
     columns = [Column("order"), Column("side"), Column("price", "right"), Column("size", "right")]
     columns += [Column("matched", "right"), Column("status")]
     show_table("Orders, newest first (UTC)", columns, map(_row, found))
+
+
+def _as_order(bet: ForeignBet) -> dict[str, object]:
+    """Return a foreign bet under an order's names, so that whoever reads orders meets nothing else."""
+    return {**dict.fromkeys(ORDER_FIELDS), **foreign_json(bet), "order_id": "", "signal_id": ""}
+
+
+def _foreign_row(bet: ForeignBet) -> Sequence[str]:
+    return bet.bet_id, bet.market_id, bet.problem, money(bet.worst) if bet.worst_known else "cannot be told"
 
 
 def _row(order: Order) -> Sequence[str | Text]:

@@ -66,6 +66,12 @@ def _facts(given: Settings, state: State) -> Iterator[tuple[str, str | Text]]:
     yield "orders", _orders(state)
     if state.unreadable:
         yield "unreadable", Text(f"records of {', '.join(state.unreadable)}", "red")
+    if state.foreign:
+        yield "foreign bets", Text(f"{len(state.foreign)}, not ours to cancel or settle: executor orders", "red")
+    for market, reason in state.held.items():
+        yield "market held", Text(f"{market}: {reason}; nothing is placed there", "red")
+    for name, problem in state.set_aside.items():
+        yield "set aside", Text(f"{name}: {problem}", "yellow")
     yield "signals open", str(state.open_signals)
     yield "exposure", f"{money(state.total_exposure)} in {counted(len(state.exposure), 'market')}"
     yield "P&L", f"{money(state.daily_pnl)} today, {money(state.total_pnl)} in all"

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 ODDS: Final = "ODDS"  # Betfair: MarketBettingType
+LINE: Final = "LINE"
 CLASSIC: Final = "CLASSIC"  # Betfair: PriceLadderType
 EACH_WAY: Final = "EACH_WAY"  # Betfair: marketType, as far as it is a kind of its own
 FRESH_MS: Final = 3600 * 1000  # runners leave, markets close
@@ -31,6 +32,16 @@ class Market:
     raw: str = ""
 
 
+def is_each_way(market: Market) -> bool:
+    """Tell whether a bet there holds twice its size."""
+    return market.market_type == EACH_WAY or market.each_way_divisor is not None
+
+
+def has_odds(market: Market) -> bool:
+    """Tell whether a bet there is as our records hold it: its size at its price, on a runner without a line."""
+    return market.betting_type in {"", ODDS} and not is_each_way(market)
+
+
 def unsupported(market: Market | None, said_type: str) -> str:
     """Say why the rules do not hold for a market; empty where they do, or where nothing speaks against it.
 
@@ -40,7 +51,7 @@ def unsupported(market: Market | None, said_type: str) -> str:
         return _of_type(said_type)
     if market.betting_type not in {"", ODDS}:
         return f"Market is of betting type {market.betting_type}: its prices are no odds"
-    if market.market_type == EACH_WAY or market.each_way_divisor is not None:
+    if is_each_way(market):
         return "Market is each way: a bet holds twice its size"
     if market.ladder not in {"", CLASSIC}:
         return f"Market has the price ladder {market.ladder}, not {CLASSIC}"

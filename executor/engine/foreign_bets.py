@@ -11,6 +11,9 @@ from functools import partial
 import structlog
 
 from executor.domain.foreign import ForeignBet
+from executor.domain.market import LINE, Market, has_odds, is_each_way
+from executor.domain.money import ONE, Side, round_up
+from executor.domain.order import BetState
 from executor.engine.context import Engine
 from executor.engine.optimistic import until_committed
 from executor.engine.setting_aside import each_market
@@ -40,6 +43,35 @@ def keep_foreign(engine: Engine, odd: Sequence[OddRow], *, complete: bool, held:
     for bet in after.values():
         if not bet.worst_known:
             held[bet.market_id] = f"what bet {bet.bet_id} can lose cannot be told ({bet.problem})"
+
+
+def part_foreign(engine: Engine, unknown: Sequence[BetState]) -> tuple[Sequence[BetState], list[OddRow]]:
+    """Part bets without an order into those that may be adopted, and those in markets where our rules do not hold.
+
+    Each way, a bet holds twice its size; on a line its price is none. A row does not say so, its market does.
+    """
+    if not unknown:
+        return unknown, []
+    markets = list(dict.fromkeys(bet.market_id for bet in unknown))
+    kinds = {market.market_id: market for market in engine.exchange.market_facts(markets)}
+    adopted: list[BetState] = []
+    foreign: list[OddRow] = []
+    for bet in unknown:
+        market = kinds.get(bet.market_id)
+        if market is None or has_odds(market):  # a closed market is not told of
+            adopted.append(bet)
+        else:
+            foreign.append(_of_market(bet, market))
+    return adopted, foreign
+
+
+def _of_market(bet: BetState, market: Market) -> OddRow:
+    size = bet.size * (2 if is_each_way(market) else 1)  # Betfair: half of it on the place
+    line = market.betting_type == LINE  # Betfair: struck at evens
+    worst = size if bet.side is Side.BACK or line else size * (bet.price - ONE)
+    kind = "each way" if is_each_way(market) else market.betting_type
+    problem = f"its market is {kind}, where our records hold no bet"
+    return OddRow(problem, bet.bet_id, bet.order_id, bet.market_id, bet.selection_id, bet.side, round_up(worst))
 
 
 def forget_foreign(engine: Engine, bet_ids: Iterable[str], held: dict[str, str]) -> None:

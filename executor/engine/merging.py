@@ -12,18 +12,19 @@ import structlog
 
 from executor.domain.order import BetState, Order, merge
 from executor.engine.context import Engine
-from executor.engine.foreign_bets import forget_foreign
+from executor.engine.foreign_bets import forget_foreign, keep_foreign, part_foreign
 from executor.engine.reports import merge_reports, reference
 from executor.engine.setting_aside import each_market
 from executor.errors import Contended
+from executor.ports import OddRow
 
 log = structlog.get_logger(__name__)
 
 
 def merge_listed(
     engine: Engine, active: Sequence[Order], listed: Sequence[BetState], held: dict[str, str], asked_at: int
-) -> tuple[int, int]:
-    """Merge what the exchange lists; returns how many orders changed and how many were adopted.
+) -> tuple[int, int, Sequence[OddRow]]:
+    """Merge what the exchange lists; returns how many orders changed, how many were adopted, and foreign bets.
 
     `active` are orders that are known already; markets where it could not be done are put into `held` with why;
     `asked_at` is a Redis time before the question, 0 where it is not known.
@@ -34,21 +35,24 @@ def merge_listed(
     known |= {order.order_id: order for order in engine.store.orders(missing)}
     unreadable = engine.store.unreadable(name for name in missing if name not in known)
     by_market: dict[str, list[BetState]] = {}
-    adopted: list[str] = []
+    unknown: list[BetState] = []
     for bet in bets:
         order, state = _order_of(engine, known, bet)
-        if order is None and reference(state) in unreadable:
+        if order is not None:
+            if _differs(order, state, asked_at):
+                by_market.setdefault(state.market_id, []).append(state)
+        elif reference(state) in unreadable:
             held[state.market_id] = f"order {reference(state)} cannot be read"
-            continue
-        if order is None:
-            adopted.append(state.bet_id)
-            log.error("bet_adopted", order_id=reference(state), bet_id=state.bet_id, market_id=state.market_id)
-        if order is None or _differs(order, state, asked_at):
-            by_market.setdefault(state.market_id, []).append(state)
+        else:
+            unknown.append(state)
+    adopted, foreign = part_foreign(engine, unknown)
+    for state in adopted:
+        log.error("bet_adopted", order_id=reference(state), bet_id=state.bet_id, market_id=state.market_id)
+        by_market.setdefault(state.market_id, []).append(state)
     if adopted:
-        forget_foreign(engine, adopted, held)
+        forget_foreign(engine, [state.bet_id for state in adopted], held)
     work = {market: partial(merge_reports, engine, market, own, known, asked_at) for market, own in by_market.items()}
-    return each_market(engine, work, held), len(adopted)
+    return each_market(engine, work, held), len(adopted), foreign
 
 
 def _named(engine: Engine, active: Sequence[Order], listed: Sequence[BetState]) -> list[BetState]:
@@ -78,7 +82,8 @@ def merge_bets(engine: Engine, bets: Sequence[BetState]) -> int:
         Contended: a market could not be worked on now.
     """
     held: dict[str, str] = {}
-    changed, _ = merge_listed(engine, (), bets, held, 0)
+    changed, _, foreign = merge_listed(engine, (), bets, held, 0)
+    keep_foreign(engine, foreign, complete=False, held={})  # in which markets nothing is placed, the poll says
     if held:
         raise Contended("; ".join(held.values()))
     return changed

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from executor.domain.exposure import held_range
+from executor.domain.foreign import ForeignBet
 from executor.domain.money import ZERO
 from executor.domain.order import Order
 from executor.engine.context import Engine
@@ -20,22 +21,37 @@ _ROUNDING: Final = Decimal("1.00")  # the exchange rounds each market's exposure
 
 
 def refresh_account(engine: Engine) -> None:
-    """Read the account's money, and the types of markets that are not known yet."""
-    orders = engine.store.unsettled_orders()
-    funds = engine.exchange.funds()
-    engine.accounts.save_account(funds, ZERO if engine.policy.paper else _unexplained(funds.exposure, orders))
-    engine.accounts.save_currency(engine.exchange.currency())
+    """Read the account's money, and the types of markets that are not known yet; neither waits for the other."""
+    try:
+        _save_account(engine)
+    finally:
+        _save_market_types(engine)
+
+
+def _save_market_types(engine: Engine) -> None:
     markets = engine.market_facts.unknown_markets()[:50]  # weight 1 each; Betfair allows 200 per request
     if markets:
         known = {info.market_id: info.market_type for info in engine.exchange.market_info(markets)}
         engine.market_facts.save_market_types(known)
 
 
-def _unexplained(held: Decimal, orders: Sequence[Order]) -> Decimal:
-    """Return how far the exposure that the exchange holds is above (or below) what our orders can explain."""
+def _save_account(engine: Engine) -> None:
+    orders, foreign = engine.store.unsettled_orders(), engine.store.foreign_bets()
+    funds = engine.exchange.funds()
+    difference = ZERO if engine.policy.paper else _unexplained(funds.exposure, orders, foreign)
+    engine.accounts.save_account(funds, difference)
+    engine.accounts.save_currency(engine.exchange.currency())
+
+
+def _unexplained(held: Decimal, orders: Sequence[Order], foreign: Sequence[ForeignBet]) -> Decimal:
+    """Return how far the exposure that the exchange holds is above (or below) what our orders can explain.
+
+    Foreign bets may hold their worst case or nothing; where that cannot be told, no exposure is too much.
+    """
     least, most = held_range(orders)
+    most += sum((bet.worst for bet in foreign), ZERO)
     if held > most + _ROUNDING:
-        return held - most
+        return held - most if all(bet.worst_known for bet in foreign) else ZERO
     return held - least if held < least - _ROUNDING else ZERO
 
 

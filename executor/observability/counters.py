@@ -233,6 +233,13 @@ class StateCollector:
         )
         yield from _gauge("unknown_orders", "Orders whose call ended without a known outcome", late)
         yield from _gauge("transactions_this_hour", "Instructions sent in this clock hour (UTC)", state.transactions)
+        yield from _gauge(
+            "foreign_bets", "Bets under our strategy ref that our records cannot hold", len(state.foreign)
+        )
+        yield from _gauge(
+            "markets_held", "Markets in which nothing is placed, all others are reconciled", len(state.held)
+        )
+        yield from _gauge("set_aside", "Rows and records that cannot be read", len(state.set_aside))
         yield from _gauge("active_markets", "Markets with exposure", len(state.exposure))
         yield from _gauge("failed_tasks", "Chain tasks that failed for good and wait for a person", state.failed_tasks)
         yield from _gauge("ledger_lag", "Accounting entries that are not in the ledger yet", state.ledger_lag)

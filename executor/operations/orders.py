@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from executor.domain.foreign import ForeignBet
 from executor.domain.order import CancelReason, Order, OrderStatus
 from executor.engine.cancel_until_clear import Outstanding, cancel_until_clear
 from executor.engine.settlement import end_paper_positions
@@ -18,6 +19,38 @@ from executor.operations.wording import moment, money
 
 ALL_RECENT: Final = 5000  # the store remembers no more
 CANCEL_S: Final = 20.0  # two calls at the exchange, and again if one gets no answer
+# What an order is shown with, in this order.
+ORDER_FIELDS: Final = (
+    "order_id",
+    "signal_id",
+    "leg",
+    "strategy",
+    "market_id",
+    "selection_id",
+    "side",
+    "price",
+    "size",
+    "size_matched",
+    "average_price_matched",
+    "size_cancelled",
+    "size_lapsed",
+    "size_voided",
+    "status",
+    "reason",
+    "detail",
+    "cancel_reason",
+    "bet_id",
+    "paper",
+    "attempt",
+    "profit",
+    "commission",
+    "created_at",
+    "submitted_at",
+    "placed_at",
+    "matched_at",
+    "finished_at",
+    "settled_at",
+)
 _LIVE: Final = frozenset({OrderStatus.RESERVED, OrderStatus.SUBMITTED, OrderStatus.PENDING})
 # Over without a cancel of ours: nothing of it is unmatched, but it was matched before.
 _TOO_LATE: Final = frozenset({OrderStatus.MATCHED, OrderStatus.SETTLED})
@@ -56,6 +89,26 @@ def order_json(order: Order) -> dict[str, Any]:
         "finished_at": moment(order.finished_at),
         "settled_at": moment(order.settled_at),
     }
+
+
+def foreign_json(bet: ForeignBet) -> dict[str, Any]:
+    """Return a bet that is no order of ours; `worst` is the most that it can lose, None where that cannot be told."""
+    return {
+        "bet_id": bet.bet_id,
+        "market_id": bet.market_id,
+        "selection_id": bet.selection_id or None,
+        "side": bet.side or None,
+        "order_ref": bet.order_id or None,
+        "status": "FOREIGN",
+        "reason": bet.problem,
+        "worst": bet.worst if bet.worst_known else None,
+        "since": moment(bet.since),
+    }
+
+
+def find_foreign(access: Access, *, market: str = "") -> list[ForeignBet]:
+    """Return bets under our strategy ref that our records cannot hold, of all markets or of one."""
+    return [bet for bet in access.store.foreign_bets() if market in {"", bet.market_id}]
 
 
 def trade_json(row: Mapping[str, Any]) -> dict[str, Any]:

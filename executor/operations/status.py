@@ -10,6 +10,7 @@ from executor.adapters.redis.snapshot import State
 from executor.domain.money import ZERO
 from executor.domain.order import OrderStatus
 from executor.domain.times import iso
+from executor.operations.orders import foreign_json
 from executor.operations.trading import why_not_trading
 from executor.settings.load import Settings
 
@@ -75,6 +76,9 @@ def status_json(given: Settings, state: State) -> dict[str, Any]:
             "unsettled": len(state.orders),
             "unreadable": list(state.unreadable),
         },
+        "foreign_bets": [foreign_json(bet) for bet in state.foreign],
+        "markets_held": dict(state.held),
+        "set_aside": dict(state.set_aside),
         "open_signals": state.open_signals,
         "exposure": {"total": state.total_exposure, "limit_per_market": limit, "markets": exposure_by_market(state)},
         "pnl": {"daily": state.daily_pnl, "total": state.total_pnl},

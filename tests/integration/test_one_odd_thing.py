@@ -113,7 +113,7 @@ def test_a_market_is_held_in_the_very_step_that_reserves(rig: RecoveryRig) -> No
     rig.received("signal-1")
 
     def find_a_bet_that_cannot_be_read() -> None:
-        rig.exchange.odd = [OddRow("odd", "f1", "", MARKET, 123456)]
+        rig.exchange.odd = [OddRow("odd", market_id=MARKET)]  # without a name: no record of the market changes
         poll(rig.worker())
 
     step = validate(rig.interrupted_worker(find_a_bet_that_cannot_be_read), "signal-1", MARKET)
@@ -156,6 +156,36 @@ def test_an_order_that_cannot_be_read_stops_its_market_only(rig: RecoveryRig, br
     [repaired] = rig.worker().store.orders([bad.order_id])
     assert repaired.status is S.MATCHED
     assert asked(rig, "again", MARKET) == ""
+
+
+def test_a_signal_that_stands_still_in_such_a_market_holds_up_no_other(rig: RecoveryRig) -> None:
+    client = rig.client()
+    bad = placed(rig, "bad")
+    rig.received("first")
+    rig.received("second", marketId=OTHER)
+    client.set(keys.order(bad.order_id), "junk")
+    now = rig.worker().store.now()
+    client.zadd(keys.SIGNALS_OPEN, {"first": now - 20_000, "second": now - 15_000})
+    sent: list[str] = []
+    sweep(rig.worker(), lambda record: sent.append(record.signal_id), "signals")
+    assert sent == ["second"]
+
+
+def test_nothing_is_booked_in_a_market_with_a_record_that_cannot_be_read(rig: RecoveryRig) -> None:
+    client = rig.client()
+    bad, good = placed(rig, "bad"), placed(rig, "good")
+    rig.exchange.match(good.bet_id, "10")
+    full_poll(rig)
+    now = rig.worker().store.now()
+    rig.exchange.bets.clear()
+    rig.exchange.cleared = [make_cleared(good, ClearedKind.SETTLED, profit=D(10), settled_at=now)]
+    text = str(client.get(keys.order(bad.order_id)))
+    client.set(keys.order(bad.order_id), "junk")
+    settle(rig.worker())
+    assert client.get(keys.PNL_TOTAL) in {None, "0"}, "neither Redis nor the ledger has it, until both can"
+    client.set(keys.order(bad.order_id), text)
+    settle(rig.worker())
+    assert client.get(keys.PNL_TOTAL) == "9.50"
 
 
 def test_a_reservation_beside_a_record_that_cannot_be_read_is_given_back_in_time(rig: RecoveryRig) -> None:

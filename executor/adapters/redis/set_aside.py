@@ -6,6 +6,7 @@ again. Names and problems are bounded, and so is their number. Times in millisec
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, cast
 
 from redis import Redis
@@ -18,6 +19,31 @@ from executor.domain.times import iso
 STANDS_MS: Final = 180_000  # every list is read at least once a minute
 _MOST: Final = 1000  # more is a broken reader or exchange, not odd rows; they are counted all the same
 _MAX_TEXT: Final = 200
+
+
+def standing(held: Mapping[str, str], now: int) -> dict[str, str]:
+    """Return what of a hash of things still stands: name -> what is wrong with it, and since when."""
+    found = {name: _read(text) for name, text in held.items()}
+    return {
+        name: f"{entry.problem} (since {entry.since})"
+        for name, entry in sorted(found.items())
+        if entry is not None and now - entry.seen < STANDS_MS
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    since: str
+    seen: int
+    problem: str
+
+
+def _read(text: str) -> _Entry | None:
+    try:
+        value = json.loads(text)
+        return _Entry(str(value["since"]), int(value["seen"]), str(value["problem"]))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
 
 
 class RedisSetAside(RedisAdapter):
@@ -36,7 +62,7 @@ class RedisSetAside(RedisAdapter):
         fields: dict[str, str] = {}
         for name, problem in list(things.items())[:_MOST]:
             kept = name[:_MAX_TEXT]
-            since = held.get(kept, {}).get("since") or iso(now)
+            since = held[kept].since if kept in held else iso(now)
             fields[kept] = json.dumps({"since": since, "seen": now, "problem": problem[:_MAX_TEXT]})
         new = [name for name in things if name[:_MAX_TEXT] not in held]
         if len(held) < _MOST:
@@ -46,23 +72,12 @@ class RedisSetAside(RedisAdapter):
     @guarded
     def standing(self) -> dict[str, str]:
         """Return what stands: name -> what is wrong with it, and since when."""
-        held = self._held(self._now())
-        return {name: f"{value['problem']} (since {value['since']})" for name, value in sorted(held.items())}
+        return standing(cast("dict[str, str]", self._redis.hgetall(keys.SET_ASIDE)), self._now())
 
-    def _held(self, now: int) -> dict[str, dict[str, str]]:
+    def _held(self, now: int) -> dict[str, _Entry]:
         """Return what stands, and forget what does not any more."""
-        found: dict[str, dict[str, str]] = {}
-        gone: list[str] = []
-        for name, text in cast("dict[str, str]", self._redis.hgetall(keys.SET_ASIDE)).items():
-            try:
-                value = json.loads(text)
-                stands = now - int(value["seen"]) < STANDS_MS
-                found[name] = {"since": str(value["since"]), "problem": str(value["problem"])}
-            except (ValueError, KeyError, TypeError, RecursionError):
-                stands = False
-            if not stands:
-                found.pop(name, None)
-                gone.append(name)
-        if gone:
+        held = {name: _read(text) for name, text in cast("dict[str, str]", self._redis.hgetall(keys.SET_ASIDE)).items()}
+        found = {name: entry for name, entry in held.items() if entry is not None and now - entry.seen < STANDS_MS}
+        if gone := held.keys() - found.keys():
             self._redis.hdel(keys.SET_ASIDE, *gone)
         return found

@@ -13,7 +13,9 @@ from redis.exceptions import ResponseError
 
 from executor import keys
 from executor.adapters.redis.client import guarded, script
-from executor.adapters.redis.records import decode_order
+from executor.adapters.redis.records import decode_foreign, decode_order
+from executor.adapters.redis.set_aside import standing
+from executor.domain.foreign import ForeignBet
 from executor.domain.money import ZERO
 from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import LIMIT_FIELDS, InvalidLimits, is_true, parse_limit
@@ -56,6 +58,9 @@ class State:
     denied: Mapping[str, float] = field(default_factory=dict)  # what Redis refused since it started, by kind
     stream: Mapping[str, str] = field(default_factory=dict)  # of the order stream's connection; empty: there is none
     alerts: Sequence[str] = ()  # of the watchdog, those that stand
+    held: Mapping[str, str] = field(default_factory=dict)  # markets where nothing is placed, and why
+    foreign: Sequence[ForeignBet] = ()  # bets under our strategy ref that our records cannot hold
+    set_aside: Mapping[str, str] = field(default_factory=dict)  # what cannot be read -> why
     unreadable: Sequence[str] = ()  # ids of unsettled orders whose record is missing or no order
 
     @property
@@ -137,6 +142,9 @@ class RedisState:
         pipe.get(keys.transactions(hour(int(now * 1000))))
         pipe.hkeys(keys.ALERTS)
         pipe.hgetall(keys.ORDER_STREAM)
+        pipe.hgetall(keys.MARKETS_HELD)
+        pipe.smembers(keys.FOREIGN_MARKETS)
+        pipe.hgetall(keys.SET_ASIDE)
         raw = _values(pipe.execute(raise_on_error=False))
         identity, trading, started, reconciled, total, daily = (_text(one) for one in raw[:6])
         breaker, limits, account, success = (_hash(one) for one in raw[6:10])
@@ -171,6 +179,9 @@ class RedisState:
             denied={kind: float(info[name]) for kind, name in _DENIED.items() if name in info},
             alerts=sorted(raw[15] or ()),
             stream=_hash(raw[16]),
+            held=_hash(raw[17]),
+            foreign=self._foreign(sorted(raw[18] or ())),
+            set_aside=standing(_hash(raw[19]), int(now * 1000)),
             unreadable=sorted(set(unsettled) - {order.order_id for order in orders}),
         )
 
@@ -190,6 +201,19 @@ class RedisState:
             market: {name: value for name, text in held.items() if (value := amount(text)) is not None}
             for market, held in zip(markets, found, strict=True)
         }
+
+    def _foreign(self, markets: Sequence[str]) -> list[ForeignBet]:
+        pipe = self._redis.pipeline(transaction=False)
+        for market in markets:
+            pipe.hvals(keys.foreign(market))
+        texts = [text for held in _values(pipe.execute(raise_on_error=False)) for text in held or ()]
+        found: list[ForeignBet] = []
+        for text in texts:
+            try:
+                found.append(decode_foreign(text))
+            except StoreUnavailable:
+                continue
+        return found
 
     def _orders(self, ids: Sequence[str]) -> list[Order]:
         found: list[Order] = []

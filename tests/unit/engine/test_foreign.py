@@ -10,6 +10,8 @@ from structlog.testing import capture_logs
 from support.engine_rig import MARKET, Rig, make_cleared, unanswered
 from support.factories import make_bet, make_order
 
+from executor.domain.market import Market
+from executor.domain.money import Side
 from executor.domain.order import OrderStatus
 from executor.engine.cancellation import cancel_unmatched
 from executor.engine.reconciliation import poll
@@ -265,3 +267,37 @@ def test_what_nobody_settled_in_its_day_is_asked_for_by_its_bet(rig: Rig) -> Non
         rig.memory.settled_at = rig.clock.now
     assert (rig.order().status, rig.order().profit) == (S.SETTLED, D(20))
     assert sum(D(net) for net in rig.memory.pnl.values()) == D(19)
+
+
+# --- markets where our rules do not hold ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("info", "side", "worst"),
+    [
+        (Market(MARKET, "EACH_WAY", "ODDS"), Side.BACK, "20.00"),
+        (Market(MARKET, "EACH_WAY", "ODDS"), Side.LAY, "40.00"),
+        (Market(MARKET, "TOTAL_POINTS", "LINE"), Side.LAY, "10.00"),
+        (Market(MARKET, "ASIAN_HANDICAP", "ASIAN_HANDICAP_DOUBLE_LINE"), Side.BACK, "10.00"),
+    ],
+)
+def test_a_bet_of_somebody_in_such_a_market_is_foreign_by_its_market(
+    rig: Rig, info: Market, side: Side, worst: str
+) -> None:
+    rig.exchange.markets = {MARKET: info}
+    rig.exchange.bets["f1"] = make_bet(make_order(order_id="", side=side), bet_id="f1")
+    for _ in range(2):
+        full_poll(rig)
+    assert rig.memory.orders == {}
+    assert [(bet.bet_id, bet.worst) for bet in rig.engine.store.foreign_bets()] == [("f1", D(worst))]
+    rig.exchange.bets.clear()
+    full_poll(rig)
+    assert rig.engine.store.foreign_bets() == []
+
+
+def test_our_own_orders_there_stay_ours(rig: Rig) -> None:
+    rig.placed()
+    rig.exchange.markets = {MARKET: Market(MARKET, "EACH_WAY", "ODDS")}
+    rig.exchange.match("bet1", "10")
+    full_poll(rig)
+    assert rig.order().status is S.MATCHED

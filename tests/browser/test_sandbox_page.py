@@ -1,9 +1,13 @@
 """The sandbox's page in a real browser: what people see there, and what its buttons do."""
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Page, expect
 from support.browser import OpenTab, Tab
+from support.recordings import WINNER, race, write_recording
 from support.sandbox_client import RunningSandbox, limit
+from support.sandbox_command import start_command
 
 pytest_plugins = ["support.browser_fixtures", "support.sandbox_fixtures"]
 pytestmark = pytest.mark.apt
@@ -163,6 +167,31 @@ def test_it_fits_a_phone(sandbox: RunningSandbox, market: str, open_tab: OpenTab
     assert box["height"] >= 40  # a finger's width
     page.get_by_role("button", name="Suspend").tap()
     expect(page.locator("#market-facts")).to_contain_text("SUSPENDED")
+
+
+def test_a_replay_is_seen_and_stopped(tmp_path: Path, open_tab: OpenTab) -> None:
+    path = write_recording(tmp_path / "race.bz2", race(updates=40))
+    process = start_command(tmp_path, "--replay", str(path), "--speed", "0.001")
+    try:
+        assert process.stdout is not None
+        assert "ready" in process.stdout.readline()
+        sandbox = RunningSandbox.at(tmp_path / "sandbox")
+        page = open_tab(f"{sandbox.api}/sandbox").page
+        expect(page.locator("#market-facts")).to_contain_text("replayed")
+        press(page, "Pause")
+        expect(page.locator("#replay-state")).to_contain_text("paused")
+        played = sandbox.get("replay")["linesPlayed"]
+        press(page, "One line")
+        expect(page.locator("#replay-state")).to_contain_text(f"{played + 1} lines")
+        expect(page.get_by_role("button", name="Offer exactly this")).to_be_disabled()
+        press(page, "Go on")
+        page.get_by_label("Speed").fill("10000")
+        press(page, "Set speed")
+        expect(page.locator("#replay-state")).to_contain_text("finished")
+        expect(page.locator("#runners tr", has_text=f"Horse {WINNER}")).to_contain_text("WINNER")
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
 
 
 def test_the_policy_allows_nothing_from_elsewhere_and_nothing_inline(sandbox: RunningSandbox) -> None:

@@ -1,30 +1,27 @@
 """A replay as clients see it: the sandbox in its own process, read over REST by betfairlightweight."""
 
 import subprocess
-import sys
+import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support.recordings import MARKET, WINNER, PlainBook, definition, line, race, rc, read_lines, write_recording
+from support.recordings import (
+    MARKET,
+    RUNNERS,
+    WINNER,
+    PlainBook,
+    definition,
+    line,
+    race,
+    rc,
+    read_lines,
+    write_recording,
+)
 from support.sandbox_client import Json, RunningSandbox, limit, wait_for
-
-ROOT = Path(__file__).parents[2]
-
-
-def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "betfair_sandbox", "--dir", str(folder / "sandbox")),
-            *("--port", "0", "--cert-port", "0", *arguments),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-
+from support.sandbox_command import start_command
+from support.stream_client import HeldMarkets, HeldRunner, connect
 
 Run = Callable[..., RunningSandbox]
 
@@ -35,7 +32,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
     processes: list[subprocess.Popen[str]] = []
 
     def run_with(*arguments: str) -> RunningSandbox:
-        process = start(tmp_path, *arguments)
+        process = start_command(tmp_path, *arguments)
         processes.append(process)
         assert process.stdout is not None
         assert process.stderr is not None
@@ -97,6 +94,54 @@ def test_the_day_is_replayed_line_by_line_and_again_after_a_reset(run: Run, tmp_
     assert row.runners[0].runner_name == "1. Horse 11"
 
 
+def test_the_stream_shows_what_is_replayed(run: Run, tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "race.jsonl", race(updates=40))
+    sandbox = run("--replay", str(path), "--speed", "0.001")
+    lines = read_lines(path)
+    plain, held = PlainBook(), HeldMarkets()
+    sandbox.control("replay", paused=True)
+    played = sandbox.get("replay")["linesPlayed"]
+    for recorded in lines[:played]:
+        plain.take(recorded)
+    fields = ["EX_ALL_OFFERS", "EX_TRADED", "EX_LTP", "EX_MARKET_DEF"]
+    with connect(sandbox) as stream:
+        held.apply(stream.markets(MARKET, marketDataFilter={"fields": fields}))
+        for recorded in lines[played:-1]:
+            plain.take(recorded)
+            sandbox.control("replay", step=1)
+            ends = time.monotonic() + 10
+            while differences(held, plain):
+                try:
+                    held.apply(stream.read(ends - time.monotonic()))
+                except TimeoutError:
+                    raise AssertionError((recorded["pt"], differences(held, plain))) from None
+        sandbox.control("replay", step=1)
+        while held.definitions[MARKET]["status"] != "CLOSED":
+            held.apply(stream.read())
+    told = held.definitions[MARKET]
+    assert {row["id"]: row["status"] for row in told["runners"]}[WINNER] == "WINNER"
+    assert (told["venue"], told["bspReconciled"], told["settledTime"]) == (
+        "Made Up Park",
+        True,
+        "2026-09-21T14:16:00.000Z",
+    )
+
+
+def differences(held: HeldMarkets, plain: PlainBook) -> list[object]:
+    """Return where what a client of the stream holds is not the recording's."""
+    found: list[object] = []
+    if held.definitions[MARKET]["status"] != plain.status:
+        found.append((held.definitions[MARKET]["status"], plain.status))
+    for runner in RUNNERS:
+        ladders = held.runners[MARKET].get(runner, HeldRunner()).ladders
+        for name in ("atb", "atl", "trd"):
+            shown = {price: rest[0] for price, rest in ladders.get(name, {}).items()}
+            recorded = {float(price): float(size) for price, size in plain.offers(runner, name).items()}
+            if shown != recorded:
+                found.append((runner, name, shown, recorded))
+    return found
+
+
 def test_a_bet_on_a_replayed_market_is_filled_and_settled(run: Run, tmp_path: Path) -> None:
     opening = line(1_000, definition(), rc(WINNER, atb=[[3, 20]], atl=[[3.1, 20]]))
     traded = line(2_000, rc(WINNER, trd=[[3.1, 60]], ltp=3.1))
@@ -136,7 +181,7 @@ def test_the_sandbox_records_what_it_can_replay(run: Run, tmp_path: Path) -> Non
 
 def test_a_recording_is_complete_when_the_sandbox_has_ended(tmp_path: Path) -> None:
     path = tmp_path / "day.bz2"
-    process = start(tmp_path, "--record", str(path))
+    process = start_command(tmp_path, "--record", str(path))
     assert process.stdout is not None
     process.stdout.readline()
     sandbox = RunningSandbox.at(tmp_path / "sandbox")
@@ -166,7 +211,7 @@ def test_a_recording_is_complete_when_the_sandbox_has_ended(tmp_path: Path) -> N
 )
 def test_a_mistake_ends_in_a_line(tmp_path: Path, arguments: list[str], told: str) -> None:
     write_recording(tmp_path / "race", race(updates=3))
-    process = start(tmp_path, *(argument.format(tmp=tmp_path) for argument in arguments))
+    process = start_command(tmp_path, *(argument.format(tmp=tmp_path) for argument in arguments))
     _, errors = process.communicate(timeout=30)
     assert process.returncode in {1, 2}
     assert told in errors

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from betfairlightweight import APIClient as Client
 from support.sandbox_client import Json, RunningSandbox, limit
+from support.stream_client import connect
 
 pytest_plugins = ["support.sandbox_fixtures"]
 MARKET = "1.100000001"
@@ -306,3 +307,36 @@ def test_a_line_market_over_the_wire(sandbox: RunningSandbox) -> None:
     sandbox.control("settle", marketId=MARKET, line=50)
     (row,) = sandbox.call("listClearedOrders", betStatus="SETTLED")["clearedOrders"]
     assert (row["betId"], row["profit"], row["betOutcome"]) == (bought, 10, "WON")
+
+
+def updates(message: Json) -> dict[str, Json]:
+    return {row["id"]: row for change in message["oc"] for runner in change["orc"] for row in runner.get("uo", ())}
+
+
+def test_the_order_stream_tells_of_a_reduction(sandbox: RunningSandbox) -> None:
+    open_market(sandbox, marketType="WIN")
+    offer(sandbox, 1, to_back=[[8, 10]])
+    with connect(sandbox) as stream:
+        stream.orders()
+        back = sandbox.place_one(MARKET, limit(1, "BACK", 8, 10))
+        first = stream.until(lambda message: back in updates(message) if message.get("oc") else False)
+        (runner,) = first["oc"][0]["orc"]
+        assert (updates(first)[back]["avp"], runner["mb"]) == (8, [[8, 10]])
+        sandbox.control("remove", marketId=MARKET, selectionId=4, adjustmentFactor=25)
+        reduced = stream.until(lambda message: back in updates(message) if message.get("oc") else False)
+    (runner,) = reduced["oc"][0]["orc"]
+    row = updates(reduced)[back]
+    assert (row["status"], row["avp"], row["sm"]) == ("EC", 6, 10)
+    assert sorted(runner["mb"]) == [[6, 10], [8, 0]]
+
+
+def test_the_order_stream_tells_of_orders_for_the_close(sandbox: RunningSandbox) -> None:
+    open_market(sandbox, bspMarket=True)
+    with connect(sandbox) as stream:
+        stream.orders()
+        bet_id = sandbox.place_one(MARKET, on_close(1, "BACK", 20))
+        waiting = updates(stream.until(lambda message: message.get("oc")))[bet_id]
+        assert (waiting["ot"], waiting["status"], waiting["p"], waiting["sr"]) == ("MOC", "E", 1.01, 20)
+        sandbox.control("bsp", marketId=MARKET, runners=[{"selectionId": 1, "bsp": 4}])
+        matched = updates(stream.until(lambda message: message.get("oc")))[bet_id]
+    assert (matched["status"], matched["avp"], matched["sm"], matched["sr"]) == ("EC", 4, 20, 0)

@@ -32,6 +32,7 @@ from betfair_sandbox.market.exchange import Exchange
 from betfair_sandbox.market.money import Side
 from betfair_sandbox.market.placing import PlaceRequest, place
 from betfair_sandbox.market.rules import read_instruction
+from betfair_sandbox.replay.offers import Offers
 from betfair_sandbox.replay.recorder import Recorder
 
 D = Decimal
@@ -389,6 +390,39 @@ def test_whatever_is_in_a_file_others_go_on(
     for bet in rig.exchange.bets.values():
         parts = bet.size_matched, bet.size_remaining, bet.size_lapsed, bet.size_cancelled, bet.size_voided
         assert sum(parts) == bet.size
+
+
+def test_time_that_goes_back_in_one_file_does_not_hold_up_another(tmp_path: Path) -> None:
+    first = [line(START, definition("1.1")), line(START - 50_000, rc(11, "1.1", atb=[[2, 5]]))]
+    second = [line(START - 10, definition("1.2")), line(START + 10, rc(11, "1.2", atb=[[3, 5]]))]
+    rig = Rig(write_tar(tmp_path / "day.tar", {"first": packed(first), "second": packed(second)}))
+    seen = []
+    while rig.replay.step(1):
+        seen.append(rig.replay.status()["lastLine"]["pt"])
+    assert seen == sorted(seen) == [START - 10, START, START, START + 10]
+    assert offers_of(rig.book("1.1")[11])[0] == {D(2): D(5)}
+
+
+def test_what_the_reading_did_not_foresee_costs_that_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = made(tmp_path, _OPENING, line(START + 1, rc(11, ltp=5)), line(START + 2, rc(11, ltp=6)))
+    rig.replay.step(1)
+    with monkeypatch.context() as broken:
+        broken.setattr(Offers, "play", lambda *_: 1 // 0)
+        rig.replay.step(1)
+    rig.replay.step(1)
+    (skipped,) = rig.replay.status()["skipped"]
+    assert (skipped["line"], skipped["reason"]) == (2, "it cannot be played")
+    assert rig.market.runners[11].last_price == 6
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_removal_leaves_the_offers_to_the_recording(tmp_path: Path) -> None:
+    removed = definition(statuses={14: "REMOVED"})
+    rig = made(tmp_path, _OPENING, line(START + 1, removed))
+    rig.play_all()
+    assert offers_of(rig.book(MARKET)[11])[0] == {D("2.9"): D(20)}
 
 
 # --- the recorder -----------------------------------------------------------------------------------------------------

@@ -71,6 +71,11 @@ class Bet(Order):
     profit: Decimal = ZERO
     price_reduced: bool = False
     fragments: tuple[tuple[Decimal, Decimal], ...] = ()  # price and size of what was matched, in turn
+    runner_key: RunnerKey = field(init=False)  # which runner of its market it is on
+
+    def __post_init__(self) -> None:
+        Order.__post_init__(self)
+        self.runner_key = runner_key(self.selection_id, self.handicap)
 
     @property
     def status(self) -> str:
@@ -96,11 +101,6 @@ class Bet(Order):
         self.fragments = tuple((new_price(price), size) for price, size in self.fragments)
         self.matched_value = sum((price * size for price, size in self.fragments), ZERO)
         return self.matched_value - before
-
-    @property
-    def runner_key(self) -> RunnerKey:
-        """Which runner of its market it is on."""
-        return runner_key(self.selection_id, self.handicap)
 
 
 @dataclass(slots=True, eq=False)
@@ -129,8 +129,10 @@ class Runner:
     sp_backed: dict[Decimal, Decimal] = field(default_factory=dict)  # limit -> stake of back orders for the SP
     sp_laid: dict[Decimal, Decimal] = field(default_factory=dict)  # limit -> liability of lay orders for the SP
     outcome: Outcome = LOST
+    key: RunnerKey = field(init=False)  # within its market
 
     def __post_init__(self) -> None:
+        self.key = runner_key(self.selection_id, self.handicap)
         self.rng = Random(self.seed)  # noqa: S311 - a seeded process is the point
 
     def trade(self, price: Decimal, size: Decimal) -> None:
@@ -138,11 +140,6 @@ class Runner:
         self.last_price = price
         self.total_matched += 2 * size
         self.traded[price] = self.traded.get(price, ZERO) + 2 * size
-
-    @property
-    def key(self) -> RunnerKey:
-        """Its key within its market."""
-        return runner_key(self.selection_id, self.handicap)
 
 
 @dataclass(slots=True, eq=False)
@@ -214,6 +211,8 @@ class Market:
 
     def exposure(self, positions: Sequence[Position]) -> Decimal:
         """Return the most that these positions can lose together."""
+        if self.betting_type == "ODDS" and self.each_way_divisor is None:
+            return market_exposure(positions, self.winners, self.field_size)
         if self.is_line:
             return line_exposure(positions)
         if self.betting_type.startswith("ASIAN_HANDICAP"):

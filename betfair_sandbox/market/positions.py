@@ -65,6 +65,9 @@ class Position:
 
     def open(self, side: Side, price: Decimal, size: Decimal) -> None:
         """Count an open order of `size` (negative: take it out) at its limit."""
+        if self.divisor is None:
+            self.risk(side, size if side is Side.BACK else (price - ONE) * size)
+            return
         win, place, lose = self._unit(side, price * size, size)
         sign = 1 if size > 0 else -1
         self.open_win += sign * min(ZERO, sign * win)
@@ -80,6 +83,11 @@ class Position:
 
     def match(self, side: Side, value: Decimal, size: Decimal) -> None:
         """Count a match of `size` whose price x size is `value` (negative: take it out)."""
+        if self.divisor is None:
+            sign = 1 if side is Side.BACK else -1
+            self.win += sign * (value - size)
+            self.lose -= sign * size
+            return
         win, place, lose = self._unit(side, value, size)
         self.win += win
         self.place += place
@@ -112,12 +120,12 @@ class Position:
         return copy(self)
 
     def _unit(self, side: Side, value: Decimal, size: Decimal) -> tuple[Decimal, Decimal, Decimal]:
-        gain, lose, place = value - size, -size, -size
-        if self.divisor is not None:
-            place = gain / self.divisor - size
-            gain += gain / self.divisor
-            lose = -2 * size
-        return (gain, place, lose) if side is Side.BACK else (-gain, -place, -lose)
+        """Return what an each-way bet makes when its runner wins, is placed, loses."""
+        divisor = self.divisor or ONE
+        gain = value - size
+        place = gain / divisor
+        results = (gain + place, place - size, -2 * size)
+        return results if side is Side.BACK else (-results[0], -results[1], -results[2])
 
 
 @dataclass(slots=True)

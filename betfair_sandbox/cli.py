@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -26,6 +27,7 @@ from betfair_sandbox.options import (
     DEFAULT_PORT,
     SandboxOptions,
     as_customer,
+    client_env,
     sandbox_env,
     valid_account_name,
 )
@@ -36,6 +38,15 @@ _AS_BETFAIR: Final = "--as-betfair"
 _INTERRUPTED: Final = 130  # as shells say it: 128 + SIGINT
 _DIRECTORY_HELP: Final = "Folder of its certificates; by default `sandbox` in the data folder."
 _STREAM_HELP: Final = "Of the Exchange Stream API; by default 8445, a free one when --port is not the default."
+
+
+class Client(StrEnum):
+    """For whom `env` prints."""
+
+    EXECUTOR = "executor"
+    BETFAIRLIGHTWEIGHT = "betfairlightweight"
+    FLUMINE = "flumine"
+
 
 Directory = Annotated[Path | None, typer.Option("--dir", help=_DIRECTORY_HELP, file_okay=False)]
 PortNumber = Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one.")]
@@ -90,6 +101,9 @@ _Record = Annotated[
 ]
 _ReachedAs = Annotated[str, typer.Option(help="Name under which the client reaches it.")]
 _Account = Annotated[str | None, typer.Option(metavar="NAME", help="A further account instead of the first.")]
+_For = Annotated[
+    Client, typer.Option("--for", help="Which client: the executor's settings, or what docs/examples read.")
+]
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -203,6 +217,7 @@ def print_environment(
     directory: Directory = None,
     host: _ReachedAs = "localhost",
     account: _Account = None,
+    client: _For = Client.EXECUTOR,
     as_json: _AsJson = False,
 ) -> None:
     """Print the variables that point a client at the sandbox, one KEY=value a line."""
@@ -214,7 +229,11 @@ def print_environment(
     if not CertificatePaths.of(folder).exist():
         start = f"{program.name} --dir {shlex.quote(str(folder))}"
         _refuse(f"no sandbox was ever started in {folder}: start one with `{start}`")
-    variables = sandbox_env(folder, host=host, options=options)
+    variables = (
+        sandbox_env(folder, host=host, options=options)
+        if client is Client.EXECUTOR
+        else client_env(folder, host=host, options=options)
+    )
     if as_json:
         typer.echo(json.dumps(variables, indent=2))
         return

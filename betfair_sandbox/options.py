@@ -120,3 +120,24 @@ def sandbox_env(
         "EXECUTOR_BETFAIR__STREAM_HOST": host,
         "EXECUTOR_BETFAIR__STREAM_PORT": str(stream_port or ports["stream_port"]),
     }
+
+
+def client_env(directory: Path, *, host: str = "localhost", options: SandboxOptions | None = None) -> dict[str, str]:
+    """Return the variables that the examples for betfairlightweight and flumine read (docs/examples)."""
+    chosen = options or SandboxOptions(directory=directory)
+    ports = read_ports(directory)
+    paths = CertificatePaths.of(directory.absolute())
+    api = f"https://{host}:{ports['port']}"
+    return {
+        "BETFAIR_USERNAME": chosen.username,
+        "BETFAIR_PASSWORD": chosen.password,
+        "BETFAIR_APP_KEY": chosen.app_key,
+        "BETFAIR_CERTIFICATE": str(paths.client_pem),
+        "BETFAIR_API_URI": f"{api}/exchange/",
+        "BETFAIR_IDENTITY_URI": f"{api}/api/",
+        "BETFAIR_IDENTITY_CERT_URI": f"https://{host}:{ports['cert_port']}/api/",
+        "BETFAIR_NAVIGATION_URI": f"{api}/exchange/betting/rest/v1/en/navigation/menu.json",
+        "BETFAIR_STREAM_HOST": host,
+        "BETFAIR_STREAM_PORT": str(ports["stream_port"]),
+        "REQUESTS_CA_BUNDLE": str(paths.ca),
+    }

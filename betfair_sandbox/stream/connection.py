@@ -107,13 +107,17 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take requests: a line each, ended by CRLF."""
         self._buffer += data
-        while self._transport is not None and (end := self._buffer.find(END)) >= 0:
+        self._take_requests()
+        if len(self._buffer) > _MAX_LINE and END not in self._buffer:
+            self._fail(None, Refusal("INVALID_INPUT", "the request is too long"))
+
+    def _take_requests(self) -> None:
+        # What a client asks for while it reads nothing waits here: its answers would pile up.
+        while self._transport is not None and self._stuck_since_ms is None and (end := self._buffer.find(END)) >= 0:
             line = bytes(self._buffer[:end])
             del self._buffer[: end + len(END)]
             self._heard_ms = self._listener.now_ms()
             self._request(line)
-        if len(self._buffer) > _MAX_LINE:
-            self._fail(None, Refusal("INVALID_INPUT", "the request is too long"))
 
     def pause_writing(self) -> None:
         """Read nothing more from a client that does not read either."""
@@ -126,6 +130,7 @@ class Connection(asyncio.Protocol):
         self._stuck_since_ms = None
         if self._transport is not None:
             self._transport.resume_reading()
+            asyncio.get_running_loop().call_soon(self._take_requests)
 
     # -- the hub's side ----------------------------------------------------------------------------------------------
 

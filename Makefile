@@ -38,7 +38,7 @@ clients: .venv/clients/.installed ## Install other people's Betfair clients, for
 
 .venv/clients/.installed: constraints-clients.txt $(STAMP)
 	@$(PYTHON) -m venv --clear .venv/clients
-	@.venv/clients/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-clients.txt setuptools
+	@.venv/clients/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-clients.txt 'setuptools>=77'
 	@touch $@
 
 .PHONY: lint

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,37 @@ def test_it_stops_at_ctrl_c(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=10)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_its_own_distribution_names_every_package() -> None:
+    package = ROOT / "betfair_sandbox"
+    own = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in package.rglob("__init__.py")}
+    assert set(own["tool"]["setuptools"]["packages"]) == found
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert own["project"]["scripts"]["betfair-sandbox"] == whole["project"]["scripts"]["betfair-sandbox"]
+    assert set(own["project"]["dependencies"]) <= set(whole["project"]["dependencies"])
+    data = whole["tool"]["setuptools"]["package-data"]
+    assert own["tool"]["setuptools"]["package-data"]["betfair_sandbox"] == data["betfair_sandbox"]
+
+
+@pytest.mark.slow
+def test_its_own_distribution_runs_alone(tmp_path: Path) -> None:
+    python = ROOT / ".venv" / "clients" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("`make clients` makes an environment without the executor")
+    source, target = tmp_path / "source", tmp_path / "site"
+    shutil.copytree(ROOT / "betfair_sandbox", source, ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(target), str(source)], check=True, capture_output=True)
+    code = "import betfair_sandbox.server, betfair_sandbox.cli as cli; print(cli.__file__)"
+    ran = subprocess.run(
+        [str(python), "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(target)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.startswith(str(target))
+    assert list((target / "betfair_sandbox" / "control" / "static").iterdir())

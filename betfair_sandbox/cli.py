@@ -10,7 +10,6 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
@@ -18,10 +17,9 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 import typer.core
 
-from betfair_sandbox.api.wire import BadValue, to_instant
-from betfair_sandbox.as_betfair import DEFAULT_ADDRESSES, Addresses, read_addresses
+from betfair_sandbox import option_values
+from betfair_sandbox.as_betfair import DEFAULT_ADDRESSES
 from betfair_sandbox.certificates import CertificatePaths
-from betfair_sandbox.market.rules import MINIMUMS
 from betfair_sandbox.options import (
     DEFAULT_CERT_PORT,
     DEFAULT_PORT,
@@ -29,9 +27,7 @@ from betfair_sandbox.options import (
     as_customer,
     client_env,
     sandbox_env,
-    valid_account_name,
 )
-from betfair_sandbox.replay.replay import FASTEST, seconds_before
 
 _DEFAULTS: Final = SandboxOptions(directory=Path())
 _AS_BETFAIR: Final = "--as-betfair"
@@ -192,20 +188,20 @@ def run_sandbox(
             cert_port=cert_port,
             stream_port=stream_port,
             seed=seed,
-            balance=_amount(balance, "--balance"),
-            currency=_currency(currency),
-            further_accounts=_accounts(account or [], balance),
+            balance=option_values.read_amount(balance, "--balance"),
+            currency=option_values.read_currency(currency),
+            further_accounts=option_values.read_accounts(account or [], balance),
             session_lifetime_s=session_lifetime,
             stream_ends_with_session=stream_ends_with_session,
             server_names=tuple(server_name or ()),
-            as_betfair=_addresses(as_betfair),
+            as_betfair=option_values.read_stand_in(as_betfair),
             client_certificates=tuple(client_certificate or ()),
             username=username,
             app_key=app_key,
-            password=_DEFAULTS.password if password_file is None else _password(password_file),
+            password=_DEFAULTS.password if password_file is None else option_values.read_password(password_file),
             replay=replay,
-            replay_from=_replay_start(replay_from, replay),
-            replay_speed=_speed(replay_speed),
+            replay_from=option_values.read_replay_start(replay_from, replay),
+            replay_speed=option_values.read_speed(replay_speed),
             record=record,
         )
     )
@@ -225,7 +221,7 @@ def print_environment(
     folder = program.folder(directory)
     options = SandboxOptions(directory=folder)
     if account is not None:
-        options = as_customer(options, _account_name(account))
+        options = as_customer(options, option_values.read_account_name(account))
     if not CertificatePaths.of(folder).exist():
         start = f"{program.name} --dir {shlex.quote(str(folder))}"
         _refuse(f"no sandbox was ever started in {folder}: start one with `{start}`")
@@ -239,77 +235,6 @@ def print_environment(
         return
     for name, value in variables.items():
         typer.echo(f"{name}={shlex.quote(value)}")
-
-
-def _accounts(texts: list[str], default_balance: str) -> tuple[tuple[str, Decimal], ...]:
-    balances: dict[str, Decimal] = {}
-    for text in texts:
-        name, _, balance = text.partition("=")
-        if name in {*balances, _DEFAULTS.username}:
-            raise typer.BadParameter(f"{name} is there already", param_hint="--account")
-        balances[_account_name(name)] = _amount(balance or default_balance, "--account")
-    return tuple(balances.items())
-
-
-def _account_name(name: str) -> str:
-    if not valid_account_name(name):
-        raise typer.BadParameter("a name of 1 to 32 letters, digits, - and _ is expected", param_hint="--account")
-    return name
-
-
-def _addresses(text: str | None) -> Addresses | None:
-    if text is None:
-        return None
-    try:
-        return read_addresses(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--as-betfair") from None
-
-
-def _password(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").removesuffix("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{path} cannot be read: {error}", param_hint="--password-file") from None
-
-
-def _replay_start(text: str | None, replay: Path | None) -> int | str | None:
-    if text is None:
-        return None
-    if replay is None:
-        raise typer.BadParameter("it is for --replay", param_hint="--from")
-    if seconds_before(text) is not None:
-        return text
-    try:
-        return to_instant(text, "--from")
-    except BadValue:
-        raise typer.BadParameter("2026-09-21T14:00:00Z or -10m is expected", param_hint="--from") from None
-
-
-def _speed(text: str) -> Decimal:
-    try:
-        speed = Decimal(text)
-    except ArithmeticError:
-        speed = Decimal(0)
-    if not (speed.is_finite() and 0 < speed <= FASTEST):
-        raise typer.BadParameter(f"a number above 0, up to {FASTEST}, is expected", param_hint="--speed")
-    return speed
-
-
-def _currency(code: str) -> str:
-    if code not in MINIMUMS:
-        raise typer.BadParameter(f"one of {', '.join(MINIMUMS)} is expected", param_hint="--currency")
-    return code
-
-
-def _amount(text: str, option: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except ArithmeticError:
-        amount = Decimal(-1)
-    if not (amount.is_finite() and 0 <= amount <= 10**9):
-        raise typer.BadParameter("an amount such as 10000 is expected", param_hint=option)
-    return amount
 
 
 def _refuse(text: str) -> NoReturn:

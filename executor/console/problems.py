@@ -3,6 +3,7 @@
 Invariants: no answer repeats what was sent (a password could be in it) or shows a traceback; each names the request.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -32,6 +33,8 @@ from executor.errors import (
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+# How the text of a wrong limit names it: "MaxDailyLoss is missing", "unknown limit X; ...", "ids: name orders".
+_NAMED: Final = re.compile(r"(?:unknown limit )?([A-Za-z_]+)(?=[:; ])(?! limit)")
 _SHOWN: Final = 10  # fields of a request that are named
 
 
@@ -117,6 +120,9 @@ def of_error(request: Request, error: Exception) -> JSONResponse:
         headers["Retry-After"] = "1"
     if isinstance(error, InvalidSignal):
         errors.append(FieldProblem(field=error.field, problem=error.problem))
+    if isinstance(error, InvalidLimits):
+        named = _NAMED.match(str(error))
+        errors.append(FieldProblem(field=named[1] if named else "body", problem=str(error)))
     return problem(request, status, code, str(error), errors=errors, headers=headers)
 
 

@@ -108,6 +108,8 @@ def test_wrong_limits_name_the_field_and_change_nothing(
     answer = rig.bearer(Role.OPERATOR).post("/api/risk/limits", json=body)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert says in answer.text
+    if says.startswith("Max"):
+        assert answer.json()["errors"][0]["field"] == says
     assert redis_client.hgetall("risk:limits") == before
 
 

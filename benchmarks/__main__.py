@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from benchmarks.backlog import backlog
 from benchmarks.cost import cost
 from benchmarks.decision import decision
 from benchmarks.doors import doors
@@ -43,6 +44,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "first-order": first_order,
     "workers": workers,
     "memory": memory,
+    "backlog": backlog,
 }
 _TROUBLE: Final = (BenchError, HopelessError, RedisServerError, SandboxSilentError)
 

@@ -24,6 +24,8 @@ class Plan:
     decisions: int = 400  # per case of the decision step
     active: int = 1_000  # orders that are polled
     soak: int = 50_000  # signals of the memory run
+    backlog: int = 50_000  # signals that wait while no bridge runs
+    flood: int = 10_000  # signals that are published at once, valid for a minute
     workers: tuple[int, ...] = (1, 2, 4)
 
 
@@ -38,6 +40,8 @@ QUICK: Final = Plan(
     decisions=100,
     active=100,
     soak=5_000,
+    backlog=2_000,
+    flood=400,
     workers=(1, 2),
 )
 

@@ -95,19 +95,20 @@ def _watch_exchange() -> None:
 
 
 def _watch_bridge() -> None:
-    """Wrap what the bridge calls for a message; before the bridge is imported, as it imports it by name."""
-    inner = intake.receive
+    """Wrap what the bridge calls for messages; before the bridge is imported, as it imports it by name."""
+    inner = intake.receive_all
 
     @wraps(inner)
-    def receive(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the wrapped function's
+    def receive_all(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the wrapped function's
         heard = time.time()
-        record = inner(*args, **kwargs)
-        if record is not None:
-            _moments.append(("heard", record.signal_id, heard))
-            _note("recorded", record.signal_id)
-        return record
+        receipts = inner(*args, **kwargs)
+        for receipt in receipts:
+            if isinstance(receipt, intake.Receipt) and receipt.to_start is not None:
+                _moments.append(("heard", receipt.signal_id, heard))
+                _note("recorded", receipt.signal_id)
+        return receipts
 
-    intake.receive = receive
+    intake.receive_all = receive_all
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]

@@ -77,7 +77,8 @@ class SignalStream:
                 keys.SIGNALS, keys.SIGNALS_GROUP, self._consumer, idle_ms, start_id=start, count=count
             )
         )
-        return _text(answer[0]), [_entry(entry) for entry in answer[1]]
+        # Redis 6.2 says nothing instead of an entry that somebody removed.
+        return _text(answer[0]), [_entry(entry) for entry in answer[1] if entry[0] is not None]
 
     @guarded
     def acknowledge(self, ids: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ is taken, and a quarter more; where none is known (a fresh start, workers that a
 taken is served first come, first served. Times in milliseconds.
 """
 
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
@@ -38,20 +39,23 @@ class Overload:
     _last: Load | None = None
     _asked: int = 0
     _added: int = 0  # by this process since the last look
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # each door has a thread of its own
 
     def wait_ms(self, now: int) -> float:
         """Return how long what arrives now would wait for a worker, at least; 0 where that is short or not known."""
-        if not 0 <= now - self._asked < _LOOK_MS:
-            self._asked = now
-            self._look()
-        waiting = self._waiting()
-        if waiting < _FEW or not self._rates:
-            return 0.0
-        return waiting / (self._rates[0][1] * _HOPE)
+        with self._lock:
+            if not 0 <= now - self._asked < _LOOK_MS:
+                self._asked = now
+                self._look()
+            waiting = self._waiting()
+            if waiting < _FEW or not self._rates:
+                return 0.0
+            return waiting / (self._rates[0][1] * _HOPE)
 
     def added(self, signals: int) -> None:
         """Say that so many more wait."""
-        self._added += signals
+        with self._lock:
+            self._added += signals
 
     def _waiting(self) -> int:
         return self._added + (self._last.waiting if self._last else 0)

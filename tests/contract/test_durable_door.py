@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
 from support.engine_rig import Rig, strategy_message
 from support.sandbox_client import wait_for
 
-from executor import keys
+from executor import durable_door, keys
 from executor.adapters.redis.client import connect_bytes
 from executor.adapters.redis.signal_stream import SignalStream
 from executor.domain.signal_record import SignalRecord, SignalStatus
@@ -126,3 +126,21 @@ def test_junk_among_its_facts_stops_nothing(
     add(redis_client, rig, "one", ago_s=0)
     open_door()
     wait_for(lambda: started == ["one"], 30)
+
+
+def test_the_entries_of_the_dead_are_anothers_within_what_is_promised(
+    redis_client: "redis.Redis", rig: Rig, open_door: Start, started: list[str]
+) -> None:
+    """Promise: within 15 s. Their idle time is set back by hand, so that only this reader's own pause is waited for."""
+    assert durable_door._IDLE_MS / 1000 + durable_door._LOOK_S < 15 / 1.5
+    add(redis_client, rig, "orphan", ago_s=0)
+    redis_client.xgroup_create(keys.SIGNALS, keys.SIGNALS_GROUP, id="0")
+    redis_client.xreadgroup(keys.SIGNALS_GROUP, "the dead", {keys.SIGNALS: ">"})
+    ((entry, _),) = cast("list[tuple[str, Any]]", redis_client.xrange(keys.SIGNALS))
+    open_door()
+    wait_for(lambda: len(redis_client.xinfo_consumers(keys.SIGNALS, keys.SIGNALS_GROUP)) == 2, 30)
+    assert not started
+    redis_client.xclaim(
+        keys.SIGNALS, keys.SIGNALS_GROUP, "the dead", 0, [entry], idle=durable_door._IDLE_MS + 1, justid=True
+    )
+    wait_for(lambda: started == ["orphan"], 30)

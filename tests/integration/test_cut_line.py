@@ -92,6 +92,7 @@ def test_what_was_given_up_is_gone_at_once(tmp_path: Path) -> None:
     assert outcome.arrived == {"signal-3"}
 
 
+@pytest.mark.slow
 def test_nothing_that_was_given_up_arrives_when_the_line_is_back(tmp_path: Path) -> None:
     """A cut of 7 s: without protection the kernel's next attempt comes at 12.6 s."""
     plans = [
@@ -107,6 +108,7 @@ def test_nothing_that_was_given_up_arrives_when_the_line_is_back(tmp_path: Path)
     assert set(outcome.ends) == {each.signal_id for each in plans}
 
 
+@pytest.mark.slow
 def test_a_request_whose_answer_is_lost_is_found(tmp_path: Path) -> None:
     outcome = run(tmp_path, [plan(1, api_timeout_s=2), plan(2)], 6.0, 3.0, "back")
     assert outcome.arrived == set(outcome.ends) == {"signal-1", "signal-2"}

@@ -64,6 +64,15 @@ SIGNAL_TRANSITIONS: Final[Mapping[SignalStatus, frozenset[SignalStatus]]] = Mapp
 )
 
 
+_AHEAD_MS: Final = 1000  # what a clock may be corrected by; more is a step
+CLOCK_WENT_BACK: Final = "Redis's clock has gone back since: how much of its validity is left cannot be told"
+
+
+def is_from_the_future(record: SignalRecord, now: int) -> bool:
+    """Tell whether Redis's clock has gone back since the signal was last moved, so that its deadline means nothing."""
+    return record.updated_at > now + _AHEAD_MS
+
+
 def advance(record: SignalRecord, status: SignalStatus, now: int, reason: str = "", detail: str = "") -> SignalRecord:
     """Change a signal's status at `now`, by the transition table; a terminal one is finished then.
 

@@ -13,7 +13,7 @@ import structlog
 
 from executor.domain.order import CancelReason, Order, OrderStatus, Trade, merge, move
 from executor.domain.risk import Reason, is_true
-from executor.domain.signal_record import SignalRecord, SignalStatus, advance
+from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
 from executor.engine.breaker import is_reset, with_failure
 from executor.engine.cancellation import cancel_orders
 from executor.engine.context import Engine, Step, repeated, step, unknown_signal
@@ -93,6 +93,8 @@ def _claim_or_release(engine: Engine, view: MarketView, record: SignalRecord, si
 
 
 def _obstacle(engine: Engine, view: MarketView, record: SignalRecord) -> tuple[Reason, str] | None:
+    if is_from_the_future(record, view.now):
+        return Reason.SIGNAL_EXPIRED, CLOCK_WENT_BACK
     if view.now >= record.deadline:
         return Reason.SIGNAL_EXPIRED, f"Signal expired {view.now - record.deadline} ms before sending"
     if not view.reconciled or view.identity != engine.policy.identity:

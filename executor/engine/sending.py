@@ -13,7 +13,7 @@ import structlog
 
 from executor.domain.order import Order
 from executor.domain.risk import Reason, is_true
-from executor.domain.signal_record import SignalRecord
+from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, is_from_the_future
 from executor.engine.context import Engine
 from executor.errors import (
     ExecutorError,
@@ -112,6 +112,8 @@ def _permit(engine: Engine, claim: Claim) -> SendPermit:
         if state.now >= claim.record.deadline:
             late = state.now - claim.record.deadline
             raise NoLongerAllowed(Reason.SIGNAL_EXPIRED, f"Signal expired {late} ms before its first byte could go")
+        if is_from_the_future(claim.record, state.now):
+            raise NoLongerAllowed(Reason.SIGNAL_EXPIRED, CLOCK_WENT_BACK)
         if not is_true(state.trading):
             raise NoLongerAllowed(Reason.TRADING_DISABLED, "Trading was disabled before the first byte could go")
         if not state.reconciled:

@@ -13,7 +13,7 @@ import structlog
 
 from executor.domain.order import MAX_LEGS, OrderStatus, move, order_ids
 from executor.domain.risk import Reason
-from executor.domain.signal_record import SignalRecord, SignalStatus, advance
+from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
 from executor.engine.context import Engine
 from executor.engine.placement import release
 from executor.engine.reports import conclude
@@ -38,6 +38,7 @@ def sweep(engine: Engine, dispatch: Dispatch, queue: str) -> int:
     if closed:
         log.warning("backlog_closed", signals=closed, messages=engine.locks.drop_expired(queue, now))
     still = engine.store.open_signals(now - _STILL_MS, _AT_ONCE)
+    still += engine.store.signals_ahead(now, _AT_ONCE)  # none, unless Redis's clock has gone back
     crowded = bool(still) and engine.locks.queue_length(queue) > _CROWDED
     closed += _close_unreadable(engine, now)
     return closed + sum(_moved(engine, record, now, dispatch, crowded=crowded) for record in still)
@@ -118,8 +119,10 @@ def _tell_expired(engine: Engine, record: SignalRecord) -> None:
 
 
 def _move(engine: Engine, record: SignalRecord, now: int, dispatch: Dispatch, *, crowded: bool) -> bool:
-    if now >= record.deadline:
+    if now >= record.deadline or is_from_the_future(record, now):
         return _close(engine, record)
+    if record.updated_at > now - _STILL_MS:
+        return False
     if crowded or record.dispatches >= _DISPATCHES:
         return False
     return _dispatch(engine, record, dispatch)
@@ -149,9 +152,13 @@ def _close(engine: Engine, seen: SignalRecord) -> bool:
         leave_out_unreadable=True,  # a record that is none in this market must not keep its signals from ending
     )
     record = view.signals.get(seen.signal_id)
-    if record is None or view.now < record.deadline:  # gone, or a person gave it a new deadline
+    if record is None:
         return False
     detail = f"Signal expired {view.now - record.deadline} ms ago, before it was {_next_step(record)}"
+    if is_from_the_future(record, view.now):
+        detail = CLOCK_WENT_BACK
+    elif view.now < record.deadline:  # a person gave it a new one
+        return False
     if record.status is SignalStatus.RECEIVED:
         closed = advance(record, SignalStatus.EXPIRED, view.now, Reason.SIGNAL_EXPIRED, detail)
         if not engine.store.commit(view, Change(signals=(closed,))):

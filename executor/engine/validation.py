@@ -13,7 +13,7 @@ from executor.domain.market import unsupported
 from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, Order, customer_ref, order_ids
 from executor.domain.risk import Facts, Reason, Verdict, decide, is_true
 from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
-from executor.domain.signal_record import SignalRecord, SignalStatus, advance
+from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
 from executor.engine.breaker import is_reset, with_rejection
 from executor.engine.context import Engine, Policy, Step, repeated, step, unknown_signal
 from executor.engine.markets import ask_for_facts
@@ -59,6 +59,8 @@ def validate(engine: Engine, signal_id: str, market_id: str) -> Step:
 
 
 def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Verdict, tuple[Order, ...]]:
+    if is_from_the_future(record, view.now):
+        return Verdict(Reason.SIGNAL_EXPIRED, CLOCK_WENT_BACK), ()
     try:
         signal = parse_signal(SignalKind(record.kind), record.payload.encode())
     except (InvalidSignal, ValueError) as error:  # it was a signal when it came: somebody changed the record
@@ -139,7 +141,7 @@ def _announce(
     engine: Engine, view: MarketView, after: SignalRecord, verdict: Verdict, change: Change, seconds: float
 ) -> None:
     engine.telemetry.risk_validated(seconds)
-    engine.telemetry.signal_age((view.now - after.received_at) / 1000)
+    engine.telemetry.signal_age(max(0, view.now - after.received_at) / 1000)
     bound = log.bind(signal_id=after.signal_id, market_id=after.market_id, elapsed_ms=round(seconds * 1000, 1))
     if change.reset_breaker:
         bound.warning("circuit_breaker_reset", tripped=view.breaker.get("time"))

@@ -194,3 +194,6 @@ class OrderStore(Protocol):
 
     def open_signals(self, moved_before: int, limit: int) -> list[SignalRecord]:
         """Return signals without a terminal state that nothing moved since, oldest first."""
+
+    def signals_ahead(self, now: int, limit: int) -> list[SignalRecord]:
+        """Return signals without a terminal state that were moved after `now`: Redis's clock has gone back."""

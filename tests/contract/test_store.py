@@ -223,6 +223,8 @@ def test_open_signals_are_those_that_stand_still(world: World) -> None:
     world.signal("over", updated_at=now - 9000, status=SignalStatus.REJECTED)
     assert [record.signal_id for record in world.store.open_signals(now - 1000, 10)] == ["c", "b"]
     assert [record.signal_id for record in world.store.open_signals(now, 1)] == ["c"]
+    assert [record.signal_id for record in world.store.signals_ahead(now - 1000, 10)] == ["a"]
+    assert world.store.signals_ahead(now, 10) == []
     view = world.store.view(MARKET, signal_ids=("c",))
     world.store.commit(view, Change(signals=(replace(view.signals["c"], status=SignalStatus.EXPIRED),)))
     assert [record.signal_id for record in world.store.open_signals(now, 10)] == ["b", "a"]

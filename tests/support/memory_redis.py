@@ -367,6 +367,9 @@ class MemoryStore:
         found = [s for s in self._m.signals.values() if s.status not in TERMINAL and s.updated_at <= moved_before]
         return sorted(found, key=lambda signal: signal.updated_at)[:limit]
 
+    def signals_ahead(self, now: int, limit: int) -> list[SignalRecord]:
+        return [s for s in self._m.signals.values() if s.status not in TERMINAL and s.updated_at > now][:limit]
+
 
 class MemoryControls:
     """`Controls` on the same memory."""

@@ -176,7 +176,15 @@ class RecordReader(RedisAdapter):
     @guarded
     def open_signals(self, moved_before: int, limit: int) -> list[SignalRecord]:
         """Return signals without a terminal state that nothing moved since `moved_before`, oldest first."""
-        ids = cast("list[str]", self._redis.zrangebyscore(keys.SIGNALS_OPEN, "-inf", moved_before, start=0, num=limit))
+        return self._open("-inf", moved_before, limit)
+
+    @guarded
+    def signals_ahead(self, now: int, limit: int) -> list[SignalRecord]:
+        """Return signals without a terminal state that were moved after `now`: Redis's clock has gone back."""
+        return self._open(f"({now}", "+inf", limit)
+
+    def _open(self, least: str, most: int | str, limit: int) -> list[SignalRecord]:
+        ids = cast("list[str]", self._redis.zrangebyscore(keys.SIGNALS_OPEN, least, most, start=0, num=limit))
         names = [keys.signal(one) for one in ids]
         texts = cast("list[str | None]", self._redis.mget(names)) if ids else []
         other = self._of_another_type([name for name, text in zip(names, texts, strict=True) if text is None])

@@ -10,6 +10,7 @@ from support.engine_rig import Rig, make_policy, sends
 from executor.domain.order import OrderStatus
 from executor.domain.risk import Reason
 from executor.domain.signal_record import SignalStatus
+from executor.engine.sweeping import sweep
 from executor.ports import Instruction, LegReport
 
 S = OrderStatus
@@ -99,6 +100,40 @@ def test_sending_is_allowed_until_the_deadline_or_the_bound(
     rig.accepted(validityWindow=validity_s)
     rig.place()
     assert rig.exchange.permits[0].send_by == pytest.approx(rig.clock.monotonic() + allowed_s, rel=0, abs=0.01)
+
+
+def go_back(rig: Rig) -> None:
+    rig.clock.tick(-3600)
+
+
+@pytest.mark.parametrize("when", ["recorded", "accepted", "connecting"])
+def test_nothing_is_placed_after_redis_clock_went_back(rig: Rig, when: str) -> None:
+    """How much of the validity was left cannot be told: an hour more, by the deadline in the record."""
+    rig.received()
+    if when == "recorded":
+        go_back(rig)
+    rig.validate()
+    if when == "accepted":
+        go_back(rig)
+    elif when == "connecting":
+        rig.exchange.on_connect = lambda: go_back(rig)
+    rig.place()
+    assert sends(rig) == 0
+    assert rig.signal().status in {SignalStatus.EXPIRED, SignalStatus.FAILED}
+    assert rig.signal().reason == Reason.SIGNAL_EXPIRED
+    assert not any(order.counts for order in rig.orders())
+
+
+def test_a_signal_that_stands_still_when_redis_clock_goes_back_is_closed(rig: Rig) -> None:
+    rig.received("signal-1")
+    rig.accepted("signal-2")
+    dispatched: list[str] = []
+    sweep(rig.engine, lambda record: dispatched.append(record.signal_id), "signals")
+    assert [rig.signal(f"signal-{at}").status for at in (1, 2)] == [SignalStatus.RECEIVED, SignalStatus.ACCEPTED]
+    go_back(rig)
+    sweep(rig.engine, lambda record: dispatched.append(record.signal_id), "signals")
+    assert [rig.signal(f"signal-{at}").status for at in (1, 2)] == [SignalStatus.EXPIRED, SignalStatus.FAILED]
+    assert (dispatched, [order.counts for order in rig.orders("signal-2")]) == ([], [False])
 
 
 # --- what times are taken from ----------------------------------------------------------------------------------------

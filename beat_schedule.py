@@ -5,7 +5,9 @@ from executor.settings.load import Settings
 
 def periodic_tasks(settings: Settings) -> dict[str, tuple[str, float]]:
     """Return the periodic tasks by name: (task, period in seconds)."""
-    return {
+    heartbeat_s = settings.betfair.heartbeat_seconds
+    heartbeat = {"heartbeat": ("executor.heartbeat", heartbeat_s / 3)} if heartbeat_s else {}  # two may get lost
+    return heartbeat | {
         "poll orders": ("executor.poll_orders", settings.order_manager.status_check_interval_seconds),
         "cancel unmatched orders": ("executor.cancel_unmatched", 5),  # a sixth of the shortest usual timeout, 30 s
         "sweep signals": ("executor.sweep_signals", 5),  # half of the 10 s after which a lost chain is sent again

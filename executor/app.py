@@ -19,7 +19,7 @@ from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from executor import broker, wiring
 from executor.adapters.data_folder import storage_problem
-from executor.engine import reconciliation, upkeep
+from executor.engine import dead_mans_switch, reconciliation, upkeep
 from executor.errors import ExecutorError, StoreUnavailable
 from executor.observability import exporter
 from executor.observability.logs import configure_logging
@@ -192,6 +192,9 @@ def _beat_lives(**_: object) -> None:
 @signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
 def _stop(**_: object) -> None:
     _stopping.set()
+    if "maintenance" in app.amqp.queues.consume_from:  # the worker that sends heartbeats to the exchange
+        with contextlib.suppress(ExecutorError):
+            dead_mans_switch.leave(wiring.engine())
     for stop in _stop_serving:
         stop()
 

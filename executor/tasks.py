@@ -16,6 +16,7 @@ from executor.domain.signal_record import SignalRecord
 from executor.engine import (
     accounting,
     cancellation,
+    dead_mans_switch,
     markets,
     placement,
     reconciliation,
@@ -27,7 +28,7 @@ from executor.engine import (
 )
 from executor.engine.context import Engine, unknown_signal
 from executor.errors import Contended, ExecutorError, StoreUnavailable
-from executor.ports import RefusedTask
+from executor.ports import HeartbeatAction, RefusedTask
 from executor.wiring import engine, failed_tasks, settings
 
 log = structlog.get_logger(__name__)
@@ -151,6 +152,13 @@ def _sweep(mine: Engine) -> int:
     return moved
 
 
+def _heartbeat(mine: Engine) -> str:
+    report = dead_mans_switch.send_heartbeat(mine)
+    if report.action is not HeartbeatAction.NONE:
+        app.send_task("executor.poll_orders", expires=60)  # at once, over what was cancelled
+    return str(report.action)
+
+
 _PERIODIC: Final[dict[str, Callable[[Engine], object]]] = {
     "poll_orders": reconciliation.poll,
     "cancel_unmatched": cancellation.cancel_unmatched,
@@ -160,6 +168,7 @@ _PERIODIC: Final[dict[str, Callable[[Engine], object]]] = {
     "refresh_account": upkeep.refresh_account,
     "watchdog": watchdog.watch,
     "keep_alive": upkeep.keep_alive,
+    "heartbeat": _heartbeat,
     "reauthenticate": upkeep.reauthenticate,
 }
 

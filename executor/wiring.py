@@ -85,6 +85,7 @@ def policy(given: Settings) -> Policy:
         max_transactions_per_hour=given.trading.max_transactions_per_hour,
         reauthenticate_after_s=given.betfair.reauthentication_interval_hours * 3600,
         keep_alive_interval_s=given.betfair.keep_alive_interval_seconds,
+        heartbeat_s=given.betfair.heartbeat_seconds,
     )
 
 

@@ -18,6 +18,8 @@ from executor.ports import (
     ClearedBet,
     ClearedKind,
     Funds,
+    HeartbeatAction,
+    HeartbeatReport,
     Instruction,
     LegOutcome,
     LegReport,
@@ -120,6 +122,10 @@ class PaperExchange:
     def currency(self) -> str:
         """Return "": paper money has none."""
         return ""
+
+    def heartbeat(self, timeout_s: int) -> HeartbeatReport:
+        """Report nothing: nobody would cancel anything."""
+        return HeartbeatReport(HeartbeatAction.NONE, timeout_s)
 
     def keep_alive(self) -> bool:
         """Return True: there is no session that could end."""

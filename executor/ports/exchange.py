@@ -170,6 +170,25 @@ class MarketInfo:
     market_type: str
 
 
+class HeartbeatAction(StrEnum):
+    """What the exchange did since the last heartbeat (Betfair: ActionPerformed)."""
+
+    NONE = "NONE"
+    CANCELLATION_REQUEST_SUBMITTED = "CANCELLATION_REQUEST_SUBMITTED"
+    ALL_BETS_CANCELLED = "ALL_BETS_CANCELLED"
+    SOME_BETS_NOT_CANCELLED = "SOME_BETS_NOT_CANCELLED"
+    CANCELLATION_REQUEST_ERROR = "CANCELLATION_REQUEST_ERROR"
+    CANCELLATION_STATUS_UNKNOWN = "CANCELLATION_STATUS_UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReport:
+    """The answer to a heartbeat: what was done for want of one, and after how long the next lack of one counts."""
+
+    action: HeartbeatAction
+    timeout_s: int
+
+
 class Exchange(Protocol):
     """Betfair, the sandbox, or paper. Safe to use from several threads at once.
 
@@ -246,6 +265,9 @@ class Exchange(Protocol):
 
     def currency(self) -> str:
         """Return the currency of the account, "" where there is none."""
+
+    def heartbeat(self, timeout_s: int) -> HeartbeatReport:
+        """Say that we live; after `timeout_s` without it takes back all unmatched bets of the account; 0: never."""
 
     def keep_alive(self) -> bool:
         """Extend the session; returns False when the exchange no longer knows it."""

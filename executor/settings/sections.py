@@ -34,6 +34,7 @@ from executor.settings.urls import (
 
 _MAX_MONEY: Final = Decimal(1_000_000_000)  # more is a slip of the finger, not a limit
 _DAY_S: Final = 86_400
+_HEARTBEAT_LEAST_S: Final = 10  # Betfair: Heartbeat API
 _BETFAIR: Final = tuple(f".betfair.{domain}" for domain in ("com", "com.au", "it", "es", "ro", "se"))
 
 # .NET's level names, as the original's file uses them; silence is not offered, an engine that bets must say so.
@@ -115,9 +116,17 @@ class BetfairSettings(Section):
     order_stream: bool = True
     stream_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]+$")] = "stream-api.betfair.com"
     stream_port: Annotated[int, Field(ge=1, le=65_535)] = 443
+    heartbeat_seconds: Annotated[int, Field(ge=0, le=300)] = 0
     # Betfair: placeOrders, customerStrategyRef, its length and its characters.
     strategy_ref: Annotated[str, Field(pattern=r"^[A-Za-z0-9\-._+*:;~]{1,15}$")] = "aibetting"
     withheld: bool = False
+
+    @field_validator("heartbeat_seconds")
+    @classmethod
+    def _is_a_timeout(cls, value: int) -> int:
+        if 0 < value < _HEARTBEAT_LEAST_S:
+            raise ValueError(f"should be 0 (off), or {_HEARTBEAT_LEAST_S} to 300")
+        return value
 
     @property
     def stream_address(self) -> tuple[str, int] | None:

@@ -35,6 +35,7 @@ POLICY: dict[str, tuple[str, int, tuple[type[Exception], ...]]] = {
     "executor.watchdog": ("maintenance", 3, PERIODIC),
     "executor.keep_alive": ("maintenance", 3, PERIODIC),
     "executor.reauthenticate": ("maintenance", 3, PERIODIC),
+    "executor.heartbeat": ("maintenance", 3, PERIODIC),
 }
 
 
@@ -61,7 +62,7 @@ def test_each_tasks_policy(name: str) -> None:
 
 
 def test_what_is_scheduled_exists_and_does_not_pile_up(tmp_path: Path) -> None:
-    scheduled = periodic_tasks(load_settings({}, tmp_path))
+    scheduled = periodic_tasks(load_settings({"EXECUTOR_BETFAIR__HEARTBEAT_SECONDS": "30"}, tmp_path))
     assert {task for task, _ in scheduled.values()} == {
         name for name, (queue, *_) in POLICY.items() if queue == "maintenance"
     }

@@ -18,6 +18,8 @@ from executor.ports import (
     ClearedBet,
     ClearedKind,
     Funds,
+    HeartbeatAction,
+    HeartbeatReport,
     Instruction,
     LegOutcome,
     LegReport,
@@ -319,6 +321,9 @@ class ModelExchange:
 
     def currency(self) -> str:
         return ""
+
+    def heartbeat(self, timeout_s: int) -> HeartbeatReport:
+        return HeartbeatReport(HeartbeatAction.NONE, timeout_s)
 
     def keep_alive(self) -> bool:
         return True

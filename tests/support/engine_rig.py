@@ -56,6 +56,7 @@ _POLICY = Policy(
     breaker_cancels=False,
     reauthenticate_after_s=21_600,
     keep_alive_interval_s=900,
+    heartbeat_s=0,
     cancel_half_placed=True,
     max_transactions_per_hour=5000,
 )

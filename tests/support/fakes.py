@@ -18,6 +18,8 @@ from executor.ports import (
     ClearedBet,
     ClearedKind,
     Funds,
+    HeartbeatAction,
+    HeartbeatReport,
     Instruction,
     LegOutcome,
     LegReport,
@@ -79,6 +81,7 @@ class ScriptedExchange:
     known_session: bool = True
     markets: dict[str, Market] = field(default_factory=dict)
     account_currency: str = ""
+    did: HeartbeatAction = HeartbeatAction.NONE  # for want of a heartbeat
     age_s: int | None = 60
     money: Funds = field(default_factory=lambda: Funds(Decimal(900), Decimal(100)))
 
@@ -239,6 +242,10 @@ class ScriptedExchange:
     def currency(self) -> str:
         self._read("currency")
         return self.account_currency
+
+    def heartbeat(self, timeout_s: int) -> HeartbeatReport:
+        self._read("heartbeat", timeout_s)
+        return HeartbeatReport(self.did, timeout_s)
 
     def keep_alive(self) -> bool:
         self.calls.append(("keep_alive", None))

@@ -81,6 +81,7 @@ def test_flower_listens_on_loopback_only() -> None:
         ("executor.watchdog", "maintenance"),
         ("executor.keep_alive", "maintenance"),
         ("executor.reauthenticate", "maintenance"),
+        ("executor.heartbeat", "maintenance"),
         ("executor.something_new", "maintenance"),
     ],
 )
@@ -116,6 +117,9 @@ def test_the_settings_move_the_periods(load: Load) -> None:
     periods = {entry["task"]: entry["schedule"] for entry in config["beat_schedule"].values()}
     assert periods["executor.poll_orders"] == 2
     assert periods["executor.keep_alive"] == 600
+    assert "executor.heartbeat" not in periods
+    config = load(BETFAIR__HEARTBEAT_SECONDS="30")
+    assert {entry["task"]: entry["schedule"] for entry in config["beat_schedule"].values()}["executor.heartbeat"] == 10
 
 
 def test_a_tick_expires_before_the_next_so_that_they_never_pile_up(load: Load) -> None:

@@ -18,7 +18,7 @@ from executor.adapters.betfair.lists import batches, joined, market_infos, names
 from executor.adapters.betfair.logins import TokenStore
 from executor.adapters.betfair.market_facts import by_market, catalogue_of, combine
 from executor.adapters.betfair.reports import read_cancelled, read_placed
-from executor.adapters.betfair.rpc import ACCOUNT, BETTING, Api, Rpc
+from executor.adapters.betfair.rpc import ACCOUNT, BETTING, HEARTBEAT, Api, Rpc
 from executor.adapters.betfair.session import BetfairSession
 from executor.adapters.betfair.transport import Transport
 from executor.domain.commission import MarketCharge
@@ -31,6 +31,7 @@ from executor.ports import (
     ClearedBet,
     ClearedKind,
     Funds,
+    HeartbeatReport,
     Instruction,
     LegReport,
     Listing,
@@ -208,6 +209,10 @@ class BetfairExchange:
         currency = self._call(ACCOUNT, "getAccountDetails", {}, wire.currency)
         self._slack = conversion_slack(currency)
         return currency
+
+    def heartbeat(self, timeout_s: int) -> HeartbeatReport:
+        """Say that we live (Betfair: heartbeat); it takes back every unmatched bet of the account where none comes."""
+        return self._call(HEARTBEAT, "heartbeat", {"preferredTimeoutSeconds": timeout_s}, wire.heartbeat_report)
 
     def keep_alive(self) -> bool:
         """Extend the session (Betfair: keepAlive)."""

@@ -36,6 +36,7 @@ class Api:
 
 
 BETTING: Final = Api("/exchange/betting/json-rpc/v1", "SportsAPING/v1.0/")
+HEARTBEAT: Final = Api("/exchange/heartbeat/json-rpc/v1", "HeartbeatAPING/v1.0/")
 ACCOUNT: Final = Api("/exchange/account/json-rpc/v1", "AccountAPING/v1.0/")
 
 

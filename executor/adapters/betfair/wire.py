@@ -14,7 +14,7 @@ from executor.adapters.betfair.json_text import Row, WireError, as_row
 from executor.domain.commission import MarketCharge
 from executor.domain.money import ONE, PENNY, ZERO, Side, to_money
 from executor.domain.order import BetState
-from executor.ports import ClearedBet, ClearedKind, Funds, Instruction, MarketInfo
+from executor.ports import ClearedBet, ClearedKind, Funds, HeartbeatAction, HeartbeatReport, Instruction, MarketInfo
 
 _MAX_AMOUNT: Final = Decimal(10) ** 12  # more is no amount, and would not be cheap to compute with
 _MAX_PRICE: Final = 1000  # Betfair: Price Increments, the highest; an average is not above it
@@ -259,3 +259,14 @@ def place_instruction(instruction: Instruction) -> dict[str, object]:
         "limitOrder": {"size": instruction.size, "price": instruction.price, "persistenceType": "LAPSE"},
         "customerOrderRef": instruction.order_id,
     }
+
+
+def heartbeat_report(result: object) -> HeartbeatReport:
+    """Read what was done for want of a heartbeat (Betfair: HeartbeatReport); a word that we do not know is no NONE."""
+    row = as_row(result, "heartbeat report")
+    action = row.get("actionPerformed")
+    known = action in set(HeartbeatAction)
+    return HeartbeatReport(
+        HeartbeatAction(str(action)) if known else HeartbeatAction.CANCELLATION_STATUS_UNKNOWN,
+        int(number(row, "actualTimeoutSeconds")),
+    )

@@ -46,6 +46,7 @@ def test_defaults_are_the_contract(tmp_path: Path) -> None:
         "EXECUTOR_BETFAIR__ORDER_STREAM": "true",
         "EXECUTOR_BETFAIR__STREAM_HOST": "stream-api.betfair.com",
         "EXECUTOR_BETFAIR__STREAM_PORT": "443",
+        "EXECUTOR_BETFAIR__HEARTBEAT_SECONDS": "0",
         "EXECUTOR_BETFAIR__STRATEGY_REF": "aibetting",
         "EXECUTOR_BETFAIR__WITHHELD": "false",
         "EXECUTOR_RISK__ENABLED": "true",

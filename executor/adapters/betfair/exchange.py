@@ -7,7 +7,6 @@ Decimal in the account's currency, times in milliseconds.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Final, NoReturn, TypeVar
 
 import structlog
@@ -19,13 +18,13 @@ from executor.adapters.betfair.logins import TokenStore
 from executor.adapters.betfair.market_facts import by_market, catalogue_of, combine
 from executor.adapters.betfair.reports import read_cancelled, read_placed
 from executor.adapters.betfair.rpc import ACCOUNT, BETTING, HEARTBEAT, Api, Rpc
-from executor.adapters.betfair.session import BetfairSession
+from executor.adapters.betfair.session import BetfairSession, store_needed
 from executor.adapters.betfair.transport import Transport
 from executor.domain.commission import MarketCharge
 from executor.domain.market import Market
 from executor.domain.money import ZERO, conversion_slack
 from executor.domain.order import BetState
-from executor.errors import LoginRefused, NotSent, OutcomeUnknown, SessionExpired, StoreUnavailable, Throttled
+from executor.errors import LoginRefused, NotSent, OutcomeUnknown, SessionExpired, Throttled
 from executor.ports import (
     CancelReport,
     ClearedBet,
@@ -100,7 +99,7 @@ class BetfairExchange:
         """
         if not 1 <= len(instructions) <= MAX_PLACE or len({each.order_id for each in instructions}) < len(instructions):
             raise ValueError(f"one call places 1 to {MAX_PLACE} instructions with different references")
-        with _store_needed():
+        with store_needed():
             token = self.session.recent()
         if token is None:
             self._renew_before_place(None)
@@ -282,7 +281,7 @@ class BetfairExchange:
         try:
             return self._attempt(api, method, params, token, parse)
         except SessionExpired:
-            with _store_needed():
+            with store_needed():
                 token = self.session.renew(token)
             return self._attempt(api, method, params, token, parse)
 
@@ -291,7 +290,7 @@ class BetfairExchange:
     ) -> T:
         if method not in _ORDER_READS:
             return self._rpc.call((api, method), params, token, parse)
-        with _store_needed(), self._tokens.read_slot(MAX_READS, self._timeout_s) as mine:
+        with store_needed(), self._tokens.read_slot(MAX_READS, self._timeout_s) as mine:
             if not mine:
                 raise NotSent(f"{method}: {MAX_READS} order reads are under way and do not end")
             return self._rpc.call((api, method), params, token, parse)
@@ -299,13 +298,13 @@ class BetfairExchange:
     # --- the session -------------------------------------------------------------------------------------------------
 
     def _token(self) -> str:
-        with _store_needed():
+        with store_needed():
             return self.session.current() or self.session.renew(None)
 
     def _renew_before_place(self, dead: str | None) -> NoReturn:
         """Get a new session and say so; a login takes time, so whoever wants to place must ask again whether it may."""
         try:
-            with _store_needed():
+            with store_needed():
                 self.session.renew(dead)
         except LoginRefused as error:
             if not error.retryable:
@@ -314,12 +313,3 @@ class BetfairExchange:
         except OutcomeUnknown as error:  # of the login, not of a bet
             raise NotSent(f"no session: {error}") from None
         raise SessionExpired("there was no valid session; there is a new one now")
-
-
-@contextmanager
-def _store_needed() -> Iterator[None]:
-    """Say in the exchange's words that Redis did not give what a call needs first: nothing was sent."""
-    try:
-        yield
-    except StoreUnavailable as error:
-        raise NotSent(f"no session: {error}") from error

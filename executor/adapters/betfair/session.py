@@ -11,8 +11,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 from urllib.parse import urlencode
 
@@ -22,7 +22,7 @@ from executor.adapters.betfair import outcomes as policy
 from executor.adapters.betfair.certificate import client_context
 from executor.adapters.betfair.logins import CertificateRefused, LoginBan, LoginHeldBack, TokenStore
 from executor.adapters.betfair.transport import Reply, Transport, TransportError
-from executor.errors import CertificateInvalid, ExecutorError, LoginRefused, NotSent, OutcomeUnknown
+from executor.errors import CertificateInvalid, ExecutorError, LoginRefused, NotSent, OutcomeUnknown, StoreUnavailable
 from executor.ports import Telemetry
 from executor.settings.sections import BetfairSettings
 
@@ -257,3 +257,12 @@ class BetfairSession:
         error_type = policy.http_error(reply.status) or "parse"
         self._telemetry.api_call(method, time.monotonic() - started, error_type)
         raise OutcomeUnknown(f"{method}: HTTP {reply.status}, no answer that can be read")
+
+
+@contextmanager
+def store_needed() -> Iterator[None]:
+    """Say in the exchange's words that Redis did not give what a call needs first: nothing was sent."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise NotSent(f"no session: {error}") from error

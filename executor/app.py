@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import structlog
@@ -41,6 +42,7 @@ _STORAGE_S: Final = 2.0  # how long orders may go on beside a full disk
 _warm_children: Final = multiprocessing.get_context("fork").Semaphore(0)  # of a pool, as they become ready
 _stopping = threading.Event()
 _parents: Final[list[int]] = []  # the process that a pool's processes are forked from
+_commands_of: Final[list[Path]] = []  # the data folder whose commands' counts are on this worker's page
 _stop_serving: list[Callable[[], None]] = []
 
 
@@ -61,9 +63,11 @@ def _logging(**_: object) -> None:
 @signals.celeryd_init.connect  # type: ignore[untyped-decorator]
 def _prepare_process(options: Mapping[str, Any], **_: object) -> None:
     sys.setswitchinterval(_SWITCH_S)
+    given = wiring.settings()
     if "".join(options.get("queues") or ()) == app.conf.task_default_queue:
         os.nice(_BACKGROUND)  # a poll of a thousand orders must not take the processor from the one being placed
-    given = wiring.settings()
+    else:
+        _commands_of.append(given.data_dir)
     _logging()  # before Celery asks for it: what is wrong with the data folder is to be read somewhere
     try:
         exporter.prepare(given.data_dir, given.metrics.port, given.metrics.instance)
@@ -97,7 +101,11 @@ def _check(**_: object) -> None:
         wait_for_redis(_stopping)
         if given.metrics.port:
             stop = exporter.serve(
-                given.metrics.host, given.metrics.port, [wiring.collector(given)], lambda: health("worker")
+                given.metrics.host,
+                given.metrics.port,
+                [wiring.collector(given)],
+                lambda: health("worker"),
+                commands_of=next(iter(_commands_of), None),
             )
             _stop_serving.append(stop)
     except ExecutorError as error:

@@ -12,7 +12,20 @@ from typing import Annotated, Final
 import typer
 
 from executor import wiring
-from executor.cli import check, console, control, orders, pnl, processes, sending, signals, status, stream, verdicts
+from executor.cli import (
+    check,
+    console,
+    control,
+    ledger,
+    orders,
+    pnl,
+    processes,
+    sending,
+    signals,
+    status,
+    stream,
+    verdicts,
+)
 from executor.cli.connect_running import attach
 from executor.cli.demo import demo
 from executor.cli.output import DONE, INTERRUPTED, REFUSED, complain, say, warn
@@ -60,7 +73,7 @@ def main(
         warn(f"(with the executor up that runs on {data_dir})")
 
 
-for group in (status, check, control, signals, orders, pnl, verdicts, sending, processes, stream, console):
+for group in (status, check, control, signals, orders, pnl, ledger, verdicts, sending, processes, stream, console):
     group.register(app)
 app.command()(up)
 app.command()(demo)

@@ -1,7 +1,7 @@
 """How a command gets at the system: the settings, a look at Redis, an engine of its own.
 
-Invariants: who looks is told when the db belongs to another identity, who acts is refused; counters of a command live
-and die with it; its log lines go to stderr, and what it did also to the log file where that is on.
+Invariants: who looks is told when the db belongs to another identity, who acts is refused; what a command counts
+outlives it; its log lines go to stderr, and what it did also to the log file where that is on.
 """
 
 import getpass
@@ -13,6 +13,7 @@ from executor import wiring
 from executor.adapters.redis.snapshot import State
 from executor.cli.output import warn
 from executor.engine.context import Engine
+from executor.observability import command_counts
 from executor.observability.logs import configure_logging
 from executor.operations.access import Access, Actor, mismatch
 from executor.settings.load import Settings, SettingsError
@@ -48,11 +49,8 @@ def settings_to_act() -> Settings:
 
 
 def engine(given: Settings) -> Engine:
-    """Put an engine together whose counters no exporter will ever read."""
-    from prometheus_client import values  # noqa: PLC0415 - reads the environment when imported
-
-    # Set in a container for its worker; a file of this process's there would be one more to add up at each scrape.
-    values.ValueClass = values.MutexValue
+    """Put an engine together; what it counts is on a worker's page once this command is over."""
+    command_counts.prepare(given.data_dir)
     return wiring.build(given)
 
 

@@ -23,6 +23,7 @@ from executor.engine.reports import adopt, cleared_state
 from executor.engine.settled_markets import Market, Verdict, batches, read_markets, verdicts, with_void
 from executor.engine.settlement import HISTORY_MS, unread_since
 from executor.engine.settlement_diff import VERDICTS, Days, is_settled
+from executor.ports import Accounts, Ledger, OrderStore
 
 log = structlog.get_logger(__name__)
 
@@ -49,18 +50,17 @@ class Difference:
     in_ledger: Decimal
 
 
-def find_differences(engine: Engine) -> list[Difference]:
+def find_differences(identity: str, store: OrderStore, accounts: Accounts, ledger: Ledger) -> list[Difference]:
     """Compare Redis with the ledger: each day's net P&L, and what is matched of each bet that has a record.
 
     Entries that wait in the feed are differences, too. Days of which Redis has lost the bets are left out.
     """
-    identity = engine.policy.identity
-    held, booked = _sums(engine.accounts.booked()), _sums(engine.ledger.profits(identity))
-    lost = engine.accounts.lost_days("")
+    held, booked = _sums(accounts.booked()), _sums(ledger.profits(identity))
+    lost = accounts.lost_days("")
     days = sorted(day for day in {*held, *booked} - lost if held.get(day, ZERO) != booked.get(day, ZERO))
     found = [Difference(day, held.get(day, ZERO), booked.get(day, ZERO)) for day in days]
-    orders = _recorded(engine)
-    matched = engine.ledger.matched(identity, list(orders))
+    orders = _recorded(store)
+    matched = ledger.matched(identity, list(orders))
     return found + [
         Difference(f"bet {bet}", order.size_matched, matched.get(bet, ZERO))
         for bet, order in orders.items()
@@ -68,8 +68,8 @@ def find_differences(engine: Engine) -> list[Difference]:
     ]
 
 
-def _recorded(engine: Engine) -> dict[str, Order]:
-    orders = [*engine.store.recent_orders(_RECENT), *engine.store.unsettled_orders()]
+def _recorded(store: OrderStore) -> dict[str, Order]:
+    orders = [*store.recent_orders(_RECENT), *store.unsettled_orders()]
     return {order.bet_id: order for order in orders if order.bet_id}
 
 
@@ -105,7 +105,7 @@ class _Books:
 
     def entries(self, since: int) -> Iterator[list[Trade]]:
         """Yield what the ledger has not got, or otherwise, a few markets at a time."""
-        orders = list(_recorded(self._engine).values())
+        orders = list(_recorded(self._engine.store).values())
         matched = self._matched([order.bet_id for order in orders])
         yield [trade for order in orders for trade in self._of_record(order, matched)]
         markets: dict[str, int] = {}

@@ -22,6 +22,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import structlog
 
 from executor.errors import ExecutorError
+from executor.observability.command_counts import take_over
 from executor.observability.count_file import CountFile, sound_files
 from executor.observability.folding import fold
 
@@ -103,14 +104,17 @@ class _Quiet(WSGIRequestHandler):
 class _Counts:
     """What all processes of this instance have counted; a damaged file costs its own counts, and no page."""
 
-    def __init__(self, folder: Path, instance: str) -> None:
+    def __init__(self, folder: Path, instance: str, data_dir: Path | None) -> None:
         self._folder = folder
         self._instance = instance  # "": they do not say whose they are
+        self._data_dir = data_dir  # whose commands' counts are ours, too
 
     def collect(self) -> Iterator["Metric"]:
         """Yield them, with the label `instance` where there is a name for it."""
         from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - see `prepare`
 
+        if self._data_dir is not None:
+            take_over(self._data_dir, self._folder)
         for metric in MultiProcessCollector.merge([str(path) for path in sound_files(self._folder)]):
             if self._instance:
                 metric.samples = [
@@ -142,8 +146,12 @@ class _Bounded:
             self._failed = False
 
 
-def serve(host: str, port: int, collectors: Iterable[Any], health: Health) -> Callable[[], None]:
+def serve(
+    host: str, port: int, collectors: Iterable[Any], health: Health, *, commands_of: Path | None = None
+) -> Callable[[], None]:
     """Serve `/metrics` and `/health` from a thread; returns what stops it.
+
+    `commands_of` is the data folder whose commands' counts are taken over.
 
     Raises:
         PortInUse: somebody else has the port.
@@ -153,7 +161,7 @@ def serve(host: str, port: int, collectors: Iterable[Any], health: Health) -> Ca
 
     registry = CollectorRegistry()
     folder = Path(os.environ[DIRECTORY])
-    counts = _Counts(folder, folder.name if folder in _held else "")
+    counts = _Counts(folder, folder.name if folder in _held else "", commands_of)
     for collector in (counts, *collectors):
         registry.register(_Bounded(collector))
     metrics = make_wsgi_app(registry)

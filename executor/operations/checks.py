@@ -19,6 +19,7 @@ from executor.errors import LedgerUnavailable, StoreUnavailable
 from executor.operations.access import Access, mismatch
 from executor.operations.check_exchange import Login, examine_certificate, examine_exchange
 from executor.operations.check_result import FAIL, OK, SKIP, WARN, Finding
+from executor.operations.ledger import differences
 from executor.operations.status import beat_lives, poll_age, processes
 from executor.operations.trading import why_not_trading
 from executor.operations.wording import duration
@@ -32,6 +33,7 @@ _SKEW_WARN_S: Final = 1.0
 _SKEW_FAIL_S: Final = 5.0  # contract section 3: more is reported as clock skew
 _CROWDED: Final = 100  # messages in a queue, entries behind: no busy moment any more
 _BRIDGES: Final = 2
+_NAMED: Final = 3  # differences in a line
 _OTHERS: Final = 0o007  # permissions of everybody else
 
 
@@ -70,6 +72,8 @@ def examine(load: Callable[[], Access], *, login: Login) -> Iterator[Finding]:
     yield from _controls(state)
     yield from _leftovers(state)
     yield _ledger(given, state.ledger_lag)
+    if not state.ledger_lag:
+        yield from _ledger_differences(access)
 
 
 def _settings(given: Settings) -> Finding:
@@ -246,3 +250,14 @@ def _ledger(given: Settings, lag: int) -> Finding:
     if count is None:
         return Finding("ledger", OK, f"no file yet, the first poll makes it ({where})")
     return Finding("ledger", OK, f"{count} trades, {lag} entries behind ({where})")
+
+
+def _ledger_differences(access: Access) -> Iterator[Finding]:
+    try:
+        found = differences(access) if wiring.ledger(access.settings).exists() else []
+    except (LedgerUnavailable, StoreUnavailable):  # found elsewhere
+        return
+    if found:
+        named = "; ".join(f"{one.what}: {one.in_redis:f}, the ledger says {one.in_ledger:f}" for one in found[:_NAMED])
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        yield Finding("accounts", FAIL, f"Redis and the ledger differ: {named}{more}", "executor ledger repair")

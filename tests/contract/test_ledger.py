@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from support.memory_ledger import MemoryLedger
 from support.store_worlds import IDENTITY, settled_entry
 
 from executor.adapters.sql.ledger import SqlLedger
+from executor.domain.order import order_ids
 from executor.errors import LedgerUnavailable
 from executor.ports import Ledger
 
@@ -198,3 +200,53 @@ def test_a_ledger_that_comes_back_is_used_again(tmp_path: Path) -> None:
         folder.unlink()
         ledger.write([fill(1, "1.00")])
         assert ledger.count() == 1
+
+
+def test_a_bet_that_is_wholly_void_waits_for_no_settlement(books: Books) -> None:
+    books.ledger.write([fill(1, "5.00"), fill(2, "7.00", bet_id="b2")])
+    assert books.ledger.oldest_unsettled(IDENTITY) is not None
+    books.ledger.write([void(3, "0.00")])
+    books.ledger.write([("4-1", settled_entry(TODAY, "b2", "1.00"))])
+    assert books.ledger.oldest_unsettled(IDENTITY) is None
+
+
+def test_a_void_takes_back_what_a_bet_had_won_and_a_later_verdict_says_it_anew(books: Books) -> None:
+    books.ledger.write([fill(1, "5.00"), ("2-1", settled_entry(TODAY, "b1", "7.50")), void(3, "0.00")])
+    assert sum(books.ledger.profits(IDENTITY)[TODAY].values()) == 0
+    books.ledger.write([fill(4, "5.00"), ("5-1", settled_entry(TODAY, "b1", "-5.00"))])
+    assert books.ledger.profits(IDENTITY) == {TODAY: {"b1": Decimal("-5.00")}}
+    assert books.ledger.matched(IDENTITY, ["b1", "b2"]) == {"b1": Decimal("5.00")}
+
+
+def test_how_far_a_feed_is_booked_is_known_with_what_is_booked(books: Books) -> None:
+    assert books.ledger.reached(IDENTITY, "g1") == ""
+    books.ledger.write([fill(1, "5.00"), void(2, "0.00")], identity=IDENTITY, generation="g1")
+    assert books.ledger.reached(IDENTITY, "g1") == "2-1"
+    # Told anew after a loss, a fill adds nothing; read once more after the void, it must not add anything either.
+    books.ledger.write([fill(1, "5.00")], identity=IDENTITY, generation="g1")
+    assert books.ledger.matched(IDENTITY, ["b1"]).get("b1", Decimal(0)) == 0
+    assert books.ledger.reached(IDENTITY, "g1") == "2-1"
+    assert books.ledger.reached(IDENTITY, "g2") == ""
+
+
+def test_what_the_books_know_of_bets_and_of_orders_that_were_placed(books: Books) -> None:
+    [placed] = order_ids("signal-9", 1)
+    ended = {
+        "type": "signal",
+        "signal_id": "signal-9",
+        "kind": "strategy",
+        "strategy": "test",
+        "market_id": "1.1",
+        "status": "COMPLETED",
+        "reason": "",
+        "detail": "",
+        "received_at": f"{TODAY}T12:00:00.000Z",
+        "finished_at": f"{TODAY}T12:00:01.000Z",
+        "identity": IDENTITY,
+    }
+    books.ledger.write([fill(1, "5.00"), ("2-1", ended)])
+    since = int(datetime.fromisoformat(f"{TODAY}T12:00:00+00:00").timestamp() * 1000)
+    asked = {"b1": "?", "b8": "no-order", "b9": placed}
+    assert books.ledger.knows(IDENTITY, asked, since) == {"b1", "b9"}
+    assert books.ledger.knows(IDENTITY, asked, since + 2 * 3_600_000) == {"b1"}
+    assert books.ledger.newest_settlement(IDENTITY) is None

@@ -24,7 +24,7 @@ from executor.engine.accounting import write_ledger
 from executor.engine.cancellation import cancel_orders
 from executor.engine.context import Engine
 from executor.engine.intake import Intake, receive
-from executor.engine.ledger_repair import find_differences, repair_ledger
+from executor.engine.ledger_repair import Difference, find_differences, repair_ledger
 from executor.engine.placement import place
 from executor.engine.reconciliation import poll
 from executor.engine.settlement import settle
@@ -198,15 +198,19 @@ class History:
             self.redis.pass_time(61)
             for work in (poll, settle, write_ledger):
                 work(self.engine)
-        if self.set_back and find_differences(self.engine):
+        if self.set_back and self._differences():
             repair_ledger(self.engine)
             write_ledger(self.engine)
+
+    def _differences(self) -> list[Difference]:
+        engine = self.engine
+        return find_differences(IDENTITY, engine.store, engine.accounts, engine.ledger)
 
     # --- what must agree ---------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """Compare the four books."""
-        assert not find_differences(self.engine), self.story("what `executor check` compares")
+        assert not self._differences(), self.story("what `executor check` compares")
         earned, exchange = self.exchange.earned(), self.exchange
         assert self.redis.total() == earned, self.story("Redis, total")
         matched = {bet.bet_id: bet.matched for bet in exchange.bets.values() if bet.matched}

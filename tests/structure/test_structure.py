@@ -70,6 +70,7 @@ CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 # `stack` hands it on to the processes that it starts, `attach` takes over that of an `executor up`.
 READS_ENVIRONMENT = {
     "executor.settings.load",
+    "executor.observability.command_counts",
     "executor.observability.exporter",
     "executor.cli.connect_running",
     "executor.devstack.stack",

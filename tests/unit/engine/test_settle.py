@@ -261,7 +261,8 @@ def lost(rig: Rig) -> Rig:
     fresh = Rig(policy=rig.policy, clock=rig.clock)
     fresh.exchange.bets, fresh.exchange.cleared = rig.exchange.bets, rig.exchange.cleared
     fresh.memory.settled_at = None
-    fresh.memory.full_read_at = None
+    fresh.memory.full_read_at = fresh.memory.full_read_of = None
+    fresh.memory.generation = f"{rig.memory.generation} anew"
     fresh.ledger = rig.ledger
     fresh.engine = replace(fresh.engine, ledger=rig.ledger)
     return fresh

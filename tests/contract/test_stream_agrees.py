@@ -1,12 +1,24 @@
-"""betfairlightweight's own caches, fed by the stream, hold what REST says, after thousands of random operations."""
+"""What clients hold of the stream is what REST says, after random operations: ours, and betfairlightweight's caches.
 
+STREAM_STEPS=10000 STREAM_SEED=7 makes more of them, others.
+"""
+
+import contextlib
+import json
 import os
 from random import Random
+from threading import Thread
 from typing import Any
 
+import betfairlightweight
 import pytest
+from betfairlightweight import StreamListener, filters
+from betfairlightweight.exceptions import SocketError
+from betfairlightweight.streaming.betfairstream import BetfairStream
 from support.sandbox_client import RunningSandbox, limit, wait_for
 from support.stream_client import HeldMarkets, StreamClient, connect
+
+from betfair_sandbox.options import read_ports
 
 pytest_plugins = ["support.sandbox_fixtures"]
 MARKETS = ("1.51", "1.52", "1.53")
@@ -169,3 +181,86 @@ def settled(client: StreamClient, held: HeldMarkets, sandbox: RunningSandbox) ->
     except AssertionError:
         return False
     return True
+
+
+TYPED = ("price", "size", "side", "status", "persistence_type", "order_type", "size_matched", "size_remaining")
+SIZES = ("average_price_matched", "size_lapsed", "size_cancelled", "size_voided", "customer_strategy_ref")
+
+
+def shown(order: Any) -> dict[str, object]:
+    """Return what REST and the stream must agree on, whichever resource it came in."""
+    fields = {name: getattr(order, name) for name in (*TYPED[2:], *SIZES) if hasattr(order, name)}
+    fields |= {"price": order.price_size.price, "size": order.price_size.size, "selection_id": order.selection_id}
+    return {name: round(value, 6) if isinstance(value, float) else value or "" for name, value in fields.items()}
+
+
+def snapped(listener: StreamListener) -> dict[str, Any]:
+    books: list[Any] = listener.snap()
+    return {book.market_id: book for book in books}
+
+
+def books_agree(listener: StreamListener, client: betfairlightweight.APIClient) -> bool:
+    data = filters.price_projection(filters.price_data(ex_all_offers=True, ex_traded=True))
+    held = snapped(listener)
+    for book in client.betting.list_market_book(list(MARKETS), price_projection=data):
+        ours = held.get(book.market_id)
+        if ours is None or (ours.status, ours.version, ours.inplay) != (book.status, book.version, book.inplay):
+            return False
+        if abs(ours.total_matched - book.total_matched) > 0.001:
+            return False
+        runners = {runner.selection_id: runner for runner in ours.runners}
+        for runner in book.runners:
+            mine = runners[runner.selection_id]
+            if (mine.status, mine.last_price_traded) != (runner.status, runner.last_price_traded):
+                return False
+            for name in ("available_to_back", "available_to_lay", "traded_volume"):
+                levels = [sorted((level.price, level.size) for level in getattr(r.ex, name)) for r in (mine, runner)]
+                if levels[0] != levels[1]:
+                    return False
+    return True
+
+
+def orders_agree(listener: StreamListener, client: betfairlightweight.APIClient) -> bool:
+    rest = client.betting.list_current_orders(order_projection="EXECUTABLE")
+    held = {order.bet_id: order for book in listener.snap() for order in book.orders if order.status == "EXECUTABLE"}
+    return {bet_id: shown(order) for bet_id, order in held.items()} == {
+        order.bet_id: shown(order) for order in rest.orders
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore:ssl:DeprecationWarning")  # how betfairlightweight connects
+def test_betfairlightweight_snaps_what_rest_says(markets: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BetfairStream, "_BetfairStream__port", read_ports(markets.directory)["stream_port"])
+    monkeypatch.setitem(BetfairStream.HOSTS, "sandbox", "localhost")
+    client = markets.betfair()
+    listeners = [StreamListener(max_latency=None) for _ in range(2)]
+    streams = [client.streaming.create_stream(listener=listener, host="sandbox") for listener in listeners]
+    fields = ["EX_ALL_OFFERS", "EX_TRADED", "EX_TRADED_VOL", "EX_LTP", "EX_MARKET_DEF"]
+    streams[0].subscribe_to_markets({"marketIds": list(MARKETS)}, {"fields": fields})
+    streams[1].subscribe_to_orders(filters.streaming_order_filter())
+
+    def read(stream: BetfairStream) -> None:
+        with contextlib.suppress(SocketError):  # the end of the test closes it
+            stream.start()
+
+    threads = [Thread(target=read, args=(stream,)) for stream in streams]
+    for thread in threads:
+        thread.start()
+    try:
+        operations = Operations(markets, SEED)
+        for step in range(1, STEPS + 1):
+            operations.step()
+            if step % 100 == 0:
+                wait_for(lambda: books_agree(listeners[0], client), deadline_s=20)
+                wait_for(lambda: orders_agree(listeners[1], client), deadline_s=20)
+        assert all(thread.is_alive() for thread in threads)
+        for listener in listeners:
+            json.dumps([book._data for book in listener.snap()], default=str)
+    finally:
+        for stream in streams:
+            stream.stop()
+        for thread in threads:
+            thread.join(10)
+        client.session.close()

@@ -1,18 +1,29 @@
 """Fixtures shared by every test: one private Redis for the whole run, and the sandbox's."""
 
 import signal
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 import redis
 from support.engine_rig import Rig
 
-from executor.devstack.redis_server import PrivateRedis
+from executor.devstack.redis_server import PrivateRedis, RedisServerError, find_redis_server
 
 pytest_plugins = ["support.postgres", "support.sandbox_fixtures"]
 
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts to see it obey one.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header() -> str:
+    """Say which server the tests run on: one on PATH goes before the one that comes with our packages."""
+    try:
+        program = find_redis_server()
+    except RedisServerError as error:
+        return f"redis: {error}"
+    shown = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    return f"redis: {program} ({shown.stdout.strip()[:60]})"
 
 
 @pytest.fixture(scope="session")

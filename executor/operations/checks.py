@@ -29,6 +29,7 @@ from executor.settings.load import Settings, SettingsError
 from executor.settings.urls import mask_url
 
 _OLDEST: Final = (6, 2)  # what the engine's scripts need
+_COUNTS_REFUSALS: Final = (7, 2)
 _SKEW_WARN_S: Final = 1.0
 _SKEW_FAIL_S: Final = 5.0  # contract section 3: more is reported as clock skew
 _CROWDED: Final = 100  # messages in a queue, entries behind: no busy moment any more
@@ -91,6 +92,9 @@ def _redis(given: Settings) -> Iterator[Finding]:
         yield Finding("redis", FAIL, where, f"version {'.'.join(map(str, _OLDEST))} or later is needed")
     else:
         yield Finding("redis", OK, where)
+    if facts.version < _COUNTS_REFUSALS:
+        blind = "this server does not count all that it refuses its users: redis_denied_total and its alert are blind"
+        yield Finding("redis refusals", WARN, blind, "look at ACL LOG by hand, or use Redis 7.2 or Valkey")
     if facts.eviction == "noeviction":
         yield Finding("redis memory", OK, "noeviction")
     else:

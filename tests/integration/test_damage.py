@@ -1,14 +1,13 @@
 """Damaged files and a full disk cost a figure or a wait, never a process, a page or an order."""
 
-import contextlib
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from support.process_rig import Process, Stack, make_stack, message, running, wait
+from support.small_disk import NoSmallDiskError, SmallDisk
 
 from executor import keys
 from executor.devstack.redis_server import PrivateRedis, free_port
@@ -84,47 +83,13 @@ _READ_BY_THE_PAGE: Final = (
 )
 
 
-class SmallDisk:
-    """A disk of a few megabytes that only processes of its own mount namespace see; `path` reaches it from outside."""
-
-    def __init__(self, at: Path, size: str) -> None:
-        at.mkdir(parents=True, exist_ok=True)
-        mount = f"mount -t tmpfs -o size={size} small {at} && echo mounted && exec sleep 600"
-        self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert self._holder.stdout is not None
-        if self._holder.stdout.readline() != b"mounted\n":
-            self.close()
-            pytest.skip("no right to mount a small disk")
-        self.path = Path(f"/proc/{self._holder.pid}/root{at}")
-
-    def enter(self, folder: Path) -> tuple[str, ...]:
-        """Return what runs a command where the disk is."""
-        return ("nsenter", "--target", str(self._holder.pid), "--mount", f"--wd={folder}", "--")
-
-    def fill(self) -> None:
-        """Leave no byte."""
-        with contextlib.suppress(OSError), (self.path / "ballast").open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-
-    def empty(self) -> None:
-        (self.path / "ballast").unlink()
-
-    def close(self) -> None:
-        self._holder.kill()
-        self._holder.wait()
-        if self._holder.stdout is not None:
-            self._holder.stdout.close()
-
-
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[tuple[Stack, SmallDisk]]:
     """Return a stack whose data folder is a disk of eight megabytes."""
-    disk = SmallDisk(tmp_path / "data", "8m")
+    try:
+        disk = SmallDisk(tmp_path / "data", "8m")
+    except NoSmallDiskError as error:
+        pytest.skip(str(error))
     with PrivateRedis(tmp_path / "redis", append_only=False) as server:
         stack = make_stack(tmp_path, server)
         stack.prefix = disk.enter(tmp_path)

@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from support.sandbox_client import _START, RunningSandbox
+from support.small_disk import NoSmallDiskError, SmallDisk
 
 from betfair_sandbox.options import sandbox_env
 from executor.devstack.redis_server import PrivateRedis, free_ports
@@ -31,6 +32,7 @@ _FOREIGN: Final = ("EXECUTOR_", "CELERY_", "FLOWER_", "PROMETHEUS_MULTIPROC_")
 _CELERY: Final = (sys.executable, "-m", "celery", "-A", "executor.app")
 _WORKER: Final = (*_CELERY, "worker", "--without-gossip", "--without-mingle")
 _READY_S: Final = 60.0
+_FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 
 
 class Arena:
@@ -40,6 +42,11 @@ class Arena:
         self.folder = folder
         self.data = folder / "data"
         self.data.mkdir(parents=True)
+        try:
+            self.disk: SmallDisk | None = SmallDisk(self.data, "96m")
+            self.data_seen = self.disk.path
+        except NoSmallDiskError:
+            self.disk, self.data_seen = None, self.data
         self._seed = seed
         self.redis = PrivateRedis(folder / "redis")
         self._clean = {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
@@ -49,6 +56,7 @@ class Arena:
         self.exchange_process.environment = self._clean
         self.children: dict[str, Child] = {}
         self.sandbox: RunningSandbox
+        self._offset = folder / "clock-offset"
         self._sizes: deque[tuple[float, Path, int]] = deque(maxlen=200)
 
     def client(self, db: int = 0, *, timeout_s: float = 3) -> "redis.Redis":
@@ -76,6 +84,8 @@ class Arena:
         stop_all([self.children[name] for name in names if name in self.children])
         stop_all([self.exchange_process], 5)
         self.redis.stop()
+        if self.disk is not None:
+            self.disk.close()
 
     def tick(self) -> None:
         """Start again what exited, and remember how long the append-only file is."""
@@ -138,6 +148,17 @@ class Arena:
         environment = {**self._clean, **{variable: str(value) for variable, value in settings.items()}}
         return Child(name, command, environment, self.folder, self.folder / f"{name}.log")
 
+    @property
+    def clock_steps(self) -> bool:
+        """Tell whether our processes' clock can be stepped here."""
+        return _FAKETIME is not None
+
+    def step_clock(self, offset: str) -> None:
+        """Let beat see another time of day."""
+        fresh = self._offset.with_suffix(".new")
+        fresh.write_text(offset)
+        fresh.replace(self._offset)  # never read half-written
+
     def _start_system(self) -> None:
         common: dict[str, Any] = {
             **sandbox_env(self.folder / "sandbox"),
@@ -148,6 +169,12 @@ class Arena:
             "EXECUTOR_RISK__MAX_DAILY_LOSS": 1_000_000,  # markets end at random: it is not the point here
             "EXECUTOR_LOGGING__FORMAT": "json",
         }
+        # Of beat alone: libfaketime steps the steady clock along, and threads that wait by it would wait for an hour.
+        stepped: dict[str, Any] = {}
+        if _FAKETIME is not None:
+            self.step_clock("+0s")
+            stepped = {"LD_PRELOAD": _FAKETIME, "FAKETIME_TIMESTAMP_FILE": self._offset, "FAKETIME_NO_CACHE": 1}
+        enter = self.disk.enter(self.folder) if self.disk is not None else ()
         orders = ("-Q", "signals,orders,trades")
         commands = {
             "maintenance": (*_WORKER, "-Q", "maintenance", "-P", "threads", "-n", "maintenance@%h"),
@@ -160,5 +187,6 @@ class Arena:
         ports = free_ports(len(commands))
         for (name, command), number in zip(commands.items(), ports, strict=True):
             port = "EXECUTOR_METRICS__BRIDGE_PORT" if name.startswith("bridge") else "EXECUTOR_METRICS__PORT"
-            self.children[name] = self._child(name, command, **common, **{port: number})
+            clock = stepped if name == "beat" else {}
+            self.children[name] = self._child(name, (*enter, *command), **common, **clock, **{port: number})
             self.children[name].start()

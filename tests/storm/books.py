@@ -4,13 +4,16 @@ Reads only. Amounts are Decimal; times are milliseconds since the epoch, the jou
 """
 
 import json
+import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from executor import keys
+from storm.accidents import ODD
 from storm.arena import Arena
 
 Json = dict[str, Any]
@@ -44,6 +47,8 @@ def read(arena: Arena) -> Books:
     rows: list[Json] = arena.sandbox.get("orders")
     bets: dict[str, list[Json]] = {}
     for row in rows:
+        if row.get("customerOrderRef", "").startswith(ODD):
+            continue  # somebody else's, and none that our records hold
         bets.setdefault(row.get("customerOrderRef", ""), []).append(row)
     journal = arena.sandbox.journal()
     accounts = arena.sandbox.get("accounts")["accounts"]
@@ -99,10 +104,16 @@ def _ledger(arena: Arena) -> tuple[dict[str, Decimal], dict[str, Decimal], Decim
     fills: dict[str, Decimal] = {}
     profits: dict[str, Decimal] = {}
     net = Decimal(0)
-    path = arena.data / "ledger.db"
+    path = arena.data_seen / "ledger.db"
     if not path.exists():
         return fills, profits, net
-    with closing(sqlite3.connect(path, timeout=10)) as ledger:
+    copy = arena.folder / "ledger-copy.db"
+    for end in ("", "-wal", "-journal"):  # SQLite would follow the way into the mount namespace to a file outside of it
+        Path(f"{copy}{end}").unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            shutil.copyfile(f"{path}{end}", f"{copy}{end}")
+    # A file that was begun on a full disk has no tables yet; one in mid-change is read at the next look.
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(copy, timeout=10)) as ledger:
         for bet_id, kind, size in ledger.execute("select bet_id, kind, size from trades"):
             fills[bet_id] = fills.get(bet_id, Decimal(0)) + (Decimal(size) if kind == "fill" else -Decimal(size))
         for bet_id, profit, after in ledger.execute("select bet_id, profit, net_profit from settlements"):

@@ -17,6 +17,7 @@ import redis
 import requests
 
 from executor import keys
+from storm.accidents import Accidents
 from storm.arena import Arena
 from storm.plan import Event
 from storm.processes import Child
@@ -55,6 +56,7 @@ class Breakage:
         self._markets = markets
         self._client = arena.client(timeout_s=0.4)
         self._later: list[tuple[float, Callable[[], None]]] = []
+        self._accidents = Accidents(arena, lambda after_s, act: self._later.append((time.monotonic() + after_s, act)))
         self._redis_back = 0.0  # monotonic; when a stopped Redis is started again
         self._redis_wakes = 0.0
         self._tripped = False
@@ -199,6 +201,20 @@ class Breakage:
         kinds = ["normal", "normal", "pubsub"]
         self._client.client_kill_filter(_type=kinds[int(event.pick * len(kinds))], skipme=True)
         return True
+
+    # --- the machine, and odd answers ---------------------------------------------------------------------------------
+
+    def _damage_files(self, event: Event) -> bool:
+        return self._accidents.damage_files(event)
+
+    def _disk_full(self, event: Event) -> bool:
+        return self._accidents.disk_full(event)
+
+    def _clock_step(self, event: Event) -> bool:
+        return self._accidents.clock_step(event)
+
+    def _odd_row(self, event: Event) -> bool:
+        return self._accidents.odd_row(event)
 
     # --- people ------------------------------------------------------------------------------------------------------
 

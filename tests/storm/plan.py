@@ -25,6 +25,10 @@ EVERY_S: Final = {
     "void": 45.0,
     "suspend": 30.0,
     "fault": 1.3,
+    "damage files": 20.0,
+    "disk full": 60.0,
+    "odd row": 40.0,
+    "clock step": 45.0,
 }
 # A short storm has each of these at least once, spread over its time.
 ALWAYS: Final = (
@@ -37,6 +41,10 @@ ALWAYS: Final = (
     "settle",
     "limits",
     "kill beat",
+    "damage files",
+    "disk full",
+    "odd row",
+    "clock step",
 )
 _CALM_S: Final = 3.0  # at the start: something must be running before it can break
 

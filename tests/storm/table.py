@@ -12,6 +12,7 @@ from storm.verdict import Verdict
 
 _KILLS: Final = ("kill worker", "kill task", "kill maintenance", "kill beat", "kill bridge")
 _RESTARTS: Final = ("redis restart", "redis kill", "redis power cut")
+_ACCIDENTS: Final = ("damage files", "disk full", "odd row", "clock step")
 _EVIDENCE: Final = 40  # lines; the first say as much as all
 
 
@@ -29,7 +30,7 @@ class Result:
         width = max(len(name) for name in self.numbers)
         shown = [f"  {name:<{width}}  {value}" for name, value in self.numbers.items()]
         if not self.violations:
-            return [*shown, f"storm: ok seed={self.seed}"]
+            return [*shown, f"storm: ok seed={self.seed} accidents: {self.numbers['accidents']}"]
         more = len(self.violations) - _EVIDENCE
         rest = [f"  ... and {more} more"] if more > 0 else []
         replay = f"replay with: make storm SEED={self.seed} MINUTES={self.minutes:g}"
@@ -57,6 +58,7 @@ def result(seed: int, minutes: float, publisher: Publisher, diary: Diary, books:
         "redis restarts": f"{restarts} ({diary.counts['redis power cut']} losing the last second)",
         "blips": diary.counts["blip"],
         "faults": books.faults,
+        "accidents": ", ".join(f"{diary.counts[name]} {name}" for name in _ACCIDENTS),
         "trips": diary.counts["trip"],
         **verdict.counts,
         "time to resolve": f"p50 {median(took):.2f} s, max {max(took):.1f} s",

@@ -137,7 +137,7 @@ def test_check_examines_what_trading_needs(
     assert ran.err == ""
     lines = [line.split()[0] for line in ran.out.splitlines()]
     assert lines.count("warn") == 2  # tests keep nothing on disk, and hear no order stream
-    assert len(lines) == 19
+    assert len(lines) == 20
     assert len(sandbox.journal("certlogin")) == logins + 1
     redis_client.delete(keys.heartbeat("bridge:host:3"), keys.heartbeat("worker:host:1"))
     redis_client.hset(keys.LAST_SUCCESS, "poll_orders", f"{now - 60:.3f}")

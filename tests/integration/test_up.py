@@ -22,7 +22,7 @@ import requests
 from executor import keys
 from executor.devstack.redis_server import HOST, PrivateRedis, free_port
 from executor.devstack.sandbox_client import SandboxClient
-from executor.devstack.stack import BRIDGE_PORT, CONSOLE_METRICS_PORT, DATA_DIR, METRICS_PORT, REDIS_URL
+from executor.devstack.stack import BRIDGE_PORT, CONSOLE_METRICS_PORT, DATA_DIR, METRICS_PORT, REDIS_URL, STREAM_PORT
 
 PROGRAM = Path(sys.executable).with_name("executor")
 
@@ -44,9 +44,10 @@ class Up:
     process: "subprocess.Popen[bytes] | None" = None
 
     def __post_init__(self) -> None:
-        names = ("redis", "sandbox", "sandbox-cert", "maintenance", "flower", "console")
+        names = ("redis", "sandbox", "sandbox-cert", "sandbox-stream", "maintenance", "flower", "console")
         self.ports = {name: free_port() for name in names}
         self.worker, self.bridge, self.console_metrics = free_port(), free_port(), free_port()
+        self.stream = free_port()
         self.output = self.folder / "shown"
         self.redis = redis.Redis(host=HOST, port=self.ports["redis"], decode_responses=True)
         self.sandbox = SandboxClient(self.folder / "data" / "sandbox", self.ports["sandbox"])
@@ -62,6 +63,7 @@ class Up:
                     METRICS_PORT: str(self.worker),
                     BRIDGE_PORT: str(self.bridge),
                     CONSOLE_METRICS_PORT: str(self.console_metrics),
+                    STREAM_PORT: str(self.stream),
                     "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",  # Celery's own, which must not count
                     **self.environ,
                 },
@@ -217,7 +219,7 @@ def test_sigterm_stops_everything_in_order(up: Up) -> None:
         "stopping ... (Ctrl+C again to hurry)",
         "stopping bridge",
         "stopping beat",
-        "stopping worker, maintenance",
+        "stopping worker, maintenance, stream",
         "stopping sandbox, flower, console",
         "stopping the private Redis",
         "stopped",

@@ -28,7 +28,7 @@ from benchmarks.workers import workers
 from executor.cli.output import INTERRUPTED, complain, say
 from executor.devstack.redis_server import RedisServerError
 from executor.devstack.sandbox_client import SandboxSilentError
-from executor.devstack.supervisor import HopelessError
+from executor.devstack.supervisor import CrashLoopError
 from executor.observability.logs import configure_logging
 from executor.settings.load import load_settings
 
@@ -46,7 +46,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "memory": memory,
     "backlog": backlog,
 }
-_TROUBLE: Final = (BenchError, HopelessError, RedisServerError, SandboxSilentError)
+_TROUBLE: Final = (BenchError, CrashLoopError, RedisServerError, SandboxSilentError)
 
 
 def _stop(*_: object) -> None:

@@ -10,7 +10,7 @@ from benchmarks.figures import Report, Setup, Table, kept, percentile, shown
 from benchmarks.stack import ROOT, WIDE, BenchError
 from executor.devstack.redis_server import PrivateRedis
 from executor.devstack.stack import BROKER_URL, DATA_DIR, LOG_FORMAT, REDIS_URL, inherited, replaced
-from executor.devstack.supervisor import die_with_us
+from executor.devstack.supervisor import parent_death_signal
 
 _OVER_BARE: Final = 3.0  # issue: p50 at most 3 x two round trips
 _FLAT: Final = 1.5  # and within 1.5 x from 0 to 100,000 finished orders
@@ -30,7 +30,7 @@ def decision(setup: Setup) -> Report:
     }
     taken: dict[str, Found] = {}
     for name, (finished, markets, in_market) in cases.items():
-        with PrivateRedis(setup.folder / "redis", append_only=False, first=die_with_us()) as server:
+        with PrivateRedis(setup.folder / "redis", append_only=False, first=parent_death_signal()) as server:
             environ = replaced(inherited(ours=False), {**WIDE, **_own(server, setup.folder)})
             words = ("decision", str(finished), str(markets), str(in_market), str(plan.decisions))
             taken[name] = run_in_process(words, environ, setup.folder)
@@ -71,7 +71,7 @@ def run_in_process(words: tuple[str, ...], environ: dict[str, str], folder: Path
             stderr=log,
             timeout=_CASE_S,
             check=False,
-            preexec_fn=die_with_us(),
+            preexec_fn=parent_death_signal(),
         )
     if done.returncode:
         raise BenchError(f"{' '.join(words)} failed; see {log.name}")

@@ -39,11 +39,11 @@ _FINISHED_MARKETS: Final = 100
 def main(words: list[str]) -> None:
     """Run one case."""
     mode, *numbers = words
-    given = wiring.settings()
+    given = wiring.get_settings()
     exporter.prepare(given.data_dir, 0)
     configure_logging(given, process="bench")
     wiring.claim(given)
-    engine = wiring.engine()
+    engine = wiring.get_engine()
     upkeep.apply_limits(engine, missing_only=False)
     engine.exchange.prepare()
     reconciliation.poll(engine)
@@ -57,8 +57,8 @@ def decision(engine: Engine, finished: int, markets: int, in_market: int, number
     _finish(engine, finished, names[0])
     for name in names:
         _put(engine, [_order(engine, name, f"live-{name}-{at}", OrderStatus.MATCHED) for at in range(in_market - 1)])
-    intake = wiring.intake(wiring.settings())
-    bare = _bare_loop(wiring.settings().redis.url)
+    intake = wiring.intake(wiring.get_settings())
+    bare = _bare_loop(wiring.get_settings().redis.url)
     found: dict[str, list[float]] = {"decision": [], "bare": []}
     reconciled = -_RECONCILE_S
     for turn in range((number + _WARM) // _TURN):

@@ -37,7 +37,7 @@ from betfair_sandbox.options import SandboxOptions, as_customer, sandbox_env
 from betfair_sandbox.world import World
 from executor.cli.output import complain
 from executor.devstack.stack import EXECUTOR, inherited
-from executor.devstack.supervisor import die_with_us
+from executor.devstack.supervisor import parent_death_signal
 
 MATCHED_AT_LEAST: Final = 10_000  # orders a second in process
 PLACED_AT_LEAST: Final = 300  # placeOrders a second over HTTPS, on one core
@@ -118,7 +118,7 @@ def _served(folder: Path, names: Sequence[str]) -> Iterator["subprocess.Popen[st
         stdout=subprocess.PIPE,
         env=inherited(ours=False),
         text=True,
-        preexec_fn=die_with_us(),  # noqa: PLW1509 - it only calls prctl
+        preexec_fn=parent_death_signal(),  # noqa: PLW1509 - it only calls prctl
     ) as process:
         try:
             if process.stdout is None or "ready" not in process.stdout.readline():

@@ -31,7 +31,7 @@ from executor.devstack.stack import (
     inherited,
     replaced,
 )
-from executor.devstack.supervisor import Program, Supervisor, die_with_us
+from executor.devstack.supervisor import Program, Supervisor, parent_death_signal
 from executor.settings.load import load_settings
 
 PROBE_FOLDER: Final = "BENCH_PROBE_FOLDER"
@@ -93,7 +93,9 @@ class BenchStack:
         self.settings = load_settings(self.environ, folder)
         self.supervisor = Supervisor(folder / "logs", tell)
         self.sandbox = SandboxClient(self._sandbox_folder, self.ports.sandbox)
-        self._server = PrivateRedis(folder / "redis", port=self.ports.redis, append_only=True, first=die_with_us())
+        self._server = PrivateRedis(
+            folder / "redis", port=self.ports.redis, append_only=True, first=parent_death_signal()
+        )
         self.redis = redis.Redis.from_url(f"{server}/0", decode_responses=True)
         self.broker = redis.Redis.from_url(f"{server}/1", decode_responses=True)
         self.floor_broker = redis.Redis.from_url(f"{server}/2", decode_responses=True)
@@ -104,7 +106,7 @@ class BenchStack:
         """Start everything; returns when a signal would be traded.
 
         Raises:
-            BenchError, HopelessError, RedisServerError, SandboxSilentError: it was not to be.
+            BenchError, CrashLoopError, RedisServerError, SandboxSilentError: it was not to be.
         """
         self._tell(f"starting processes; their logs: {self.folder / 'logs'}")
         self._server.start()
@@ -126,7 +128,7 @@ class BenchStack:
             client.close()
         self.celery.close()
         self.sandbox.close()
-        self.supervisor.hurry = True
+        self.supervisor.force = True
         self.supervisor.stop()
         self._server.stop()
 

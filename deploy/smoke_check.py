@@ -19,7 +19,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from executor import wiring
-from executor.cli.connect_running import attach
+from executor.cli.connect_running import connect_running
 from executor.devstack.stack import EXECUTOR
 from executor.errors import ExecutorError
 from executor.settings.load import Settings
@@ -239,8 +239,8 @@ def wait_until_ready() -> None:
 
 def check(addresses: Sequence[str], prometheus: str, *, quick: bool) -> None:
     """Go through all of it."""
-    attach()
-    given = wiring.settings()
+    connect_running()
+    given = wiring.get_settings()
     sandbox = None if given.trading.enable_paper_trading else Sandbox(given)
     if sandbox is not None:
         sandbox.refuse_the_real_one()

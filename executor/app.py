@@ -55,22 +55,22 @@ def _refuse(error: ExecutorError) -> NoReturn:
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
 def _logging(**_: object) -> None:
     with contextlib.suppress(OSError):  # what needs it says so
-        wiring.settings().data_dir.mkdir(parents=True, exist_ok=True)
+        wiring.get_settings().data_dir.mkdir(parents=True, exist_ok=True)
     process = "beat" if "beat" in sys.argv else "flower" if "flower" in sys.argv else "worker"
-    configure_logging(wiring.settings(), process=process)
+    configure_logging(wiring.get_settings(), process=process)
 
 
 @signals.celeryd_init.connect  # type: ignore[untyped-decorator]
 def _prepare_process(options: Mapping[str, Any], **_: object) -> None:
     sys.setswitchinterval(_SWITCH_S)
-    given = wiring.settings()
+    settings = wiring.get_settings()
     if "".join(options.get("queues") or ()) == app.conf.task_default_queue:
         os.nice(_BACKGROUND)  # a poll of a thousand orders must not take the processor from the one being placed
     else:
-        _commands_of.append(given.data_dir)
+        _commands_of.append(settings.data_dir)
     _logging()  # before Celery asks for it: what is wrong with the data folder is to be read somewhere
     try:
-        exporter.prepare(given.data_dir, given.metrics.port, given.metrics.instance)
+        exporter.prepare(settings.data_dir, settings.metrics.port, settings.metrics.instance)
     except ExecutorError as error:
         _refuse(error)
 
@@ -81,10 +81,10 @@ def wait_for_redis(stopping: threading.Event) -> None:
     Raises:
         IdentityMismatch: it is another's.
     """
-    given = wiring.settings()
+    settings = wiring.get_settings()
     while not stopping.is_set():
         try:
-            wiring.claim(given)
+            wiring.claim(settings)
         except StoreUnavailable as error:
             log.warning("waiting_for_redis", error=str(error))
             stopping.wait(2)
@@ -95,15 +95,15 @@ def wait_for_redis(stopping: threading.Event) -> None:
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
 def _check(**_: object) -> None:
     _parents.append(os.getpid())
-    given = wiring.settings()
+    settings = wiring.get_settings()
     try:
-        wiring.refuse_without_account(given)
+        wiring.refuse_without_account(settings)
         wait_for_redis(_stopping)
-        if given.metrics.port:
+        if settings.metrics.port:
             stop = exporter.serve(
-                given.metrics.host,
-                given.metrics.port,
-                [wiring.collector(given)],
+                settings.metrics.host,
+                settings.metrics.port,
+                [wiring.collector(settings)],
                 lambda: health("worker"),
                 commands_of=next(iter(_commands_of), None),
             )
@@ -118,10 +118,10 @@ def _check(**_: object) -> None:
 
 def _start_up() -> None:
     """Apply the limits, log in, poll: what waited meanwhile is to meet reconciled orders."""
-    for problem, advice in wiring.certificate_concerns(wiring.settings()):
+    for problem, advice in wiring.certificate_concerns(wiring.get_settings()):
         log.warning("certificate_needs_care", problem=problem, hint=advice)
     try:
-        engine = wiring.engine()
+        engine = wiring.get_engine()
         upkeep.apply_limits(engine, missing_only=False)
         engine.exchange.prepare()
         with engine.locks.single_flight("poll_orders") as ours:
@@ -133,7 +133,7 @@ def _start_up() -> None:
 
 def _report_storage(known: str) -> str:
     """Tell all processes whether this machine can write its data folder; logs a change. Returns what is wrong."""
-    problem = storage_problem(wiring.settings().data_dir)
+    problem = storage_problem(wiring.get_settings().data_dir)
     if problem and not known:
         log.error("disk_full", problem=problem, hint="nothing new is placed until there is room")
     elif known and not problem:
@@ -141,7 +141,7 @@ def _report_storage(known: str) -> str:
     if problem or known:
         with contextlib.suppress(StoreUnavailable):
             process = f"worker:{socket.gethostname()}:{os.getpid()}"
-            wiring.controls(wiring.settings()).report_storage(process, problem, HEARTBEAT_TTL_S)
+            wiring.controls(wiring.get_settings()).report_storage(process, problem, HEARTBEAT_TTL_S)
     return problem
 
 
@@ -181,12 +181,12 @@ def _child_ready(**_: object) -> None:
 def _keep_warm(warm: threading.Event) -> None:
     """Open what an order's steps need; keep a session and a connection to the exchange, however rare orders are."""
     with contextlib.suppress(ExecutorError, *app.connection_for_write().connection_errors):
-        wiring.engine().store.view(_NO_MARKET)
+        wiring.get_engine().store.view(_NO_MARKET)
         with app.producer_pool.acquire(block=True) as producer, producer.channel.conn_or_acquire() as client:
             client.ping()
     while True:
         with contextlib.suppress(ExecutorError):  # polls say what is wrong
-            wiring.engine().exchange.prepare()
+            wiring.get_engine().exchange.prepare()
         warm.set()
         if _stopping.wait(HEARTBEAT_S):
             return
@@ -202,14 +202,14 @@ def _stop(**_: object) -> None:
     _stopping.set()
     if "maintenance" in app.amqp.queues.consume_from:  # the worker that sends heartbeats to the exchange
         with contextlib.suppress(ExecutorError):
-            dead_mans_switch.leave(wiring.engine())
+            dead_mans_switch.leave(wiring.get_engine())
     for stop in _stop_serving:
         stop()
 
 
 def send_heartbeat(kind: str, stopping: threading.Event) -> None:
     """Say every few seconds that this process lives, until it stops."""
-    locks = wiring.locks(wiring.settings())
+    locks = wiring.locks(wiring.get_settings())
     name = f"{kind}:{socket.gethostname()}:{os.getpid()}"
     while not stopping.is_set():
         with contextlib.suppress(StoreUnavailable):
@@ -220,7 +220,7 @@ def send_heartbeat(kind: str, stopping: threading.Event) -> None:
 def health(kind: str) -> tuple[bool, dict[str, Any]]:
     """Answer `/health`: this process serves, Redis answers, orders are reconciled."""
     try:
-        state = wiring.state(wiring.settings()).read()
+        state = wiring.state(wiring.get_settings()).read()
     except StoreUnavailable as error:
         return False, {"status": "unhealthy", "process": kind, "redis": str(error)}
     body = {

@@ -65,8 +65,8 @@ class SteadyScheduler(Scheduler):  # type: ignore[misc]
     Entry = SteadyEntry
 
     def __init__(self, *args: Any, **fields: Any) -> None:  # noqa: ANN401 - Celery's
-        self._store = wiring.store(wiring.settings())
-        self._alive = Path(wiring.settings().data_dir) / ALIVE_FILE
+        self._store = wiring.store(wiring.get_settings())
+        self._alive = Path(wiring.get_settings().data_dir) / ALIVE_FILE
         super().__init__(*args, **fields)
 
     def install_default_entries(self, data: object) -> None:

@@ -47,7 +47,7 @@ _WAIT_S: Final = 0.2  # how long a stop may go unnoticed
 _PING_S: Final = 5
 _SILENT_S: Final = 15  # three pings without an answer: the connection is dead, whatever the socket says
 _RECONNECT_S: Final = 0.5
-_HEAR_OUT_S: Final = 10  # less than the 15 that compose and systemd give it; thousands of messages
+_DRAIN_S: Final = 10  # less than the 15 that compose and systemd give it; thousands of messages
 _WRONG_TYPE: Final = "WRONGTYPE"  # somebody put something else where the record belongs: waiting changes nothing
 # A killed Redis loses up to three seconds (a sync each second, and writes wait two more for a slow one): as many
 # messages as a hundred a second bring in that time, at most 32 MB.
@@ -67,7 +67,7 @@ class Bridge:
 
     def __init__(
         self,
-        given: Settings,
+        settings: Settings,
         intake: Intake,
         count_reconnect: Callable[[], None],
         misused: Callable[[str, int], None],
@@ -78,12 +78,12 @@ class Bridge:
         self._clock = RedisClock(intake.store.now, monotonic)
         self._stopping = threading.Event()
         # Of each door, so that a backlog of the stream does not push out what only this process has heard.
-        self._heard: deque[_Heard] = deque(maxlen=_REMEMBERED)
+        self._replay_buffer: deque[_Heard] = deque(maxlen=_REMEMBERED)
         self._read: deque[_Heard] = deque(maxlen=_REMEMBERED)
         self._memory = threading.Lock()
         self._run_id = ""  # of the Redis in which they were recorded
         self._door = DurableDoor(
-            wiring.signal_stream(given, self._name),
+            wiring.signal_stream(settings, self._name),
             intake,
             name=self._name,
             now=self._clock.ms,
@@ -93,7 +93,7 @@ class Bridge:
             stopping=self._stopping,
         )
         self._client = redis.Redis.from_url(
-            given.redis.url,
+            settings.redis.url,
             socket_timeout=_PING_S,
             socket_connect_timeout=_PING_S,
             socket_keepalive=True,
@@ -130,7 +130,7 @@ class Bridge:
             pubsub.subscribe(*_CHANNELS)
             log.info("bridge_listening", channels=[name.decode() for name in _CHANNELS], reconnects=connections)
             try:
-                self._record_again(pubsub)
+                self._replay(pubsub)
             except RedisError:
                 with suppress(RedisError):
                     while (said := pubsub.get_message(timeout=_WAIT_S)) is not None:
@@ -148,12 +148,12 @@ class Bridge:
                     pinged = now
                 if now - heard > _SILENT_S:
                     raise redis.ConnectionError("no answer to pings")
-            self._hear_out(pubsub)
+            self._drain(pubsub)
 
-    def _hear_out(self, pubsub: "redis.client.PubSub") -> None:
+    def _drain(self, pubsub: "redis.client.PubSub") -> None:
         """Take what was sent to us before Redis knew that we stop: its publishers were told that somebody heard it."""
         pubsub.unsubscribe()  # type: ignore[no-untyped-call]
-        deadline = monotonic() + _HEAR_OUT_S
+        deadline = monotonic() + _DRAIN_S
         while pubsub.subscribed and monotonic() < deadline:
             message = pubsub.get_message(timeout=_WAIT_S)
             if message is not None:
@@ -199,7 +199,7 @@ class Bridge:
         except OperationalError as error:
             log.warning("chain_not_queued", signal_id=record.signal_id if record else "", error=str(error))
 
-    def _record_again(self, pubsub: "redis.client.PubSub") -> None:
+    def _replay(self, pubsub: "redis.client.PubSub") -> None:
         """Record the last messages once more in a Redis that was restarted; it keeps those that it still knows.
 
         A surebet is known by its content, and only for a while: a later or a second copy would be a new signal. What
@@ -231,7 +231,7 @@ class Bridge:
 
     def _remembered(self) -> tuple[_Heard, ...]:
         with self._memory:
-            return (*self._read, *self._heard)
+            return (*self._read, *self._replay_buffer)
 
     def _remember_read(self, kind: str, data: bytes, arrived: int) -> None:
         """Keep what the stream has brought, too: who added it was answered by a Redis that may lose a second."""
@@ -283,7 +283,7 @@ class Bridge:
             return False
         if len(data) <= MAX_BYTES:
             with self._memory:
-                self._heard.append((kind, data, arrived, monotonic()))
+                self._replay_buffer.append((kind, data, arrived, monotonic()))
         self._start(answer.to_start)
         return True
 
@@ -294,19 +294,21 @@ def main() -> int:
     Raises:
         IdentityMismatch, PortInUse: it must not start.
     """
-    given = wiring.settings()
-    exporter.prepare(given.data_dir, given.metrics.bridge_port, given.metrics.instance)
+    settings = wiring.get_settings()
+    exporter.prepare(settings.data_dir, settings.metrics.bridge_port, settings.metrics.instance)
     app.conf.task_publish_retry_policy = _PUBLISH_POLICY
     from executor.observability.counters import RECONNECTS, count_misuse  # noqa: PLC0415 - after `prepare`
 
-    bridge = Bridge(given, wiring.intake(given), RECONNECTS.inc, count_misuse)
+    bridge = Bridge(settings, wiring.intake(settings), RECONNECTS.inc, count_misuse)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, bridge.stop)
     wait_for_redis(bridge.stopping)
     stop_serving = None
-    if given.metrics.bridge_port:
-        port = given.metrics.bridge_port
-        stop_serving = exporter.serve(given.metrics.host, port, [wiring.collector(given)], lambda: health("bridge"))
+    if settings.metrics.bridge_port:
+        port = settings.metrics.bridge_port
+        stop_serving = exporter.serve(
+            settings.metrics.host, port, [wiring.collector(settings)], lambda: health("bridge")
+        )
     heart = threading.Thread(target=send_heartbeat, args=("bridge", bridge.stopping), daemon=True)
     heart.start()
     bridge.run()

@@ -46,7 +46,7 @@ class DurableDoor:
     misused: Callable[[str, int], None]
     stopping: threading.Event
     _recorded: set[str] = field(default_factory=set)  # and not acknowledged, because Redis went away in between
-    _given: str | None = "0"  # from here on this process has entries that it has not acknowledged; None: it has none
+    _settings: str | None = "0"  # from here on this process has entries that it has not acknowledged; None: it has none
     _taking: str = "0-0"
     _looked: float = 0.0
     _tended: float = 0.0
@@ -65,15 +65,15 @@ class DurableDoor:
                 self._begin_again()
 
     def _begin_again(self) -> None:
-        self._given = "0"  # what a lost answer brought
+        self._settings = "0"  # what a lost answer brought
         self._empty_at = 0
         self.stopping.wait(_RETRY_S)
 
     def _turn(self) -> None:
         """Handle one batch of each: own ones from before, new ones, those of the dead."""
-        if self._given is not None:
-            entries = self.stream.read_given(self._given, _BATCH)
-            self._given = entries[-1].id if entries else None
+        if self._settings is not None:
+            entries = self.stream.read_given(self._settings, _BATCH)
+            self._settings = entries[-1].id if entries else None
             self._handle(entries)
         self._read_new()
         now = monotonic()
@@ -91,10 +91,10 @@ class DurableDoor:
 
     def _read_new(self) -> None:
         before = self.now()
-        entries = self.stream.read_new(_BATCH, 0 if self._given is not None else _WAIT_MS)
+        entries = self.stream.read_new(_BATCH, 0 if self._settings is not None else _WAIT_MS)
         while entries and self.now() - entries[-1].at > self._longest_ms() and not self.stopping.is_set():
             # Too old whatever they say: they stay ours, and what is behind them is looked at first.
-            self._given = self._given or "0"
+            self._settings = self._settings or "0"
             self._look_at_ids(entries)
             entries = self.stream.read_new(_BATCH, 0)
         if not entries:

@@ -187,14 +187,14 @@ def main() -> int:
     Raises:
         SettingsError, PortInUse: it must not start.
     """
-    settings = wiring.settings()
+    settings = wiring.get_settings()
     wiring.refuse_without_account(settings)
     port = settings.metrics.stream_port
     exporter.prepare(settings.data_dir, port, settings.metrics.instance)
     stopping = threading.Event()
     name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
     process = StreamProcess(
-        wiring.engine(), wiring.order_stream(settings), wiring.stream_status(settings, name), stopping
+        wiring.get_engine(), wiring.order_stream(settings), wiring.stream_status(settings, name), stopping
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, process.stop)

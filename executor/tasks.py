@@ -29,7 +29,7 @@ from executor.engine import (
 from executor.engine.context import Engine, unknown_signal
 from executor.errors import Contended, ExecutorError, StoreUnavailable
 from executor.ports import HeartbeatAction, RefusedTask
-from executor.wiring import engine, failed_tasks, settings
+from executor.wiring import failed_tasks, get_engine, get_settings
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class ChainTask(Task):  # type: ignore[misc]
             "traceback": str(einfo)[-_TRACEBACK:],
         }
         try:
-            failed_tasks(settings()).keep(task_id, fields)
+            failed_tasks(get_settings()).keep(task_id, fields)
         except StoreUnavailable as error:
             log.error("failed_task_not_kept", task_id=task_id, error=str(error))  # noqa: TRY400
 
@@ -77,7 +77,7 @@ def _step(
         return _refused(task)
     signal_id, market_id = ids
     try:
-        return str(work(engine(), signal_id, market_id))
+        return str(work(get_engine(), signal_id, market_id))
     except (Contended, StoreUnavailable) as error:
         log.warning("step_postponed", task=task.name, signal_id=signal_id, error=str(error))
         raise task.retry(exc=error, countdown=RETRY_S) from error
@@ -106,10 +106,10 @@ def log_trade(self: Task, *ids: object, **more: object) -> str:
     return _step(self, _log, ids, more)
 
 
-def _log(mine: Engine, signal_id: str, market_id: str) -> str:
-    written = accounting.log_trades(mine)
-    record = mine.store.signal(signal_id)
-    found = record.status if record else unknown_signal(mine, signal_id, market_id).verdict
+def _log(engine: Engine, signal_id: str, market_id: str) -> str:
+    written = accounting.log_trades(engine)
+    record = engine.store.signal(signal_id)
+    found = record.status if record else unknown_signal(engine, signal_id, market_id).verdict
     return f"{found}, {written} ledger entries written"
 
 
@@ -125,35 +125,35 @@ def dispatch(record: SignalRecord) -> None:
     ).apply_async()
 
 
-def _is_stale(mine: Engine, headers: Mapping[str, object]) -> bool:
+def _is_stale(engine: Engine, headers: Mapping[str, object]) -> bool:
     """Tell whether a tick of beat has waited so long that the next one has been sent."""
     sent_at, good_for = headers.get(SENT_AT), headers.get(GOOD_FOR)
-    return isinstance(sent_at, int) and isinstance(good_for, int) and mine.store.now() > sent_at + good_for
+    return isinstance(sent_at, int) and isinstance(good_for, int) and engine.store.now() > sent_at + good_for
 
 
 def _periodic(task: str, work: Callable[[Engine], object], headers: Mapping[str, object]) -> str:
     """Run a periodic task unless another process does; its next tick is its retry."""
-    mine = engine()
-    if _is_stale(mine, headers):
+    engine = get_engine()
+    if _is_stale(engine, headers):
         log.info("tick_dropped", task=task, why="it waited until the next one was due")
         return "this tick has waited too long: a later one does it"
-    with mine.locks.single_flight(task) as ours:
+    with engine.locks.single_flight(task) as ours:
         if not ours:
             return "another process is at it"
-        result = work(mine)
-        mine.locks.succeeded(task)
+        result = work(engine)
+        engine.locks.succeeded(task)
         return str(result)
 
 
-def _sweep(mine: Engine) -> int:
+def _sweep(engine: Engine) -> int:
     """Move the signals that stand still; read what their markets are, which no order waits for."""
-    moved = sweeping.sweep(mine, dispatch, "signals")
-    markets.learn(mine)
+    moved = sweeping.sweep(engine, dispatch, "signals")
+    markets.learn(engine)
     return moved
 
 
-def _heartbeat(mine: Engine) -> str:
-    report = dead_mans_switch.send_heartbeat(mine)
+def _heartbeat(engine: Engine) -> str:
+    report = dead_mans_switch.send_heartbeat(engine)
     if report.action is not HeartbeatAction.NONE:
         app.send_task("executor.poll_orders", expires=60)  # at once, over what was cancelled
     return str(report.action)

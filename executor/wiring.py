@@ -22,7 +22,7 @@ from executor.adapters.redis.market_facts import RedisMarketFacts
 from executor.adapters.redis.session import RedisTokenStore
 from executor.adapters.redis.set_aside import RedisSetAside
 from executor.adapters.redis.signal_stream import SignalStream
-from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore, Retention
 from executor.adapters.redis.stream_status import RedisStreamStatus
 from executor.adapters.redis.trade_feed import RedisTradeFeed
@@ -46,124 +46,126 @@ _ORDER_KEEP_S = 7 * 24 * 3600  # finished orders stay readable for a week; the l
 
 
 @cache
-def settings() -> Settings:
+def get_settings() -> Settings:
     """Return the settings, read once."""
     return load_settings()
 
 
-def policy(given: Settings) -> Policy:
+def policy(settings: Settings) -> Policy:
     """Say the settings in the engine's words."""
-    risk, orders, signals = given.risk, given.order_manager, given.signals
+    risk, orders, signals = settings.risk, settings.order_manager, settings.signals
     return Policy(
-        identity=given.identity,
-        paper=given.trading.enable_paper_trading,
+        identity=settings.identity,
+        paper=settings.trading.enable_paper_trading,
         rules=Rules(
             enabled=risk.enabled,
             breaker_enabled=risk.circuit_breaker_enabled,
-            min_odds=given.trading.min_odds,
-            max_odds=given.trading.max_odds,
-            min_stake=given.trading.min_stake,
-            min_stake_by_currency="min_stake" not in given.trading.model_fields_set,
+            min_odds=settings.trading.min_odds,
+            max_odds=settings.trading.max_odds,
+            min_stake=settings.trading.min_stake,
+            min_stake_by_currency="min_stake" not in settings.trading.model_fields_set,
         ),
         limits={attribute: getattr(risk, attribute) for attribute in LIMIT_FIELDS.values()},
         max_age_s=signals.max_age_seconds,
         max_validity_s=signals.max_validity_seconds,
         dedup_s=signals.dedup_seconds,
         unmatched_timeout_s=orders.unmatched_order_timeout_seconds,
-        api_timeout_s=given.betfair.api_timeout_seconds,
-        late_arrival_s=_LATE_ARRIVAL_S + (_BEHIND_PROXY_S if given.betfair.proxy else 0),
+        api_timeout_s=settings.betfair.api_timeout_seconds,
+        late_arrival_s=_LATE_ARRIVAL_S + (_BEHIND_PROXY_S if settings.betfair.proxy else 0),
         poll_interval_s=orders.status_check_interval_seconds,
         max_lookups=orders.max_orders_per_check,
-        commission_rate=given.trading.commission_rate,
+        commission_rate=settings.trading.commission_rate,
         breaker_enabled=risk.circuit_breaker_enabled,
         breaker_failures=risk.circuit_breaker_failures,
         breaker_window_s=risk.circuit_breaker_window_seconds,
         breaker_counts_rejections=risk.circuit_breaker_counts_rejections,
         breaker_ignored=risk.circuit_breaker_ignored_codes,
         breaker_cancels=risk.circuit_breaker_cancels_orders,
-        cancel_half_placed=given.trading.half_placed == "cancel_rest",
-        max_transactions_per_hour=given.trading.max_transactions_per_hour,
-        reauthenticate_after_s=given.betfair.reauthentication_interval_hours * 3600,
-        keep_alive_interval_s=given.betfair.keep_alive_interval_seconds,
-        heartbeat_s=given.betfair.heartbeat_seconds,
+        cancel_half_placed=settings.trading.half_placed == "cancel_rest",
+        max_transactions_per_hour=settings.trading.max_transactions_per_hour,
+        reauthenticate_after_s=settings.betfair.reauthentication_interval_hours * 3600,
+        keep_alive_interval_s=settings.betfair.keep_alive_interval_seconds,
+        heartbeat_s=settings.betfair.heartbeat_seconds,
     )
 
 
-def controls(given: Settings) -> RedisControls:
+def controls(settings: Settings) -> RedisControls:
     """Return the switch, the limits and the breaker in Redis."""
-    return RedisControls(connect(given.redis.url), given.identity)
+    return RedisControls(connect(settings.redis.url), settings.identity)
 
 
-def locks(given: Settings) -> RedisLocks:
+def locks(settings: Settings) -> RedisLocks:
     """Return the locks and signs of life in Redis."""
-    return RedisLocks(connect(given.redis.url), connect(given.redis.broker_url))
+    return RedisLocks(connect(settings.redis.url), connect(settings.redis.broker_url))
 
 
-def store(given: Settings) -> RedisStore:
+def store(settings: Settings) -> RedisStore:
     """Return the signals and orders in Redis."""
     retention = Retention(
-        signal_s=given.signals.dedup_seconds,
+        signal_s=settings.signals.dedup_seconds,
         order_s=_ORDER_KEEP_S,
-        breaker_window_s=given.risk.circuit_breaker_window_seconds,
+        breaker_window_s=settings.risk.circuit_breaker_window_seconds,
     )
-    return RedisStore(connect(given.redis.url), given.identity, retention)
+    return RedisStore(connect(settings.redis.url), settings.identity, retention)
 
 
-def state(given: Settings) -> RedisState:
+def state(settings: Settings) -> RedisSnapshot:
     """Return what looks at the whole system."""
-    return RedisState(
-        connect(given.redis.url),
-        connect(given.redis.broker_url),
-        breaker_window_s=given.risk.circuit_breaker_window_seconds,
+    return RedisSnapshot(
+        connect(settings.redis.url),
+        connect(settings.redis.broker_url),
+        breaker_window_s=settings.risk.circuit_breaker_window_seconds,
     )
 
 
-def failed_tasks(given: Settings) -> FailedTasks:
+def failed_tasks(settings: Settings) -> FailedTasks:
     """Return the chain tasks that failed for good."""
-    return FailedTasks(connect(given.redis.url))
+    return FailedTasks(connect(settings.redis.url))
 
 
-def ledger(given: Settings) -> "SqlLedger":
+def ledger(settings: Settings) -> "SqlLedger":
     """Return the accounts."""
     from executor.adapters.sql.ledger import SqlLedger  # noqa: PLC0415 - the kill switch needs no SQL
 
-    return SqlLedger(given.ledger.url)
+    return SqlLedger(settings.ledger.url)
 
 
-def telemetry(given: Settings) -> Telemetry:
+def telemetry(settings: Settings) -> Telemetry:
     """Return what counts, in this process."""
     from executor.observability.counters import PrometheusTelemetry  # noqa: PLC0415 - after `exporter.prepare` chose where to count
 
-    return PrometheusTelemetry(RedisMarketFacts(connect(given.redis.url)).market_type)
+    return PrometheusTelemetry(RedisMarketFacts(connect(settings.redis.url)).market_type)
 
 
-def refuse_without_account(given: Settings) -> None:
+def refuse_without_account(settings: Settings) -> None:
     """See that this process may speak to the exchange.
 
     Raises:
         SettingsError: the account was withheld from it.
     """
-    if given.betfair.withheld and not given.trading.enable_paper_trading:
+    if settings.betfair.withheld and not settings.trading.enable_paper_trading:
         raise SettingsError(
             "EXECUTOR_BETFAIR__WITHHELD: should be false where orders are placed or the exchange is asked"
         )
 
 
-def exchange(given: Settings, counting: Telemetry) -> Exchange:
+def exchange(settings: Settings, counting: Telemetry) -> Exchange:
     """Return the exchange: Betfair or the sandbox by URL, or paper.
 
     Raises:
         SettingsError: the account was withheld from this process.
     """
-    if given.trading.enable_paper_trading:
-        return PaperExchange(given.risk.bankroll)
-    if not given.betfair.app_key.get_secret_value():  # with it alone, the console cancels within the workers' session
-        refuse_without_account(given)
-    tokens = RedisTokenStore(connect(given.redis.url), given.identity)
-    return BetfairExchange(given.betfair, tokens, counting, on_token=add_secret)
+    if settings.trading.enable_paper_trading:
+        return PaperExchange(settings.risk.bankroll)
+    if (
+        not settings.betfair.app_key.get_secret_value()
+    ):  # with it alone, the console cancels within the workers' session
+        refuse_without_account(settings)
+    tokens = RedisTokenStore(connect(settings.redis.url), settings.identity)
+    return BetfairExchange(settings.betfair, tokens, counting, on_token=add_secret)
 
 
-def order_stream(given: Settings) -> OrderStream:
+def order_stream(settings: Settings) -> OrderStream:
     """Return the exchange's order stream.
 
     Raises:
@@ -171,83 +173,83 @@ def order_stream(given: Settings) -> OrderStream:
     """
     from executor.adapters.betfair.order_stream import BetfairOrderStream  # noqa: PLC0415 - one process needs it
 
-    if given.trading.enable_paper_trading:
+    if settings.trading.enable_paper_trading:
         raise SettingsError("paper trading has no order stream: nothing is sent to the exchange")
-    address = given.betfair.stream_address
+    address = settings.betfair.stream_address
     if address is None:
         raise SettingsError(
             "there is no order stream: EXECUTOR_BETFAIR__ORDER_STREAM is false, or API_URL is not Betfair's own and "
             "EXECUTOR_BETFAIR__STREAM_HOST is not set"
         )
-    exchange_of_engine = engine().exchange
+    exchange_of_engine = get_engine().exchange
     if not isinstance(exchange_of_engine, BetfairExchange):
         raise TypeError("the engine trades on paper")
     return BetfairOrderStream(
         address,
         exchange_of_engine.session,
-        app_key=given.betfair.app_key.get_secret_value(),
-        strategy_ref=given.betfair.strategy_ref,
-        ca_bundle=str(given.betfair.ca_bundle or certifi.where()),
+        app_key=settings.betfair.app_key.get_secret_value(),
+        strategy_ref=settings.betfair.strategy_ref,
+        ca_bundle=str(settings.betfair.ca_bundle or certifi.where()),
     )
 
 
-def stream_status(given: Settings, process: str) -> RedisStreamStatus:
+def stream_status(settings: Settings, process: str) -> RedisStreamStatus:
     """Return where the order stream's process says how it is."""
-    return RedisStreamStatus(connect(given.redis.url), process)
+    return RedisStreamStatus(connect(settings.redis.url), process)
 
 
-def build(given: Settings) -> Engine:
+def build(settings: Settings) -> Engine:
     """Put an engine together."""
-    counting = telemetry(given)
+    counting = telemetry(settings)
     return Engine(
-        store=store(given),
-        controls=controls(given),
-        locks=locks(given),
-        accounts=RedisAccounts(connect(given.redis.url)),
-        trade_feed=RedisTradeFeed(connect(given.redis.url)),
-        market_facts=RedisMarketFacts(connect(given.redis.url)),
-        exchange=exchange(given, counting),
-        ledger=ledger(given),
+        store=store(settings),
+        controls=controls(settings),
+        locks=locks(settings),
+        accounts=RedisAccounts(connect(settings.redis.url)),
+        trade_feed=RedisTradeFeed(connect(settings.redis.url)),
+        market_facts=RedisMarketFacts(connect(settings.redis.url)),
+        exchange=exchange(settings, counting),
+        ledger=ledger(settings),
         clock=SystemClock(),
         telemetry=counting,
-        policy=policy(given),
-        alerts=RedisAlerts(connect(given.redis.url), state(given), given.identity),
-        set_aside=RedisSetAside(connect(given.redis.url)),
-        cancel_attempts=RedisCancelAttempts(connect(given.redis.url)),
+        policy=policy(settings),
+        alerts=RedisAlerts(connect(settings.redis.url), state(settings), settings.identity),
+        set_aside=RedisSetAside(connect(settings.redis.url)),
+        cancel_attempts=RedisCancelAttempts(connect(settings.redis.url)),
     )
 
 
-def intake(given: Settings) -> Intake:
+def intake(settings: Settings) -> Intake:
     """Put together what a bridge needs."""
-    backlog = RedisBacklog(connect(given.redis.url), connect(given.redis.broker_url), _VALIDATION_QUEUE)
-    return Intake(store(given), telemetry(given), policy(given), Overload(backlog), signatures(given))
+    backlog = RedisBacklog(connect(settings.redis.url), connect(settings.redis.broker_url), _VALIDATION_QUEUE)
+    return Intake(store(settings), telemetry(settings), policy(settings), Overload(backlog), signatures(settings))
 
 
-def signatures(given: Settings) -> JwsSignatures:
+def signatures(settings: Settings) -> JwsSignatures:
     """Return what checks signatures.
 
     Raises:
         KeysUnusable: the file of keys cannot be used.
     """
-    return JwsSignatures(given.signals.keys_file, monotonic, required=given.signals.require_signature)
+    return JwsSignatures(settings.signals.keys_file, monotonic, required=settings.signals.require_signature)
 
 
-def signal_stream(given: Settings, consumer: str) -> SignalStream:
+def signal_stream(settings: Settings, consumer: str) -> SignalStream:
     """Return the durable door as one process reads it, on a connection of its own: it waits there."""
-    return SignalStream(connect_bytes(given.redis.url), consumer)
+    return SignalStream(connect_bytes(settings.redis.url), consumer)
 
 
-def claim(given: Settings) -> None:
+def claim(settings: Settings) -> None:
     """Make the Redis db ours, or see that it is.
 
     Raises:
         IdentityMismatch: it belongs to another account or mode.
         StoreUnavailable: Redis is away.
     """
-    owner = controls(given).claim_identity()
-    if owner != given.identity:
+    owner = controls(settings).claim_identity()
+    if owner != settings.identity:
         raise IdentityMismatch(
-            f"this Redis db belongs to {owner!r} and the settings say {given.identity!r}: "
+            f"this Redis db belongs to {owner!r} and the settings say {settings.identity!r}: "
             "use another db (EXECUTOR_REDIS__URL), one per account and mode"
         )
 
@@ -255,42 +257,42 @@ def claim(given: Settings) -> None:
 _engines: dict[int, Engine] = {}
 
 
-def engine() -> Engine:
+def get_engine() -> Engine:
     """Return this process's engine; a forked child makes its own connections."""
-    mine = _engines.get(os.getpid())
-    if mine is None:
-        mine = _engines[os.getpid()] = build(settings())
-    return mine
+    engine = _engines.get(os.getpid())
+    if engine is None:
+        engine = _engines[os.getpid()] = build(get_settings())
+    return engine
 
 
-def certificate_concerns(given: Settings) -> list[tuple[str, str]]:
+def certificate_concerns(settings: Settings) -> list[tuple[str, str]]:
     """Return what is to be done about the client certificate before it stops working: (problem, advice)."""
-    if given.trading.enable_paper_trading or given.betfair.certificate_path is None:
+    if settings.trading.enable_paper_trading or settings.betfair.certificate_path is None:
         return []
     try:
-        return list(certificate_warnings(given.betfair))
+        return list(certificate_warnings(settings.betfair))
     except (ExecutorError, OSError):  # the login says what is wrong with it
         return []
 
 
-def expiry(given: Settings) -> float | None:
+def expiry(settings: Settings) -> float | None:
     """Return when the client certificate expires, epoch seconds; None without one that can be read."""
-    if given.trading.enable_paper_trading or given.betfair.certificate_path is None:
+    if settings.trading.enable_paper_trading or settings.betfair.certificate_path is None:
         return None
     try:
-        return certificate_expiry(given.betfair).timestamp()
+        return certificate_expiry(settings.betfair).timestamp()
     except ExecutorError:
         return None
 
 
-def collector(given: Settings) -> Any:  # noqa: ANN401 - a prometheus collector; its module is imported late
+def collector(settings: Settings) -> Any:  # noqa: ANN401 - a prometheus collector; its module is imported late
     """Return the gauges of the whole system."""
     from executor.observability.counters import StateCollector  # noqa: PLC0415 - see `telemetry`
 
-    paper = given.trading.enable_paper_trading
-    limits = {"MaxTransactionsPerHour": float(given.trading.max_transactions_per_hour)}
-    if given.risk.circuit_breaker_enabled:
-        limits["CircuitBreakerFailures"] = float(given.risk.circuit_breaker_failures)
+    paper = settings.trading.enable_paper_trading
+    limits = {"MaxTransactionsPerHour": float(settings.trading.max_transactions_per_hour)}
+    if settings.risk.circuit_breaker_enabled:
+        limits["CircuitBreakerFailures"] = float(settings.risk.circuit_breaker_failures)
     return StateCollector(
-        state(given).read, paper=paper, settled_limits=limits, certificate_expiry=lambda: expiry(given)
+        state(settings).read, paper=paper, settled_limits=limits, certificate_expiry=lambda: expiry(settings)
     )

@@ -15,7 +15,7 @@ from executor.devstack.up_plan import ENVIRONMENT, LOCK
 from executor.settings.load import SettingsError, load_settings
 
 
-def attach() -> Path | None:
+def connect_running() -> Path | None:
     """Take over the settings of a running `executor up`; returns its data folder, None where there is none."""
     if REDIS_URL in os.environ or f"{REDIS_URL}_FILE" in os.environ:
         return None

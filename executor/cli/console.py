@@ -31,7 +31,7 @@ def console(
     """Serve the console until Ctrl-C; says where, and how to log in."""
     if context.invoked_subcommand is not None:
         return
-    settings = wiring.settings()
+    settings = wiring.get_settings()
     configure_logging(settings, process="console")
     from executor.observability import exporter  # noqa: PLC0415 - before what counts is imported
 

@@ -71,7 +71,7 @@ def show_limits(context: typer.Context, *, as_json: AsJson = False) -> None:
     """Show the limits in force; `limits set` changes them."""
     if context.invoked_subcommand is not None:
         return
-    given, state = look()
+    settings, state = look()
     if as_json:
         show_json({"identity": state.identity, "limits": state.limits, "problems": state.limit_problems})
         return
@@ -79,7 +79,7 @@ def show_limits(context: typer.Context, *, as_json: AsJson = False) -> None:
     for field, attribute in LIMIT_FIELDS.items():
         held = state.limits.get(field)
         shown = Text(state.limit_problems.get(field, ""), "red") if held is None else f"{held:f}"
-        rows.append((field, shown, f"{getattr(given.risk, attribute):f}"))
+        rows.append((field, shown, f"{getattr(settings.risk, attribute):f}"))
     columns = [Column("limit"), Column("in force", "right"), Column("settings", "right")]
     show_table(f"Limits of {state.identity or 'nobody yet'}", columns, rows)
 

@@ -21,10 +21,10 @@ from executor.cli.output import DONE, INTERRUPTED, REFUSED
 from executor.devstack.demo_counts import Row
 from executor.devstack.demo_run import DemoError, DemoRun
 from executor.devstack.demo_signals import script
-from executor.devstack.live_view import Screen
+from executor.devstack.live_view import LiveView
 from executor.devstack.redis_server import RedisServerError
 from executor.devstack.sandbox_client import SandboxSilentError
-from executor.devstack.supervisor import HopelessError
+from executor.devstack.supervisor import CrashLoopError
 from executor.errors import ExecutorError
 
 _COUNTED: Final = ("signals", "accepted", "rejected", "placed", "matched", "cancelled", "trades")
@@ -32,7 +32,7 @@ _TAIL: Final = 12  # lines of each log, when it failed
 _EXPECTED: Final = (
     DemoError,
     ExecutorError,
-    HopelessError,
+    CrashLoopError,
     OSError,
     RedisError,
     RedisServerError,
@@ -69,7 +69,7 @@ def _run(folder: Path) -> int:
     rows: Sequence[Row] = ()
     problem = ""
     tails: dict[str, list[str]] = {}
-    with Screen() as screen:
+    with LiveView() as screen:
         try:
             run = DemoRun(folder, screen)
         except _EXPECTED as error:
@@ -94,7 +94,7 @@ def _run(folder: Path) -> int:
     return _end(rows, problem)
 
 
-def _show(screen: Screen, rows: Sequence[Row]) -> None:
+def _show(screen: LiveView, rows: Sequence[Row]) -> None:
     if rows:
         screen.line("every count, from every place that has it", "bold")
     for row in rows:

@@ -19,9 +19,9 @@ def show(context: typer.Context, *, as_json: AsJson = False) -> None:
     """Show the days and bets of which Redis and the ledger say different things; exit code 1 when there are any."""
     if context.invoked_subcommand is not None:
         return
-    given = settings_to_read()
-    note_identity(given)
-    found = differences(Access(given))
+    settings = settings_to_read()
+    note_identity(settings)
+    found = differences(Access(settings))
     if as_json:
         show_json([{"what": one.what, "redis": one.in_redis, "ledger": one.in_ledger} for one in found])
     elif found:

@@ -20,13 +20,13 @@ from executor.cli import (
     orders,
     pnl,
     processes,
+    resolve,
     sending,
     signals,
     status,
     stream,
-    verdicts,
 )
-from executor.cli.connect_running import attach
+from executor.cli.connect_running import connect_running
 from executor.cli.demo import demo
 from executor.cli.output import DONE, INTERRUPTED, REFUSED, complain, say, warn
 from executor.cli.up import up
@@ -69,11 +69,11 @@ def main(
     """Watch, stop and start the execution engine for the Betfair Exchange."""
     del version
     asks_for_help = _HELP & set(sys.argv)
-    if context.invoked_subcommand not in _ON_THEIR_OWN and not asks_for_help and (data_dir := attach()):
+    if context.invoked_subcommand not in _ON_THEIR_OWN and not asks_for_help and (data_dir := connect_running()):
         warn(f"(with the executor up that runs on {data_dir})")
 
 
-for group in (status, check, control, signals, orders, pnl, ledger, verdicts, sending, processes, stream, console):
+for group in (status, check, control, signals, orders, pnl, ledger, resolve, sending, processes, stream, console):
     group.register(app)
 app.command()(up)
 app.command()(demo)
@@ -82,7 +82,7 @@ app.command()(demo)
 def _where(error: StoreUnavailable) -> str:
     away = "; is it running? `executor up` brings its own" if "connecting" in str(error) else ""
     try:
-        return f" (EXECUTOR_REDIS__URL is {mask_url(wiring.settings().redis.url)}){away}"
+        return f" (EXECUTOR_REDIS__URL is {mask_url(wiring.get_settings().redis.url)}){away}"
     except ExecutorError:  # a command that brought its own settings
         return ""
 

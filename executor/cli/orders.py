@@ -120,14 +120,14 @@ def _warn_of_problems(left: Outstanding) -> None:
 
 def trades(*, limit: Limit = 50, as_json_: AsJson = False) -> None:
     """List what was matched and voided, newest first, from the ledger."""
-    given = settings_to_read()
-    ledger = wiring.ledger(given)
+    settings = settings_to_read()
+    ledger = wiring.ledger(settings)
     rows = ledger.entries(limit) if ledger.exists() else []
     if as_json_:
         show_json([trade_json(row) for row in rows])
         return
     if not rows:
-        say(f"no trades in {mask_url(given.ledger.url)}")
+        say(f"no trades in {mask_url(settings.ledger.url)}")
         return
     columns = [Column("at (UTC)"), Column("kind"), Column("order, bet"), Column("side")]
     show_table(

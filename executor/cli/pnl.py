@@ -32,20 +32,20 @@ def pnl(
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw equity and P&L by strategy.")] = None,
 ) -> None:
     """Show settled profit and loss by day, strategy or market."""
-    given = settings_to_read()
-    access = Access(given)
+    settings = settings_to_read()
+    access = Access(settings)
     rows = settled(access, since.strftime("%Y-%m-%d") if since else "")
     access.ledger.close()
     if plot is not None:
         _plot(rows, plot)
     if as_json:
-        show_json(pnl_json(given.identity, rows))
+        show_json(pnl_json(settings.identity, rows))
     elif as_csv:
         sys.stdout.write(pnl_csv(rows, by))
     elif rows:
         _table(rows, by)
     else:
-        say(f"nothing is settled yet in {mask_url(given.ledger.url)}")
+        say(f"nothing is settled yet in {mask_url(settings.ledger.url)}")
     if plot is not None and not (as_json or as_csv):
         say(f"drawn to {plot}")
 

@@ -14,15 +14,15 @@ from executor.observability.logs import configure_logging
 
 def bridge() -> None:
     """Listen for signals and start their chains; run two of these. Metrics on port 5004."""
-    given = wiring.settings()
-    configure_logging(given, process="bridge")
+    settings = wiring.get_settings()
+    configure_logging(settings, process="bridge")
     from executor import bridge as process  # noqa: PLC0415 - brings Celery, which reads the settings for itself
 
     raise typer.Exit(process.main())
 
 
 def _sandbox_folder() -> Path:
-    return wiring.settings().data_dir / "sandbox"
+    return wiring.get_settings().data_dir / "sandbox"
 
 
 def register(app: typer.Typer) -> None:

@@ -10,7 +10,7 @@ import socket
 from typing import Final
 
 from executor import wiring
-from executor.adapters.redis.snapshot import State
+from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.cli.output import warn
 from executor.engine.context import Engine
 from executor.observability import command_counts
@@ -23,11 +23,11 @@ _PROCESS: Final = "cli"
 
 def settings_to_read() -> Settings:
     """Return the settings for a command that only looks; it writes no log file."""
-    given = wiring.settings()
-    quiet = given.logging.model_copy(update={"file": False})
-    configure_logging(given.model_copy(update={"logging": quiet}), process=_PROCESS)
+    settings = wiring.get_settings()
+    quiet = settings.logging.model_copy(update={"file": False})
+    configure_logging(settings.model_copy(update={"logging": quiet}), process=_PROCESS)
     _only(logging.ERROR)
-    return given
+    return settings
 
 
 def settings_to_act() -> Settings:
@@ -37,35 +37,35 @@ def settings_to_act() -> Settings:
         IdentityMismatch: the db belongs to another account or mode.
         StoreUnavailable: Redis is away.
     """
-    given = wiring.settings()
+    settings = wiring.get_settings()
     try:
-        configure_logging(given, process=_PROCESS)
+        configure_logging(settings, process=_PROCESS)
     except SettingsError as error:  # a kill switch must work on a full disk
         settings_to_read()
         warn(f"not logged to the file: {error}")
     _only(logging.WARNING)
-    Access(given).require_identity()
-    return given
+    Access(settings).require_identity()
+    return settings
 
 
-def engine(given: Settings) -> Engine:
+def engine(settings: Settings) -> Engine:
     """Put an engine together; what it counts is on a worker's page once this command is over."""
-    command_counts.prepare(given.data_dir)
-    return wiring.build(given)
+    command_counts.prepare(settings.data_dir)
+    return wiring.build(settings)
 
 
-def look() -> tuple[Settings, State]:
+def look() -> tuple[Settings, SystemSnapshot]:
     """Return the settings and one look at the system; says so when the db is another's."""
-    given = settings_to_read()
-    state = wiring.state(given).read()
-    if problem := mismatch(given, state.identity):
+    settings = settings_to_read()
+    state = wiring.state(settings).read()
+    if problem := mismatch(settings, state.identity):
         warn(problem)
-    return given, state
+    return settings, state
 
 
-def note_identity(given: Settings) -> None:
+def note_identity(settings: Settings) -> None:
     """Say so when the db is another's, and go on: this command only looks."""
-    if problem := mismatch(given, wiring.state(given).owner()):
+    if problem := mismatch(settings, wiring.state(settings).owner()):
         warn(problem)
 
 

@@ -30,9 +30,9 @@ def signals(
     as_json: AsJson = False,
 ) -> None:
     """List how signals ended and why, newest first; by id also one that is under way."""
-    given = settings_to_read()
-    note_identity(given)
-    access = Access(given)
+    settings = settings_to_read()
+    note_identity(settings)
+    access = Access(settings)
     rows = named_signals(access, ids) if ids else ended_signals(access, limit)
     unknown = [one for one in ids or () if one not in {row["signal_id"] for row in rows}]
     if as_json:
@@ -41,7 +41,7 @@ def signals(
         columns = [Column("signal"), Column("status"), Column("why")]
         show_table("Signals, newest first (UTC)", columns, map(_row, rows))
     elif not ids:
-        say(f"no signal has ended yet in {mask_url(given.ledger.url)}")
+        say(f"no signal has ended yet in {mask_url(settings.ledger.url)}")
     for one in unknown:
         complain(f"{one}: no such signal, or so long ago that it is forgotten")
     if unknown:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.text import Text
 
-from executor.adapters.redis.snapshot import State
+from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.cli.output import AsJson, Column, say, show_facts, show_json, show_table
 from executor.cli.session import look
 from executor.cli.watching import Watch, show
@@ -29,11 +29,11 @@ def status(*, as_json: AsJson = False, watch: Watch = False) -> None:
 
 
 def _show(*, as_json: bool) -> None:
-    given, state = look()
+    settings, state = look()
     if as_json:
-        show_json(status_json(given, state))
+        show_json(status_json(settings, state))
         return
-    show_facts(_facts(given, state))
+    show_facts(_facts(settings, state))
     if state.exposure:
         limit = state.limits.get("MaxExposurePerMarket")
         say("")
@@ -51,16 +51,16 @@ def _share(held: Decimal, limit: Decimal | None) -> str:
     return f"{held / limit:.0%}" if limit else ""
 
 
-def _facts(given: Settings, state: State) -> Iterator[tuple[str, str | Text]]:
+def _facts(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str, str | Text]]:
     why = why_not_trading(state)
     yield "trading", Text(f"OFF: {why}", "bold red") if why else Text("on", "bold green")
-    yield "breaker", _breaker(given, state)
+    yield "breaker", _breaker(settings, state)
     if state.alerts:
         yield "alerts", Text(", ".join(state.alerts), "red")
-    yield "mode", _mode(given)
-    yield "identity", _identity(given, state)
-    yield "reconciled", _reconciled(given, state)
-    if not given.trading.enable_paper_trading:
+    yield "mode", _mode(settings)
+    yield "identity", _identity(settings, state)
+    yield "reconciled", _reconciled(settings, state)
+    if not settings.trading.enable_paper_trading:
         yield "session", "yes" if state.session else Text("none", "yellow")
         yield "balance", _balance(state.account)
     yield "orders", _orders(state)
@@ -87,15 +87,15 @@ def _facts(given: Settings, state: State) -> Iterator[tuple[str, str | Text]]:
     yield "as of", datetime.fromtimestamp(state.now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _mode(given: Settings) -> str:
-    if given.trading.enable_paper_trading:
+def _mode(settings: Settings) -> str:
+    if settings.trading.enable_paper_trading:
         return "paper: nothing is sent"
-    return f"live: orders go to {urlsplit(given.betfair.api_url).netloc}"
+    return f"live: orders go to {urlsplit(settings.betfair.api_url).netloc}"
 
 
-def _reconciled(given: Settings, state: State) -> str | Text:
+def _reconciled(settings: Settings, state: SystemSnapshot) -> str | Text:
     age = poll_age(state)
-    alive = beat_lives(given, state)
+    alive = beat_lives(settings, state)
     seen = "no poll yet" if age is None else f"last poll {duration(age)} ago"
     if not alive:
         seen += ": are beat and a worker running?"
@@ -104,10 +104,10 @@ def _reconciled(given: Settings, state: State) -> str | Text:
     return f"yes, {seen}" if alive else Text(f"yes, {seen}", "red")
 
 
-def _breaker(given: Settings, state: State) -> str | Text:
-    if not given.risk.circuit_breaker_enabled:
+def _breaker(settings: Settings, state: SystemSnapshot) -> str | Text:
+    if not settings.risk.circuit_breaker_enabled:
         return "disabled by the settings"
-    count = f"{state.recent_failures} of {given.risk.circuit_breaker_failures} failures"
+    count = f"{state.recent_failures} of {settings.risk.circuit_breaker_failures} failures"
     if not state.breaker:
         return f"closed, {count}"
     if state.trading_enabled:  # the next signal's step removes the trip
@@ -115,10 +115,10 @@ def _breaker(given: Settings, state: State) -> str | Text:
     return Text(f"OPEN since {state.breaker.get('time', '?')}", "bold red")
 
 
-def _identity(given: Settings, state: State) -> str | Text:
-    if mismatch(given, state.identity):
-        return Text(f"{state.identity} (the settings say {given.identity})", "red")
-    return state.identity or f"nobody's yet (the settings say {given.identity})"
+def _identity(settings: Settings, state: SystemSnapshot) -> str | Text:
+    if mismatch(settings, state.identity):
+        return Text(f"{state.identity} (the settings say {settings.identity})", "red")
+    return state.identity or f"nobody's yet (the settings say {settings.identity})"
 
 
 def _balance(account: Mapping[str, str]) -> str:
@@ -128,7 +128,7 @@ def _balance(account: Mapping[str, str]) -> str:
     return f"{account.get('balance', '?')} ({account.get('available', '?')} available) at {at} UTC"
 
 
-def _orders(state: State) -> str:
+def _orders(state: SystemSnapshot) -> str:
     pending, submitted = state.count(OrderStatus.PENDING), state.count(OrderStatus.SUBMITTED)
     text = f"{pending + submitted} active: {pending} live, {submitted} submitted"
     reserved = state.count(OrderStatus.RESERVED)

@@ -11,7 +11,7 @@ def stream() -> None:
 
     Without it fills are learned of by the next poll, and everything works the same.
     """
-    configure_logging(wiring.settings(), process="stream")
+    configure_logging(wiring.get_settings(), process="stream")
     from executor import stream as process  # noqa: PLC0415 - brings Celery, which reads the settings for itself
 
     raise typer.Exit(process.main())

@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 
 from betfair_sandbox.options import DEFAULT_CERT_PORT, DEFAULT_PORT, DEFAULT_STREAM_PORT
 from executor.cli.output import DONE, REFUSED, complain, refuse
-from executor.devstack.live_view import Screen
+from executor.devstack.live_view import LiveView
 from executor.devstack.redis_server import RedisServerError
 from executor.devstack.sandbox_client import SandboxSilentError
-from executor.devstack.supervisor import HopelessError
-from executor.devstack.up_plan import Plan, Wishes, alone, check_ports, leave_settings, make_plan
+from executor.devstack.supervisor import CrashLoopError
+from executor.devstack.up_plan import Plan, UpOptions, alone, check_ports, leave_settings, make_plan
 from executor.devstack.up_run import StoppedError, UpRun
 from executor.errors import ExecutorError
 
@@ -48,7 +48,7 @@ def up(
 
     Your settings count for all but Redis and exchange; with --live for those too. Metrics ports come from the settings.
     """
-    wishes = Wishes(
+    options = UpOptions(
         live=live,
         paper=paper,
         redis_port=redis_port,
@@ -60,8 +60,8 @@ def up(
         console_port=0 if no_console else console_port,
     )
     try:
-        plan = make_plan(wishes, Path.cwd())
-        with alone(plan.given.data_dir):
+        plan = make_plan(options, Path.cwd())
+        with alone(plan.settings.data_dir):
             leave_settings(plan)
             check_ports(plan.ports)
             code = _run(plan)
@@ -71,7 +71,7 @@ def up(
 
 
 def _run(plan: Plan) -> int:
-    with Screen() as screen:
+    with LiveView() as screen:
         run = UpRun(plan, screen)
         code = DONE
         try:
@@ -79,7 +79,7 @@ def _run(plan: Plan) -> int:
             run.run()
         except StoppedError:
             pass
-        except (ExecutorError, HopelessError, OSError, RedisError, RedisServerError, SandboxSilentError) as error:
+        except (ExecutorError, CrashLoopError, OSError, RedisError, RedisServerError, SandboxSilentError) as error:
             complain(str(error))
             code = REFUSED
         finally:

@@ -103,8 +103,8 @@ def schema(app: FastAPI) -> dict[str, Any]:
 
 def hosts(settings: Settings) -> frozenset[str]:
     """Return the names under which the console may be asked for."""
-    given = settings.console
-    return given.allowed_hosts | {"localhost", "127.0.0.1", "::1"} | {given.host}
+    console_settings = settings.console
+    return console_settings.allowed_hosts | {"localhost", "127.0.0.1", "::1"} | {console_settings.host}
 
 
 def guarded(app: FastAPI, console: Console) -> ASGIApp:

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from jinja2 import Environment
 
-from executor.adapters.redis.snapshot import State
+from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.console.looks import Looks
 from executor.console.pace import Pace
 from executor.console.principal import NotKnown, NotPermitted, Principal, Role
@@ -37,7 +37,7 @@ class Console:
     refused: Callable[[str], None]
     pace: Pace
 
-    def state(self) -> State:
+    def state(self) -> SystemSnapshot:
         """Take a look at the system, or the one that was taken less than a second ago.
 
         Raises:
@@ -53,8 +53,8 @@ class Console:
     @property
     def secure(self) -> bool:
         """Tell whether browsers come over TLS."""
-        given = self.settings.console
-        return given.behind_tls_proxy or given.tls_certificate is not None
+        console_settings = self.settings.console
+        return console_settings.behind_tls_proxy or console_settings.tls_certificate is not None
 
 
 def console_of(request: Request) -> Console:

@@ -13,10 +13,10 @@ from executor.settings.load import Settings
 
 def address(settings: Settings, port: int = 0) -> str:
     """Return where a browser finds it."""
-    given = settings.console
-    host = "localhost" if given.host in {"0.0.0.0", "::"} else given.host
+    console_settings = settings.console
+    host = "localhost" if console_settings.host in {"0.0.0.0", "::"} else console_settings.host
     name = f"[{host}]" if ":" in host else host
-    return f"{'https' if given.tls_certificate else 'http'}://{name}:{port or given.port}"
+    return f"{'https' if console_settings.tls_certificate else 'http'}://{name}:{port or console_settings.port}"
 
 
 def sessions(settings: Settings) -> Sessions:

@@ -33,24 +33,24 @@ def main(*, link: bool) -> int:
     Raises:
         UsersFileError, PortInUse: it must not start.
     """
-    settings = wiring.settings()
+    settings = wiring.get_settings()
     console = make_console(settings)
     counts.count_from_zero()
     app.conf.task_publish_retry_policy = _PUBLISH_POLICY
     stop_serving = _serve_metrics(settings)
     served = guarded(make_app(console), console)
-    given = settings.console
+    console_settings = settings.console
     config = uvicorn.Config(
         served,
-        host=given.host,
-        port=given.port,
+        host=console_settings.host,
+        port=console_settings.port,
         log_config=None,
         access_log=False,  # a one-time link would be in it
         server_header=False,
         timeout_graceful_shutdown=_STOP_S,
-        ssl_certfile=given.tls_certificate,
-        ssl_keyfile=given.tls_key,
-        proxy_headers=given.behind_tls_proxy,
+        ssl_certfile=console_settings.tls_certificate,
+        ssl_keyfile=console_settings.tls_key,
+        proxy_headers=console_settings.behind_tls_proxy,
         forwarded_allow_ips="127.0.0.1",
         ws="none",
         limit_concurrency=200,  # requests at once: more than twenty streams and a page each for everybody

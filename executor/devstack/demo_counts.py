@@ -87,17 +87,17 @@ def _fills(client: "redis.Redis") -> int:
     return sum(fields["type"] in {TradeKind.FILL, TradeKind.VOID} for _, fields in entries)
 
 
-def reckon(given: Settings, ports: Iterable[int], sandbox: SandboxClient, sent: Sequence[Publish]) -> list[Row]:
+def reckon(settings: Settings, ports: Iterable[int], sandbox: SandboxClient, sent: Sequence[Publish]) -> list[Row]:
     """Read every count from every place that has it."""
     count = Counters(ports)
-    client = connect(given.redis.url)
+    client = connect(settings.redis.url)
     signals, fills = _signals(client), _fills(client)
-    orders = wiring.store(given).recent_orders(_MANY)
+    orders = wiring.store(settings).recent_orders(_MANY)
     return [
         *_of_signals(count, signals, sent),
         *_of_reasons(count, signals, sent),
         *_of_orders(count, orders, sandbox),
-        *_of_money(given, orders, fills, sandbox),
+        *_of_money(settings, orders, fills, sandbox),
     ]
 
 
@@ -197,15 +197,15 @@ def _placed_by_journal(calls: Iterable[Json]) -> int:
     return sum(len(call["params"]["instructions"]) for call in calls if call["status"] == "SUCCESS")
 
 
-def _of_money(given: Settings, orders: Sequence[Order], fills: int, sandbox: SandboxClient) -> list[Row]:
-    ledger = wiring.ledger(given)
+def _of_money(settings: Settings, orders: Sequence[Order], fills: int, sandbox: SandboxClient) -> list[Row]:
+    ledger = wiring.ledger(settings)
     entries = ledger.entries(_MANY)
     matched = sum((entry["size"] if entry["kind"] == TradeKind.FILL else -entry["size"] for entry in entries), ZERO)
-    booked = sum((net for day in ledger.profits(given.identity).values() for net in day.values()), ZERO)
+    booked = sum((net for day in ledger.profits(settings.identity).values() for net in day.values()), ZERO)
     count = ledger.count()
     ledger.close()
-    state = wiring.state(given).read()
-    won = sum((account["balance"] for account in sandbox.accounts()), ZERO) - given.risk.bankroll
+    state = wiring.state(settings).read()
+    won = sum((account["balance"] for account in sandbox.accounts()), ZERO) - settings.risk.bankroll
     return [
         Row("trades", {"ledger": count, "Redis": fills}),
         Row(

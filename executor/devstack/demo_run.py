@@ -24,11 +24,11 @@ from executor.cli import session as access
 from executor.devstack.demo_counts import Counters, Row, reckon
 from executor.devstack.demo_signals import PACE_S, WINNERS, Act, Exchange, Publish
 from executor.devstack.events import Feed, logged
-from executor.devstack.live_view import Screen, facts_of, quiet_logs
+from executor.devstack.live_view import LiveView, facts_of, quiet_logs
 from executor.devstack.redis_server import HOST, PrivateRedis
 from executor.devstack.sandbox_client import SandboxClient
 from executor.devstack.stack import BROKER_URL, DATA_DIR, LOG_FORMAT, REDIS_URL, Ports, Stack, inherited, replaced
-from executor.devstack.supervisor import Supervisor, die_with_us
+from executor.devstack.supervisor import Supervisor, parent_death_signal
 from executor.domain.order import OrderStatus
 from executor.domain.signal import SignalKind
 from executor.engine import accounting, settlement
@@ -58,14 +58,20 @@ class DemoError(Exception):
     """The demo cannot go on; the text says why."""
 
 
-def refuse_the_world(given: Settings) -> None:
+def refuse_the_world(settings: Settings) -> None:
     """Make sure that nothing but this machine can be spoken to.
 
     Raises:
         DemoError: a URL leaves it.
     """
-    betfair = given.betfair
-    urls = (betfair.api_url, betfair.identity_url, betfair.identity_cert_url, given.redis.url, given.redis.broker_url)
+    betfair = settings.betfair
+    urls = (
+        betfair.api_url,
+        betfair.identity_url,
+        betfair.identity_cert_url,
+        settings.redis.url,
+        settings.redis.broker_url,
+    )
     for url in urls:
         if urlsplit(url).hostname not in _LOOPBACK:
             raise DemoError(f"refused: {urlsplit(url).hostname} is not this machine")
@@ -74,20 +80,20 @@ def refuse_the_world(given: Settings) -> None:
 class DemoRun:
     """From nothing to counts that agree, or do not."""
 
-    def __init__(self, folder: Path, screen: Screen) -> None:
+    def __init__(self, folder: Path, screen: LiveView) -> None:
         self._folder = folder
         self._screen = screen
         self._ports = Ports.free(bridges=_BRIDGES)
         self._environment = self._variables()
-        self._given = load_settings(self._environment, folder)
-        refuse_the_world(self._given)
-        quiet_logs(self._given, process="demo")
+        self._settings = load_settings(self._environment, folder)
+        refuse_the_world(self._settings)
+        quiet_logs(self._settings, process="demo")
         self._supervisor = Supervisor(folder / "data" / "logs", lambda text: screen.line(text, "dim"))
-        self._server = PrivateRedis(folder / "redis", port=self._ports.redis, first=die_with_us(signal.SIGTERM))
+        self._server = PrivateRedis(folder / "redis", port=self._ports.redis, first=parent_death_signal(signal.SIGTERM))
         self._sandbox = SandboxClient(folder / "sandbox", self._ports.sandbox)
-        self._client = redis.Redis.from_url(self._given.redis.url, decode_responses=True)
-        self._feed = Feed(self._given.redis.url)
-        self._state = wiring.state(self._given)
+        self._client = redis.Redis.from_url(self._settings.redis.url, decode_responses=True)
+        self._feed = Feed(self._settings.redis.url)
+        self._state = wiring.state(self._settings)
         self._sent: list[Publish] = []
         self._refused = 0  # as seen passing by; what counts is read at the end
         self._began = time.monotonic()
@@ -120,15 +126,15 @@ class DemoRun:
     def stop(self) -> None:
         """Stop everything; Ctrl-C meanwhile only makes it hurry."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._hurry)
+            signal.signal(number, self._force)
         self._feed.close()
         self._client.close()
         self._sandbox.close()
         self._supervisor.stop()
         self._server.stop()
 
-    def _hurry(self, _number: int, _frame: FrameType | None) -> None:
-        self._supervisor.hurry = True
+    def _force(self, _number: int, _frame: FrameType | None) -> None:
+        self._supervisor.force = True
 
     def tails(self, lines: int) -> dict[str, list[str]]:
         """Return the last lines of each log."""
@@ -183,7 +189,7 @@ class DemoRun:
         self._screen.line("exchange  every market has its result", "bold blue")
         for market, winner in WINNERS.items():
             self._sandbox.control("settle", {"marketId": market, "winners": [winner]})
-        engine = access.engine(self._given)  # as `executor` commands act; beat would do it within a minute
+        engine = access.engine(self._settings)  # as `executor` commands act; beat would do it within a minute
 
         def is_settled() -> bool:
             settlement.settle(engine)
@@ -207,7 +213,7 @@ class DemoRun:
         ports = (self._ports.worker, self._ports.maintenance, self._ports.stream, *self._ports.bridges)
         deadline = time.monotonic() + _AGREE_S
         while True:
-            rows = reckon(self._given, ports, self._sandbox, self._sent)
+            rows = reckon(self._settings, ports, self._sandbox, self._sent)
             if all(row.agrees for row in rows) or time.monotonic() > deadline:
                 return rows
             self._breathe(_STATUS_S)

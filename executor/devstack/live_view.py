@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from executor.adapters.redis.snapshot import State
+from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.domain.order import OrderStatus
 from executor.observability.logs import configure_logging
 from executor.operations.wording import money
@@ -21,7 +21,7 @@ from executor.settings.load import Settings
 _COLUMNS: Final = 4  # pairs of name and value in a row of the status
 
 
-class Screen:
+class LiveView:
     """One for the life of a command."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ def _styled(pair: tuple[str, str]) -> Iterable[tuple[str, str]]:
     return ((pair[0], "dim"), (f"{pair[1]}  ", "bold"))
 
 
-def facts_of(state: State) -> list[tuple[str, str]]:
+def facts_of(state: SystemSnapshot) -> list[tuple[str, str]]:
     """Return what one look at the system says, for the status."""
     active = state.count(OrderStatus.SUBMITTED, OrderStatus.PENDING)
     trading = "enabled" if state.trading_enabled else "DISABLED"
@@ -83,7 +83,7 @@ def facts_of(state: State) -> list[tuple[str, str]]:
     ]
 
 
-def quiet_logs(given: Settings, *, process: str) -> None:
+def quiet_logs(settings: Settings, *, process: str) -> None:
     """Keep the terminal for what is said to people: this process is no part of the system, and logs nothing."""
-    quiet = given.logging.model_copy(update={"level": "CRITICAL", "file": False})
-    configure_logging(given.model_copy(update={"logging": quiet}), process=process)
+    quiet = settings.logging.model_copy(update={"level": "CRITICAL", "file": False})
+    configure_logging(settings.model_copy(update={"logging": quiet}), process=process)

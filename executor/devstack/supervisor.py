@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Final
 
 _BACK_OFF_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
-_SOUND_S: Final = 60.0  # a child that lived this long starts with a clean slate
+_STABLE_S: Final = 60.0  # a child that lived this long starts with a clean slate
 # Celery alone takes three seconds to import on a busy machine: what dies within this did not get to work.
-_STILLBORN_S: Final = 10.0
+_STARTUP_FAILURE_S: Final = 10.0
 _HOPELESS: Final = 5  # times in a row, with the same last line
 _LOG_BYTES: Final = 50_000_000  # some days of busy trading; one older file of the same size is kept
 _TAIL_BYTES: Final = 8192
@@ -48,7 +48,7 @@ class Program:
     waits_for: str = ""  # why stopping may take its time, for people
 
 
-class HopelessError(Exception):
+class CrashLoopError(Exception):
     """A child fails at every start; the text says which and its last words."""
 
 
@@ -60,12 +60,12 @@ class _Child:
     started: float = 0.0
     due: float = 0.0
     failures: int = 0
-    last_words: list[str] = field(default_factory=list)
+    last_log_line: list[str] = field(default_factory=list)
     begin: int = 0  # where this life's output starts in the log
     read: int = 0  # how far `new_lines` has come
 
 
-def die_with_us(number: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
+def parent_death_signal(number: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
     """Return what a new child runs first, so that the kernel sends it `number` when we die; nothing but on Linux."""
     if not sys.platform.startswith("linux"):
         return lambda: None
@@ -87,7 +87,7 @@ class Supervisor:
         self._logs = logs
         self._tell = tell
         self._children: dict[str, _Child] = {}
-        self.hurry = False  # set while stopping: no more patience
+        self.force = False  # set while stopping: no more patience
 
     def start(self, program: Program) -> None:
         """Start a program and look after it from now on."""
@@ -114,7 +114,7 @@ class Supervisor:
         """Notice who ended and start again who is due; returns the names of those started again.
 
         Raises:
-            HopelessError: a child fails at every start.
+            CrashLoopError: a child fails at every start.
         """
         again = []
         for child in self._children.values():
@@ -164,7 +164,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=die_with_us(),  # noqa: PLW1509 - one system call, looked up before the fork
+                preexec_fn=parent_death_signal(),  # noqa: PLW1509 - one system call, looked up before the fork
             )
         child.started = time.monotonic()
 
@@ -172,17 +172,17 @@ class Supervisor:
         child.process = None
         lived = time.monotonic() - child.started
         words = next(reversed(_last_lines(child.log, child.begin)), "it said nothing")
-        if lived >= _SOUND_S:
+        if lived >= _STABLE_S:
             child.failures = 0
-        child.last_words = [*child.last_words, words] if lived < _STILLBORN_S else []
-        recent = [re.sub(r"\d+", "#", line) for line in child.last_words[-_HOPELESS:]]  # times and ids differ
+        child.last_log_line = [*child.last_log_line, words] if lived < _STARTUP_FAILURE_S else []
+        recent = [re.sub(r"\d+", "#", line) for line in child.last_log_line[-_HOPELESS:]]  # times and ids differ
         if len(recent) == _HOPELESS and len(set(recent)) == 1:
-            raise HopelessError(f"{child.program.name} fails at every start: {words} (all of it: {child.log})")
+            raise CrashLoopError(f"{child.program.name} fails at every start: {words} (all of it: {child.log})")
         wait_s = _BACK_OFF_S[min(child.failures, len(_BACK_OFF_S) - 1)]
         child.failures += 1
         child.due = time.monotonic() + wait_s
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        said = f" ({words[:_WORDS]})" if lived < _STILLBORN_S and code > 0 else ""
+        said = f" ({words[:_WORDS]})" if lived < _STARTUP_FAILURE_S and code > 0 else ""
         self._tell(f"{child.program.name} {how}{said}; it starts again in {wait_s:.0f} s (see {child.log})")
 
     def _stop_together(self, children: Sequence[_Child]) -> None:
@@ -193,7 +193,7 @@ class Supervisor:
         _send(children, signal.SIGTERM)
         if self._gone(children, program.grace_s):
             return
-        if program.then is not None and not self.hurry:
+        if program.then is not None and not self.force:
             _send(children, program.then[0])
             if self._gone(children, program.then[1]):
                 return
@@ -204,7 +204,7 @@ class Supervisor:
         began = time.monotonic()
         while any(child.process is not None and child.process.poll() is None for child in children):
             waited = time.monotonic() - began
-            if waited > within_s or (self.hurry and not patient and waited > _HURRY_S):
+            if waited > within_s or (self.force and not patient and waited > _HURRY_S):
                 return False
             time.sleep(_PAUSE_S)
         return True

@@ -41,7 +41,7 @@ ENVIRONMENT: Final = "up.env"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class UpOptions:
     """What the command line asks for."""
 
     live: bool
@@ -59,7 +59,7 @@ class Wishes:
 class Plan:
     """What will run."""
 
-    given: Settings
+    settings: Settings
     environment: dict[str, str]
     own: dict[str, str]  # the settings that were replaced
     folder: Path
@@ -70,20 +70,20 @@ class Plan:
         """Return the folder of the private Redis; paper trading has its own, as a db belongs to one identity."""
         if not self.ports.redis:
             return None
-        return self.given.data_dir / ("redis-paper" if self.given.trading.enable_paper_trading else "redis")
+        return self.settings.data_dir / ("redis-paper" if self.settings.trading.enable_paper_trading else "redis")
 
     @property
     def own_exchange(self) -> Path | None:
         """Return the folder of the sandbox, None without one."""
-        return self.given.data_dir / "sandbox" if self.ports.sandbox else None
+        return self.settings.data_dir / "sandbox" if self.ports.sandbox else None
 
     @property
     def logs(self) -> Path:
         """Return where the children's output goes."""
-        return self.given.data_dir / "logs"
+        return self.settings.data_dir / "logs"
 
 
-def make_plan(wishes: Wishes, folder: Path) -> Plan:
+def make_plan(options: UpOptions, folder: Path) -> Plan:
     """Put the user's settings and the wishes together.
 
     Raises:
@@ -92,39 +92,39 @@ def make_plan(wishes: Wishes, folder: Path) -> Plan:
     """
     environment = inherited(ours=True)
     own = {LOG_FORMAT: "json"}  # rejections are read from the logs
-    if wishes.paper:
+    if options.paper:
         own[PAPER] = "true"
-    if not wishes.live:
-        server = f"redis://{HOST}:{wishes.redis_port}"
+    if not options.live:
+        server = f"redis://{HOST}:{options.redis_port}"
         own |= {REDIS_URL: f"{server}/0", BROKER_URL: f"{server}/1"}
-    sandbox = not wishes.live and not wishes.paper
+    sandbox = not options.live and not options.paper
     if sandbox:
         # In paper mode no account is asked for; this look is only for the data folder.
         data_dir = load_settings(replaced(environment, {**own, PAPER: "true"}), folder).data_dir
         own |= sandbox_env(
             data_dir / "sandbox",
-            port=wishes.sandbox_port,
-            cert_port=wishes.sandbox_cert_port,
-            stream_port=wishes.sandbox_stream_port,
+            port=options.sandbox_port,
+            cert_port=options.sandbox_cert_port,
+            stream_port=options.sandbox_stream_port,
         )
-    given = load_settings(replaced(environment, own), folder)
-    own[DATA_DIR] = str(given.data_dir)
-    metrics = given.metrics
+    settings = load_settings(replaced(environment, own), folder)
+    own[DATA_DIR] = str(settings.data_dir)
+    metrics = settings.metrics
     ports_ = Ports(
-        redis=0 if wishes.live else wishes.redis_port,
-        sandbox=wishes.sandbox_port if sandbox else 0,
-        sandbox_cert=wishes.sandbox_cert_port if sandbox else 0,
-        sandbox_stream=wishes.sandbox_stream_port if sandbox else 0,
+        redis=0 if options.live else options.redis_port,
+        sandbox=options.sandbox_port if sandbox else 0,
+        sandbox_cert=options.sandbox_cert_port if sandbox else 0,
+        sandbox_stream=options.sandbox_stream_port if sandbox else 0,
         worker=metrics.port,
-        maintenance=wishes.maintenance_port if metrics.port else 0,
+        maintenance=options.maintenance_port if metrics.port else 0,
         bridges=(metrics.bridge_port,),
-        stream=metrics.stream_port if listens(given) else 0,
-        flower=wishes.flower_port,
-        console=given.console.port if wishes.console_port is None else wishes.console_port,
-        console_metrics=metrics.console_port if wishes.console_port != 0 else 0,
+        stream=metrics.stream_port if listens(settings) else 0,
+        flower=options.flower_port,
+        console=settings.console.port if options.console_port is None else options.console_port,
+        console_metrics=metrics.console_port if options.console_port != 0 else 0,
     )
-    own[CONSOLE_PORT] = str(ports_.console or given.console.port)  # `executor console link` names it
-    return Plan(given, replaced(environment, own), own, folder, ports_)
+    own[CONSOLE_PORT] = str(ports_.console or settings.console.port)  # `executor console link` names it
+    return Plan(settings, replaced(environment, own), own, folder, ports_)
 
 
 def listens(settings: Settings) -> bool:
@@ -205,6 +205,6 @@ def alone(data_dir: Path) -> Iterator[None]:
 
 def leave_settings(plan: Plan) -> None:
     """Write what commands in other terminals need to find this system; an earlier run's would lead them astray."""
-    file = os.open(plan.given.data_dir / ENVIRONMENT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    file = os.open(plan.settings.data_dir / ENVIRONMENT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(file, "w", encoding="utf-8") as text:
         text.writelines(f"{name}={shlex.quote(value)}\n" for name, value in plan.own.items() if name != LOG_FORMAT)

@@ -13,16 +13,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from executor import keys, wiring
-from executor.adapters.redis.snapshot import State
+from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.cli import session as access
 from executor.console.door import sessions, welcome
 from executor.devstack.events import Feed, logged
-from executor.devstack.live_view import Screen, facts_of, quiet_logs
+from executor.devstack.live_view import LiveView, facts_of, quiet_logs
 from executor.devstack.lost_bets import void_lost_bets
 from executor.devstack.redis_server import HOST, PrivateRedis
 from executor.devstack.sandbox_client import SandboxClient, SandboxSilentError
 from executor.devstack.stack import Stack
-from executor.devstack.supervisor import Supervisor, die_with_us
+from executor.devstack.supervisor import Supervisor, parent_death_signal
 from executor.devstack.up_plan import Plan
 from executor.errors import ExecutorError, StoreUnavailable
 
@@ -44,21 +44,21 @@ class StoppedError(Exception):
 class UpRun:
     """One run."""
 
-    def __init__(self, plan: Plan, screen: Screen) -> None:
+    def __init__(self, plan: Plan, screen: LiveView) -> None:
         self._plan = plan
-        self._given = plan.given
+        self._settings = plan.settings
         self._screen = screen
         self._supervisor = Supervisor(plan.logs, lambda text: screen.line(f"process   {text}", "yellow"))
         self._server: PrivateRedis | None = None
         if plan.own_redis:
-            first = die_with_us(signal.SIGTERM)
+            first = parent_death_signal(signal.SIGTERM)
             self._server = PrivateRedis(plan.own_redis, port=plan.ports.redis, first=first)
         self._sandbox: SandboxClient | None = None
         if plan.own_exchange:
             self._sandbox = SandboxClient(plan.own_exchange, plan.ports.sandbox)
         self._sandbox_is_new = True
-        self._feed = Feed(self._given.redis.url)
-        self._state = wiring.state(self._given)
+        self._feed = Feed(self._settings.redis.url)
+        self._state = wiring.state(self._settings)
         self._began = self._looked = time.monotonic()
         self._stopping = self._logged_in = self._active = self._slow = False
 
@@ -68,15 +68,15 @@ class UpRun:
         """Start everything; what takes its time (login, first poll) is said when it has happened.
 
         Raises:
-            StoppedError, HopelessError, RedisServerError, SandboxSilentError, ExecutorError: it was not to be.
+            StoppedError, CrashLoopError, RedisServerError, SandboxSilentError, ExecutorError: it was not to be.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        quiet_logs(self._given, process="up")
+        quiet_logs(self._settings, process="up")
         self._introduce()
         if self._server is not None:
             self._server.start()
-        wiring.claim(self._given)
+        wiring.claim(self._settings)
         self._screen.line("✅ Redis connected", "green")
         programs = Stack(self._plan.environment, self._plan.folder, self._plan.ports)
         if self._sandbox is not None and self._plan.own_exchange is not None:
@@ -89,22 +89,22 @@ class UpRun:
             self._supervisor.start(programs.flower())
         if self._plan.ports.console:
             self._supervisor.start(programs.console())
-        if not self._given.trading.enable_paper_trading:
+        if not self._settings.trading.enable_paper_trading:
             self._screen.line("Authenticating with Betfair API...")
 
     def _introduce(self) -> None:
-        given, ports = self._given, self._plan.ports
-        paper = given.trading.enable_paper_trading
-        exchange = urlsplit(given.betfair.api_url).netloc
+        settings, ports = self._settings, self._plan.ports
+        paper = settings.trading.enable_paper_trading
+        exchange = urlsplit(settings.betfair.api_url).netloc
         say = self._screen.line
         say("AIBetting Executor starting", "bold")
         say("=================================")
         say("Configuration loaded:")
         if not paper:
             say(f"  Exchange: {exchange}{' (the sandbox: no real money)' if ports.sandbox else ''}")
-            say(f"  Betfair AppKey: {given.betfair.app_key}")
-            say(f"  Certificate: {given.betfair.certificate_path}")
-        say(f"  Risk Management: {'ENABLED' if given.risk.enabled else 'DISABLED'}")
+            say(f"  Betfair AppKey: {settings.betfair.app_key}")
+            say(f"  Certificate: {settings.betfair.certificate_path}")
+        say(f"  Risk Management: {'ENABLED' if settings.risk.enabled else 'DISABLED'}")
         orders = " (signals become orders at the sandbox)" if ports.sandbox else ""
         say(f"  Paper Trading: {'ENABLED' if paper else f'DISABLED{orders}'}")
         if not paper and not ports.sandbox:
@@ -123,7 +123,7 @@ class UpRun:
         """Look after everything until somebody stops it.
 
         Raises:
-            HopelessError, RedisServerError: it cannot go on.
+            CrashLoopError, RedisServerError: it cannot go on.
         """
         while True:
             self._mind_children()
@@ -158,14 +158,14 @@ class UpRun:
         if self._sandbox is None:
             return
         sandbox = self._sandbox
-        changed = void_lost_bets(access.engine(self._given), lambda: {bet["betId"] for bet in sandbox.orders()})
+        changed = void_lost_bets(access.engine(self._settings), lambda: {bet["betId"] for bet in sandbox.orders()})
         self._sandbox_is_new = False
         if changed:
             self._screen.line(
                 f"exchange  the sandbox forgets its bets when it stops: {changed} orders of ours are void", "yellow"
             )
 
-    def _announce(self, state: State) -> None:
+    def _announce(self, state: SystemSnapshot) -> None:
         if state.session and not self._logged_in:
             self._logged_in = True
             self._screen.line("✅ Betfair authentication successful", "green")
@@ -175,17 +175,19 @@ class UpRun:
         elif not self._slow and time.monotonic() - self._began > _SLOW_S:
             self._slow = True
             waits = (
-                "the login" if not (self._logged_in or self._given.trading.enable_paper_trading) else "the first poll"
+                "the login"
+                if not (self._logged_in or self._settings.trading.enable_paper_trading)
+                else "the first poll"
             )
             self._screen.line(f"still waiting for {waits}: see {self._supervisor.log('worker')}", "yellow")
 
     def _bridge_listens(self) -> bool:
         return any(name.startswith("bridge:") for name in self._state.read().processes)
 
-    def _say_how_to_use(self, state: State) -> None:
+    def _say_how_to_use(self, state: SystemSnapshot) -> None:
         say = self._screen.line
         console = self._plan.ports.console
-        doors = welcome(self._given, sessions(self._given), console) if console else []
+        doors = welcome(self._settings, sessions(self._settings), console) if console else []
         if not state.trading_enabled:
             say("⚠ Trading is disabled: to trade, SET trading:enabled true", "bold yellow")
         say("✅ Executor active - monitoring for trading signals", "bold green")
@@ -202,7 +204,7 @@ class UpRun:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self._stopping:
-            self._supervisor.hurry = True
+            self._supervisor.force = True
         self._stopping = True
 
     def stop(self) -> None:

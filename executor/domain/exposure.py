@@ -32,14 +32,20 @@ class Position:
     changed_at: int
 
 
-def weight(order: Order | None) -> tuple[object, ...]:
+def exposure_key(order: Order | None) -> tuple[object, ...]:
     """Return all of an order that `exposures` depends on; nothing of one that does not count."""
     if order is None or not order.counts:
         return ()
-    return (order.selection_id, order.side, order.size_open and order.price, order.size_open, matched_weight(order))
+    return (
+        order.selection_id,
+        order.side,
+        order.size_open and order.price,
+        order.size_open,
+        matched_exposure_key(order),
+    )
 
 
-def matched_weight(order: Order | None) -> tuple[object, ...]:
+def matched_exposure_key(order: Order | None) -> tuple[object, ...]:
     """Return all of an order that `positions`, and exposures of what is matched only, depend on."""
     if order is None or not order.counts or not order.size_matched:
         return ()

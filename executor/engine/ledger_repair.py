@@ -20,7 +20,7 @@ from executor.domain.times import day
 from executor.engine.cleared_rows import to_settle
 from executor.engine.context import Engine
 from executor.engine.reports import adopt, cleared_state
-from executor.engine.settled_markets import Market, Verdict, batches, read_markets, verdicts, with_void
+from executor.engine.settled_markets import Market, SettledResult, batches, read_markets, settled_results, with_void
 from executor.engine.settlement import HISTORY_MS, unread_since
 from executor.engine.settlement_diff import VERDICTS, Days, is_settled
 from executor.ports import Accounts, Ledger, OrderStore
@@ -127,11 +127,11 @@ class _Books:
         if order.size_matched != matched.get(order.bet_id, ZERO):
             yield from trades
         if order.status is OrderStatus.SETTLED:
-            yield from self._settled(after, Verdict(order.profit, order.commission, order.settled_at))
+            yield from self._settled(after, SettledResult(order.profit, order.commission, order.settled_at))
 
     def _of_market(self, market: Market, charge: MarketCharge | None) -> Iterator[Trade]:
         """Tell what the exchange says of bets without a record; of those in open markets it will be told as news."""
-        found = verdicts(self._engine, market, charge, self._now)
+        found = settled_results(self._engine, market, charge, self._now)
         unknown = {name: rows for name, rows in market.rows.items() if name not in market.known}
         matched = self._matched([rows[0].bet_id for rows in unknown.values()])
         for name, rows in unknown.items():
@@ -147,13 +147,13 @@ class _Books:
     def _seen(self, order: Order, bet: BetState) -> tuple[Order, tuple[Trade, ...]]:
         return merge(replace(order, **_UNSEEN), bet, self._now)  # type: ignore[arg-type]
 
-    def _settled(self, order: Order, verdict: Verdict) -> Iterator[Trade]:
-        net = verdict.profit - verdict.commission
+    def _settled(self, order: Order, result: SettledResult) -> Iterator[Trade]:
+        net = result.profit - result.commission
         if net == ZERO:
             has = order.bet_id in self._bets and not any(bet == order.bet_id for bet, _ in self._profits)
         else:
-            has = self._profits.get((order.bet_id, day(verdict.settled_at))) == net
-        _, entry = settle_order(order, verdict.profit, verdict.commission, verdict.settled_at)
+            has = self._profits.get((order.bet_id, day(result.settled_at))) == net
+        _, entry = settle_order(order, result.profit, result.commission, result.settled_at)
         if entry is not None and not has:
             yield entry
 

@@ -19,7 +19,7 @@ from executor.engine.cancellation import cancel_orders
 from executor.engine.context import Engine, Step, repeated, step, unknown_signal
 from executor.engine.optimistic import until_committed
 from executor.engine.reports import announce, conclude_all
-from executor.engine.sending import Answer, Claim, given_up, send
+from executor.engine.sending import PlacementResult, Submission, as_refused, send
 from executor.errors import StoreUnavailable
 from executor.ports import Change, Failure, Gate, LegOutcome, LegReport, MarketView
 
@@ -47,7 +47,7 @@ def place(engine: Engine, signal_id: str, market_id: str) -> Step:
         answer = send(engine, claim)
         wait_s = (answer.retry_after_s or 0) * attempt
         last = answer.retry_after_s is None or attempt == _SENDS or wait_s > _LONGEST_WAIT_S
-        outcome = _record(engine, claim, given_up(answer) if last else answer)
+        outcome = _record(engine, claim, as_refused(answer) if last else answer)
         if last:
             _cancel_rest(engine, claim)
             return outcome
@@ -55,7 +55,7 @@ def place(engine: Engine, signal_id: str, market_id: str) -> Step:
     raise AssertionError("unreachable: the last attempt returns")
 
 
-def _cancel_rest(engine: Engine, claim: Claim) -> None:
+def _cancel_rest(engine: Engine, claim: Submission) -> None:
     """Take back at once what the outcome marked: the healthy leg of a half-placed signal."""
     if len(claim.orders) > 1 and engine.policy.cancel_half_placed:
         orders = engine.store.orders([order.order_id for order in claim.orders])
@@ -63,8 +63,8 @@ def _cancel_rest(engine: Engine, claim: Claim) -> None:
         cancel_orders(engine, marked, CancelReason.HALF_PLACED)
 
 
-def _submit(engine: Engine, signal_id: str, market_id: str) -> Claim | Step:
-    def attempt(turn: str) -> Claim | Step | None:
+def _submit(engine: Engine, signal_id: str, market_id: str) -> Submission | Step:
+    def attempt(turn: str) -> Submission | Step | None:
         nonlocal market_id
         since = engine.clock.monotonic()
         view = replace(engine.store.view(market_id, signal_ids=(signal_id,)), turn=turn)
@@ -77,10 +77,10 @@ def _submit(engine: Engine, signal_id: str, market_id: str) -> Claim | Step:
         return _claim_or_release(engine, view, record, since)
 
     done = until_committed(engine, market_id, f"signal {signal_id}: market {market_id}", attempt)
-    return cast("Claim | Step", done)  # mypy joins the two to object
+    return cast("Submission | Step", done)  # mypy joins the two to object
 
 
-def _claim_or_release(engine: Engine, view: MarketView, record: SignalRecord, since: float) -> Claim | Step | None:
+def _claim_or_release(engine: Engine, view: MarketView, record: SignalRecord, since: float) -> Submission | Step | None:
     orders = tuple(view.orders[one] for one in record.order_ids if one in view.orders)
     reserved = [order for order in orders if order.status is OrderStatus.RESERVED]
     if record.status is not SignalStatus.ACCEPTED or not reserved or len(reserved) < len(record.order_ids):
@@ -112,7 +112,7 @@ def _obstacle(engine: Engine, view: MarketView, record: SignalRecord) -> tuple[R
 
 def _mark(
     engine: Engine, view: MarketView, record: SignalRecord, orders: Sequence[Order], since: float
-) -> Claim | None:
+) -> Submission | None:
     sent = tuple(replace(move(order, OrderStatus.SUBMITTED), submitted_at=view.now, answered_at=0) for order in orders)
     record = replace(record, updated_at=view.now)
     change = Change(
@@ -124,7 +124,7 @@ def _mark(
         transactions_max=engine.policy.max_transactions_per_hour,
     )
     left = engine.store.commit(view, change)
-    return Claim(record, sent, left, since, engine.clock.monotonic()) if left else None
+    return Submission(record, sent, left, since, engine.clock.monotonic()) if left else None
 
 
 def _release(
@@ -155,7 +155,7 @@ def release(engine: Engine, signal_id: str, market_id: str, reason: Reason, deta
     return _release(engine, view, record, orders, reason, detail)
 
 
-def _record(engine: Engine, claim: Claim, answer: Answer) -> Step:
+def _record(engine: Engine, claim: Submission, answer: PlacementResult) -> Step:
     """Write the answer down; it must not be lost, so this tries longer than any other step."""
     until = engine.clock.monotonic() + _RECORD_FOR_S
     attempt = 0
@@ -175,24 +175,24 @@ def _record(engine: Engine, claim: Claim, answer: Answer) -> Step:
         engine.clock.sleep(min(0.002 * attempt, 0.1))
 
 
-def _unchanged(engine: Engine, claim: Claim) -> MarketView:
+def _unchanged(engine: Engine, claim: Submission) -> MarketView:
     """Return the market as the submit step left it, as of now: most often nobody else changed it during the call."""
     return replace(claim.view, now=claim.view.now + round((engine.clock.monotonic() - claim.marked) * 1000))
 
 
-def _looked(engine: Engine, claim: Claim) -> MarketView:
+def _looked(engine: Engine, claim: Submission) -> MarketView:
     ids = [order.order_id for order in claim.orders]
     return engine.store.view(claim.record.market_id, signal_ids=(claim.record.signal_id,), order_ids=ids)
 
 
-def _try_record(engine: Engine, claim: Claim, answer: Answer, view: MarketView) -> Step | None:
+def _try_record(engine: Engine, claim: Submission, answer: PlacementResult, view: MarketView) -> Step | None:
     record = claim.record
     ids = [order.order_id for order in claim.orders]
     orders: list[Order] = []
     trades: list[Trade] = []
     lost = any(one not in view.orders for one in ids)  # with the records from before the submit step: written again
     if lost:
-        answer = given_up(answer)
+        answer = as_refused(answer)
     again = record.signal_id not in view.signals or (lost and view.signals[record.signal_id].status is _NEW)
     if again:
         view = replace(view, signals={record.signal_id: record})

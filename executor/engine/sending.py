@@ -35,7 +35,7 @@ _FROZEN_S: Final = 1.0  # between the submit step and sending: a process that sl
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Submission:
     """Orders that this process alone may send now."""
 
     record: SignalRecord
@@ -46,7 +46,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PlacementResult:
     """What a call came to: a report per order, and what it counts as for the breaker ("": not as a failure)."""
 
     reports: Mapping[str, LegReport]
@@ -59,16 +59,16 @@ def _same(orders: Sequence[Order], outcome: LegOutcome, code: str, detail: str =
     return {order.order_id: LegReport(order.order_id, outcome, code, detail) for order in orders}
 
 
-def _not_sent(claim: Claim, code: str, detail: str, retry_after_s: float) -> Answer:
+def _not_sent(claim: Submission, code: str, detail: str, retry_after_s: float) -> PlacementResult:
     reports = _same(claim.orders, LegOutcome.NOT_SENT, code, detail)
-    return Answer(reports, failure=code, retry_after_s=retry_after_s)
+    return PlacementResult(reports, failure=code, retry_after_s=retry_after_s)
 
 
-def _failed(claim: Claim, outcome: LegOutcome, code: str, error: Exception) -> Answer:
-    return Answer(_same(claim.orders, outcome, code, str(error) or repr(error)), failure=code)
+def _failed(claim: Submission, outcome: LegOutcome, code: str, error: Exception) -> PlacementResult:
+    return PlacementResult(_same(claim.orders, outcome, code, str(error) or repr(error)), failure=code)
 
 
-def send(engine: Engine, claim: Claim) -> Answer:
+def send(engine: Engine, claim: Submission) -> PlacementResult:
     """Send the claimed orders, unless this process stood still since; whatever happens is an answer."""
     orders = claim.orders
     instructions = [Instruction(o.order_id, o.selection_id, o.side, o.price, o.size) for o in orders]
@@ -101,7 +101,7 @@ def send(engine: Engine, claim: Claim) -> Answer:
     return _read(engine, claim, reports)
 
 
-def _permit(engine: Engine, claim: Claim) -> SendPermit:
+def _permit(engine: Engine, claim: Submission) -> SendPermit:
     """Say until when the call may be sent, and look again when it could be: a new connection takes seconds at worst."""
     first = claim.orders[0]
     # From before the submit step, when Redis said `submitted_at`: never later than the deadline is.
@@ -132,21 +132,21 @@ def _as_not_sent(check: Callable[[], None]) -> None:
         raise NotSent(f"it cannot be seen whether it may be sent: {error}") from error
 
 
-def _read(engine: Engine, claim: Claim, reports: Sequence[LegReport]) -> Answer:
+def _read(engine: Engine, claim: Submission, reports: Sequence[LegReport]) -> PlacementResult:
     by_id = {report.order_id: report for report in reports}
     for order in claim.orders:
         by_id.setdefault(order.order_id, LegReport(order.order_id, LegOutcome.UNKNOWN, "NO_REPORT"))
     outcomes = {by_id[order.order_id].outcome for order in claim.orders}
     if LegOutcome.PLACED in outcomes:
-        return Answer(by_id, placed=True)
+        return PlacementResult(by_id, placed=True)
     codes = {code for order in claim.orders for code in by_id[order.order_id].root_codes} or {"NO_REPORT"}
     # One that counts, where there is one, whichever leg has it: an ignored one must not hide it.
     code = min(codes - engine.policy.breaker_ignored or codes)
     retry_after_s = _BACKOFF_S if outcomes == {LegOutcome.NOT_SENT} else None
-    return Answer(by_id, failure=code, retry_after_s=retry_after_s)
+    return PlacementResult(by_id, failure=code, retry_after_s=retry_after_s)
 
 
-def given_up(answer: Answer) -> Answer:
+def as_refused(answer: PlacementResult) -> PlacementResult:
     """Turn what was not sent, and will not be tried again, into a refusal."""
     reports = {
         one: replace(report, outcome=LegOutcome.REFUSED) if report.outcome is LegOutcome.NOT_SENT else report

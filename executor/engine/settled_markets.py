@@ -1,4 +1,4 @@
-"""Markets whose bets were settled or void, read whole, and the verdict on each of their bets.
+"""Markets whose bets were settled or void, read whole, and the result on each of their bets.
 
 Invariant: profits are the exchange's; commission is a market's, over all our bets of it that are settled so far,
 whenever that was, shared among those that won. Memory is bounded by `batches`: a few whole markets at a time.
@@ -25,7 +25,7 @@ Rows = dict[str, list[ClearedBet]]  # order id -> its rows
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SettledResult:
     """What a bet won or lost, its share of the commission, and when that was settled."""
 
     profit: Decimal
@@ -109,12 +109,14 @@ def _is_open_ended(order: Order | None, rows: Sequence[ClearedBet]) -> bool:
     return order.status is not OrderStatus.SETTLED and ended < order.size
 
 
-def verdicts(engine: Engine, market: Market, charge: MarketCharge | None, now: int) -> dict[str, Verdict]:
+def settled_results(engine: Engine, market: Market, charge: MarketCharge | None, now: int) -> dict[str, SettledResult]:
     """Say what each bet of a market won or lost, what of the commission it bears, and when."""
     profits = {name: profit_of(rows) for name, rows in market.rows.items()}
     commission = commission_due(sum(profits.values(), ZERO), charge, engine.policy.commission_rate)
     shares = share_commission(profits, commission)
-    return {name: Verdict(profits[name], shares[name], settled_at(rows) or now) for name, rows in market.rows.items()}
+    return {
+        name: SettledResult(profits[name], shares[name], settled_at(rows) or now) for name, rows in market.rows.items()
+    }
 
 
 def with_void(

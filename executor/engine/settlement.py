@@ -1,7 +1,7 @@
-"""settle_orders: the exchange's verdicts become profits, and profits become the day's P&L.
+"""settle_orders: the exchange's results become profits, and profits become the day's P&L.
 
 Invariants: P&L is recomputed from per-bet records and never added to, so that reading a settlement twice books it once;
-a later, different verdict replaces the earlier one, also on another day. A bet's P&L is booked before its order is
+a later, different result replaces the earlier one, also on another day. A bet's P&L is booked before its order is
 changed: whoever dies in between finds the order as it was and does it all again. Memory does not grow with the bets of
 the day that each read overlaps (`settlement_diff`): whole markets are read only where something is not booked, a few at
 a time. A ledger that is away holds up nothing but what only it knows: bets of days that Redis has lost.
@@ -27,7 +27,7 @@ from executor.engine.cleared_rows import overdue_markets
 from executor.engine.context import Engine
 from executor.engine.counted import counted_before
 from executor.engine.reports import Rewritten, adopt, cleared_state, rewrite
-from executor.engine.settled_markets import Market, Verdict, batches, read_markets, verdicts, with_void
+from executor.engine.settled_markets import Market, SettledResult, batches, read_markets, settled_results, with_void
 from executor.engine.settlement_diff import Days, find_unbooked, is_settled
 from executor.errors import Contended, LedgerUnavailable, RecordUnreadable
 from executor.ports import ClearedBet
@@ -78,7 +78,10 @@ def settle(engine: Engine) -> int:
 def _take_in(engine: Engine, names: Sequence[str], read: _Read) -> tuple[int, bool]:
     """Book these markets and settle their orders; returns how many changed, and whether all could be."""
     markets = read_markets(engine, names)
-    found = {one.market_id: verdicts(engine, one, read.charged.get(one.market_id), read.asked_at) for one in markets}
+    found = {
+        market.market_id: settled_results(engine, market, read.charged.get(market.market_id), read.asked_at)
+        for market in markets
+    }
     postponed = _book(engine, markets, found, read)
     changed, whole = 0, not postponed
     for market in markets:
@@ -106,7 +109,7 @@ def unread_since(engine: Engine, now: int) -> int:
 
 
 def _book(
-    engine: Engine, markets: Iterable[Market], verdicts: Mapping[str, Mapping[str, Verdict]], read: _Read
+    engine: Engine, markets: Iterable[Market], results: Mapping[str, Mapping[str, SettledResult]], read: _Read
 ) -> set[str]:
     """Book what these markets' bets won and lost; returns the markets that wait for the ledger."""
     days: Days = {}
@@ -115,14 +118,14 @@ def _book(
     placed_at = read.asked_at
     for market in markets:
         for name, rows in market.rows.items():
-            verdict, before, bet_id = verdicts[market.market_id][name], market.known.get(name), rows[0].bet_id
+            result, before, bet_id = results[market.market_id][name], market.known.get(name), rows[0].bet_id
             bets.add(bet_id)
             placed_at = min(placed_at, rows[0].placed_at)
             if before is None:
                 forgotten.add(bet_id)
-            elif before.settled_at and day(before.settled_at) != day(verdict.settled_at):
+            elif before.settled_at and day(before.settled_at) != day(result.settled_at):
                 days.setdefault(day(before.settled_at), {})[bet_id] = ZERO  # settled again, on another day
-            days.setdefault(day(verdict.settled_at), {})[bet_id] = verdict.profit - verdict.commission
+            days.setdefault(day(result.settled_at), {})[bet_id] = result.profit - result.commission
     for then, held in engine.accounts.held(bets, day(placed_at)).items():
         for bet_id in held:
             days.setdefault(then, {}).setdefault(bet_id, ZERO)  # likewise, though its record does not say so
@@ -159,12 +162,12 @@ def _book_days(
     return set()
 
 
-def _settle_market(engine: Engine, market: Market, verdicts: Mapping[str, Verdict], read: _Read) -> int:
+def _settle_market(engine: Engine, market: Market, results: Mapping[str, SettledResult], read: _Read) -> int:
     def take(order: Order, now: int) -> Rewritten:
-        rows, verdict = market.rows[order.order_id], verdicts[order.order_id]
+        rows, result = market.rows[order.order_id], results[order.order_id]
         if bet := market.listed.get(order.order_id):
             return merge(order, bet, now, read.asked_at)
-        return _apply(order, rows, verdict, now, read.asked_at, is_new=order.order_id not in market.known)
+        return _apply(order, rows, result, now, read.asked_at, is_new=order.order_id not in market.known)
 
     names = list(market.rows)
     changed: list[Order] = []
@@ -182,7 +185,7 @@ def _settle_market(engine: Engine, market: Market, verdicts: Mapping[str, Verdic
 
 
 def _apply(
-    order: Order, rows: Sequence[ClearedBet], verdict: Verdict, now: int, asked_at: int, *, is_new: bool
+    order: Order, rows: Sequence[ClearedBet], result: SettledResult, now: int, asked_at: int, *, is_new: bool
 ) -> Rewritten:
     state = cleared_state(rows, order)
     both = bool(state.size_matched and state.size_voided) and not is_new
@@ -198,7 +201,7 @@ def _apply(
         merged, trades = with_void(merged, trades, rows, now)
     if not is_settled(rows) and merged.status is not OrderStatus.SETTLED:
         return merged, trades
-    settled, entry = settle_order(merged, verdict.profit, verdict.commission, verdict.settled_at)
+    settled, entry = settle_order(merged, result.profit, result.commission, result.settled_at)
     return settled, [*trades, *([entry] if entry else [])]
 
 

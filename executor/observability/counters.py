@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from executor.adapters.betfair.outcomes import EXCEPTION_CODES, LEG_CODES, REPORT_CODES, TRANSPORT_ERRORS
-from executor.adapters.redis.snapshot import State, amount
+from executor.adapters.redis.snapshot import SystemSnapshot, amount
 from executor.domain.money import Side
 from executor.domain.order import CancelReason, Order, OrderStatus
 from executor.domain.risk import SEVEN_RULES, Reason
@@ -193,7 +193,7 @@ class StateCollector:
 
     def __init__(
         self,
-        read: Callable[[], State],
+        read: Callable[[], SystemSnapshot],
         *,
         paper: bool,
         settled_limits: Mapping[str, float],
@@ -223,7 +223,7 @@ class StateCollector:
             except Exception:  # whatever is in Redis: it costs this part, not the others
                 log.exception("state_not_shown", part=part.__name__.strip("_"))
 
-    def _orders(self, state: State) -> Iterator[Metric]:
+    def _orders(self, state: SystemSnapshot) -> Iterator[Metric]:
         submitted = state.count(OrderStatus.SUBMITTED)
         active = submitted + state.count(OrderStatus.PENDING)
         late = sum(order.status is OrderStatus.SUBMITTED and bool(order.answered_at) for order in state.orders)
@@ -252,7 +252,7 @@ class StateCollector:
             "task_last_success_timestamp_seconds", "Last success of a periodic task", "task", dict(state.last_success)
         )
 
-    def _money(self, state: State) -> Iterator[Metric]:
+    def _money(self, state: SystemSnapshot) -> Iterator[Metric]:
         account = {name: amount(state.account.get(name)) for name in ("balance", "available")}
         yield from _gauge("account_balance", "Available plus held by the exchange", account.get("balance"))
         yield from _gauge("available_balance", "Available to bet", account.get("available"))
@@ -265,7 +265,7 @@ class StateCollector:
         limits = {**self._settled_limits, **{name: float(value) for name, value in state.limits.items()}}
         yield _labelled("risk_limit", "Limits in force", "name", limits)
 
-    def _controls(self, state: State) -> Iterator[Metric]:
+    def _controls(self, state: SystemSnapshot) -> Iterator[Metric]:
         connected = state.reconciled and (self._paper or state.session)
         yield from _gauge(
             "betfair_connection_status", "1 while orders are reconciled and a session exists", int(connected)

@@ -15,7 +15,7 @@ from executor import wiring
 from executor.adapters.redis.client import connect
 from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.failed import FailedTasks
-from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore
 from executor.domain.signal_record import SignalRecord
 from executor.engine.context import Engine
@@ -87,7 +87,7 @@ class Access:
         return wiring.store(self.settings)
 
     @cached_property
-    def state(self) -> RedisState:
+    def state(self) -> RedisSnapshot:
         """Return what looks at the whole system."""
         return wiring.state(self.settings)
 

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings, client_context
-from executor.adapters.redis.snapshot import State
+from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.errors import CertificateInvalid, ExecutorError, LoginRefused, Refused, StoreUnavailable
 from executor.operations.access import Access, mismatch
 from executor.operations.check_result import FAIL, OK, SKIP, WARN, Finding
@@ -36,15 +36,15 @@ _ADVICE: Final = {
 _PAPER: Final = "paper trading needs none"
 
 
-def examine_certificate(given: Settings) -> Finding:
+def examine_certificate(settings: Settings) -> Finding:
     """Look at the client certificate: can it be used, by whom, and for how long."""
-    path = given.betfair.certificate_path
-    if given.trading.enable_paper_trading or path is None:
+    path = settings.betfair.certificate_path
+    if settings.trading.enable_paper_trading or path is None:
         return Finding("certificate", SKIP, _PAPER)
     try:
-        client_context(given.betfair)
-        left = certificate_expiry(given.betfair) - datetime.now(UTC)
-        problems = list(certificate_warnings(given.betfair))
+        client_context(settings.betfair)
+        left = certificate_expiry(settings.betfair) - datetime.now(UTC)
+        problems = list(certificate_warnings(settings.betfair))
     except (CertificateInvalid, OSError) as error:
         return Finding("certificate", FAIL, str(error))
     if problems:
@@ -60,13 +60,13 @@ class Login(Enum):
     AGAIN = "again"  # and even then: a person says that it is mended
 
 
-def examine_exchange(access: Access, state: State, *, login: Login) -> Iterator[Finding]:
+def examine_exchange(access: Access, state: SystemSnapshot, *, login: Login) -> Iterator[Finding]:
     """Log in where that is wanted, read the account's money, compare the bankroll with it."""
-    given = access.settings
-    if given.trading.enable_paper_trading:
+    settings = access.settings
+    if settings.trading.enable_paper_trading:
         yield Finding("login", SKIP, _PAPER)
         return
-    if mismatch(given, state.identity):
+    if mismatch(settings, state.identity):
         yield Finding("login", SKIP, "not tried with another identity's settings")
         return
     if login is Login.NO:
@@ -85,21 +85,21 @@ def examine_exchange(access: Access, state: State, *, login: Login) -> Iterator[
         if isinstance(error.__cause__, StoreUnavailable):
             yield Finding("login", SKIP, f"not tried: {error.__cause__}", "see redis")
             return
-        yield Finding("login", FAIL, str(error), _login_advice(given, error))
+        yield Finding("login", FAIL, str(error), _login_advice(settings, error))
         return
     yield Finding(
-        "login", OK, f"{given.betfair.username} at {given.betfair.api_url}, {money(funds.available)} available"
+        "login", OK, f"{settings.betfair.username} at {settings.betfair.api_url}, {money(funds.available)} available"
     )
     yield _bankroll(state, funds)
 
 
-def _session(state: State) -> Finding:
+def _session(state: SystemSnapshot) -> Finding:
     if state.session:
         return Finding("login", OK, f"a session is there; {state.account.get('available', '?')} available")
     return Finding("login", FAIL, "there is no session", "executor check tries to log in")
 
 
-def _login_advice(given: Settings, error: ExecutorError) -> str:
+def _login_advice(settings: Settings, error: ExecutorError) -> str:
     if isinstance(error, CertificateInvalid):
         return ""
     if isinstance(error, Refused) and error.code in _APP_KEY_CODES:
@@ -109,10 +109,10 @@ def _login_advice(given: Settings, error: ExecutorError) -> str:
     if isinstance(error, LoginRefused):
         what = _ADVICE.get(error.code, "log in on the website to see what the account needs")
         return f"{what}, then: executor check --login"
-    return f"is {given.betfair.identity_cert_url} the right address, and can it be reached from here?"
+    return f"is {settings.betfair.identity_cert_url} the right address, and can it be reached from here?"
 
 
-def _bankroll(state: State, funds: Funds) -> Finding:
+def _bankroll(state: SystemSnapshot, funds: Funds) -> Finding:
     balance = funds.available + funds.exposure
     bankroll = state.limits.get("Bankroll")
     if bankroll is not None and bankroll > balance:

@@ -13,7 +13,7 @@ from executor import wiring
 from executor.adapters.data_folder import storage_problem
 from executor.adapters.redis.client import connect
 from executor.adapters.redis.console import server, write_probe
-from executor.adapters.redis.snapshot import State
+from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.adapters.signatures import KeysUnusable, read_keys
 from executor.errors import LedgerUnavailable, StoreUnavailable
 from executor.operations.access import Access, mismatch
@@ -49,45 +49,45 @@ def examine(load: Callable[[], Access], *, login: Login) -> Iterator[Finding]:
         for problem in str(error).splitlines():
             yield Finding("settings", FAIL, problem, "correct it and check again")
         return
-    given = access.settings
-    yield _settings(given)
+    settings = access.settings
+    yield _settings(settings)
     try:
-        facts = list(_redis(given))
-        state = wiring.state(given).read()
+        facts = list(_redis(settings))
+        state = wiring.state(settings).read()
     except StoreUnavailable as error:
-        where = mask_url(given.redis.url)
+        where = mask_url(settings.redis.url)
         yield Finding("redis", FAIL, f"{error} ({where})", "start it, or correct EXECUTOR_REDIS__URL")
-        yield examine_certificate(given)
-        yield _ledger(given, 0)
+        yield examine_certificate(settings)
+        yield _ledger(settings, 0)
         return
     yield from facts
-    yield _identity(given, state)
-    yield _data_folder(given)
-    yield examine_certificate(given)
+    yield _identity(settings, state)
+    yield _data_folder(settings)
+    yield examine_certificate(settings)
     writable = _writable(access)
     yield writable
     yield from examine_exchange(access, state, login=login if writable.result == OK else Login.NO)
-    yield _clock(given)
-    yield from _signal_keys(given)
-    yield from _processes(given, state)
+    yield _clock(settings)
+    yield from _signal_keys(settings)
+    yield from _processes(settings, state)
     yield from _controls(state)
     yield from _leftovers(state)
-    yield _ledger(given, state.ledger_lag)
+    yield _ledger(settings, state.ledger_lag)
     if not state.ledger_lag:
         yield from _ledger_differences(access)
 
 
-def _settings(given: Settings) -> Finding:
+def _settings(settings: Settings) -> Finding:
     folder = Path.cwd()
     files = [name for name in (DOTENV_NAME, FILE_NAME) if (folder / name).is_file()]
-    mode = "paper trading" if given.trading.enable_paper_trading else "live trading"
+    mode = "paper trading" if settings.trading.enable_paper_trading else "live trading"
     return Finding("settings", OK, f"{mode}; from the environment{''.join(f', {name}' for name in files)} in {folder}")
 
 
-def _redis(given: Settings) -> Iterator[Finding]:
-    facts = server(connect(given.redis.url))
+def _redis(settings: Settings) -> Iterator[Finding]:
+    facts = server(connect(settings.redis.url))
     version = ".".join(map(str, facts.version))
-    where = f"{version} at {mask_url(given.redis.url)}"
+    where = f"{version} at {mask_url(settings.redis.url)}"
     if facts.version < _OLDEST:
         yield Finding("redis", FAIL, where, f"version {'.'.join(map(str, _OLDEST))} or later is needed")
     else:
@@ -115,22 +115,22 @@ def _writable(access: Access) -> Finding:
     return Finding("redis writes", OK, "taken")
 
 
-def _data_folder(given: Settings) -> Finding:
-    if problem := storage_problem(given.data_dir) if given.data_dir.exists() else "":
+def _data_folder(settings: Settings) -> Finding:
+    if problem := storage_problem(settings.data_dir) if settings.data_dir.exists() else "":
         return Finding("disk", FAIL, problem, "make room: a worker that cannot write places nothing new")
-    return Finding("disk", OK, f"{given.data_dir} can be written")
+    return Finding("disk", OK, f"{settings.data_dir} can be written")
 
 
-def _identity(given: Settings, state: State) -> Finding:
-    if problem := mismatch(given, state.identity):
+def _identity(settings: Settings, state: SystemSnapshot) -> Finding:
+    if problem := mismatch(settings, state.identity):
         return Finding("identity", FAIL, problem)
     if state.identity is None:
-        return Finding("identity", WARN, f"nobody's db yet; {given.identity} takes it", "start workers and a bridge")
+        return Finding("identity", WARN, f"nobody's db yet; {settings.identity} takes it", "start workers and a bridge")
     return Finding("identity", OK, state.identity)
 
 
-def _clock(given: Settings) -> Finding:
-    store = wiring.store(given)
+def _clock(settings: Settings) -> Finding:
+    store = wiring.store(settings)
     store.now()  # connects
     before = time.time()
     there = store.now() / 1000
@@ -143,8 +143,8 @@ def _clock(given: Settings) -> Finding:
     return Finding("clock", OK, f"within {_SKEW_WARN_S:.0f} s of Redis")
 
 
-def _signal_keys(given: Settings) -> Iterator[Finding]:
-    path = given.signals.keys_file
+def _signal_keys(settings: Settings) -> Iterator[Finding]:
+    path = settings.signals.keys_file
     if path is None:
         return
     try:
@@ -161,7 +161,7 @@ def _signal_keys(given: Settings) -> Iterator[Finding]:
         yield Finding("signal keys", WARN if expired else OK, text, "replace them" if expired else "")
 
 
-def _processes(given: Settings, state: State) -> Iterator[Finding]:
+def _processes(settings: Settings, state: SystemSnapshot) -> Iterator[Finding]:
     alive = processes(state)
     workers, bridges = alive["worker"], alive["bridge"]
     start = "celery -A executor.app worker, or executor up for all"
@@ -174,7 +174,7 @@ def _processes(given: Settings, state: State) -> Iterator[Finding]:
     seen = "never" if age is None else f"{duration(age)} ago"
     yield (
         Finding("beat", OK, f"last complete poll {seen}")
-        if beat_lives(given, state)
+        if beat_lives(settings, state)
         else Finding(
             "beat", FAIL, f"last complete poll {seen}", "start celery -A executor.app beat; see login, workers"
         )
@@ -188,7 +188,7 @@ def _processes(given: Settings, state: State) -> Iterator[Finding]:
     if state.signals_waiting > _CROWDED:
         text = f"{state.signals_waiting} wait in stream:signals"
         yield Finding("signals", WARN, text, "start more bridges: what waits past its deadline is not executed")
-    yield from _stream(given, state, alive["stream"])
+    yield from _stream(settings, state, alive["stream"])
     consoles = alive.get("console", [])
     yield (
         Finding("console", OK, ", ".join(consoles))
@@ -200,9 +200,9 @@ def _processes(given: Settings, state: State) -> Iterator[Finding]:
         yield Finding("queues", WARN, ", ".join(crowded), "start more workers")
 
 
-def _stream(given: Settings, state: State, alive: list[str]) -> Iterator[Finding]:
+def _stream(settings: Settings, state: SystemSnapshot, alive: list[str]) -> Iterator[Finding]:
     """Look at the order stream; without it fills are learned of seconds later, and nothing else is wrong."""
-    if given.trading.enable_paper_trading or given.betfair.stream_address is None:
+    if settings.trading.enable_paper_trading or settings.betfair.stream_address is None:
         return
     if state.stream:
         behind = state.stream.get("behind") == "1"
@@ -217,7 +217,7 @@ def _stream(given: Settings, state: State, alive: list[str]) -> Iterator[Finding
         yield Finding("stream", WARN, "no process: fills are learned of by the poll", advice)
 
 
-def _controls(state: State) -> Iterator[Finding]:
+def _controls(state: SystemSnapshot) -> Iterator[Finding]:
     yield (
         Finding("reconciled", OK, "our orders match the exchange's")
         if state.reconciled
@@ -234,7 +234,7 @@ def _controls(state: State) -> Iterator[Finding]:
     )
 
 
-def _leftovers(state: State) -> Iterator[Finding]:
+def _leftovers(state: SystemSnapshot) -> Iterator[Finding]:
     if state.unreadable:
         detail = f"the records of {', '.join(state.unreadable)} cannot be read"
         yield Finding("orders", FAIL, detail, "their markets take no orders until the records are put right")
@@ -242,9 +242,9 @@ def _leftovers(state: State) -> Iterator[Finding]:
         yield Finding("tasks", WARN, f"{state.failed_tasks} failed for good", "look at the workers' logs")
 
 
-def _ledger(given: Settings, lag: int) -> Finding:
-    where = mask_url(given.ledger.url)
-    ledger = wiring.ledger(given)
+def _ledger(settings: Settings, lag: int) -> Finding:
+    where = mask_url(settings.ledger.url)
+    ledger = wiring.ledger(settings)
     try:
         count = ledger.count() if ledger.exists() else None
     except LedgerUnavailable as error:

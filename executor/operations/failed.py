@@ -5,7 +5,7 @@ Invariants: a retry never places what is, or may be, at the exchange; a verdict 
 
 from executor.domain.order import Order
 from executor.domain.signal_record import SignalRecord
-from executor.engine.verdicts import resolve_not_placed, resolve_placed, retry_signal
+from executor.engine.manual_resolution import resolve_not_placed, resolve_placed, retry_signal
 from executor.errors import NotAllowed
 from executor.operations.access import Access, Actor
 from executor.operations.audit import audited

@@ -6,7 +6,7 @@ Reads only, and says what it can when something is wrong. Amounts in account cur
 from decimal import Decimal
 from typing import Any, Final
 
-from executor.adapters.redis.snapshot import State
+from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.domain.money import ZERO
 from executor.domain.order import OrderStatus
 from executor.domain.times import iso
@@ -18,7 +18,7 @@ KINDS: Final = ("worker", "bridge", "stream")  # processes that say that they li
 _POLL: Final = "poll_orders"
 
 
-def processes(state: State) -> dict[str, list[str]]:
+def processes(state: SystemSnapshot) -> dict[str, list[str]]:
     """Return the living processes by kind, as host:pid."""
     found: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for name in state.processes:
@@ -27,31 +27,31 @@ def processes(state: State) -> dict[str, list[str]]:
     return found
 
 
-def poll_age(state: State) -> float | None:
+def poll_age(state: SystemSnapshot) -> float | None:
     """Return seconds since the last complete poll, or None where none is known: beat's sign of life."""
     at = state.last_success.get(_POLL)
     return None if at is None else max(0.0, state.now - at)
 
 
-def beat_lives(given: Settings, state: State) -> bool:
+def beat_lives(settings: Settings, state: SystemSnapshot) -> bool:
     """Tell whether what beat asks for is being done: a poll within four intervals, and the 20 s that a lock lasts."""
     age = poll_age(state)
-    return age is not None and age <= max(20, 4 * given.order_manager.status_check_interval_seconds)
+    return age is not None and age <= max(20, 4 * settings.order_manager.status_check_interval_seconds)
 
 
-def exposure_by_market(state: State) -> dict[str, Decimal]:
+def exposure_by_market(state: SystemSnapshot) -> dict[str, Decimal]:
     """Sum each market's exposure over its selections."""
     return {market: sum(selections.values(), ZERO) for market, selections in state.exposure.items()}
 
 
-def status_json(given: Settings, state: State) -> dict[str, Any]:
+def status_json(settings: Settings, state: SystemSnapshot) -> dict[str, Any]:
     """Return the contract's shape of `status --json`."""
     limit = state.limits.get("MaxExposurePerMarket")
     return {
         "at": iso(int(state.now * 1000)),
-        "mode": "paper" if given.trading.enable_paper_trading else "live",
+        "mode": "paper" if settings.trading.enable_paper_trading else "live",
         "identity": state.identity,
-        "settings_identity": given.identity,
+        "settings_identity": settings.identity,
         "trading": {
             "enabled": state.trading_enabled,
             "value": state.trading,
@@ -61,12 +61,12 @@ def status_json(given: Settings, state: State) -> dict[str, Any]:
             "open": bool(state.breaker) and not state.trading_enabled,
             "trip": dict(state.breaker),
             "failures": state.recent_failures,
-            "threshold": given.risk.circuit_breaker_failures,
+            "threshold": settings.risk.circuit_breaker_failures,
         },
         "alerts": list(state.alerts),
         "reconciled": state.reconciled,
         "stream": {"connected": bool(state.stream), "heard_s_ago": state.stream_age_s, **state.stream},
-        "session": None if given.trading.enable_paper_trading else state.session,
+        "session": None if settings.trading.enable_paper_trading else state.session,
         "account": dict(state.account),
         "orders": {
             "active": state.count(OrderStatus.PENDING, OrderStatus.SUBMITTED),
@@ -87,7 +87,7 @@ def status_json(given: Settings, state: State) -> dict[str, Any]:
         "queues": dict(state.queues),
         "processes": processes(state),
         "last_success": {task: iso(int(at * 1000)) for task, at in state.last_success.items()},
-        "beat_alive": beat_lives(given, state),
+        "beat_alive": beat_lives(settings, state),
         "failed_tasks": state.failed_tasks,
         "ledger_lag": state.ledger_lag,
     }

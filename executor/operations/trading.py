@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from executor import keys
-from executor.adapters.redis.snapshot import State
+from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.domain.order import CancelReason
 from executor.engine.cancel_until_clear import Outstanding, cancel_until_clear
 from executor.operations.access import Access, Actor
@@ -66,7 +66,7 @@ def resume(access: Access, actor: Actor) -> list[str]:
     return obstacles(after)
 
 
-def why_not_trading(state: State) -> str:
+def why_not_trading(state: SystemSnapshot) -> str:
     """Say why no order is let through; empty while trading is enabled."""
     if state.trading_enabled:
         return ""
@@ -83,7 +83,7 @@ def why_not_trading(state: State) -> str:
     return f"switched off by a person ({keys.TRADING_ENABLED} is {state.trading!r}); executor resume"
 
 
-def obstacles(state: State) -> list[str]:
+def obstacles(state: SystemSnapshot) -> list[str]:
     """Say what rejects every signal although trading is enabled."""
     found = [] if state.reconciled else ["not reconciled: nothing is placed until a poll completes (executor check)"]
     found += [f"{problem}: every signal is rejected (executor limits set)" for problem in state.limit_problems.values()]

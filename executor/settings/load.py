@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _live_has_an_account(self) -> Self:
         betfair = self.betfair
-        given = {
+        settings = {
             "app_key": bool(betfair.app_key.get_secret_value()),
             "username": bool(betfair.username),
             "password": bool(betfair.password.get_secret_value()),
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
         }
         missing = [
             f"{variable_name(('betfair', name))} (Executor:Betfair:{''.join(map(str.title, name.split('_')))})"
-            for name, is_given in given.items()
+            for name, is_given in settings.items()
             if not is_given
         ]
         if missing and not self.trading.enable_paper_trading and not betfair.withheld:
@@ -167,16 +167,16 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
 def _prepared(source: _Source, folder: Path) -> dict[Location, Given]:
     """Trim what is no secret, make paths absolute, drop a path or URL of a database left empty: its default holds."""
     prepared: dict[Location, Given] = {}
-    for location, given in source.items():
-        text = given.text if location in _SECRETS else given.text.strip()
+    for location, settings in source.items():
+        text = settings.text if location in _SECRETS else settings.text.strip()
         if not text and (location in _PATHS or location in _URLS):
             continue
         if location in _PATHS:
             try:
                 text = str(folder / Path(text).expanduser())
             except (RuntimeError, ValueError):
-                raise SettingsError(f"{given.origin}: should be a path in a home folder that exists") from None
-        prepared[location] = Given(text, given.origin)
+                raise SettingsError(f"{settings.origin}: should be a path in a home folder that exists") from None
+        prepared[location] = Given(text, settings.origin)
     return prepared
 
 
@@ -186,12 +186,12 @@ def _first(sources: Sequence[_Source], location: Location) -> Given | None:
 
 def _nested(source: _Source) -> dict[str, object]:
     nested: dict[str, object] = {name: {} for name, *inner in source if inner}
-    for (name, *inner), given in source.items():
+    for (name, *inner), settings in source.items():
         section = nested.get(name)
         if isinstance(section, dict):
-            section[inner[0]] = given.text
+            section[inner[0]] = settings.text
         else:
-            nested[name] = given.text
+            nested[name] = settings.text
     return nested
 
 
@@ -200,14 +200,14 @@ def _lines(error: ValidationError, sources: Sequence[_Source]) -> Iterator[str]:
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         location = tuple(str(part) for part in problem["loc"][:2])
         expected = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        given = _first(sources, location)
-        if given is None or not given.origin:
+        settings = _first(sources, location)
+        if settings is None or not settings.origin:
             yield f"{variable_name(location)}: {expected}" if location in LOCATIONS else expected
         elif location in _SECRETS or location[-1].endswith("url"):
-            yield f"{given.origin}: {expected}"
+            yield f"{settings.origin}: {expected}"
         else:
-            text = given.text if len(given.text) <= _MAX_VALUE_SHOWN else f"{given.text[:_MAX_VALUE_SHOWN]}..."
-            yield f"{given.origin}: {expected}, not {text!r}"
+            text = settings.text if len(settings.text) <= _MAX_VALUE_SHOWN else f"{settings.text[:_MAX_VALUE_SHOWN]}..."
+            yield f"{settings.origin}: {expected}, not {text!r}"
 
 
 def describe(settings: Settings) -> dict[str, str]:

@@ -12,7 +12,7 @@ from support.store_worlds import IDENTITY, WINDOW_S, redis_world, settled_entry
 from executor import keys
 from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.session import SESSION_TTL_S, RedisTokenStore
-from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.domain.order import OrderStatus
 from executor.domain.times import day, hour
 from executor.observability.counters import PREFIX, StateCollector
@@ -38,7 +38,7 @@ def wall(redis_client: "redis.Redis") -> Wall:
 
 @pytest.fixture
 def watch(redis_client: "redis.Redis", wall: Wall) -> RedisAlerts:
-    state = RedisState(redis_client, redis_client, breaker_window_s=WINDOW_S)
+    state = RedisSnapshot(redis_client, redis_client, breaker_window_s=WINDOW_S)
     return RedisAlerts(redis_client, state, IDENTITY, wall)
 
 
@@ -127,7 +127,7 @@ def test_a_breaker_is_open_until_a_person_enables_trading(
 def test_an_alert_is_kept_and_published_when_it_begins_and_ends(
     redis_client: "redis.Redis", watch: RedisAlerts
 ) -> None:
-    state = RedisState(redis_client, redis_client, breaker_window_s=WINDOW_S)
+    state = RedisSnapshot(redis_client, redis_client, breaker_window_s=WINDOW_S)
     with redis_client.pubsub(ignore_subscribe_messages=True) as pubsub:  # type: ignore[no-untyped-call]
         pubsub.subscribe(keys.ALERT_UPDATES)
         pubsub.get_message(timeout=2)
@@ -148,7 +148,7 @@ def test_an_alert_is_kept_and_published_when_it_begins_and_ends(
 
 
 def test_what_stands_is_a_gauge_and_what_does_not_is_zero(redis_client: "redis.Redis", watch: RedisAlerts) -> None:
-    state = RedisState(redis_client, redis_client, breaker_window_s=WINDOW_S)
+    state = RedisSnapshot(redis_client, redis_client, breaker_window_s=WINDOW_S)
     redis_world(redis_client).accounts.save_account(Funds(Decimal(900), Decimal(25)), Decimal(15))
     watch.raise_alerts({Alert.CLOCK_SKEW: "9 s"})
     collector = StateCollector(state.read, paper=False, settled_limits={}, certificate_expiry=lambda: None)

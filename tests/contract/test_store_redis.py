@@ -29,7 +29,7 @@ from support.store_worlds import (
 from executor import keys
 from executor.adapters.redis.client import connect
 from executor.adapters.redis.records import position_fields
-from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.exposure import exposures, positions
@@ -217,7 +217,7 @@ def test_nonsense_about_the_last_success_hides_no_failure(
 
 def test_decision_watchdog_and_status_count_the_same_failures(world: World, redis_client: "redis.Redis") -> None:
     """The window's edges are one rule: what the decision counts, the watchdog trips for and the status shows."""
-    state = RedisState(redis_client, redis_client, breaker_window_s=RETENTION.breaker_window_s)
+    state = RedisSnapshot(redis_client, redis_client, breaker_window_s=RETENTION.breaker_window_s)
     chance = random.Random(5)  # noqa: S311 - the same moments each time
     now = world.store.now() / 1000
     for _ in range(40):

@@ -14,7 +14,7 @@ import redis
 import typer
 
 from beat_schedule import periodic_tasks
-from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.cli.main import app
 from executor.ports import Alert
 from executor.settings.load import load_settings
@@ -113,7 +113,7 @@ def metrics_of_a_process(client: "redis.Redis") -> Iterator[str]:
     from executor.observability import counters as metrics  # noqa: PLC0415 - counts into this process, which nobody scrapes
 
     state = replace(
-        RedisState(client, client, breaker_window_s=600).read(),
+        RedisSnapshot(client, client, breaker_window_s=600).read(),
         account={"balance": "1", "available": "1"},
         limits={"Bankroll": Decimal(1)},
     )

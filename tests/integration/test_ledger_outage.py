@@ -21,7 +21,7 @@ from executor import keys
 from executor.adapters.clock import SystemClock
 from executor.adapters.paper import PaperExchange
 from executor.adapters.redis.alerts import RedisAlerts
-from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore
 from executor.adapters.sql.ledger import SqlLedger
 from executor.domain.risk import LIMIT_FIELDS
@@ -42,7 +42,7 @@ _SLOW_S = 2.0  # far above what a placement takes, far below the 5 s that a dead
 def make_engine(client: "redis.Redis", ledger: Ledger) -> Engine:
     """Return an engine on Redis, in paper mode, with room for many orders."""
     policy = make_policy(paper=True, rules=replace(make_policy().rules, enabled=False), max_transactions_per_hour=10**6)
-    state = RedisState(client, client, breaker_window_s=WINDOW_S)
+    state = RedisSnapshot(client, client, breaker_window_s=WINDOW_S)
     engine = Engine(
         store=RedisStore(client, "paper", RETENTION),
         **vars(RedisPorts.on(client, client, "paper")),
@@ -101,7 +101,7 @@ def test_a_database_killed_while_trading_loses_and_doubles_nothing(
         postgres.start()
         took.extend(trade(engine, f"after-{at}", at) for at in range(60))
         end_paper_positions(engine, older_than_ms=0)
-        state = RedisState(redis_client, redis_client, breaker_window_s=WINDOW_S)
+        state = RedisSnapshot(redis_client, redis_client, breaker_window_s=WINDOW_S)
         wait_for(lambda: state.read().ledger_lag == 0, 30)
     finally:
         over.set()

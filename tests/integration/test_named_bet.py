@@ -11,8 +11,8 @@ from executor import keys
 from executor.domain.order import OrderStatus, order_ids
 from executor.domain.signal_record import SignalStatus
 from executor.engine.accounting import write_ledger
+from executor.engine.manual_resolution import resolve_placed
 from executor.engine.reconciliation import poll
-from executor.engine.verdicts import resolve_placed
 
 MARKET = "1.512345678"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.devstack.supervisor import HopelessError, Program, Supervisor
+from executor.devstack.supervisor import CrashLoopError, Program, Supervisor
 
 SLEEP = "import time; time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); {SLEEP}"
@@ -38,7 +38,7 @@ def told() -> list[str]:
 def supervisor(tmp_path: Path, told: list[str]) -> Iterator[Supervisor]:
     supervisor = Supervisor(tmp_path / "logs", told.append)
     yield supervisor
-    supervisor.hurry = True
+    supervisor.force = True
     supervisor.stop()
 
 
@@ -67,7 +67,7 @@ def test_a_child_that_always_fails_the_same_way_is_hopeless_and_says_why(
     def give_up() -> None:
         until(lambda: supervisor.tick() and False)
 
-    with pytest.raises(HopelessError, match=r"^child fails at every start: port 5003 is taken"):
+    with pytest.raises(CrashLoopError, match=r"^child fails at every start: port 5003 is taken"):
         give_up()
 
 
@@ -115,7 +115,7 @@ def test_a_sharper_signal_comes_before_the_last_one(supervisor: Supervisor, tmp_
 def test_hurry_ends_the_patience(supervisor: Supervisor, tmp_path: Path) -> None:
     supervisor.start(program(tmp_path, "stubborn", STUBBORN, grace_s=600, then=(signal.SIGQUIT, 600)))
     until(lambda: supervisor.tail("stubborn", 1) == ["up"])
-    supervisor.hurry = True
+    supervisor.force = True
     began = time.monotonic()
     supervisor.stop()
     assert time.monotonic() - began < 10

@@ -17,7 +17,7 @@ from support.store_worlds import RETENTION, WINDOW_S
 
 from executor import keys
 from executor.adapters.redis.alerts import RedisAlerts
-from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore
 from executor.adapters.sql.ledger import SqlLedger
 from executor.adapters.sql.tables import metadata
@@ -107,7 +107,7 @@ class RealRedis:
             clock=FrozenClock(),
             telemetry=telemetry,
             policy=MODEL_POLICY,
-            alerts=RedisAlerts(client, RedisState(client, client, breaker_window_s=WINDOW_S), IDENTITY),
+            alerts=RedisAlerts(client, RedisSnapshot(client, client, breaker_window_s=WINDOW_S), IDENTITY),
         )
 
     def now(self) -> int:

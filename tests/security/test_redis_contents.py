@@ -25,7 +25,7 @@ from executor.adapters.redis.client import connect
 from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.failed import FailedTasks
 from executor.adapters.redis.session import RedisTokenStore
-from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore, Retention
 from executor.adapters.sql.ledger import SqlLedger
 from executor.devstack.redis_server import PrivateRedis
@@ -105,7 +105,7 @@ class World:
         self.raw = redis.Redis.from_url(private.url(0))
         client, broker = connect(private.url(0)), connect(private.url(1))
         self.controls = RedisControls(client, IDENTITY)
-        self.state = RedisState(client, broker, breaker_window_s=600)
+        self.state = RedisSnapshot(client, broker, breaker_window_s=600)
         self.failed = FailedTasks(client)
         self.tokens = RedisTokenStore(client, IDENTITY)
         self.exchange = ScriptedExchange()

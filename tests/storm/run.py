@@ -32,7 +32,7 @@ _LOOK_S: Final = 1.5
 Say = Callable[[str], None]
 
 
-def storm(folder: Path, *, seed: int, seconds: float, rate: float, say: Say, hurry: bool = False) -> Result:
+def storm(folder: Path, *, seed: int, seconds: float, rate: float, say: Say, force: bool = False) -> Result:
     """Run one storm; everything that was started is stopped when it returns or raises.
 
     `hurry`: settlements, which beat asks for once a minute, are asked for more often.
@@ -47,7 +47,7 @@ def storm(folder: Path, *, seed: int, seconds: float, rate: float, say: Say, hur
         _rage(arena, publisher, breakage, seed, seconds, say)
         say("faults off; waiting until everything is resolved")
         breakage.finish()
-        waited = _calm(arena, publisher, breakage, say, hurry=hurry)
+        waited = _calm(arena, publisher, breakage, say, force=force)
         books = reading.read(arena)
         verdict = Verdict(books, publisher.published, breakage.diary)
         found = result(seed, seconds / 60, publisher, breakage.diary, books, verdict)
@@ -88,13 +88,13 @@ def _rage(arena: Arena, publisher: Publisher, breakage: Breakage, seed: int, sec
         time.sleep(_TICK_S)
 
 
-def _calm(arena: Arena, publisher: Publisher, breakage: Breakage, say: Say, *, hurry: bool) -> float:
+def _calm(arena: Arena, publisher: Publisher, breakage: Breakage, say: Say, *, force: bool) -> float:
     """Wait until nothing is open any more; returns how long that took, at most the quiet time."""
     began = told = time.monotonic()
     pending: list[str] = ["everything"]
     while pending and time.monotonic() - began < QUIET_S:
         ends = time.monotonic() + _LOOK_S
-        if hurry:
+        if force:
             arena.nudge("settle_orders")
         while time.monotonic() < ends:
             arena.tick()

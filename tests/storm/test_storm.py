@@ -15,7 +15,7 @@ SECONDS = 12.0
 @pytest.mark.timeout(280)
 def test_a_short_storm_breaks_no_promise(tmp_path: Path) -> None:
     said: list[str] = []
-    found = storm(tmp_path / "storm", seed=SEED, seconds=SECONDS, rate=6, say=said.append, hurry=True)
+    found = storm(tmp_path / "storm", seed=SEED, seconds=SECONDS, rate=6, say=said.append, force=True)
     assert not found.violations, "\n".join([*said, *found.lines()])
     assert int(str(found.numbers["kills"])) >= 1, found.lines()
     assert int(str(found.numbers["placed"]).split()[0]) >= 5, found.lines()

@@ -28,7 +28,7 @@ from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.client import connect
 from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.session import RedisTokenStore
-from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore
 from executor.adapters.sql.ledger import SqlLedger
 from executor.devstack.redis_server import PrivateRedis
@@ -79,7 +79,7 @@ class Side:
         client = connect(self.url)
         telemetry = Leaving()
         betfair = self.settings.betfair.model_copy(update={"api_timeout_seconds": api_timeout_s})
-        state = RedisState(client, client, breaker_window_s=WINDOW_S)
+        state = RedisSnapshot(client, client, breaker_window_s=WINDOW_S)
         return Engine(
             store=RedisStore(client, IDENTITY, RETENTION),
             **vars(RedisPorts.on(client, client, IDENTITY)),

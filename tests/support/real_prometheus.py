@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import requests
 
 from executor.devstack.redis_server import HOST, free_port
-from executor.devstack.supervisor import die_with_us
+from executor.devstack.supervisor import parent_death_signal
 
 ROOT: Final = Path(__file__).parents[2]
 SHIPPED: Final = ROOT / "deploy" / "prometheus"
@@ -62,7 +62,7 @@ class RealPrometheus:
                 ],
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_us(),  # noqa: PLW1509 - it calls nothing but the kernel
+                preexec_fn=parent_death_signal(),  # noqa: PLW1509 - it calls nothing but the kernel
             )
         deadline = time.monotonic() + _START_S
         while not self._is_ready():

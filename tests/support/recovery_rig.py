@@ -19,7 +19,7 @@ from executor import keys
 from executor.adapters.clock import SystemClock
 from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.controls import RedisControls
-from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore, Retention
 from executor.adapters.sql.ledger import SqlLedger
 from executor.devstack.redis_server import PrivateRedis
@@ -117,7 +117,7 @@ class RecoveryRig:
             clock=SystemClock(),
             telemetry=CountingTelemetry(),
             policy=self.policy,
-            alerts=RedisAlerts(client, RedisState(client, client, breaker_window_s=600), self.policy.identity),
+            alerts=RedisAlerts(client, RedisSnapshot(client, client, breaker_window_s=600), self.policy.identity),
         )
 
     def worker_controls(self) -> RedisControls:

@@ -30,7 +30,7 @@ from executor.devstack.stack import (
     inherited,
     replaced,
 )
-from executor.devstack.supervisor import Supervisor, die_with_us
+from executor.devstack.supervisor import Supervisor, parent_death_signal
 from executor.settings.load import load_settings
 
 READY_S: Final = 60.0
@@ -66,7 +66,9 @@ class RunningStack:
         self._with_flower = flower
         self.supervisor = Supervisor(folder / "logs", lambda _: None)
         self.sandbox = SandboxClient(self.sandbox_folder, self.ports.sandbox)
-        self._server = PrivateRedis(folder / "redis", port=self.ports.redis, append_only=False, first=die_with_us())
+        self._server = PrivateRedis(
+            folder / "redis", port=self.ports.redis, append_only=False, first=parent_death_signal()
+        )
         self.redis = redis.Redis.from_url(f"{server}/0", decode_responses=True)
 
     @property
@@ -91,7 +93,7 @@ class RunningStack:
         """Stop everything."""
         self.redis.close()
         self.sandbox.close()
-        self.supervisor.hurry = True
+        self.supervisor.force = True
         self.supervisor.stop()
         self._server.stop()
 

@@ -12,7 +12,7 @@ from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.clock import SystemClock
 from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.session import RedisTokenStore
-from executor.adapters.redis.snapshot import RedisState
+from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore
 from executor.adapters.sql.ledger import SqlLedger
 from executor.domain.signal import SignalKind
@@ -37,7 +37,7 @@ class TradingRig:
 
     engine: Engine
     ledger: SqlLedger
-    state: RedisState
+    state: RedisSnapshot
     telemetry: CountingTelemetry
 
     def trade(self, signal_id: str, market_id: str, **message: Any) -> Step:
@@ -54,7 +54,7 @@ class TradingRig:
 def trading(client: "redis.Redis", sandbox: RunningSandbox, folder: Path, **policy: Any) -> Iterator[TradingRig]:
     """Run a worker that has polled once and may trade."""
     telemetry = CountingTelemetry()
-    state = RedisState(client, client, breaker_window_s=WINDOW_S)
+    state = RedisSnapshot(client, client, breaker_window_s=WINDOW_S)
     exchange = BetfairExchange(sandbox_settings(sandbox).betfair, RedisTokenStore(client, IDENTITY), telemetry)
     with closing(exchange), closing(SqlLedger(f"sqlite:///{folder}/ledger.db")) as ledger:
         engine = Engine(

@@ -193,17 +193,17 @@ class BetfairSession:
 
     def _credentials(self) -> str:
         """Name what a login depends on, the contents of files included: a change of any of it is a new try."""
-        given = self._settings
+        settings = self._settings
         texts = (
-            given.username,
-            given.password.get_secret_value(),
-            given.app_key.get_secret_value(),
-            given.certificate_password.get_secret_value(),
-            given.identity_cert_url,
-            given.proxy,
+            settings.username,
+            settings.password.get_secret_value(),
+            settings.app_key.get_secret_value(),
+            settings.certificate_password.get_secret_value(),
+            settings.identity_cert_url,
+            settings.proxy,
         )
         digest = hashlib.sha256("\0".join(texts).encode())
-        for path in (given.certificate_path, given.ca_bundle):
+        for path in (settings.certificate_path, settings.ca_bundle):
             with suppress(OSError):
                 digest.update(b"" if path is None else path.read_bytes())
         # Eight digits tell changed credentials from the same ones, and are too few to find a password by.

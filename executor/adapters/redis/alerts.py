@@ -16,7 +16,7 @@ from executor import keys
 from executor.adapters.redis.client import guarded
 from executor.adapters.redis.session import SESSION_TTL_S
 from executor.adapters.redis.signal_stream import MISUSE
-from executor.adapters.redis.snapshot import RedisState, amount
+from executor.adapters.redis.snapshot import RedisSnapshot, amount
 from executor.domain.money import ZERO
 from executor.domain.risk import is_true
 from executor.domain.times import iso
@@ -30,7 +30,7 @@ class RedisAlerts:
     """`Alerts` on one Redis db; `wall` is this machine's clock, in seconds."""
 
     def __init__(
-        self, client: "Redis", state: RedisState, identity: str, wall: Callable[[], float] = time.time
+        self, client: "Redis", state: RedisSnapshot, identity: str, wall: Callable[[], float] = time.time
     ) -> None:
         self._redis = client
         self._state = state

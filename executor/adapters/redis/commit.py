@@ -12,7 +12,7 @@ from typing import Final
 
 from executor import keys
 from executor.adapters.redis.records import encode, order_fields, position_fields, signal_fields, trade_fields
-from executor.domain.exposure import exposures, matched_weight, positions, weight
+from executor.domain.exposure import exposure_key, exposures, matched_exposure_key, positions
 from executor.domain.foreign import ForeignBet, foreign_exposure, with_foreign
 from executor.domain.order import ACTIVE, Order
 from executor.domain.risk import LIMIT_FIELDS
@@ -104,14 +104,14 @@ def _projections(view: MarketView, change: Change, identity: str, request: Reque
 
     market = view.market_id
     # Of a market with a record that is none, nothing can be computed: what is shown stays as it was.
-    if view.unreadable or not (alters(weight) or change.foreign or change.foreign_gone):
+    if view.unreadable or not (alters(exposure_key) or change.foreign or change.foreign_gone):
         return
     everything = list({**view.orders, **{one.order_id: one for one in change.orders}}.values())
     foreign = foreign_exposure(_foreign_after(view, change).values())
     held = with_foreign(exposures(everything), foreign)
     counted = {str(one): f"{amount:f}" for one, amount in held.items()}
     _projection(keys.risk_exposure(market), counted, 0, request)
-    if alters(matched_weight):
+    if alters(matched_exposure_key):
         matched, shown_of = exposures(everything, matched_only=True), positions(everything)
         lost = {str(one): f"{amount:f}" for one, amount in matched.items()}
         _projection(keys.matched_exposure(market), lost, _PROJECTION_S, request)

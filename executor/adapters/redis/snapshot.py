@@ -29,7 +29,7 @@ QUEUES: Final = ("signals", "orders", "trades", "maintenance")
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SystemSnapshot:
     """One look; amounts in account currency, times in epoch seconds."""
 
     now: float
@@ -110,7 +110,7 @@ def _limits(held: Mapping[str, str]) -> tuple[dict[str, Decimal], dict[str, str]
     return good, bad
 
 
-class RedisState:
+class RedisSnapshot:
     """Looks at one Redis db and the db of its queues."""
 
     def __init__(self, client: "Redis", broker: "Redis", *, breaker_window_s: int) -> None:
@@ -125,7 +125,7 @@ class RedisState:
         return _text(self._redis.get(keys.IDENTITY))
 
     @guarded
-    def read(self) -> State:
+    def read(self) -> SystemSnapshot:
         """Take one look."""
         seconds, micros = self._redis.time()
         now = int(seconds) + int(micros) / 1_000_000
@@ -152,7 +152,7 @@ class RedisState:
         info = {**self._redis.info("server"), **self._redis.info("stats")}
         unsettled = list(raw[11] or ())
         orders = self._orders(unsettled)
-        return State(
+        return SystemSnapshot(
             now=now,
             identity=identity,
             trading=trading,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from executor.adapters.redis.snapshot import State
+from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.console.api.accounts import settlements_of
 from executor.console.api.orders import page_of_orders
 from executor.console.api.status import alerts_of, findings
@@ -51,7 +51,7 @@ def overview(console: Console) -> Mapping[str, Any]:
     }
 
 
-def _today(console: Console, state: State) -> dict[str, Any]:
+def _today(console: Console, state: SystemSnapshot) -> dict[str, Any]:
     try:
         rows = settlements_of(console, day(int(state.now * 1000)))
     except LedgerUnavailable as error:
@@ -60,7 +60,7 @@ def _today(console: Console, state: State) -> dict[str, Any]:
     return {"today": charts.curve(nets), "bets_today": len(nets), "ledger_problem": ""}
 
 
-def _signals(console: Console, state: State) -> dict[str, Any]:
+def _signals(console: Console, state: SystemSnapshot) -> dict[str, Any]:
     now = datetime.fromtimestamp(state.now, UTC)
     minutes = [f"{now - timedelta(minutes=_MINUTES - 1 - at):%Y-%m-%dT%H:%M}" for at in range(_MINUTES)]
     ledger = console.access.ledger

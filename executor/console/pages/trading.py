@@ -17,7 +17,7 @@ from executor.domain.money import ZERO
 from executor.domain.order import OrderStatus
 from executor.domain.risk import LIMIT_FIELDS, Reason
 from executor.domain.signal_record import SignalStatus
-from executor.engine.verdicts import retry_obstacle
+from executor.engine.manual_resolution import retry_obstacle
 from executor.operations.orders import find_orders
 from executor.operations.pnl import By, grouped, totals
 from executor.operations.status import exposure_by_market

@@ -8,8 +8,8 @@ from support.engine_rig import MARKET, Rig, killed, make_cleared, make_policy, s
 
 from executor.domain.order import CancelReason, Order, OrderStatus
 from executor.domain.signal_record import SignalStatus
+from executor.engine.manual_resolution import resolve_not_placed, retry_signal
 from executor.engine.reconciliation import poll
-from executor.engine.verdicts import resolve_not_placed, retry_signal
 from executor.errors import NotAllowed, OutcomeUnknown
 from executor.ports import ClearedKind, Instruction
 

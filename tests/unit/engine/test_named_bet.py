@@ -10,8 +10,8 @@ from support.engine_rig import MARKET, Rig, sends, unanswered
 from executor.domain.money import Side
 from executor.domain.order import BetState, Order, OrderStatus
 from executor.domain.signal_record import SignalStatus
+from executor.engine.manual_resolution import resolve_placed
 from executor.engine.reconciliation import poll
-from executor.engine.verdicts import resolve_placed
 from executor.errors import NotAllowed
 from executor.ports import Instruction
 

@@ -8,9 +8,9 @@ from support.engine_rig import MARKET, Rig, make_policy
 
 from executor.domain.order import CancelReason, OrderStatus
 from executor.domain.signal_record import SignalRecord, SignalStatus
+from executor.engine.manual_resolution import resolve_not_placed, resolve_placed, retry_signal
 from executor.engine.placement import place
 from executor.engine.reconciliation import poll
-from executor.engine.verdicts import resolve_not_placed, resolve_placed, retry_signal
 from executor.errors import NotAllowed, OutcomeUnknown, Refused
 from executor.ports import Instruction, LegOutcome, LegReport
 

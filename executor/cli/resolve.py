@@ -28,9 +28,9 @@ def failed(context: typer.Context, *, as_json: AsJson = False) -> None:
     """List chain tasks that failed for good, oldest first."""
     if context.invoked_subcommand is not None:
         return
-    given = settings_to_read()
-    note_identity(given)
-    found = wiring.failed_tasks(given).all()
+    settings = settings_to_read()
+    note_identity(settings)
+    found = wiring.failed_tasks(settings).all()
     if as_json:
         show_json([{"task_id": task_id, **fields} for task_id, fields in found.items()])
     elif not found:
@@ -98,14 +98,14 @@ def resolve(
     """Say what became of an order whose outcome stays unknown; the exchange is asked once more before."""
     if bool(bet_id) == not_placed:
         raise typer.BadParameter("give --bet-id BET or --not-placed")
-    given = settings_to_act()
-    if not wiring.store(given).orders([order_id]):
+    settings = settings_to_act()
+    if not wiring.store(settings).orders([order_id]):
         refuse(f"{order_id}: no such order; executor orders --active lists those at the exchange")
     verdict = f"is bet {bet_id}" if bet_id else "was not placed, and its exposure is released"
     if not yes and not typer.confirm(f"order {order_id} {verdict}?", err=True):
         refuse("nothing changed")
     try:
-        order = resolve_order(Access(given, engine), actor(), order_id, bet_id)
+        order = resolve_order(Access(settings, engine), actor(), order_id, bet_id)
     except Contended as error:
         refuse(str(error))
     say(f"{order.order_id}: {order.status}")

@@ -122,7 +122,7 @@ def test_only_workers_have_the_account() -> None:
 
 def test_every_port_is_published_on_loopback_only() -> None:
     published = [port for ports in re.findall(r"ports: \[(.*)\]", COMPOSE) for port in ports.split(", ")]
-    assert len(published) == 10
+    assert len(published) == 11
     assert all(re.fullmatch(r'"127\.0\.0\.1:(\d+|\$\{WORKER_PORTS:-\d+-\d+\}):\d+"', port) for port in published)
     assert COMPOSE.count("ports:") == COMPOSE.count("ports: [")
 

@@ -151,6 +151,8 @@ def test_check_examines_what_trading_needs(
         "workers": "fail",
         "beat": "fail",
         "bridges": "warn",
+        "stream": "warn",
+        "console": "skip",
         "trading": "fail",
         "bankroll": "warn",
     }

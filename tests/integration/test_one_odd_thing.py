@@ -1,5 +1,6 @@
 """One odd row, record or key on a real Redis: it is told once, set aside, and stops nothing else."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -165,7 +166,10 @@ def test_a_signal_that_stands_still_in_such_a_market_holds_up_no_other(rig: Reco
     rig.received("second", marketId=OTHER)
     client.set(keys.order(bad.order_id), "junk")
     now = rig.worker().store.now()
-    client.zadd(keys.SIGNALS_OPEN, {"first": now - 20_000, "second": now - 15_000})
+    for signal_id, moved_at in (("first", now - 20_000), ("second", now - 15_000)):
+        record = json.loads(str(client.get(keys.signal(signal_id))))
+        client.set(keys.signal(signal_id), json.dumps({**record, "updated_at": moved_at}))
+        client.zadd(keys.SIGNALS_OPEN, {signal_id: moved_at})
     sent: list[str] = []
     sweep(rig.worker(), lambda record: sent.append(record.signal_id), "signals")
     assert sent == ["second"]

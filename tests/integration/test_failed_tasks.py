@@ -62,11 +62,18 @@ class Broken:
         except requests.ConnectionError:  # it is still starting
             return False
 
-    def failed_tasks(self) -> list[float]:
-        """Return the metric as every process tells it."""
-        pages = (self.stack.scrape(port) for port in self.stack.metrics_ports)
+    def failed_tasks(self) -> dict[int, list[float]]:
+        """Return the metric as every process tells it, by port."""
+        pages = {port: self.stack.scrape(port).splitlines() for port in self.stack.metrics_ports}
         name = "aibetting_executor_failed_tasks "
-        return [float(line.rsplit(" ", 1)[1]) for page in pages for line in page.splitlines() if line.startswith(name)]
+        return {
+            port: [float(line.rsplit(" ", 1)[1]) for line in page if line.startswith(name)]
+            for port, page in pages.items()
+        }
+
+    def all_tell(self, number: int) -> dict[int, list[float]]:
+        """Return what `failed_tasks` is where every process tells this number, once."""
+        return {port: [number] for port in self.stack.metrics_ports}
 
     def json(self, *words: str) -> Any:
         return json.loads(self.stack.executor(*words, "--json").stdout)
@@ -85,7 +92,7 @@ def broken(tmp_path: Path) -> Iterator[Broken]:
 def test_a_task_that_broke_is_seen_retried_and_traded_once(broken: Broken) -> None:
     stack = broken.stack
     until(broken.flower_listens, 60, "Flower does not listen")
-    assert broken.failed_tasks() == [0, 0, 0]
+    assert broken.failed_tasks() == broken.all_tell(0)
     leg = {"selectionId": 1, "recommendedOdds": 3.0, "stake": 10, "betType": "Back"}
     market = {"selectionId": 1, "availableToBack": [[3, 1000]]}
     stack.sandbox.control("markets", {"marketId": "1.500", "runners": [market, 2]})
@@ -93,7 +100,7 @@ def test_a_task_that_broke_is_seen_retried_and_traded_once(broken: Broken) -> No
                    "validityWindow": VALID_S})  # fmt: skip
 
     until(lambda: broken.flower(TASK) == "FAILURE", 20, "Flower shows no failure")
-    until(lambda: broken.failed_tasks() == [1, 1, 1], 10, "the metric does not count it")
+    until(lambda: broken.failed_tasks() == broken.all_tell(1), 10, "the metric does not count it")
     (kept,) = broken.json("failed")
     assert (kept["task_id"], kept["task"], kept["signal_id"]) == (TASK, "executor.place_order", SIGNAL)
     assert kept["error"] == "LookupError: nobody thought of this"
@@ -116,4 +123,4 @@ def test_a_task_that_broke_is_seen_retried_and_traded_once(broken: Broken) -> No
     until(lambda: broken.flower(f"{TASK}-r2") == "SUCCESS", 20, "Flower does not show the retry")
     assert [bet["customerOrderRef"] for bet in stack.sandbox.orders()] == [order()["order_id"]]
     assert broken.json("failed") == []
-    assert broken.failed_tasks() == [0, 0, 0]
+    assert broken.failed_tasks() == broken.all_tell(0)

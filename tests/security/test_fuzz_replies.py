@@ -72,10 +72,20 @@ _CLEARED: Final = {
     "priceRequested": 3.0,
     "priceMatched": 3.05,
     "sizeSettled": 6.0,
-    "sizeCancelled": 4.0,
     "profit": 12.3,
-    "commission": 0.62,
 }
+_ENDED: Final = {key: _CLEARED[key] for key in _CLEARED if key not in {"priceMatched", "profit"}}
+_VOID_IN_PART: Final = _ENDED | {"sizeSettled": 2.0}
+_LESS_SETTLED: Final = _CLEARED | {"sizeSettled": 4.0, "profit": 8.2}
+_REST: Final = _ENDED | {"sizeSettled": 0.0, "sizeCancelled": 4.0}
+_BOOK: Final = {
+    "marketId": MARKET,
+    "status": "OPEN",
+    "numberOfWinners": 1,
+    "numberOfActiveRunners": 2,
+    "runners": [{"selectionId": 123456, "status": "ACTIVE"}, {"selectionId": 123457, "status": "ACTIVE"}],
+}
+_CHARGED: Final = {"marketId": MARKET, "betCount": 1, "profit": 12.3, "commission": 0.62}
 
 
 def _error(code: str) -> dict[str, Any]:
@@ -93,6 +103,13 @@ _ERRORS: Final = [
     {"error": _error(code)}
     for code in ("INVALID_SESSION_INFORMATION", "TOO_MANY_REQUESTS", "UNEXPECTED_ERROR", "ACCESS_DENIED")
 ]
+
+
+def _cleared(*lists: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"result": {"clearedOrders": rows, "moreAvailable": False}} for rows in lists]
+
+
+# By question, as `asked` names it; the first of each tell one story: of 10, 6 are matched and settled, 4 are cancelled.
 REPLIES: Final[dict[str, list[dict[str, Any]]]] = {
     "placeOrders": [
         *(_placed(), _placed(), {"result": {"status": "FAILURE", "errorCode": "MARKET_SUSPENDED"}}),
@@ -113,16 +130,20 @@ REPLIES: Final[dict[str, list[dict[str, Any]]]] = {
         {"result": {"currentOrders": rows, "moreAvailable": False}}
         for rows in ([_ROW], [_ROW | {"status": "EXECUTION_COMPLETE", "sizeCancelled": 4.0}], [])
     ],
-    "listClearedOrders": [
-        {"result": {"clearedOrders": rows, "moreAvailable": False}} for rows in ([_CLEARED], [_CLEARED], [])
-    ],
+    "listClearedOrders SETTLED": _cleared([_CLEARED], [_CLEARED], [_LESS_SETTLED], []),
+    "listClearedOrders VOIDED": _cleared([], [_VOID_IN_PART], [_ENDED], [_ENDED | {"sizeSettled": None}]),
+    "listClearedOrders CANCELLED": _cleared([_REST], []),
+    "listClearedOrders LAPSED": _cleared([], [_REST]),
+    "listClearedOrders MARKET": _cleared([_CHARGED], []),
     "getAccountFunds": [{"result": {"availableToBetBalance": 900.5, "exposure": -30.0}}],
+    "getAccountDetails": [{"result": {"currencyCode": "GBP", "discountRate": 0.0, "pointsBalance": 10}}],
     "listMarketCatalogue": [{"result": [{"marketId": MARKET, "description": {"marketType": "WIN"}}]}],
+    "listMarketBook": [{"result": [_BOOK]}, {"result": []}],
     "certlogin": [{"loginStatus": "SUCCESS", "sessionToken": TOKEN}, {"loginStatus": "INVALID_USERNAME_OR_PASSWORD"}],
     "keepAlive": [{"status": "SUCCESS", "token": TOKEN, "error": ""}, {"status": "FAIL", "error": "NO_SESSION"}],
 }
-for _method, _known in REPLIES.items():
-    for _path in sorted(RECORDED.glob(f"{_method}/*.json")):
+for _question, _known in REPLIES.items():
+    for _path in sorted(RECORDED.glob(f"{_question.split()[0]}/*.json")):
         _recording = json.loads(_path.read_text())
         _known.append({"result": _recording["result"]} if "result" in _recording else _recording)
 
@@ -175,10 +196,10 @@ _STATUSES: Final = [200] * 90 + [201, 204, 301, 400, 401, 403, 404, 429, 500, 50
 _KINDS: Final = ["application/json"] * 3 + ["text/html", "x"]
 
 
-def replies(method: str) -> st.SearchStrategy[Reply]:
+def replies(question: str) -> st.SearchStrategy[Reply]:
     """Return what may come of a call; every fifth or so is as it should be."""
-    documents = REPLIES[method]
-    if method not in _IDENTITY:
+    documents = REPLIES[question]
+    if question not in _IDENTITY:
         documents = [{"jsonrpc": "2.0", "id": "@id"} | one for one in documents + _ERRORS]
     bodies = st.sampled_from(documents).flatmap(lambda one: mutated(one, ANYTHING)).flatmap(sent)
     whole_or_html = st.sampled_from([False] * 15 + [True]).flatmap(lambda html: st.just(_HTML) if html else bodies)
@@ -186,17 +207,26 @@ def replies(method: str) -> st.SearchStrategy[Reply]:
     return st.builds(Reply, whole_or_html, frames, statuses, st.sampled_from(_KINDS))
 
 
-def plain(method: str) -> Reply:
-    envelope = {} if method in _IDENTITY else {"jsonrpc": "2.0", "id": "@id"}
-    return Reply(written(envelope | REPLIES[method][0]).encode())
+def plain(question: str, number: int = 0) -> Reply:
+    envelope = {} if question in _IDENTITY else {"jsonrpc": "2.0", "id": "@id"}
+    return Reply(written(envelope | REPLIES[question][number]).encode())
 
 
-def answers(method: str) -> st.SearchStrategy[Reply]:
+def asked(call: dict[str, Any]) -> str:
+    """Name a call by its method, and of the cleared lists by which one: a bet that is settled is in no other whole."""
+    method = str(call["method"]).rsplit("/", 1)[-1]
+    params = call["params"]
+    if method != "listClearedOrders":
+        return method
+    return f"{method} {params.get('groupBy') or params['betStatus']}"
+
+
+def answers(question: str) -> st.SearchStrategy[Reply]:
     """Return a reply as it should be, or every third time whatever comes: so some get far."""
-    return st.integers(0, 2).flatmap(lambda n: replies(method) if n == 0 else st.just(plain(method)))
+    return st.integers(0, 2).flatmap(lambda n: replies(question) if n == 0 else st.just(plain(question)))
 
 
-ANSWERS: Final = st.fixed_dictionaries({method: answers(method) for method in REPLIES})
+ANSWERS: Final = st.fixed_dictionaries({question: answers(question) for question in REPLIES})
 
 
 # --- a second reading, as plain as can be ----------------------------------------------------------------------------
@@ -271,6 +301,7 @@ class Stage:
     tokens: MemoryTokenStore
     exchange: BetfairExchange
     answers: dict[str, Reply] = field(default_factory=dict)
+    then: dict[str, dict[str, Reply]] = field(default_factory=dict)  # question -> what is answered once it was asked
     calls: list[str] = field(default_factory=list)
 
     def respond(self, request: Request) -> Answer:
@@ -278,9 +309,11 @@ class Stage:
         if login in self.answers:
             self.calls.append(login)
             return self.answers[login].answer(0)
-        method = str(request.call["method"]).rsplit("/", 1)[-1]
-        self.calls.append(method)
-        return self.answers[method].answer(request.call["id"])
+        question = asked(request.call)
+        self.calls.append(question)
+        answer = self.answers[question].answer(request.call["id"])
+        self.answers = self.answers | self.then.get(question, {})
+        return answer
 
     def rig(self) -> Rig:
         """Return an engine of its own, with a session."""
@@ -387,28 +420,64 @@ def check_placed(rig: Rig, stage: Stage, reply: Reply) -> None:
     assert stage.calls.count("placeOrders") == 1 or may_be_refused(said), "sent again without a no"
 
 
-def trade_on(rig: Rig, known: set[Decimal]) -> None:
-    """Run everything that beat would."""
+def trade_on(rig: Rig, known: set[Decimal]) -> list[bool]:
+    """Run everything that beat would; returns of each step whether it got through."""
     engine, exchange = rig.engine, rig.engine.exchange
-    step(rig, lambda: reconciliation.poll(engine), known)
+    through = [step(rig, lambda: reconciliation.poll(engine), known)]
     rig.clock.tick(31)
-    step(rig, lambda: cancellation.cancel_unmatched(engine), known)
-    step(rig, lambda: reconciliation.poll(engine), known)
-    step(rig, lambda: settlement.settle(engine), known)
-    step(rig, lambda: accounting.write_ledger(engine), known)
-    step(rig, lambda: upkeep.refresh_account(engine), known)
-    step(rig, exchange.keep_alive, known)
-    step(rig, exchange.prepare, known)
+    calls: list[Callable[[], object]] = [
+        lambda: cancellation.cancel_unmatched(engine),
+        lambda: reconciliation.poll(engine),
+        lambda: settlement.settle(engine),
+        lambda: accounting.write_ledger(engine),
+        lambda: upkeep.refresh_account(engine),
+        exchange.keep_alive,
+        exchange.prepare,
+    ]
+    through += [step(rig, call, known) for call in calls]
     rig.clock.tick(61)
+    return through
 
 
-def test_honest_replies_trade(stage: Stage) -> None:
+_CURRENT: Final = "listCurrentOrders"
+_UP_TO_DATE: Final = {
+    "cancelOrders": {_CURRENT: plain(_CURRENT, 1)},
+    "listClearedOrders SETTLED": {_CURRENT: plain(_CURRENT, 2)},
+}
+
+
+def traded(stage: Stage, answers: dict[str, Reply], then: dict[str, dict[str, Reply]]) -> Rig:
+    """Trade one order to its end against an exchange that answers so, and let nothing fail."""
     rig = stage.rig()
-    stage.answers = {method: plain(method) for method in REPLIES}
+    stage.answers, stage.then = {question: plain(question) for question in REPLIES} | answers, then
     known = amounts(stage.answers)
     rig.accepted()
     assert step(rig, rig.place, known)
     check_placed(rig, stage, stage.answers["placeOrders"])
     assert (rig.order().status, rig.order().size_matched) == (OrderStatus.PENDING, Decimal("4.00"))
-    trade_on(rig, known)
+    assert all(trade_on(rig, known))
+    return rig
+
+
+@pytest.mark.parametrize("then", [_UP_TO_DATE, {}], ids=["list up to date", "list behind"])
+def test_honest_replies_trade(stage: Stage, then: dict[str, dict[str, Reply]]) -> None:
+    order = traded(stage, {}, then).order()
+    assert (order.status, order.profit, order.commission) == (OrderStatus.SETTLED, Decimal("12.30"), Decimal("0.62"))
+    assert (order.size_matched, order.size_cancelled, order.size_voided) == (Decimal("6.00"), Decimal("4.00"), ZERO)
+
+
+def test_a_bet_void_in_part_is_settled_for_the_rest(stage: Stage) -> None:
+    settled, voided = plain("listClearedOrders SETTLED", 2), plain("listClearedOrders VOIDED", 1)
+    answers = {"listClearedOrders SETTLED": settled, "listClearedOrders VOIDED": voided}
+    order = traded(stage, answers, _UP_TO_DATE).order()
+    assert (order.status, order.profit) == (OrderStatus.SETTLED, Decimal("8.20"))
+    assert (order.size_matched, order.size_cancelled, order.size_voided) == (Decimal(4), Decimal(4), Decimal(2))
+
+
+def test_a_bet_both_settled_and_void_as_a_whole_waits(stage: Stage) -> None:
+    whole = {"listClearedOrders VOIDED": plain("listClearedOrders VOIDED", 2)}  # 6 settled and 6 void, of 10
+    rig = traded(stage, whole, {})
+    assert (rig.order().status, rig.order().profit, rig.order().size_voided) == (OrderStatus.PENDING, ZERO, ZERO)
+    stage.answers = stage.answers | {"listClearedOrders VOIDED": plain("listClearedOrders VOIDED")}
+    assert all(trade_on(rig, amounts(stage.answers)))
     assert (rig.order().status, rig.order().profit) == (OrderStatus.SETTLED, Decimal("12.30"))

@@ -73,7 +73,7 @@ class RunningStack:
 
     @property
     def metrics_ports(self) -> tuple[int, ...]:
-        """Where its processes are scraped: worker, maintenance, bridge."""
+        """Where its processes are scraped: worker, maintenance, stream, bridges."""
         return (self.ports.worker, self.ports.maintenance, self.ports.stream, *self.ports.bridges)
 
     def start(self) -> Self:

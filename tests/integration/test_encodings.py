@@ -52,5 +52,5 @@ def test_every_command_speaks_on_every_terminal(
         assert "UnicodeEncodeError" not in ran.out + ran.err, command
         assert ran.out or ran.err, command
     sent = there.run("send", "-", stdin=json.dumps(message("signal-2 ✅")))
-    assert "signal-2 ?: heard by 0" in sent.out
+    assert "signal-2 ?: kept in stream:signals as " in sent.out
     assert "signal ? " in there.run("orders", "--json").out.replace("\\u2705", "?")

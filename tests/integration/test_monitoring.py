@@ -82,12 +82,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         "EXECUTOR_ORDER_MANAGER__UNMATCHED_ORDER_TIMEOUT_SECONDS": "2",
         "EXECUTOR_ORDER_MANAGER__STATUS_CHECK_INTERVAL_SECONDS": "1",
     }
-    stack = RunningStack(folder, quick, flower=True)
+    stack = RunningStack(folder, quick, flower=True, console=True)
     ports = stack.ports
     targets = {
         "worker:5003": f"{HOST}:{ports.worker}",
         "worker-maintenance:5003": f"{HOST}:{ports.maintenance}",
         "bridge-1:5004, bridge-2:5004": f"{HOST}:{ports.bridges[0]}",
+        "stream:5006": f"{HOST}:{ports.stream}",
+        "console:5007": f"{HOST}:{ports.console_metrics}",
         "flower:5555": f"{HOST}:{ports.flower}",
     }
     try:
@@ -141,7 +143,7 @@ def test_the_smoke_check_sees_what_prometheus_scrapes(run: Run) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "smoke: Prometheus scrapes all of its 5 targets" in done.stdout
+    assert "smoke: Prometheus scrapes all of its 7 targets" in done.stdout
 
 
 def test_alerts_fire_and_clear_in_a_real_run(run: Run) -> None:

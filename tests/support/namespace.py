@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def own_network() -> tuple[str, ...]:
         allowed = subprocess.run([*command, "ip", "link", "set", "lo", "up"], capture_output=True, check=False)
     except FileNotFoundError:
         pytest.skip("unshare is not installed")
+    if shutil.which("ip") is None:
+        pytest.skip("ip is not installed (Debian: iproute2)")
     if allowed.returncode:
         pytest.skip("network namespaces are not allowed here")
     return (*command, "sh", "-c", 'ip link set lo up && exec "$@"', "sh")

@@ -1,6 +1,7 @@
 """The product's own processes on free ports, trading on their own sandbox, for tests that watch a real run.
 
-Owns: a private Redis, the sandbox, two workers, beat and a bridge in the folder it is given; none outlives `stop`.
+Owns: a private Redis, the sandbox, two workers, beat, a bridge and, but on paper, the order stream's process in the
+folder it is given, Flower and console where they are asked for; none outlives `stop`.
 Invariant: nothing of the caller's settings is read, so it can never bet. Units: seconds.
 """
 
@@ -31,6 +32,7 @@ from executor.devstack.stack import (
     replaced,
 )
 from executor.devstack.supervisor import Supervisor, parent_death_signal
+from executor.devstack.up_plan import listens
 from executor.settings.load import load_settings
 
 READY_S: Final = 60.0
@@ -49,8 +51,12 @@ def until(look: Callable[[], _T], within_s: float, what: str) -> _T:
 class RunningStack:
     """What `executor up` starts, on free ports."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], *, flower: bool = False) -> None:
+    def __init__(
+        self, folder: Path, environ: Mapping[str, str], *, flower: bool = False, console: bool = False
+    ) -> None:
         self.ports = changed(Ports.free(bridges=1), flower=free_port())
+        if console:
+            self.ports = changed(self.ports, console=free_port(), console_metrics=free_port())
         self.sandbox_folder = folder / "sandbox"
         server = f"redis://{HOST}:{self.ports.redis}"
         ours = {REDIS_URL: f"{server}/0", BROKER_URL: f"{server}/1", DATA_DIR: str(folder / "data"), LOG_FORMAT: "json"}
@@ -62,6 +68,8 @@ class RunningStack:
         )
         self.environ = replaced(inherited(ours=False), {**ours, **exchange, **environ})
         self.settings = load_settings(self.environ, folder)
+        if not listens(self.settings):
+            self.ports = changed(self.ports, stream=0)
         self.folder = folder
         self._with_flower = flower
         self.supervisor = Supervisor(folder / "logs", lambda _: None)
@@ -73,8 +81,10 @@ class RunningStack:
 
     @property
     def metrics_ports(self) -> tuple[int, ...]:
-        """Where its processes are scraped: worker, maintenance, stream, bridges."""
-        return (self.ports.worker, self.ports.maintenance, self.ports.stream, *self.ports.bridges)
+        """Where its processes are scraped: worker, maintenance, bridge, and stream and console where they run."""
+        ports = self.ports
+        optional = [port for port in (ports.stream, ports.console_metrics) if port]
+        return (ports.worker, ports.maintenance, *ports.bridges, *optional)
 
     def start(self) -> Self:
         """Start everything; returns when a signal would be traded."""
@@ -86,6 +96,8 @@ class RunningStack:
             self.supervisor.start(program)
         if self._with_flower:
             self.supervisor.start(programs.flower())
+        if self.ports.console:
+            self.supervisor.start(programs.console())
         until(self._is_ready, READY_S, "the processes did not become ready")
         return self
 

@@ -49,8 +49,9 @@ def test_a_view_of_a_market_grows_with_its_orders_and_by_no_leap(redis_client: "
         held = size
         costs[size] = _fastest(lambda: store.view(MARKET))
         assert len(store.view(MARKET).orders) == size
-    assert costs[2100] < 2 * costs[2000], costs
-    assert costs[8000] < 10 * costs[2000], costs  # four times as many; room for caches of the processor
+    # It was 12 and 48 times; the rest is room for the processor's caches and for a machine that is busy.
+    assert costs[2100] < 4 * costs[2000], costs
+    assert costs[8000] < 20 * costs[2000], costs
 
 
 @pytest.mark.parametrize("size", [17_000, 20_000])

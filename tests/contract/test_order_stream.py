@@ -124,6 +124,7 @@ def sandbox_token(rig: TradingRig) -> str:
     return rig.engine.exchange.session.current() or ""
 
 
+@pytest.mark.slow
 def test_one_of_two_is_connected_and_the_other_takes_over(
     rig: TradingRig, sandbox: RunningSandbox, redis_client: "redis.Redis"
 ) -> None:
@@ -140,6 +141,7 @@ def test_one_of_two_is_connected_and_the_other_takes_over(
         thread.join(timeout=20)
 
 
+@pytest.mark.slow
 def test_a_silent_stream_is_left(rig: TradingRig, sandbox: RunningSandbox, redis_client: "redis.Redis") -> None:
     with listening(rig, sandbox, redis_client) as process:
         sandbox.control(

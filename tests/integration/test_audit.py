@@ -18,6 +18,7 @@ from executor.operations.limits import change_limits, parse_changes, version_of
 from executor.operations.trading import halt
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("redis_client")
 def test_commands_are_booked_with_who_and_what(tmp_path: Path, private_redis: PrivateRedis) -> None:
     program = console(tmp_path, private_redis, {})

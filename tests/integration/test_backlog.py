@@ -18,6 +18,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.mark.slow
 def test_a_fresh_signal_does_not_wait_for_a_backlog_of_expired_ones(stack: Stack) -> None:
     """Two thirds reach the bridge in time and expire in the queue, the others expired in the stream."""
     maintenance = stack.worker("-Q", "maintenance", "-P", "threads")

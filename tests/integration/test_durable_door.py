@@ -178,6 +178,7 @@ def test_a_restarted_redis_still_has_what_nobody_had_read(tmp_path: Path) -> Non
             stack.stop()
 
 
+@pytest.mark.slow
 def test_a_small_storm_loses_nothing(tmp_path: Path) -> None:
     """Bridges are killed, all are down, Redis is restarted; `tests/storm/test_doors.py` has the large one."""
     with PrivateRedis(tmp_path / "redis") as server:

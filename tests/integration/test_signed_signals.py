@@ -57,6 +57,7 @@ def test_every_door_wants_a_signature_by_a_key_that_is_known(stack: Stack, publi
     assert stack.signal("unsigned") is None
 
 
+@pytest.mark.slow
 def test_a_bridge_does_not_start_with_keys_that_it_cannot_read(stack: Stack, publishers: Keys) -> None:
     publishers.path.write_text('{"keys": [{"kid": "odd", "kty": "RSA"}]}')
     done = subprocess.run(

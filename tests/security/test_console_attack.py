@@ -319,6 +319,7 @@ def test_it_does_not_start_open(tmp_path: Path) -> None:
         load_settings({"EXECUTOR_CONSOLE__TLS_CERTIFICATE": "c.pem"}, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_token_is_kept_as_a_hash_expires_and_is_revoked(rig: ConsoleRig, redis_client: "redis.Redis") -> None:
     made = rig.program.run("token", "add", "strategies", "--role", "viewer")
     secret = made.out.strip()

@@ -1,5 +1,6 @@
 """A replay in this process: a customer, a clock that the test moves, and what REST shows of its markets."""
 
+import weakref
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class Rig:
         self.clock_ms = 1_000_000_000_000
         self.exchange = Exchange([Account("a", "", "", "", BALANCE)], 1, lambda: self.clock_ms)
         self.replay = Replay(self.exchange, path, lambda: self.clock_ms, D(speed), start)
+        weakref.finalize(self, self.replay.close)  # a file that is left open is a warning, wherever it is found
 
     @property
     def market(self) -> Market:

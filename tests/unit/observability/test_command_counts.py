@@ -55,6 +55,7 @@ def cancelled(folder: Path) -> float:
     return float(sum(sample.value for sample in samples if sample.labels == {"reason": "MANUAL"}))
 
 
+@pytest.mark.slow
 def test_what_a_command_counted_is_on_one_page_once(tmp_path: Path, folder: Path) -> None:
     other = tmp_path / "metrics" / "worker-5013"
     other.mkdir()

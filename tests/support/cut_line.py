@@ -39,8 +39,10 @@ def why_not() -> str:
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if made.returncode:
         return f"no network namespaces here: {made.stderr.strip()}"
+    # Where / is no mount point (a chroot) one may be made, and not entered.
+    entered = subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], capture_output=True, text=True, check=False)
     subprocess.run(["ip", "netns", "del", name], check=True)
-    return ""
+    return f"network namespaces cannot be entered here: {entered.stderr.strip()}" if entered.returncode else ""
 
 
 @dataclass

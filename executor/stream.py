@@ -24,6 +24,7 @@ from executor.engine.streaming import StreamApplier
 from executor.errors import ExecutorError, LoginRefused, Refused, SessionExpired, StoreUnavailable, Throttled
 from executor.observability import exporter
 from executor.ports import OrderStream, StreamMessage
+from executor.settings.load import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
 
@@ -57,10 +58,9 @@ class StreamProcess:
         self._applier = StreamApplier(self.engine, self.stopping, self._count)
         self.changed = 0
 
-    def stop(self, *_: object) -> None:
+    def stop(self) -> None:
         """Stop soon."""
         self.stopping.set()
-        self._gap.set()
 
     def run(self) -> None:
         """Be the connected one, or wait to be."""
@@ -74,6 +74,7 @@ class StreamProcess:
             except StoreUnavailable as error:
                 log.warning("waiting_for_redis", error=str(error))
             self.stopping.wait(_FOLLOW_S)
+        self._gap.set()  # who waits for the next one
         self._applier.close()
         reader.join(timeout=_BACK_OFF_S[-1])
         log.info("stream_stopped", changed=self.changed)
@@ -182,7 +183,7 @@ def _wait_s(error: ExecutorError, failures: int) -> float:
 
 
 def main() -> int:
-    """Run until SIGTERM or Ctrl-C.
+    """Run until SIGTERM or Ctrl-C; where there is no order stream (paper, switched off) only wait, and say why.
 
     Raises:
         SettingsError, PortInUse: it must not start.
@@ -192,19 +193,29 @@ def main() -> int:
     port = settings.metrics.stream_port
     exporter.prepare(settings.data_dir, port, settings.metrics.instance)
     stopping = threading.Event()
-    name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
-    process = StreamProcess(
-        wiring.get_engine(), wiring.order_stream(settings), wiring.stream_status(settings, name), stopping
-    )
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, process.stop)
+        signal.signal(number, lambda *_: stopping.set())
+    process = _process(settings, stopping)
     wait_for_redis(stopping)
     stop_serving = None
     if port:
         collectors = [wiring.collector(settings)]
         stop_serving = exporter.serve(settings.metrics.host, port, collectors, lambda: health("stream"))
     threading.Thread(target=send_heartbeat, args=("stream", stopping), daemon=True).start()
-    process.run()
+    if process:
+        process.run()
+    stopping.wait()
     if stop_serving is not None:
         stop_serving()
     return 0
+
+
+def _process(settings: Settings, stopping: threading.Event) -> StreamProcess | None:
+    """Return what listens; None where nothing is to be heard: ending would have a supervisor start it for ever."""
+    name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
+    try:
+        stream = wiring.order_stream(settings)
+    except SettingsError as error:
+        log.warning("no_order_stream", why=str(error), hint="fills are learned of by the poll")
+        return None
+    return StreamProcess(wiring.get_engine(), stream, wiring.stream_status(settings, name), stopping)

@@ -3,6 +3,8 @@
 Polls are not run here but where a test says so: what is recorded was heard on the stream.
 """
 
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from support.trading_rig import TradingRig, trading
 from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.betfair.order_stream import BetfairOrderStream
 from executor.adapters.redis.stream_status import RedisStreamStatus
+from executor.devstack.stack import EXECUTOR
 from executor.domain.order import Order, OrderStatus
 from executor.errors import NotSent
 from executor.stream import StreamProcess
@@ -166,3 +169,24 @@ def test_nobody_there_is_said_once_per_try(rig: TradingRig, sandbox: RunningSand
     stream._address = ("127.0.0.1", 1)
     with pytest.raises(NotSent, match="no connection"):
         stream.connect()
+
+
+def test_on_paper_it_waits_and_says_why(tmp_path: Path, redis_client: "redis.Redis") -> None:
+    kwargs = redis_client.connection_pool.connection_kwargs
+    url = f"redis://{kwargs['host']}:{kwargs['port']}/{kwargs['db']}"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "EXECUTOR_REDIS__URL": url,
+        "EXECUTOR_DATA_DIR": str(tmp_path),
+        "EXECUTOR_METRICS__STREAM_PORT": "0",
+        "EXECUTOR_LOGGING__FORMAT": "json",
+    }
+    command = [*EXECUTOR, "stream"]
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    said = next(line for line in process.stderr if "no_order_stream" in line)
+    assert "paper trading" in said
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(20) == 0
+    process.stderr.close()

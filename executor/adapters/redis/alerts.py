@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from executor import keys
+from executor.adapters.redis.adapter import RedisAdapter
 from executor.adapters.redis.client import guarded
 from executor.adapters.redis.session import SESSION_TTL_S
 from executor.adapters.redis.signal_stream import MISUSE
@@ -26,13 +27,13 @@ _CODE: Final = re.compile(r'"code": "([A-Z0-9_]{1,64})"')
 _BRIDGE: Final = "bridge:"  # how a bridge's heartbeat begins
 
 
-class RedisAlerts:
+class RedisAlerts(RedisAdapter):
     """`Alerts` on one Redis db; `wall` is this machine's clock, in seconds."""
 
     def __init__(
         self, client: "Redis", state: RedisSnapshot, identity: str, wall: Callable[[], float] = time.time
     ) -> None:
-        self._redis = client
+        super().__init__(client)
         self._state = state
         self._identity = identity
         self._wall = wall
@@ -68,10 +69,6 @@ class RedisAlerts:
             login_refused=self._login_refused(),
             difference_age=now - int(since) if difference and since is not None else 0,
         )
-
-    def _now(self) -> int:
-        seconds, micros = self._redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
 
     def _login_refused(self) -> str:
         try:

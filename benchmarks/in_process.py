@@ -20,8 +20,8 @@ from executor.domain.money import Side
 from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import Reason
 from executor.domain.signal import SignalKind
-from executor.engine import reconciliation, upkeep
-from executor.engine.context import Engine
+from executor.engine import limits, reconciliation
+from executor.engine.engine import Engine
 from executor.engine.intake import receive
 from executor.engine.placement import release
 from executor.engine.validation import validate
@@ -44,7 +44,7 @@ def main(words: list[str]) -> None:
     configure_logging(given, process="bench")
     wiring.claim(given)
     engine = wiring.get_engine()
-    upkeep.apply_limits(engine, missing_only=False)
+    limits.apply_limits(engine, missing_only=False)
     engine.exchange.prepare()
     reconciliation.poll(engine)
     cases: dict[str, Callable[..., dict[str, list[float]]]] = {"decision": decision, "poll": poll}

@@ -20,7 +20,7 @@ from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from executor import broker, wiring
 from executor.adapters.data_folder import storage_problem
-from executor.engine import dead_mans_switch, reconciliation, upkeep
+from executor.engine import dead_mans_switch, limits, reconciliation
 from executor.errors import ExecutorError, StoreUnavailable
 from executor.observability import exporter
 from executor.observability.logs import configure_logging
@@ -122,7 +122,7 @@ def _start_up() -> None:
         log.warning("certificate_needs_care", problem=problem, hint=advice)
     try:
         engine = wiring.get_engine()
-        upkeep.apply_limits(engine, missing_only=False)
+        limits.apply_limits(engine, missing_only=False)
         engine.exchange.prepare()
         with engine.locks.single_flight("poll_orders") as ours:
             if ours:

@@ -18,7 +18,7 @@ from executor import wiring
 from executor.adapters.clock import monotonic
 from executor.adapters.redis.stream_status import RedisStreamStatus
 from executor.app import health, send_heartbeat, wait_for_redis
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.reconciliation import poll
 from executor.engine.streaming import StreamApplier
 from executor.errors import ExecutorError, LoginRefused, Refused, SessionExpired, StoreUnavailable, Throttled

@@ -14,19 +14,20 @@ from executor.broker import GOOD_FOR, SENT_AT, refuse
 from executor.domain.signal import MAX_ID
 from executor.domain.signal_record import SignalRecord
 from executor.engine import (
+    account,
     accounting,
     cancellation,
     dead_mans_switch,
     markets,
     placement,
     reconciliation,
+    session,
     settlement,
     sweeping,
-    upkeep,
     validation,
     watchdog,
 )
-from executor.engine.context import Engine, unknown_signal
+from executor.engine.engine import Engine, unknown_signal
 from executor.errors import Contended, ExecutorError, StoreUnavailable
 from executor.ports import HeartbeatAction, RefusedTask
 from executor.wiring import failed_tasks, get_engine, get_settings
@@ -165,11 +166,11 @@ _PERIODIC: Final[dict[str, Callable[[Engine], object]]] = {
     "sweep_signals": _sweep,
     "write_ledger": accounting.write_ledger,
     "settle_orders": settlement.settle,
-    "refresh_account": upkeep.refresh_account,
+    "refresh_account": account.refresh_account,
     "watchdog": watchdog.watch,
-    "keep_alive": upkeep.keep_alive,
+    "keep_alive": session.keep_alive,
     "heartbeat": _heartbeat,
-    "reauthenticate": upkeep.reauthenticate,
+    "reauthenticate": session.reauthenticate,
 }
 
 

@@ -28,7 +28,7 @@ from executor.adapters.redis.stream_status import RedisStreamStatus
 from executor.adapters.redis.trade_feed import RedisTradeFeed
 from executor.adapters.signatures import JwsSignatures
 from executor.domain.risk import LIMIT_FIELDS, Rules
-from executor.engine.context import Engine, Policy
+from executor.engine.engine import Engine, Policy
 from executor.engine.intake import Intake
 from executor.engine.overload import Overload
 from executor.errors import ExecutorError, IdentityMismatch

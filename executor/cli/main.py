@@ -13,18 +13,26 @@ import typer
 
 from executor import wiring
 from executor.cli import (
+    bridge,
+    cancel,
     check,
     console,
-    control,
+    failed,
+    halt,
     ledger,
+    limits,
     orders,
+    paper,
     pnl,
-    processes,
     resolve,
-    sending,
+    resume,
+    sandbox,
+    send,
     signals,
     status,
     stream,
+    token,
+    trades,
 )
 from executor.cli.connect_running import connect_running
 from executor.cli.demo import demo
@@ -73,8 +81,11 @@ def main(
         warn(f"(with the executor up that runs on {data_dir})")
 
 
-for group in (status, check, control, signals, orders, pnl, ledger, resolve, sending, processes, stream, console):
-    group.register(app)
+for command in (
+    status, check, halt, resume, limits, signals, orders, cancel, trades, paper, pnl, ledger, failed, resolve, send,
+    bridge, sandbox, stream, console, token,
+):  # fmt: skip
+    command.register(app)
 app.command()(up)
 app.command()(demo)
 

@@ -12,7 +12,7 @@ from typing import Final
 from executor import wiring
 from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.cli.output import warn
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.observability import command_counts
 from executor.observability.logs import configure_logging
 from executor.operations.access import Access, Actor, mismatch

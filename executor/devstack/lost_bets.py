@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 
 from executor.domain.money import ZERO
 from executor.domain.order import BetState, Order
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.reports import merge_reports
 
 

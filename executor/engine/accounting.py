@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.errors import LedgerUnavailable
 
 log = structlog.get_logger(__name__)

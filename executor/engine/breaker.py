@@ -6,7 +6,7 @@ A failure is one placeOrders call that ended refused, in error or in timeout, da
 from dataclasses import replace
 
 from executor.domain.risk import LIMIT_RULES, Reason, is_true
-from executor.engine.context import Policy
+from executor.engine.engine import Policy
 from executor.ports import Change, Failure, MarketView
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from executor.domain.order import BetState, CancelReason, Order, OrderStatus
 from executor.engine.cancellation import CANCELS, cancel_orders
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.lookup import LOOKUP, look_up
 from executor.errors import ExecutorError
 

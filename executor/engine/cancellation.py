@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from executor.domain.order import CancelReason, Order, OrderStatus
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.lookup import LOOKUP, look_up
 from executor.engine.reports import Rewritten, rewrite
 from executor.errors import ExecutorError, RecordUnreadable, Refused, StoreUnavailable

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from executor.domain.order import OrderStatus
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.lookup import CLEARED, LOOKUP
 from executor.engine.reports import reference
 from executor.engine.setting_aside import without_odd

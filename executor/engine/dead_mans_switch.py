@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.ports import HeartbeatAction, HeartbeatReport
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from executor.domain.foreign import ForeignBet
 from executor.domain.market import LINE, Market, has_odds, is_each_way
 from executor.domain.money import ONE, Side, round_up
 from executor.domain.order import BetState
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.optimistic import until_committed
 from executor.engine.setting_aside import each_market
 from executor.ports import Change, OddRow

@@ -17,7 +17,7 @@ import structlog
 from executor.domain.risk import Reason
 from executor.domain.signal import MAX_BYTES, Signal, SignalKind, deadline, parse_signal
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
-from executor.engine.context import Policy
+from executor.engine.engine import Policy
 from executor.engine.overload import Overload
 from executor.errors import InvalidSignal, StoreUnavailable
 from executor.ports import Arrival, Opened, OrderStore, Recorded, Signatures, Telemetry

@@ -18,7 +18,7 @@ from executor.domain.order import BetState, Order, OrderStatus, Trade, merge
 from executor.domain.order import settle as settle_order
 from executor.domain.times import day
 from executor.engine.cleared_rows import to_settle
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.reports import adopt, cleared_state
 from executor.engine.settled_markets import Market, SettledResult, batches, read_markets, settled_results, with_void
 from executor.engine.settlement import HISTORY_MS, unread_since

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from executor.domain.order import UNPLACED, BetState, Order, OrderStatus, move
-from executor.engine.context import Engine, Policy
+from executor.engine.engine import Engine, Policy
 from executor.engine.reports import Rewritten, cleared_state, merge_reports, rewrite
 from executor.engine.setting_aside import each_market, set_aside
 from executor.ports import ClearedBet, ClearedKind, OddRow

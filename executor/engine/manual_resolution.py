@@ -12,7 +12,7 @@ import structlog
 
 from executor.domain.order import MAX_LEGS, UNPLACED, Order, OrderStatus, move, order_ids
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.lookup import NOT_PLACED, look_up, shows_by, under_way_ms
 from executor.engine.named_bet import take_named_bet
 from executor.engine.reports import Rewritten, rewrite

@@ -9,7 +9,7 @@ from contextlib import suppress
 import structlog
 
 from executor.domain.market import FRESH_MS
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.errors import ExecutorError, StoreUnavailable
 from executor.ports import MarketView
 

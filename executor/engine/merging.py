@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 
 from executor.domain.order import BetState, Order, merge
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.foreign_bets import forget_foreign, keep_foreign, part_foreign
 from executor.engine.reports import merge_reports, reference
 from executor.engine.setting_aside import each_market

@@ -13,7 +13,7 @@ import structlog
 
 from executor.domain.money import ZERO
 from executor.domain.order import ADOPTED, BetState, Order, OrderStatus, merge, move
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.optimistic import until_committed
 from executor.engine.reports import announce, conclude_all, merge_reports
 from executor.errors import NotAllowed

@@ -8,7 +8,7 @@ never an answer, only giving up for now is. Seconds.
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.errors import Contended
 
 T = TypeVar("T")

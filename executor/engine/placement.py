@@ -16,7 +16,7 @@ from executor.domain.risk import Reason, is_true
 from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
 from executor.engine.breaker import is_reset, with_failure
 from executor.engine.cancellation import cancel_orders
-from executor.engine.context import Engine, Step, repeated, step, unknown_signal
+from executor.engine.engine import Engine, Step, repeated, step, unknown_signal
 from executor.engine.optimistic import until_committed
 from executor.engine.reports import announce, conclude_all
 from executor.engine.sending import PlacementResult, Submission, as_refused, send

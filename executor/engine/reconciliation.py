@@ -13,14 +13,14 @@ import structlog
 
 from executor.domain.order import BetState, CancelReason, Order
 from executor.engine.cancellation import cancel_orders
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.foreign_bets import keep_foreign
+from executor.engine.limits import apply_limits
 from executor.engine.lookup import CLEARED, CURRENT, LOOKUP, look_up
 from executor.engine.merging import merge_listed
 from executor.engine.reports import cleared_state, merge_reports
 from executor.engine.setting_aside import each_market, set_aside, without_odd
 from executor.engine.settlement import rebuild_pnl
-from executor.engine.upkeep import apply_limits
 from executor.errors import IdentityMismatch
 from executor.ports import ClearedBet, ClearedKind, Listing
 

@@ -27,8 +27,8 @@ from executor.domain.order import (
 )
 from executor.domain.order import order_ids as leg_ids
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
-from executor.engine.context import Engine, Policy
 from executor.engine.counted import counted_before, known_status
+from executor.engine.engine import Engine, Policy
 from executor.engine.half_placed import is_half_placed, is_unhedged, late_legs, live_legs
 from executor.engine.optimistic import until_committed
 from executor.errors import StoreUnavailable

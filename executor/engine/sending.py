@@ -14,7 +14,7 @@ import structlog
 from executor.domain.order import Order
 from executor.domain.risk import Reason, is_true
 from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, is_from_the_future
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.errors import (
     ExecutorError,
     LoginRefused,

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.errors import Contended, RecordUnreadable
 from executor.ports import Listing, OddRow
 

@@ -13,7 +13,7 @@ from executor.domain.commission import MarketCharge, commission_due, share_commi
 from executor.domain.money import ZERO
 from executor.domain.order import BetState, Order, OrderStatus, Trade, TradeKind
 from executor.engine.cleared_rows import to_settle, without_broken_markets
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.settlement_diff import VERDICTS, is_settled, owners, profit_of, settled_at
 from executor.ports import ClearedBet, ClearedKind
 

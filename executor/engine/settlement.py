@@ -24,8 +24,8 @@ from executor.domain.order import Order, OrderStatus, merge
 from executor.domain.order import settle as settle_order
 from executor.domain.times import day
 from executor.engine.cleared_rows import overdue_markets
-from executor.engine.context import Engine
 from executor.engine.counted import counted_before
+from executor.engine.engine import Engine
 from executor.engine.reports import Rewritten, adopt, cleared_state, rewrite
 from executor.engine.settled_markets import Market, SettledResult, batches, read_markets, settled_results, with_void
 from executor.engine.settlement_diff import Days, find_unbooked, is_settled

@@ -15,7 +15,7 @@ from executor.domain.money import ZERO
 from executor.domain.order import Order, OrderStatus
 from executor.domain.times import day
 from executor.engine.cleared_rows import to_settle
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.reports import reference
 from executor.ports import ClearedBet, ClearedKind
 

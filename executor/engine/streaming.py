@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from executor.domain.order import BetState
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.merging import merge_bets
 from executor.errors import Contended, StoreUnavailable
 

@@ -14,7 +14,7 @@ import structlog
 from executor.domain.order import MAX_LEGS, OrderStatus, move, order_ids
 from executor.domain.risk import Reason
 from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.placement import release
 from executor.engine.reports import conclude
 from executor.errors import Contended, RecordUnreadable

@@ -15,7 +15,7 @@ from executor.domain.risk import Facts, Reason, Verdict, decide, is_true
 from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
 from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
 from executor.engine.breaker import is_reset, with_rejection
-from executor.engine.context import Engine, Policy, Step, repeated, step, unknown_signal
+from executor.engine.engine import Engine, Policy, Step, repeated, step, unknown_signal
 from executor.engine.markets import ask_for_facts
 from executor.engine.optimistic import until_committed
 from executor.errors import InvalidSignal

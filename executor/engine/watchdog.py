@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from executor.domain.order import OrderStatus
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.lookup import is_ripe
 from executor.ports import Alert, HealthSnapshot
 

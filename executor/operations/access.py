@@ -18,7 +18,7 @@ from executor.adapters.redis.failed import FailedTasks
 from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore
 from executor.domain.signal_record import SignalRecord
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.intake import Intake
 from executor.errors import IdentityMismatch
 from executor.settings.load import Settings

@@ -14,7 +14,7 @@ from betfair_sandbox.options import sandbox_env
 from executor import keys
 from executor.devstack.redis_server import PrivateRedis
 from executor.engine import reconciliation
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.ports import OrderStore
 
 OTHER = "1.200000009"

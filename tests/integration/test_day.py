@@ -23,11 +23,11 @@ from executor import keys
 from executor.domain.money import Side
 from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import Rules
+from executor.engine.account import refresh_account
 from executor.engine.accounting import write_ledger
 from executor.engine.cancellation import cancel_unmatched
 from executor.engine.reconciliation import poll
 from executor.engine.settlement import settle
-from executor.engine.upkeep import refresh_account
 
 D = Decimal
 MARKETS: Final = tuple(f"1.{400_000_000 + at}" for at in range(20))

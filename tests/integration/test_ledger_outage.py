@@ -28,7 +28,7 @@ from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal import SignalKind
 from executor.domain.signal_record import SignalStatus
 from executor.engine.accounting import write_ledger
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.reconciliation import poll

@@ -14,7 +14,7 @@ from support.trading_rig import IDENTITY, TradingRig, trading
 from executor import keys
 from executor.adapters.redis.session import RedisTokenStore
 from executor.engine.reconciliation import poll
-from executor.engine.upkeep import keep_alive, reauthenticate
+from executor.engine.session import keep_alive, reauthenticate
 from executor.engine.watchdog import watch
 from executor.errors import LoginRefused
 from executor.ports import Alert

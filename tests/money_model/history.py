@@ -22,7 +22,7 @@ from executor.domain.signal import SignalKind
 from executor.domain.times import day
 from executor.engine.accounting import write_ledger
 from executor.engine.cancellation import cancel_orders
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.intake import Intake, receive
 from executor.engine.ledger_repair import Difference, find_differences, repair_ledger
 from executor.engine.placement import place

@@ -24,7 +24,7 @@ from support.memory_redis import (
 )
 
 from executor.domain.risk import Rules
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.ports import Ledger
 from money_model.exchange import ModelExchange
 

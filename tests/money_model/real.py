@@ -21,7 +21,7 @@ from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore
 from executor.adapters.sql.ledger import SqlLedger
 from executor.adapters.sql.tables import metadata
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.errors import LedgerUnavailable
 from executor.ports import Ledger
 from money_model.exchange import ModelExchange

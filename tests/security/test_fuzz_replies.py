@@ -28,7 +28,7 @@ from executor.adapters.redis.records import decode_order, encode
 from executor.domain.exposure import market_exposure
 from executor.domain.money import ZERO, to_money
 from executor.domain.order import TRANSITIONS, Order, OrderStatus, order_ids
-from executor.engine import accounting, cancellation, reconciliation, settlement, upkeep
+from executor.engine import account, accounting, cancellation, reconciliation, settlement
 from executor.errors import ExecutorError
 
 pytest_plugins = ["support.exchange_fixtures"]
@@ -430,7 +430,7 @@ def trade_on(rig: Rig, known: set[Decimal]) -> list[bool]:
         lambda: reconciliation.poll(engine),
         lambda: settlement.settle(engine),
         lambda: accounting.write_ledger(engine),
-        lambda: upkeep.refresh_account(engine),
+        lambda: account.refresh_account(engine),
         exchange.keep_alive,
         exchange.prepare,
     ]

@@ -33,17 +33,17 @@ from executor.domain.order import order_ids
 from executor.domain.signal import SignalKind
 from executor.domain.times import day, hour
 from executor.engine import (
+    account,
     accounting,
     cancellation,
     placement,
     reconciliation,
     settlement,
     sweeping,
-    upkeep,
     validation,
     watchdog,
 )
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.intake import Intake, receive
 from executor.errors import Contended, IdentityMismatch, LedgerUnavailable, StoreUnavailable
 from executor.observability.counters import StateCollector
@@ -156,7 +156,7 @@ class World:
         yield "settle", lambda: settlement.settle(mine)
         yield "ledger", lambda: accounting.write_ledger(mine)
         yield "watchdog", lambda: watchdog.watch(mine)
-        yield "account", lambda: upkeep.refresh_account(mine)
+        yield "account", lambda: account.refresh_account(mine)
         yield "state", self.state.read
         yield "status", lambda: why_not_trading(self.state.read())
         yield (

@@ -21,7 +21,7 @@ from executor.adapters.sql.ledger import SqlLedger
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.signal import SignalKind
 from executor.engine import accounting, placement, reconciliation, validation
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.intake import receive
 from executor.settings.load import Settings, load_settings
 

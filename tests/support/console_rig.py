@@ -17,7 +17,7 @@ from executor.console.users import password_line
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.signal_record import SignalRecord
 from executor.engine import accounting, reconciliation
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.operations.access import Actor
 from executor.settings.load import load_settings
 from support.cli_rig import Console as Program
@@ -88,9 +88,9 @@ def console_rig(
         extra["EXECUTOR_CONSOLE__USERS_FILE"] = str(path)
     program = program_on(folder, redis, extra)
     with program.engine() as engine:
-        from executor.engine import upkeep  # noqa: PLC0415 - what a worker's start does
+        from executor.engine import limits  # noqa: PLC0415 - what a worker's start does
 
-        upkeep.apply_limits(engine, missing_only=False)
+        limits.apply_limits(engine, missing_only=False)
         reconciliation.poll(engine)
         console = make_console(load_settings(program.environ, folder))
         rig = ConsoleRig(console, None, program, engine)

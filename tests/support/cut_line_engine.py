@@ -34,7 +34,7 @@ from executor.adapters.sql.ledger import SqlLedger
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.order import order_ids
 from executor.domain.signal import SignalKind
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.reconciliation import poll

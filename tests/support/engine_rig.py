@@ -12,7 +12,7 @@ from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal import SignalKind
 from executor.domain.signal_record import SignalRecord, SignalStatus
-from executor.engine.context import Engine, Policy, Step
+from executor.engine.engine import Engine, Policy, Step
 from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.validation import validate

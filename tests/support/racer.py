@@ -6,7 +6,7 @@ import sys
 from executor.adapters.clock import SystemClock
 from executor.adapters.redis.client import connect
 from executor.adapters.redis.store import RedisStore, Retention
-from executor.engine.context import Engine
+from executor.engine.engine import Engine
 from executor.engine.placement import place
 from executor.engine.validation import validate
 from executor.errors import Contended

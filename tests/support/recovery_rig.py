@@ -26,7 +26,7 @@ from executor.devstack.redis_server import PrivateRedis
 from executor.domain.order import BetState, Order
 from executor.domain.signal import SignalKind
 from executor.domain.signal_record import SignalRecord
-from executor.engine.context import Engine, Policy, Step
+from executor.engine.engine import Engine, Policy, Step
 from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.reconciliation import poll

@@ -16,7 +16,7 @@ from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore
 from executor.adapters.sql.ledger import SqlLedger
 from executor.domain.signal import SignalKind
-from executor.engine.context import Engine, Step
+from executor.engine.engine import Engine, Step
 from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.reconciliation import poll

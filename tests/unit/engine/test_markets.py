@@ -9,8 +9,8 @@ from support.engine_rig import MARKET, Rig, make_policy
 from executor.domain.market import FRESH_MS, Market, unsupported
 from executor.domain.money import conversion_slack, minimum_size
 from executor.domain.signal_record import SignalStatus
+from executor.engine.account import refresh_account
 from executor.engine.markets import learn
-from executor.engine.upkeep import refresh_account
 from executor.errors import NotSent
 
 PLAIN = Market(MARKET, "WIN", "ODDS", "CLASSIC", winners=1, runners=(1, 2), status="OPEN")

@@ -1,7 +1,6 @@
-"""The kill switch and the limits, by hand: `halt`, `resume`, `limits`.
+"""`executor limits`: the limits in force, and changing them.
 
-Invariants: the switch is thrown before anything else is tried; limits change all together or not at all, and only to
-what the rules can read. Amounts in account currency.
+Invariant: limits change all together or not at all, and only to what the rules can read. Amounts in account currency.
 """
 
 from decimal import Decimal
@@ -10,58 +9,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from executor.cli.output import AsJson, Column, complain, refuse, say, show_json, show_table, warn
-from executor.cli.session import actor, engine, look, settings_to_act
-from executor.domain.order import OrderStatus
+from executor.cli.output import AsJson, Column, say, show_json, show_table, warn
+from executor.cli.session import actor, look, settings_to_act
 from executor.domain.risk import LIMIT_FIELDS, InvalidLimits
-from executor.engine.cancel_until_clear import Outstanding
-from executor.operations import trading
 from executor.operations.access import Access
 from executor.operations.limits import change_limits, parse_changes
-
-
-def halt(
-    *,
-    reason: Annotated[str, typer.Option(help="Why; goes to the log and to `channel:kill-switch`.")] = "",
-    cancel: Annotated[bool, typer.Option("--cancel", help="Also take back every unmatched bet of ours.")] = False,
-) -> None:
-    """Stop trading: from now on no order is sent. Polls, cancels and settlement go on."""
-    access = Access(settings_to_act(), engine)
-    trading.halt(access, actor(), reason)
-    say("trading is off; executor resume switches it on again")
-    if cancel:
-        _cancel_all(access)
-        return
-    state = access.state.read()
-    if active := state.count(OrderStatus.PENDING, OrderStatus.SUBMITTED):
-        warn(f"{active} orders are still active at the exchange: executor halt --cancel takes them back")
-
-
-def _cancel_all(access: Access) -> None:
-    def progress(left: Outstanding) -> None:
-        for problem in left.problems:
-            warn(problem)
-        if left:
-            say(f"cancelling: {left.summary()}")
-
-    left = trading.cancel_everything(access, actor(), progress=progress)
-    for order in left.behind:
-        warn(f"{order.order_id}: bet {order.bet_id} is not live any more, and its record does not know yet")
-    if not left:
-        say("nothing of ours is unmatched")
-        return
-    for line in left.lines():
-        complain(line)
-    refuse(f"not everything could be cancelled within {trading.HALT_S:.0f} s: run it again, or use the website")
-
-
-def resume() -> None:
-    """Switch trading on and reset the circuit breaker; warns of what still stands in the way."""
-    problems = trading.resume(Access(settings_to_act()), actor())
-    say("trading is on")
-    for problem in problems:
-        warn(f"but {problem}")
-
 
 limits = typer.Typer(invoke_without_command=True)
 
@@ -118,6 +70,4 @@ def _parsed(assignments: list[str]) -> dict[str, Decimal]:
 
 def register(app: typer.Typer) -> None:
     """Give the commands to the program."""
-    app.command(epilog='Example: executor halt --cancel --reason "prices look wrong"')(halt)
-    app.command(epilog="Look first: executor check")(resume)
     app.add_typer(limits, name="limits")

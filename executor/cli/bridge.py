@@ -1,13 +1,7 @@
-"""The processes that are started by name: the signal bridge and the sandbox exchange.
-
-Both run in the foreground until SIGTERM or Ctrl-C.
-"""
-
-from pathlib import Path
+"""`executor bridge`: the process that hears signals and starts their chains, in the foreground until SIGTERM."""
 
 import typer
 
-from betfair_sandbox.cli import make_app
 from executor import wiring
 from executor.observability.logs import configure_logging
 
@@ -21,11 +15,6 @@ def bridge() -> None:
     raise typer.Exit(process.main())
 
 
-def _sandbox_folder() -> Path:
-    return wiring.get_settings().data_dir / "sandbox"
-
-
 def register(app: typer.Typer) -> None:
-    """Give the commands to the program."""
+    """Give the command to the program."""
     app.command(epilog="Metrics and health: EXECUTOR_METRICS__BRIDGE_PORT, 0 for none.")(bridge)
-    app.add_typer(make_app("executor sandbox", _sandbox_folder), name="sandbox")

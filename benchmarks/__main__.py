@@ -19,6 +19,7 @@ from benchmarks.figures import QUICK, Measurement, Plan, Report, Setup
 from benchmarks.first_order import first_order
 from benchmarks.latency import latency, saturation
 from benchmarks.memory import memory
+from benchmarks.peers import peers
 from benchmarks.polling import polling
 from benchmarks.report import show, write
 from benchmarks.slow_exchange import slow_exchange
@@ -34,6 +35,7 @@ from executor.settings.load import load_settings
 
 MEASUREMENTS: Final[dict[str, Measurement]] = {
     "latency": latency,
+    "peers": peers,
     "doors": doors,
     "saturation": saturation,
     "stages": stages,

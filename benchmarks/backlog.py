@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from benchmarks.figures import Report, Setup, Table, shown
 from benchmarks.load import SELECTION, Load
-from benchmarks.stack import BenchStack
+from benchmarks.stack import BenchStack, Side
 from executor import keys
 from executor.adapters.redis.records import decode_signal
 from executor.domain.signal_record import SignalRecord
@@ -24,7 +24,7 @@ _MARKETS: Final = 50
 
 def backlog(setup: Setup) -> Report:
     """Let a backlog of expired signals and then a flood of valid ones come."""
-    with BenchStack(setup.folder, setup.tell, with_floor=False) as stack:
+    with BenchStack(setup.folder, setup.tell, sides=(Side.OURS,)) as stack:
         load = Load(stack)
         load.warm_up()
         markets = load.open_markets(_MARKETS)

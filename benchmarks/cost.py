@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.figures import Report, Setup, Table, shown
-from benchmarks.load import Load, Side
+from benchmarks.load import Load
 from benchmarks.machine import cpu_s, memory_mb
-from benchmarks.stack import BenchStack
+from benchmarks.stack import PAIR, BenchStack, Side
 
 _RATE: Final = 20
 _MIN_S: Final = 10.0  # CPU is counted in ticks of 10 ms
@@ -51,7 +51,7 @@ def cost(setup: Setup) -> Report:
         before = read_meter(stack)
         time.sleep(seconds)
         quiet = _difference(before, read_meter(stack))
-        for side in Side:
+        for side in PAIR:
             setup.tell(f"{count} signals to the {side}")
             markets = load.open_markets(50)
             before = read_meter(stack)
@@ -103,7 +103,7 @@ def _report(
         ("round trips to Redis", shown(ours["round trips"]), shown(floor["round trips"])),
     ]
     top = [
-        (name, *(f"{commands[side][name] / 100:.2f}" for side in Side))
+        (name, *(f"{commands[side][name] / 100:.2f}" for side in PAIR))
         for name, calls in commands[Side.OURS].most_common()
         if calls > 1
     ]
@@ -113,5 +113,5 @@ def _report(
         Table("Redis commands of one signal, those in scripts too", ("command", *map(str, Side)), top),
         Table("Memory at the end, MB; with children, what they share counted once", ("process", "MB"), held),
     ]
-    raw = {str(side): {"used": used[side], "commands_x100": commands[side]} for side in Side}
+    raw = {str(side): {"used": used[side], "commands_x100": commands[side]} for side in PAIR}
     return Report(tables, {**raw, "memory_mb": memory})

@@ -3,8 +3,8 @@
 from typing import Final
 
 from benchmarks.figures import QUANTILES, Bars, Report, Setup, Table, kept, quantiles, ratio, shown, shown_ratio
-from benchmarks.load import Load, Side
-from benchmarks.stack import BenchStack
+from benchmarks.load import Load
+from benchmarks.stack import BenchStack, Side
 
 _JUDGED: Final = "p50"
 _TARGET: Final = 1.1  # issue: XADD at most so many times PUBLISH
@@ -16,7 +16,7 @@ def doors(setup: Setup) -> Report:
     plan = setup.plan
     stream: list[list[float]] = []
     channel: list[list[float]] = []
-    with BenchStack(setup.folder, setup.tell, with_floor=False) as stack:
+    with BenchStack(setup.folder, setup.tell, sides=(Side.OURS,)) as stack:
         load = Load(stack)
         load.warm_up()
         for number in range(plan.rounds):

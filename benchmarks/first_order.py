@@ -4,8 +4,8 @@ import os
 import signal
 
 from benchmarks.figures import Report, Setup, Table, kept, percentile, quantiles, shown
-from benchmarks.load import Load, Side
-from benchmarks.stack import BenchStack
+from benchmarks.load import Load
+from benchmarks.stack import BenchStack, Side
 from executor import wiring
 
 _RATE = 20
@@ -17,7 +17,7 @@ def first_order(setup: Setup) -> Report:
     plan = setup.plan
     firsts: list[float] = []
     steady: list[float] = []
-    with BenchStack(setup.folder, setup.tell, with_floor=False) as stack:
+    with BenchStack(setup.folder, setup.tell, sides=(Side.OURS,)) as stack:
         load = Load(stack)
         for number in range(plan.rounds):
             markets = load.open_markets(10)

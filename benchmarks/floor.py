@@ -89,9 +89,12 @@ def first(_signal_id: str, _market_id: str) -> None:
     """Stand where the decision is."""
 
 
-@app.task(name="floor.second")  # type: ignore[untyped-decorator]
-def second(signal_id: str, market_id: str) -> None:
-    """Send the bet."""
+def send(signal_id: str, market_id: str) -> None:
+    """Send the bet.
+
+    Raises:
+        ValueError: the exchange refused it.
+    """
     order = {
         "orderType": "LIMIT",
         "selectionId": 1,
@@ -111,6 +114,12 @@ def second(signal_id: str, market_id: str) -> None:
     answer: dict[str, Any] = _line.open().post(url, data=json.dumps(call), timeout=30).json()
     if answer["result"]["status"] != "SUCCESS":
         raise ValueError(str(answer))
+
+
+@app.task(name="floor.second")  # type: ignore[untyped-decorator]
+def second(signal_id: str, market_id: str) -> None:
+    """Send the bet."""
+    send(signal_id, market_id)
 
 
 @app.task(name="floor.third")  # type: ignore[untyped-decorator]

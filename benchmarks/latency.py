@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from benchmarks.figures import QUANTILES, Bars, Report, Setup, Table, kept, quantiles, ratio, shown, shown_ratio
-from benchmarks.load import Load, Side
-from benchmarks.stack import BenchStack
+from benchmarks.load import Load
+from benchmarks.stack import PAIR, BenchStack, Side
 
 # Issue: at 20 and 50 signals/s p50 at most 1.5 x and p99 at most 2 x the floor's, saturation at least 0.6 x.
 _JUDGED: Final = (20, 50)
@@ -49,14 +49,14 @@ def saturation(setup: Setup) -> Report:
                 block = load.fire(side, plan.burst)
                 rates[side].append(block.throughput)
                 load.settle(block)
-            found = ", ".join(f"{side} {rates[side][-1]:.0f}/s" for side in Side)
+            found = ", ".join(f"{side} {rates[side][-1]:.0f}/s" for side in PAIR)
             setup.tell(f"round {number + 1} of {plan.rounds}, {plan.burst} at once: {found}")
         fired = load.check()
     against = ratio(rates[Side.OURS], rates[Side.FLOOR])
-    middle = {side: quantiles(rates[side])["p50"] for side in Side}
+    middle = {side: quantiles(rates[side])["p50"] for side in PAIR}
     row = (
         f"burst of {plan.burst:,}",
-        *(f"{shown(middle[side], 0)}/s" for side in Side),
+        *(f"{shown(middle[side], 0)}/s" for side in PAIR),
         shown_ratio(against),
         f">= {_SATURATION}: {kept(against[0], _SATURATION, at_least=True)}",
     )
@@ -72,13 +72,13 @@ def saturation(setup: Setup) -> Report:
         ("promise", "limit", "found", ""),
         [("signals an hour", f"{_PER_HOUR:,}+", shown(hourly, 0), kept(hourly, _PER_HOUR, at_least=True))],
     )
-    bars = Bars("Saturation", "signals/s", ["burst"], {str(side): [middle[side]] for side in Side})
+    bars = Bars("Saturation", "signals/s", ["burst"], {str(side): [middle[side]] for side in PAIR})
     return Report([table, promise], {str(side): values for side, values in rates.items()}, [bars])
 
 
 def turns(number: int) -> Sequence[Side]:
     """Return who goes first in a round: each in turn, so that neither always meets the warmer machine."""
-    return tuple(Side) if number % 2 == 0 else tuple(reversed(Side))
+    return PAIR if number % 2 == 0 else tuple(reversed(PAIR))
 
 
 def pooled(rounds: Sequence[Sequence[float]]) -> dict[str, float]:
@@ -88,13 +88,13 @@ def pooled(rounds: Sequence[Sequence[float]]) -> dict[str, float]:
 
 def ratios(taken: Rounds, name: str) -> tuple[float, float, float]:
     """Return how one quantile compares, round by round."""
-    ours, floor = ([quantiles(one)[name] for one in taken[side]] for side in (Side.OURS, Side.FLOOR))
+    ours, floor = ([quantiles(one)[name] for one in taken[side]] for side in PAIR)
     return ratio(ours, floor)
 
 
 def _line(what: str, taken: Rounds) -> str:
-    last = {side: quantiles(taken[side][-1]) for side in Side}
-    told = ", ".join(f"{side} p50 {last[side]['p50']:.1f} p99 {last[side]['p99']:.1f} ms" for side in Side)
+    last = {side: quantiles(taken[side][-1]) for side in PAIR}
+    told = ", ".join(f"{side} p50 {last[side]['p50']:.1f} p99 {last[side]['p99']:.1f} ms" for side in PAIR)
     return f"{what}: {told}"
 
 
@@ -114,12 +114,12 @@ def _report(taken: dict[int, Rounds], fired: str) -> Report:
         ("promise", "limit", "found", ""),
         [("signal to order, p99 at the worst rate", limit, f"{shown(worst)} ms", kept(worst, _SIGNAL_TO_ORDER_MS))],
     )
-    raw = {str(rate): {str(side): taken[rate][side] for side in Side} for rate in taken}
+    raw = {str(rate): {str(side): taken[rate][side] for side in PAIR} for rate in taken}
     return Report([table, promise], raw, list(_pictures(taken)))
 
 
 def _row(rate: int, name: str, taken: Rounds) -> tuple[str, ...]:
-    ours, floor = (shown(pooled(taken[side])[name]) for side in (Side.OURS, Side.FLOOR))
+    ours, floor = (shown(pooled(taken[side])[name]) for side in PAIR)
     found = ratios(taken, name)
     limit = _TARGETS.get(name) if rate in _JUDGED else None
     target = f"<= {limit:g}: {kept(found[0], limit)}" if limit else ""
@@ -128,5 +128,5 @@ def _row(rate: int, name: str, taken: Rounds) -> tuple[str, ...]:
 
 def _pictures(taken: dict[int, Rounds]) -> Iterator[Bars]:
     for name in ("p50", "p99"):
-        series = {str(side): [pooled(taken[rate][side])[name] for rate in taken] for side in Side}
+        series = {str(side): [pooled(taken[rate][side])[name] for rate in taken] for side in PAIR}
         yield Bars(f"PUBLISH to request received, {name}", "ms", [f"{rate}/s" for rate in taken], series)

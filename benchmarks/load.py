@@ -10,13 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
-from benchmarks import floor
+from benchmarks import bare, floor
 from benchmarks.figures import percentile
 from benchmarks.machine import Others
-from benchmarks.stack import ENGINE_QUEUES, BenchError, BenchStack
+from benchmarks.stack import ENGINE_QUEUES, BenchError, BenchStack, Side
 from executor import keys
 from executor.domain.order import order_ids
 
@@ -26,13 +25,7 @@ _LOOK_S: Final = 0.2
 _VALID_S: Final = 300  # a burst waits for its turn
 _SETTLE_S: Final = 120.0
 _SETTLE_AGAIN_S: Final = 3.0
-
-
-class Side(StrEnum):
-    """Who takes the signals."""
-
-    OURS = "executor"
-    FLOOR = "floor"
+_CHANNELS: Final = {Side.OURS: keys.STRATEGY_SIGNALS, Side.FLOOR: floor.CHANNEL, Side.BARE: bare.CHANNEL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +75,8 @@ class Load:
         self._fired: dict[str, str] = {}  # reference at the exchange -> signal
 
     def warm_up(self) -> None:
-        """Let both sides open their connections: every process's first call pays for a TLS handshake."""
-        for side in Side if self._stack.with_floor else (Side.OURS,):
+        """Let all sides open their connections: every process's first call pays for a TLS handshake."""
+        for side in self._stack.sides:
             self.settle(self.fire(side, 60, rate=30))
             self.settle(self.fire(side, 100))
 
@@ -105,7 +98,7 @@ class Load:
         """
         markets = markets or self.open_markets(self._market_count)
         messages = [self._message(at, markets) for at in range(count)]
-        channel = keys.STRATEGY_SIGNALS if side is Side.OURS else floor.CHANNEL
+        channel = _CHANNELS[side]
         others = Others(self._stack.pids().values())
         begun = time.time()
         published: dict[str, tuple[str, str, float]] = {}
@@ -142,7 +135,7 @@ class Load:
         """
         for market in block.markets:
             self._stack.sandbox.control("settle", {"marketId": market, "winners": [SELECTION]})
-        if block.side is Side.FLOOR:
+        if block.side is not Side.OURS:
             return
         asked = -_SETTLE_AGAIN_S
 
@@ -204,6 +197,8 @@ class Load:
         return arrived
 
     def _waiting(self, side: Side) -> int:
+        if side is Side.BARE:
+            return 0  # what waits does so in its socket
         broker, queues = (
             (self._stack.broker, ENGINE_QUEUES) if side is Side.OURS else (self._stack.floor_broker, floor.QUEUES)
         )

@@ -3,9 +3,9 @@
 from typing import Final
 
 from benchmarks.figures import Report, Setup, Table, kept, shown
-from benchmarks.load import Load, Side
+from benchmarks.load import Load
 from benchmarks.machine import memory_mb
-from benchmarks.stack import BenchStack
+from benchmarks.stack import BenchStack, Side
 
 _STEPS: Final = 20
 _WARM: Final = _STEPS // 5
@@ -20,7 +20,7 @@ def memory(setup: Setup) -> Report:
     """Fire bursts and read every process's memory after each twentieth of them."""
     total = setup.plan.soak
     seen: dict[str, list[float]] = {}
-    with BenchStack(setup.folder, setup.tell, with_floor=False) as stack:
+    with BenchStack(setup.folder, setup.tell, sides=(Side.OURS,)) as stack:
         load = Load(stack)
         load.warm_up()
         fired = 0

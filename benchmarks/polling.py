@@ -6,8 +6,8 @@ from typing import Final
 
 from benchmarks.decision import run_in_process
 from benchmarks.figures import Report, Setup, Table, kept, percentile, quantiles, ratio, shown, shown_ratio
-from benchmarks.load import SELECTION, Load, Side
-from benchmarks.stack import BenchStack
+from benchmarks.load import SELECTION, Load
+from benchmarks.stack import BenchStack, Side
 from executor import keys
 
 _RATE: Final = 20
@@ -27,7 +27,7 @@ def polling(setup: Setup) -> Report:
     count = int(_RATE * max(_ENOUGH_S, plan.block_s))
     taken: dict[bool, list[list[float]]] = {False: [], True: []}
     polls: dict[str, list[float]] = {}
-    with BenchStack(setup.folder, setup.tell, with_floor=False, settings=_PATIENT) as stack:
+    with BenchStack(setup.folder, setup.tell, sides=(Side.OURS,), settings=_PATIENT) as stack:
         load = Load(stack)
         load.warm_up()
         for number in range(plan.rounds):

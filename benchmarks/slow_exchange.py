@@ -3,8 +3,8 @@
 from typing import Final
 
 from benchmarks.figures import QUANTILES, Bars, Report, Setup, Table, kept, quantiles, shown
-from benchmarks.load import Load, Side
-from benchmarks.stack import BenchStack
+from benchmarks.load import Load
+from benchmarks.stack import BenchStack, Side
 
 _RATE: Final = 50
 _DELAY_S: Final = 0.1
@@ -20,7 +20,7 @@ def slow_exchange(setup: Setup) -> Report:
     parts = max(1, round(seconds / _PART_S))
     count = int(_RATE * seconds / parts)
     taken: dict[str, list[float]] = {"without": [], "with 100 ms": []}
-    with BenchStack(setup.folder, setup.tell, with_floor=False) as stack:
+    with BenchStack(setup.folder, setup.tell, sides=(Side.OURS,)) as stack:
         load = Load(stack)
         load.warm_up()
         for name, values in taken.items():

@@ -6,8 +6,9 @@ setting of the caller's is read and the exchange is on loopback, so it can never
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -15,7 +16,7 @@ import redis
 import requests
 from celery import Celery
 
-from benchmarks import floor
+from benchmarks import bare, floor
 from betfair_sandbox.options import SandboxOptions, sandbox_env
 from executor import keys, wiring
 from executor.devstack.redis_server import HOST, PrivateRedis
@@ -41,6 +42,7 @@ _READY_S: Final = 90.0  # a busy machine imports Celery slowly, five times at on
 _PAUSE_S: Final = 0.1
 _MONEY: Final = 1_000_000_000
 _BRIDGE: Final = (sys.executable, "-c", "from benchmarks.floor import bridge; bridge()")
+_SUBSCRIBER: Final = (sys.executable, "-c", "from benchmarks.bare import subscriber; subscriber()")
 _BRIDGES, _WORKERS = 0, 2  # stages of stopping, as the engine's
 # Wide enough that nothing is refused: what is measured is the way of a bet that is taken.
 WIDE: Final = {
@@ -58,8 +60,19 @@ class BenchError(Exception):
     """The measurement cannot go on, or what was measured is not what should have happened; the text says why."""
 
 
+class Side(StrEnum):
+    """Who takes the signals."""
+
+    OURS = "executor"
+    FLOOR = "floor"
+    BARE = "script"
+
+
+PAIR: Final = (Side.OURS, Side.FLOOR)
+
+
 class BenchStack:
-    """Engine and floor, side by side on one Redis and one exchange."""
+    """Engine, floor and bare script, as many of them as are asked for, side by side on one Redis and one exchange."""
 
     def __init__(
         self,
@@ -67,7 +80,7 @@ class BenchStack:
         tell: Callable[[str], None],
         *,
         workers: int = 1,
-        with_floor: bool = True,
+        sides: Sequence[Side] = PAIR,
         probe: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
@@ -75,7 +88,7 @@ class BenchStack:
         self.folder = folder
         self._tell = tell
         self._workers = workers
-        self.with_floor = with_floor
+        self.sides = sides
         self._sandbox_folder = folder / "sandbox"
         server = f"redis://{HOST}:{self.ports.redis}"
         ours = {REDIS_URL: f"{server}/0", BROKER_URL: f"{server}/1", DATA_DIR: str(folder / "data"), LOG_FORMAT: "json"}
@@ -117,7 +130,7 @@ class BenchStack:
         self.token = self._log_in()
         for program in self.engine(programs.trading()):
             self.supervisor.start(program)
-        for program in self._floor() if self.with_floor else ():
+        for program in self._peers():
             self.supervisor.start(program)
         self.until(self._is_ready, "the processes to become ready")
         return self
@@ -181,7 +194,7 @@ class BenchStack:
         found = {name: self.supervisor.pid(name) for name in self.supervisor.names}
         return {name: pid for name, pid in {**found, "redis": self._server.pid}.items() if pid is not None}
 
-    def _floor(self) -> Iterable[Program]:
+    def _peers(self) -> Iterable[Program]:
         environ = {
             **self.environ,
             floor.BROKER: self._server.url(2),
@@ -190,6 +203,12 @@ class BenchStack:
             floor.APP_KEY: self._app_key,
             floor.TOKEN: self.token,
         }
+        if Side.FLOOR in self.sides:
+            yield from self._floor(environ)
+        if Side.BARE in self.sides:
+            yield Program(name="script", command=_SUBSCRIBER, environment=environ, folder=self.folder, stage=_BRIDGES)
+
+    def _floor(self, environ: Mapping[str, str]) -> Iterable[Program]:
         celery = (sys.executable, "-m", "celery", "-A", "benchmarks.floor", "worker", "-Q", ",".join(floor.QUEUES))
         for number in range(1, self._workers + 1):
             name = f"floor-worker-{number}"
@@ -199,7 +218,9 @@ class BenchStack:
 
     def _is_ready(self) -> bool:
         state = wiring.state(self.settings).read()
-        channels = [keys.SUREBET_SIGNALS, keys.STRATEGY_SIGNALS, *([floor.CHANNEL] if self.with_floor else [])]
+        peers = {Side.FLOOR: floor.CHANNEL, Side.BARE: bare.CHANNEL}
+        named = [channel for side, channel in peers.items() if side in self.sides]
+        channels = [keys.SUREBET_SIGNALS, keys.STRATEGY_SIGNALS, *named]
         heard = dict(self.redis.pubsub_numsub(*channels))
         workers = sum(name.startswith("worker:") for name in state.processes)
         return (

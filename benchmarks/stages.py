@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.figures import Report, Setup, Table, kept, percentile, quantiles, shown
-from benchmarks.load import Block, Load, Side
-from benchmarks.stack import BenchError, BenchStack
+from benchmarks.load import Block, Load
+from benchmarks.stack import BenchError, BenchStack, Side
 
 _RATE: Final = 20
 # From one point to the next, in a signal's order.
@@ -43,7 +43,7 @@ def stages(setup: Setup) -> Report:
     folder = setup.folder / "probe"
     folder.mkdir()
     blocks: list[Block] = []
-    with BenchStack(setup.folder, setup.tell, with_floor=False, probe=folder) as stack:
+    with BenchStack(setup.folder, setup.tell, sides=(Side.OURS,), probe=folder) as stack:
         load = Load(stack)
         load.warm_up()
         for number in range(setup.plan.rounds):

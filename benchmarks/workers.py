@@ -1,8 +1,8 @@
 """How latency and saturation change with the number of workers, each with its pool, and the floor's too."""
 
 from benchmarks.figures import Bars, Report, Setup, Table, quantiles, shown
-from benchmarks.load import Load, Side
-from benchmarks.stack import BenchStack
+from benchmarks.load import Load
+from benchmarks.stack import PAIR, BenchStack, Side
 
 
 def workers(setup: Setup) -> Report:
@@ -10,14 +10,14 @@ def workers(setup: Setup) -> Report:
     plan = setup.plan
     rows: list[tuple[str, ...]] = []
     raw: dict[str, object] = {}
-    rates: dict[Side, list[float]] = {side: [] for side in Side}
+    rates: dict[Side, list[float]] = {side: [] for side in PAIR}
     for number in plan.workers:
         folder = setup.folder / str(number)
         folder.mkdir()
         with BenchStack(folder, setup.tell, workers=number) as stack:
             load = Load(stack)
             load.warm_up()
-            for side in Side:
+            for side in PAIR:
                 found: dict[str, object] = {}
                 for rate in plan.rates:
                     block = load.fire(side, max(2, int(rate * plan.block_s)), rate)
@@ -32,7 +32,7 @@ def workers(setup: Setup) -> Report:
                 rows.append((f"{number} x {side} burst", "", "", f"{shown(block.throughput, 0)}/s"))
                 raw[f"{number} {side}"] = found
             load.check()
-        setup.tell(f"{number} workers: " + ", ".join(f"{side} {rates[side][-1]:.0f}/s" for side in Side))
+        setup.tell(f"{number} workers: " + ", ".join(f"{side} {rates[side][-1]:.0f}/s" for side in PAIR))
     table = Table("By number of worker processes", ("workers and load", "p50 ms", "p99 ms", "saturation"), rows)
     bars = Bars(
         "Saturation by worker processes",

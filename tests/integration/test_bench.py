@@ -8,9 +8,10 @@ import pytest
 
 from benchmarks.figures import QUICK, Setup, kept, percentile, ratio
 from benchmarks.latency import latency
-from benchmarks.load import Load, Side
+from benchmarks.load import Load
+from benchmarks.peers import peers
 from benchmarks.report import markdown, write
-from benchmarks.stack import BenchError, BenchStack
+from benchmarks.stack import BenchError, BenchStack, Side
 from executor.domain.order import order_ids
 
 pytestmark = pytest.mark.slow  # two stacks of its own
@@ -68,3 +69,15 @@ def test_an_order_that_is_placed_twice_or_never_is_noticed(tmp_path: Path) -> No
         stack.sandbox.control("reset", {})
         with pytest.raises(BenchError, match="3 of 3 signals were not placed exactly once"):
             load.check()
+
+
+def test_the_script_and_the_floor_are_measured_in_turns_with_the_engine(tmp_path: Path) -> None:
+    report = peers(Setup(replace(_TINY, burst=20), tmp_path, lambda _: None))
+    latencies, saturation = report.tables
+    conditions = ("10/s", "20/s, one core busy")
+    names = [f"{condition} {name}" for condition in conditions for name in ("p50", "p95", "p99")]
+    assert [row[0] for row in latencies.rows] == names
+    assert latencies.columns[1:4] == ("executor", "floor", "script")
+    assert all(float(cell) > 0 for row in latencies.rows for cell in row[1:4])
+    assert all(float(cell) > 0 for cell in saturation.rows[0][1:4])
+    assert "each placed exactly once" in latencies.note

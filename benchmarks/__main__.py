@@ -55,7 +55,7 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _tell(line: str) -> None:
+def _progress(line: str) -> None:
     say(f"{time.strftime('%H:%M:%S')}  {line}", "dim")
 
 
@@ -67,9 +67,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, help="of interleaved blocks")
     parser.add_argument("--seconds", type=float, help="of one block")
     parser.add_argument("--out", type=Path, help="folder for Markdown, PNG and JSON")
-    given = parser.parse_args(words)
-    plan = QUICK if given.quick else Plan()
-    chosen = {"rounds": given.rounds, "block_s": given.seconds}
+    options = parser.parse_args(words)
+    plan = QUICK if options.quick else Plan()
+    chosen = {"rounds": options.rounds, "block_s": options.seconds}
     plan = replace(plan, **{name: value for name, value in chosen.items() if value})
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, _stop)
@@ -77,10 +77,10 @@ def main(words: Sequence[str] | None = None) -> int:
     _quiet(folder)
     reports: dict[str, Report] = {}
     try:
-        for name in given.only or MEASUREMENTS:
-            _tell(f"{name} ...")
+        for name in options.only or MEASUREMENTS:
+            _progress(f"{name} ...")
             (folder / name).mkdir()
-            reports[name] = MEASUREMENTS[name](Setup(plan, folder / name, _tell))
+            reports[name] = MEASUREMENTS[name](Setup(plan, folder / name, _progress))
             show(reports[name])
     except KeyboardInterrupt:
         say("stopped; everything that was started has ended")
@@ -90,23 +90,23 @@ def main(words: Sequence[str] | None = None) -> int:
         complain(f"{error} (logs: {folder})")
         return 1
     finally:
-        if given.out is not None and reports:
-            write(given.out, reports, {name: _command(name, given) for name in reports})
-            say(f"written to {given.out}")
+        if options.out is not None and reports:
+            write(options.out, reports, {name: _command(name, options) for name in reports})
+            say(f"written to {options.out}")
     shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
 def _quiet(folder: Path) -> None:
     """Keep the terminal for what is said here: this process is no part of what is measured."""
-    given = load_settings({}, folder)
-    quiet = given.logging.model_copy(update={"level": "CRITICAL", "file": False})
-    configure_logging(given.model_copy(update={"logging": quiet}), process="bench")
+    settings = load_settings({}, folder)
+    quiet = settings.logging.model_copy(update={"level": "CRITICAL", "file": False})
+    configure_logging(settings.model_copy(update={"logging": quiet}), process="bench")
 
 
-def _command(name: str, given: argparse.Namespace) -> str:
-    options = {"QUICK": "1" if given.quick else None, "ROUNDS": given.rounds, "SECONDS": given.seconds}
-    return " ".join(["make bench", f"ONLY={name}", *(f"{key}={value}" for key, value in options.items() if value)])
+def _command(name: str, options: argparse.Namespace) -> str:
+    values = {"QUICK": "1" if options.quick else None, "ROUNDS": options.rounds, "SECONDS": options.seconds}
+    return " ".join(["make bench", f"ONLY={name}", *(f"{key}={value}" for key, value in values.items() if value)])
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def read_meter(stack: BenchStack) -> Meter:
     """Read every process's clock and Redis's counters."""
     stats: dict[str, Any] = stack.redis.info("stats")
     found: dict[str, Any] = stack.redis.info("commandstats")
-    commands = {name.removeprefix("cmdstat_"): int(one["calls"]) for name, one in found.items()}
+    commands = {name.removeprefix("cmdstat_"): int(fields["calls"]) for name, fields in found.items()}
     cpu = {name: cpu_s(pid) for name, pid in stack.pids().items()}
     return Meter(time.monotonic(), cpu, int(stats["total_reads_processed"]), commands)
 

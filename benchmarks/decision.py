@@ -89,7 +89,7 @@ def _own(server: PrivateRedis, folder: Path) -> dict[str, str]:
 
 
 def _row(name: str, found: Found, first: float) -> tuple[str, ...]:
-    middle, bare = (percentile(found[one], 0.5) for one in ("decision", "bare"))
+    middle, bare = (percentile(found[kind], 0.5) for kind in ("decision", "bare"))
     over, growth = middle / bare, middle / first
     return (
         name,

@@ -30,8 +30,8 @@ def doors(setup: Setup) -> Report:
         fired = load.check()
     rows = []
     for name in QUANTILES:
-        against = ratio(*([quantiles(one)[name] for one in each] for each in (stream, channel)))
-        whole = (quantiles([one for each in door for one in each])[name] for door in (stream, channel))
+        against = ratio(*([quantiles(taken)[name] for taken in each] for each in (stream, channel)))
+        whole = (quantiles([value for each in door for value in each])[name] for door in (stream, channel))
         target = f"<= {_TARGET}: {kept(against[0], _TARGET)}" if name == _JUDGED else ""
         rows.append((name, *map(shown, whole), shown_ratio(against), target))
     table = Table(
@@ -40,6 +40,6 @@ def doors(setup: Setup) -> Report:
         rows,
         f"{plan.rounds} rounds, the doors in turns; {fired}",
     )
-    middle = {name: [quantiles([one for each in door for one in each])["p50"]]
+    middle = {name: [quantiles([value for each in door for value in each])["p50"]]
               for name, door in (("XADD", stream), ("PUBLISH", channel))}  # fmt: skip
     return Report([table], {"XADD": stream, "PUBLISH": channel}, [Bars("The two doors, p50", "ms", ["20/s"], middle)])

@@ -105,7 +105,7 @@ def quantiles(values: Sequence[float]) -> dict[str, float]:
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
     """Return the median, the lowest and the highest of the ratios per round."""
-    each = [one / other for one, other in zip(ours, theirs, strict=True)]
+    each = [value / other for value, other in zip(ours, theirs, strict=True)]
     return median(each), min(each), max(each)
 
 

@@ -49,9 +49,9 @@ def _restart_worker(stack: BenchStack) -> None:
         return
     os.kill(pid, signal.SIGTERM)
     stack.until(lambda: stack.supervisor.pid("worker") not in {pid, None}, "the worker's next life")
-    mine = str(stack.supervisor.pid("worker"))
+    pid_text = str(stack.supervisor.pid("worker"))
     state = wiring.state(stack.settings)
     stack.until(
-        lambda: any(name.startswith("worker:") and name.endswith(f":{mine}") for name in state.read().processes),
+        lambda: any(name.startswith("worker:") and name.endswith(f":{pid_text}") for name in state.read().processes),
         "the worker to say that it lives",
     )

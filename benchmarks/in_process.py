@@ -39,10 +39,10 @@ _FINISHED_MARKETS: Final = 100
 def main(words: list[str]) -> None:
     """Run one case."""
     mode, *numbers = words
-    given = wiring.get_settings()
-    exporter.prepare(given.data_dir, 0)
-    configure_logging(given, process="bench")
-    wiring.claim(given)
+    settings = wiring.get_settings()
+    exporter.prepare(settings.data_dir, 0)
+    configure_logging(settings, process="bench")
+    wiring.claim(settings)
     engine = wiring.get_engine()
     limits.apply_limits(engine, missing_only=False)
     engine.exchange.prepare()
@@ -65,17 +65,17 @@ def decision(engine: Engine, finished: int, markets: int, in_market: int, number
         if time.monotonic() - reconciled > _RECONCILE_S:
             reconciliation.poll(engine)
             reconciled = time.monotonic()
-        mine = [(f"decide-{at}", names[at % markets]) for at in range(turn * _TURN, (turn + 1) * _TURN)]
-        for name, market in mine:
+        batch = [(f"decide-{at}", names[at % markets]) for at in range(turn * _TURN, (turn + 1) * _TURN)]
+        for name, market in batch:
             if receive(intake, SignalKind.STRATEGY, _message(name, market), engine.store.now(), "bench") is None:
                 raise RuntimeError("the signal was not new")
-        for name, market in mine:
+        for name, market in batch:
             begun = time.perf_counter()
             verdict = validate(engine, name, market).verdict
             found["decision"].append((time.perf_counter() - begun) * 1000)
             if verdict != "ACCEPTED":
                 raise RuntimeError(f"the signal was {verdict}")
-        for name, market in mine:
+        for name, market in batch:
             release(engine, name, market, Reason.TRADING_DISABLED, "only measured")
         for _ in range(_TURN):
             begun = time.perf_counter()
@@ -120,7 +120,7 @@ def _put(engine: Engine, orders: list[Order]) -> None:
     for start in range(0, len(orders), _PER_COMMIT):
         some = orders[start : start + _PER_COMMIT]
         # First as they were in life, so that whatever is kept of living orders is taken away again.
-        alive = [replace(one, status=OrderStatus.MATCHED, finished_at=0, settled_at=0) for one in some]
+        alive = [replace(order, status=OrderStatus.MATCHED, finished_at=0, settled_at=0) for order in some]
         for orders_now in (alive, some) if some[0].status is OrderStatus.SETTLED else (alive,):
             if not engine.store.commit(engine.store.view(some[0].market_id), Change(orders=orders_now)):
                 raise RuntimeError("somebody else writes here")

@@ -83,12 +83,12 @@ def turns(number: int) -> Sequence[Side]:
 
 def pooled(rounds: Sequence[Sequence[float]]) -> dict[str, float]:
     """Return the quantiles of all rounds together."""
-    return quantiles([one for each in rounds for one in each])
+    return quantiles([value for each in rounds for value in each])
 
 
 def ratios(taken: Rounds, name: str) -> tuple[float, float, float]:
     """Return how one quantile compares, round by round."""
-    ours, floor = ([quantiles(one)[name] for one in taken[side]] for side in PAIR)
+    ours, floor = ([quantiles(values)[name] for values in taken[side]] for side in PAIR)
     return ratio(ours, floor)
 
 

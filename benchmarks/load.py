@@ -112,9 +112,9 @@ class Load:
             elif not self._stack.redis.publish(channel, raw):
                 raise BenchError(f"nobody listens on {channel}")
             published[_reference(side, signal_id)] = signal_id, market_id, moment
-        self._fired |= {ref: one[0] for ref, one in published.items()}
+        self._fired |= {ref: sent[0] for ref, sent in published.items()}
         arrived = self._wait(side, set(published), begun)
-        shots = [Shot(*one, arrived[ref]) for ref, one in published.items()]
+        shots = [Shot(*sent, arrived[ref]) for ref, sent in published.items()]
         self._others.append(others.share())
         return Block(side, shots, markets)
 

@@ -20,7 +20,7 @@ def family(pid: int) -> list[int]:
 
 def cpu_s(pid: int) -> float:
     """Return the CPU time that a process and its children have used."""
-    return sum(_cpu_s(one) for one in family(pid))
+    return sum(_cpu_s(process) for process in family(pid))
 
 
 def _cpu_s(pid: int) -> float:
@@ -31,7 +31,7 @@ def _cpu_s(pid: int) -> float:
 
 def memory_mb(pid: int) -> float:
     """Return the memory that a process and its children hold; what they share is counted once."""
-    return sum(_share_mb(one) for one in family(pid))
+    return sum(_share_mb(process) for process in family(pid))
 
 
 def _share_mb(pid: int) -> float:
@@ -42,8 +42,8 @@ def _share_mb(pid: int) -> float:
 class Others:
     """Tells how much of the machine went to programs that are not measured, from its making on."""
 
-    def __init__(self, mine: Iterable[int]) -> None:
-        self._mine = (os.getpid(), *mine)
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._pids = (os.getpid(), *pids)
         self._busy_s, self._all_s = _machine_s()
         self._own_s = self._spent_s()
 
@@ -55,7 +55,7 @@ class Others:
 
     def _spent_s(self) -> float:
         spent = 0.0
-        for pid in self._mine:
+        for pid in self._pids:
             with suppress(OSError):  # it has ended
                 spent += cpu_s(pid)
         return spent
@@ -64,6 +64,6 @@ class Others:
 def _machine_s() -> tuple[float, float]:
     """Return the busy and the whole time of all cores (proc(5): user nice system idle iowait irq softirq steal)."""
     first = Path("/proc/stat").read_text(encoding="utf-8").partition("\n")[0].split()[1:9]
-    times = [int(one) / _TICKS for one in first]
+    times = [int(tick) / _TICKS for tick in first]
     idle, waiting = 3, 4
     return sum(times) - times[idle] - times[waiting], sum(times)

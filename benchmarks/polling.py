@@ -36,7 +36,7 @@ def polling(setup: Setup) -> Report:
                 block = load.fire(Side.OURS, count, _RATE)
                 taken[live].append(block.latencies_ms)
                 load.settle(block)
-                _take_back(stack, held)
+                _cancel_all(stack, held)
             found = {live: quantiles(blocks[-1])["p99"] for live, blocks in taken.items()}
             setup.tell(f"round {number + 1} of {plan.rounds}: p99 {found[False]:.1f}, polled {found[True]:.1f} ms")
         for active in sorted({10, _PROMISED, plan.active}):
@@ -46,7 +46,7 @@ def polling(setup: Setup) -> Report:
                 polls[f"{active:,} active, {finished:,} finished"] = run_in_process(words, stack.environ, setup.folder)[
                     "poll"
                 ]
-                _take_back(stack, held)
+                _cancel_all(stack, held)
         load.check()
     return _report(taken, polls, plan.active)
 
@@ -73,14 +73,14 @@ def _rest(stack: BenchStack, load: Load, number: int) -> list[str]:
     return markets
 
 
-def _take_back(stack: BenchStack, markets: Sequence[str]) -> None:
+def _cancel_all(stack: BenchStack, markets: Sequence[str]) -> None:
     for market in markets:
         stack.call("cancelOrders", {"marketId": market})
     stack.until(lambda: not stack.redis.zcard(keys.ORDERS_ACTIVE), "the end of live orders")
 
 
 def _report(taken: dict[bool, list[list[float]]], polls: dict[str, list[float]], active: int) -> Report:
-    pooled = {live: quantiles([one for block in blocks for one in block]) for live, blocks in taken.items()}
+    pooled = {live: quantiles([value for block in blocks for value in block]) for live, blocks in taken.items()}
     rows = []
     for name in pooled[False]:
         each = [[quantiles(block)[name] for block in taken[live]] for live in (True, False)]

@@ -221,16 +221,16 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 4], help="how many at once, one run each")
     parser.add_argument("--seconds", type=float, default=5.0, help="of one run over HTTPS")
     parser.add_argument("--out", type=Path, help="folder for Markdown and JSON")
-    given = parser.parse_args(words)
+    options = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="bench-sandbox-") as folder:
         try:
-            report = measure(given.clients, given.seconds, Path(folder))
+            report = measure(options.clients, options.seconds, Path(folder))
         except BenchError as error:
             complain(str(error))
             return 1
     show(report)
-    if given.out is not None:
-        write(given.out, {"sandbox": report}, {"sandbox": "make bench-sandbox"})
+    if options.out is not None:
+        write(options.out, {"sandbox": report}, {"sandbox": "make bench-sandbox"})
     return 0
 
 

@@ -157,8 +157,8 @@ class BenchStack:
 
     def engine(self, programs: Iterable[Program]) -> Iterable[Program]:
         """Yield the engine's processes: the shipped ones, and further workers where more than one is asked for."""
-        for given in programs:
-            program = _with_probe(given) if self._probed else given
+        for shipped in programs:
+            program = _with_probe(shipped) if self._probed else shipped
             yield program
             for number in range(2, self._workers + 1) if program.name == "worker" else ():
                 name = f"worker-{number}"
@@ -232,16 +232,16 @@ class BenchStack:
         return self.settings.betfair.app_key.get_secret_value()
 
     def _log_in(self) -> str:
-        given = SandboxOptions(directory=self._sandbox_folder)
-        body = {"username": given.username, "password": given.password}
+        options = SandboxOptions(directory=self._sandbox_folder)
+        body = {"username": options.username, "password": options.password}
         return str(self._post("/api/login", {"X-Application": self._app_key}, data=body)["token"])
 
     def _post(self, path: str, headers: Mapping[str, str], **body: Any) -> dict[str, Any]:  # noqa: ANN401 - requests'
         with requests.Session() as session:
             session.trust_env = False
             url, ca = f"{self.settings.betfair.api_url}{path}", str(self.settings.betfair.ca_bundle)
-            given = {"Accept": "application/json", **headers}
-            return dict(session.post(url, headers=given, verify=ca, timeout=30, **body).json())
+            sent = {"Accept": "application/json", **headers}
+            return dict(session.post(url, headers=sent, verify=ca, timeout=30, **body).json())
 
 
 def _with_probe(program: Program) -> Program:

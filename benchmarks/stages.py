@@ -59,10 +59,10 @@ def _stages(folder: Path, blocks: Sequence[Block]) -> Stages:
     points, durations = _read(folder)
     found: Stages = defaultdict(list)
     for shot in (shot for block in blocks for shot in block.shots):
-        mine = {**points[shot.signal_id], "PUBLISH": shot.published_at, "received": shot.received_at}
+        moments = {**points[shot.signal_id], "PUBLISH": shot.published_at, "received": shot.received_at}
         for name, begin, end in (*_WAY, ("exchange: call -> answer", "call", "answer")):
-            if begin in mine and end in mine:
-                found[name].append((mine[end] - mine[begin]) * 1000)
+            if begin in moments and end in moments:
+                found[name].append((moments[end] - moments[begin]) * 1000)
         for name, seconds in durations[shot.signal_id]:
             found[f"of it {name}"].append(seconds * 1000)
     if not found:
@@ -89,7 +89,7 @@ def _report(found: Stages, note: str) -> Report:
     parts = sorted(name for name in found if name.startswith("of it "))
     rows = [_row(name, found[name], total) for name in (*named, *parts)]
     columns = ("stage", "p50 ms", "p95 ms", "p99 ms", "max ms", "share of p50")
-    promises = [_promise(found, *one) for one in _PROMISES]
+    promises = [_promise(found, *promise) for promise in _PROMISES]
     return Report(
         [
             Table("Time per stage", columns, rows, note),
@@ -101,7 +101,7 @@ def _report(found: Stages, note: str) -> Report:
 
 def _row(name: str, values: Sequence[float], total: float) -> tuple[str, ...]:
     found = quantiles(values)
-    return name, *(shown(one, 2) for one in found.values()), f"{100 * found['p50'] / total:.0f} %"
+    return name, *(shown(figure, 2) for figure in found.values()), f"{100 * found['p50'] / total:.0f} %"
 
 
 def _promise(found: Stages, name: str, stage: str, limit: float) -> tuple[str, ...]:

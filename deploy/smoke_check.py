@@ -84,11 +84,11 @@ def until(look: Callable[[], object], within_s: float, what: str) -> None:
 class Sandbox:
     """The sandbox exchange's control API: https://HOST/sandbox/..."""
 
-    def __init__(self, given: Settings) -> None:
-        self._url = f"{given.betfair.api_url}/sandbox"
+    def __init__(self, settings: Settings) -> None:
+        self._url = f"{settings.betfair.api_url}/sandbox"
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, no other authority, whatever the environment says
-        self._session.verify = str(given.betfair.ca_bundle or True)
+        self._session.verify = str(settings.betfair.ca_bundle or True)
 
     def refuse_the_real_one(self) -> None:
         """Make sure that the exchange is a sandbox: only that has a control API."""
@@ -152,7 +152,9 @@ def scraped(url: str) -> tuple[int, list[str]]:
         except (requests.RequestException, ValueError) as error:
             fail(f"no Prometheus at {url}: {error}")
     targets = answer["data"]["activeTargets"]
-    down = [f"{one['scrapeUrl']} ({one['lastError'] or 'not yet'})" for one in targets if one["health"] != "up"]
+    down = [
+        f"{target['scrapeUrl']} ({target['lastError'] or 'not yet'})" for target in targets if target["health"] != "up"
+    ]
     return len(targets) - len(down), down
 
 
@@ -240,15 +242,15 @@ def wait_until_ready() -> None:
 def check(addresses: Sequence[str], prometheus: str, *, quick: bool) -> None:
     """Go through all of it."""
     connect_running()
-    given = wiring.get_settings()
-    sandbox = None if given.trading.enable_paper_trading else Sandbox(given)
+    settings = wiring.get_settings()
+    sandbox = None if settings.trading.enable_paper_trading else Sandbox(settings)
     if sandbox is not None:
         sandbox.refuse_the_real_one()
-    say("paper trading" if sandbox is None else f"sandbox at {given.betfair.api_url}")
+    say("paper trading" if sandbox is None else f"sandbox at {settings.betfair.api_url}")
     wait_until_ready()
     if prometheus:
         look_at_prometheus(prometheus)
-    ports = (given.metrics.port, given.metrics.bridge_port)
+    ports = (settings.metrics.port, settings.metrics.bridge_port)
     exporters = addresses or [f"127.0.0.1:{port}" for port in ports if port]
     before = counts(exporters)
     name = f"smoke-{time.time_ns():x}"
@@ -281,9 +283,9 @@ def main() -> None:
     )
     parser.add_argument("--prometheus", default="", metavar="URL", help="look also whether Prometheus scrapes all")
     parser.add_argument("--quick", action="store_true", help="do not wait until its order is off the books")
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
-        check(given.metrics or [], given.prometheus, quick=given.quick)
+        check(options.metrics or [], options.prometheus, quick=options.quick)
     except ExecutorError as error:
         fail(str(error))
 

@@ -173,9 +173,9 @@ class Bridge:
         # The token is of this message: who records it again, not knowing whether the last try wrote, must not meet it.
         self._handle(
             [
-                (_CHANNELS[one["channel"]], one["data"], os.urandom(8).hex())
-                for one in together
-                if one["type"] == "message" and one["channel"] in _CHANNELS
+                (_CHANNELS[message["channel"]], message["data"], os.urandom(8).hex())
+                for message in together
+                if message["type"] == "message" and message["channel"] in _CHANNELS
             ]
         )
         if broken is not None:
@@ -188,8 +188,8 @@ class Bridge:
             if len(heard) == 1:
                 log.exception("message_not_handled", channel=heard[0][0])
             else:
-                for one in heard:
-                    self._handle([one])
+                for message in heard:
+                    self._handle([message])
 
     def _start(self, record: SignalRecord | None) -> None:
         """Start the chain of a signal that is new; where that fails the sweep does it."""
@@ -262,7 +262,8 @@ class Bridge:
                 )
             except StoreUnavailable as error:
                 answers = [error] * len(heard)
-            left = [one for one, answer in zip(heard, answers, strict=True) if not self._is_done(one, answer, arrived)]
+            pairs = zip(heard, answers, strict=True)
+            left = [message for message, answer in pairs if not self._is_done(message, answer, arrived)]
             if left:
                 why = next(str(answer) for answer in answers if isinstance(answer, StoreUnavailable))
                 log.warning("waiting_for_redis", messages=len(left), error=why)

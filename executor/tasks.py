@@ -47,7 +47,8 @@ class ChainTask(Task):  # type: ignore[misc]
     def on_failure(self, exc: Exception, task_id: str, args: tuple[Any, ...], kwargs: object, einfo: object) -> None:
         """Keep what a person needs to understand it and to run it again."""
         del kwargs
-        signal_id, market_id = (str(one) for one in (*args, "", "")[:2])  # whoever sent it may have sent anything
+        # Whoever sent it may have sent anything.
+        signal_id, market_id = (str(argument) for argument in (*args, "", "")[:2])
         fields = {
             "task": self.name,
             "signal_id": signal_id,
@@ -73,7 +74,7 @@ _CHAIN: Final[dict[str, Any]] = {
 def _step(
     task: Task, work: Callable[[Engine, str, str], object], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> str:
-    ids = [one for one in args if isinstance(one, str) and 0 < len(one) <= _MAX_ID]
+    ids = [text for text in args if isinstance(text, str) and 0 < len(text) <= _MAX_ID]
     if len(ids) != len(args) or len(ids) != len(_IDS) or kwargs:
         return _refused(task)
     signal_id, market_id = ids

@@ -27,7 +27,7 @@ def settle_with(
     exchange: Exchange, market: Market, outcomes: Mapping[RunnerKey, Outcome], line: Decimal | None = None
 ) -> None:
     """Close `market` with these outcomes, the other runners lose; `line` is the number a LINE market ended at."""
-    _take_back(exchange, market)
+    _reverse_results(exchange, market)
     exchange.lapse(market, list(market.bets.values()), "MKT_INVALID")
     now_ms = exchange.now_ms()
     for key, runner in market.runners.items():
@@ -54,7 +54,7 @@ def settle_with(
 
 def unsettle(exchange: Exchange, market: Market) -> None:
     """Take a result back: the market is suspended with its matched bets standing as before it (Betfair: reversal)."""
-    _take_back(exchange, market)
+    _reverse_results(exchange, market)
     market.status, market.settled_ms = "SUSPENDED", 0
     for runner in market.runners.values():
         runner.outcome = LOST
@@ -72,7 +72,7 @@ def unsettle(exchange: Exchange, market: Market) -> None:
 
 def void_market(exchange: Exchange, market: Market) -> None:
     """Close `market` with every bet void."""
-    _take_back(exchange, market)
+    _reverse_results(exchange, market)
     exchange.lapse(market, list(market.bets.values()), "MKT_INVALID")
     now_ms = exchange.now_ms()
     for bet in market.bets.values():
@@ -164,7 +164,7 @@ def _pay(exchange: Exchange, market: Market) -> None:
         account.commission_paid += result.commission
 
 
-def _take_back(exchange: Exchange, market: Market) -> None:
+def _reverse_results(exchange: Exchange, market: Market) -> None:
     for name, result in market.results.items():
         account = exchange.accounts.get(name, exchange.house)
         account.balance -= result.profit - result.commission

@@ -51,8 +51,8 @@ class MarketPlayer:
             BadLine: it cannot be read; nothing changed.
 
         """
-        given = change.get("marketDefinition")
-        definition = None if given is None else read_definition(given)
+        raw = change.get("marketDefinition")
+        definition = None if raw is None else read_definition(raw)
         if definition is None and self._definition is None:
             raise BadLine(f"market {self._market_id} has no definition yet")
         changes = read_runner_changes(change)

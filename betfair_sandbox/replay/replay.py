@@ -131,10 +131,10 @@ class Replay:
         ahead = seconds_before(start) or 0
         for change in self._next.changes if self._next is not None else []:
             try:
-                given = read_definition(change.get("marketDefinition"))
+                definition = read_definition(change.get("marketDefinition"))
             except BadLine:
                 continue
-            return int(given.facts.get("start_ms", first)) - ahead * 1000
+            return int(definition.facts.get("start_ms", first)) - ahead * 1000
         return first
 
     def _catch_up(self) -> None:

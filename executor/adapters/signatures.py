@@ -155,7 +155,7 @@ def _strategies(entry: Mapping[str, Any], where: str) -> frozenset[str] | None:
     named = entry.get("strategies")
     if named is None:
         return None
-    if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+    if not isinstance(named, list) or not all(isinstance(strategy, str) for strategy in named):
         raise KeysUnusable(f"{where}: strategies should be a list of names")
     return frozenset(named)
 

@@ -69,9 +69,9 @@ def _run(folder: Path) -> int:
     rows: Sequence[Row] = ()
     problem = ""
     tails: dict[str, list[str]] = {}
-    with LiveView() as screen:
+    with LiveView() as live_view:
         try:
-            run = DemoRun(folder, screen)
+            run = DemoRun(folder, live_view)
         except _EXPECTED as error:
             return _end(rows, str(error))
         try:
@@ -83,27 +83,27 @@ def _run(folder: Path) -> int:
             problem = str(error)
         finally:
             run.stop()
-        _show(screen, rows)
+        _show(live_view, rows)
         problem = problem or "; ".join(f"{row.name} {_said(row)}" for row in rows if not row.agrees)
         if problem:
             tails = run.tails(_TAIL)
         for name, lines in tails.items():
-            screen.line(f"--- the end of {name}.log", "bold")
+            live_view.line(f"--- the end of {name}.log", "bold")
             for line in lines:
-                screen.line(line, "dim")
+                live_view.line(line, "dim")
     return _end(rows, problem)
 
 
-def _show(screen: LiveView, rows: Sequence[Row]) -> None:
+def _show(live_view: LiveView, rows: Sequence[Row]) -> None:
     if rows:
-        screen.line("every count, from every place that has it", "bold")
+        live_view.line("every count, from every place that has it", "bold")
     for row in rows:
         text = (
             f"  {row.name:37} {row.value:>7}  {', '.join(row.values)}"
             if row.agrees
             else f"  {row.name:37} {_said(row)}"
         )
-        screen.line(text, "green" if row.agrees else "bold red")
+        live_view.line(text, "green" if row.agrees else "bold red")
 
 
 def _said(row: Row) -> str:

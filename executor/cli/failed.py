@@ -36,7 +36,7 @@ def failed(context: typer.Context, *, as_json: AsJson = False) -> None:
         say("no failed tasks")
     else:
         columns = [Column("task"), Column("error"), Column("times", "right")]
-        show_table("Failed tasks, oldest first (UTC)", columns, [_row(one, found[one]) for one in found])
+        show_table("Failed tasks, oldest first (UTC)", columns, [_row(task_id, found[task_id]) for task_id in found])
 
 
 def _row(task_id: str, fields: Mapping[str, str]) -> Sequence[str]:
@@ -81,10 +81,10 @@ def _chosen(
 ) -> dict[str, Mapping[str, str]]:
     if bool(ids) == everything:
         raise typer.BadParameter("name task ids, or give --all")
-    unknown = [one for one in ids or () if one not in found]
+    unknown = [task_id for task_id in ids or () if task_id not in found]
     if unknown:
         refuse(f"no such failed task: {', '.join(unknown)}")
-    return {one: found[one] for one in (found if everything else ids or ())}
+    return {task_id: found[task_id] for task_id in (found if everything else ids or ())}
 
 
 def register(app: typer.Typer) -> None:

@@ -23,10 +23,15 @@ def show(context: typer.Context, *, as_json: AsJson = False) -> None:
     note_identity(settings)
     found = differences(Access(settings))
     if as_json:
-        show_json([{"what": one.what, "redis": one.in_redis, "ledger": one.in_ledger} for one in found])
+        show_json(
+            [
+                {"what": difference.what, "redis": difference.in_redis, "ledger": difference.in_ledger}
+                for difference in found
+            ]
+        )
     elif found:
         columns = [Column("day or bet"), Column("Redis", "right"), Column("ledger", "right")]
-        rows = [(one.what, f"{one.in_redis:f}", f"{one.in_ledger:f}") for one in found]
+        rows = [(difference.what, f"{difference.in_redis:f}", f"{difference.in_ledger:f}") for difference in found]
         show_table("Net P&L of days, matched size of bets", columns, rows)
     if found:
         refuse(f"{len(found)} differences; entries may still wait: executor check; else: executor ledger repair")

@@ -71,10 +71,10 @@ def note_identity(settings: Settings) -> None:
 
 def actor() -> Actor:
     """Name who runs this command."""
-    return Actor(_person())
+    return Actor(_user_name())
 
 
-def _person() -> str:
+def _user_name() -> str:
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (KeyError, OSError):  # a container's user without a name

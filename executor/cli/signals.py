@@ -34,7 +34,7 @@ def signals(
     note_identity(settings)
     access = Access(settings)
     rows = named_signals(access, ids) if ids else ended_signals(access, limit)
-    unknown = [one for one in ids or () if one not in {row["signal_id"] for row in rows}]
+    unknown = [signal_id for signal_id in ids or () if signal_id not in {row["signal_id"] for row in rows}]
     if as_json:
         show_json(rows)
     elif rows:
@@ -42,8 +42,8 @@ def signals(
         show_table("Signals, newest first (UTC)", columns, map(_row, rows))
     elif not ids:
         say(f"no signal has ended yet in {mask_url(settings.ledger.url)}")
-    for one in unknown:
-        complain(f"{one}: no such signal, or so long ago that it is forgotten")
+    for signal_id in unknown:
+        complain(f"{signal_id}: no such signal, or so long ago that it is forgotten")
     if unknown:
         raise typer.Exit(REFUSED)
 

@@ -51,7 +51,7 @@ def list_tokens(*, as_json: AsJson = False) -> None:
     elif not found:
         say("no tokens")
     else:
-        rows = [(one["name"], one["role"], _day(one["created_at"]), _day(one["expires_at"])) for one in found]
+        rows = [(token["name"], token["role"], _day(token["created_at"]), _day(token["expires_at"])) for token in found]
         show_table("Tokens (UTC)", [Column("name"), Column("role"), Column("made"), Column("until")], rows)
 
 

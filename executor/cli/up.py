@@ -71,8 +71,8 @@ def up(
 
 
 def _run(plan: Plan) -> int:
-    with LiveView() as screen:
-        run = UpRun(plan, screen)
+    with LiveView() as live_view:
+        run = UpRun(plan, live_view)
         code = DONE
         try:
             run.start()

@@ -127,14 +127,14 @@ class Events:
             while self._readers and not self._stopping.is_set():
                 message = pubsub.get_message(ignore_subscribe_messages=True, timeout=0.1)
                 if message is not None:
-                    self._tell(_NAMES[message["channel"]], message["data"])
+                    self._broadcast(_NAMES[message["channel"]], message["data"])
                     continue
                 found = cast("list[Any]", client.xread({keys.TRADES: last}, count=100) or [])
                 for entry, fields in found[0][1] if found else ():
                     last = entry
-                    self._tell(_kind(fields), json.dumps(fields))
+                    self._broadcast(_kind(fields), json.dumps(fields))
 
-    def _tell(self, name: str, data: str) -> None:
+    def _broadcast(self, name: str, data: str) -> None:
         with self._lock:
             readers = list(self._readers)
         for reader in readers:

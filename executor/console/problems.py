@@ -128,10 +128,10 @@ def of_error(request: Request, error: Exception) -> JSONResponse:
 
 def _of_validation(request: Request, error: RequestValidationError) -> JSONResponse:
     found = list(error.errors())
-    if any(one.get("type") == "json_invalid" for one in found):
+    if any(problem.get("type") == "json_invalid" for problem in found):
         return problem(request, 400, "not_json", "the body is no JSON")
-    errors = [_field(one) for one in found[:_SHOWN]]
-    detail = "; ".join(f"{one.field}: {one.problem}" for one in errors)
+    errors = [_field(problem) for problem in found[:_SHOWN]]
+    detail = "; ".join(f"{error.field}: {error.problem}" for error in errors)
     return problem(request, 422, "invalid", detail, errors=errors)
 
 

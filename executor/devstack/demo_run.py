@@ -23,7 +23,7 @@ from executor import keys, wiring
 from executor.cli import session as access
 from executor.devstack.demo_counts import Counters, Row, reckon
 from executor.devstack.demo_signals import PACE_S, WINNERS, Act, Exchange, Publish
-from executor.devstack.events import Feed, logged
+from executor.devstack.events import EventFeed, logged
 from executor.devstack.live_view import LiveView, facts_of, quiet_logs
 from executor.devstack.redis_server import HOST, PrivateRedis
 from executor.devstack.sandbox_client import SandboxClient
@@ -80,19 +80,19 @@ def refuse_the_world(settings: Settings) -> None:
 class DemoRun:
     """From nothing to counts that agree, or do not."""
 
-    def __init__(self, folder: Path, screen: LiveView) -> None:
+    def __init__(self, folder: Path, live_view: LiveView) -> None:
         self._folder = folder
-        self._screen = screen
+        self._live_view = live_view
         self._ports = Ports.free(bridges=_BRIDGES)
         self._environment = self._variables()
         self._settings = load_settings(self._environment, folder)
         refuse_the_world(self._settings)
         quiet_logs(self._settings, process="demo")
-        self._supervisor = Supervisor(folder / "data" / "logs", lambda text: screen.line(text, "dim"))
+        self._supervisor = Supervisor(folder / "data" / "logs", lambda text: live_view.line(text, "dim"))
         self._server = PrivateRedis(folder / "redis", port=self._ports.redis, first=parent_death_signal(signal.SIGTERM))
         self._sandbox = SandboxClient(folder / "sandbox", self._ports.sandbox)
         self._client = redis.Redis.from_url(self._settings.redis.url, decode_responses=True)
-        self._feed = Feed(self._settings.redis.url)
+        self._events = EventFeed(self._settings.redis.url)
         self._state = wiring.state(self._settings)
         self._sent: list[Publish] = []
         self._refused = 0  # as seen passing by; what counts is read at the end
@@ -112,7 +112,7 @@ class DemoRun:
 
     def start(self) -> None:
         """Start everything; returns when a signal would be traded."""
-        self._screen.line(
+        self._live_view.line(
             "starting a private Redis, the sandbox exchange, 2 workers, beat, 2 bridges and the order stream"
         )
         self._server.start()
@@ -127,7 +127,7 @@ class DemoRun:
         """Stop everything; Ctrl-C meanwhile only makes it hurry."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._force)
-        self._feed.close()
+        self._events.close()
         self._client.close()
         self._sandbox.close()
         self._supervisor.stop()
@@ -155,14 +155,14 @@ class DemoRun:
                 left -= 1
                 durable = left % 2 == 0  # each door has its turn
                 by = "XADD" if durable else "PUBLISH"
-                self._screen.line(f"signal {total - left:2}/{total}  {by:7}  {act.note}", "bold")
+                self._live_view.line(f"signal {total - left:2}/{total}  {by:7}  {act.note}", "bold")
                 self._publish(act, pace_s, durable=durable)
             elif isinstance(act, Exchange):
                 if act.note:
-                    self._screen.line(f"exchange  {act.note}", "bold blue")
+                    self._live_view.line(f"exchange  {act.note}", "bold blue")
                 self._sandbox.control(act.path, dict(act.body))
             else:
-                self._screen.line(f"person    {act.note}", "bold magenta")
+                self._live_view.line(f"person    {act.note}", "bold magenta")
                 self._breathe(pace_s)
                 self._client.set(keys.TRADING_ENABLED, act.value)
 
@@ -186,7 +186,7 @@ class DemoRun:
     def settle(self) -> None:
         """Let every market have its result, and book it."""
         self._wait(self._is_quiet, _QUIET_S, "orders are still under way")
-        self._screen.line("exchange  every market has its result", "bold blue")
+        self._live_view.line("exchange  every market has its result", "bold blue")
         for market, winner in WINNERS.items():
             self._sandbox.control("settle", {"marketId": market, "winners": [winner]})
         engine = access.engine(self._settings)  # as `executor` commands act; beat would do it within a minute
@@ -200,7 +200,9 @@ class DemoRun:
         self._wait(self._is_quiet, _QUIET_S, "the ledger lags behind")
         self._breathe(_STATUS_S)
         state = self._state.read()
-        self._screen.line(f"P&L today {money(state.daily_pnl)}, exposure {money(state.total_exposure)}", "bold green")
+        self._live_view.line(
+            f"P&L today {money(state.daily_pnl)}, exposure {money(state.total_exposure)}", "bold green"
+        )
 
     def _is_quiet(self) -> bool:
         state = self._state.read()
@@ -229,20 +231,20 @@ class DemoRun:
         """Look after the children and show what happens, for a while."""
         until = time.monotonic() + seconds
         while True:
-            if self._screen.is_gone:
+            if self._live_view.is_gone:
                 raise DemoError("nobody reads it any more")
             self._supervisor.tick()
             wait_s = max(min(until - time.monotonic(), _TICK_S), 0.0)
-            for event in (*self._feed.events(wait_s), *logged(self._supervisor.new_lines())):
+            for event in (*self._events.events(wait_s), *logged(self._supervisor.new_lines())):
                 self._refused += event.is_rejection
                 if not event.minor:
-                    self._screen.line(f"          {event.text}", event.style)
+                    self._live_view.line(f"          {event.text}", event.style)
             self._show()
             if time.monotonic() >= until:
                 return
 
     def _show(self) -> None:
-        if self._screen.is_terminal and time.monotonic() - self._shown > _STATUS_S:
+        if self._live_view.is_terminal and time.monotonic() - self._shown > _STATUS_S:
             counts = [("published", str(len(self._sent))), ("rejected", str(self._refused))]
-            self._screen.status([*counts, *facts_of(self._state.read())])
+            self._live_view.status([*counts, *facts_of(self._state.read())])
             self._shown = time.monotonic()

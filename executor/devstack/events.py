@@ -35,7 +35,7 @@ class Event:
     is_rejection: bool = False
 
 
-class Feed:
+class EventFeed:
     """One subscription."""
 
     def __init__(self, url: str) -> None:

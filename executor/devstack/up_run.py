@@ -16,7 +16,7 @@ from executor import keys, wiring
 from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.cli import session as access
 from executor.console.door import sessions, welcome
-from executor.devstack.events import Feed, logged
+from executor.devstack.events import EventFeed, logged
 from executor.devstack.live_view import LiveView, facts_of, quiet_logs
 from executor.devstack.lost_bets import void_lost_bets
 from executor.devstack.redis_server import HOST, PrivateRedis
@@ -44,11 +44,11 @@ class StoppedError(Exception):
 class UpRun:
     """One run."""
 
-    def __init__(self, plan: Plan, screen: LiveView) -> None:
+    def __init__(self, plan: Plan, live_view: LiveView) -> None:
         self._plan = plan
         self._settings = plan.settings
-        self._screen = screen
-        self._supervisor = Supervisor(plan.logs, lambda text: screen.line(f"process   {text}", "yellow"))
+        self._live_view = live_view
+        self._supervisor = Supervisor(plan.logs, lambda text: live_view.line(f"process   {text}", "yellow"))
         self._server: PrivateRedis | None = None
         if plan.own_redis:
             first = parent_death_signal(signal.SIGTERM)
@@ -57,7 +57,7 @@ class UpRun:
         if plan.own_exchange:
             self._sandbox = SandboxClient(plan.own_exchange, plan.ports.sandbox)
         self._sandbox_is_new = True
-        self._feed = Feed(self._settings.redis.url)
+        self._events = EventFeed(self._settings.redis.url)
         self._state = wiring.state(self._settings)
         self._began = self._looked = time.monotonic()
         self._stopping = self._logged_in = self._active = self._slow = False
@@ -77,7 +77,7 @@ class UpRun:
         if self._server is not None:
             self._server.start()
         wiring.claim(self._settings)
-        self._screen.line("✅ Redis connected", "green")
+        self._live_view.line("✅ Redis connected", "green")
         programs = Stack(self._plan.environment, self._plan.folder, self._plan.ports)
         if self._sandbox is not None and self._plan.own_exchange is not None:
             self._supervisor.start(programs.sandbox(self._plan.own_exchange))
@@ -90,13 +90,13 @@ class UpRun:
         if self._plan.ports.console:
             self._supervisor.start(programs.console())
         if not self._settings.trading.enable_paper_trading:
-            self._screen.line("Authenticating with Betfair API...")
+            self._live_view.line("Authenticating with Betfair API...")
 
     def _introduce(self) -> None:
         settings, ports = self._settings, self._plan.ports
         paper = settings.trading.enable_paper_trading
         exchange = urlsplit(settings.betfair.api_url).netloc
-        say = self._screen.line
+        say = self._live_view.line
         say("AIBetting Executor starting", "bold")
         say("=================================")
         say("Configuration loaded:")
@@ -127,30 +127,30 @@ class UpRun:
         """
         while True:
             self._mind_children()
-            for event in (*self._feed.events(_TICK_S), *logged(self._supervisor.new_lines())):
-                self._screen.line(event.text, event.style)
+            for event in (*self._events.events(_TICK_S), *logged(self._supervisor.new_lines())):
+                self._live_view.line(event.text, event.style)
             if time.monotonic() - self._looked > _LOOK_S:
                 self._look()
                 self._looked = time.monotonic()
 
     def _mind_children(self) -> None:
-        if self._stopping or self._screen.is_gone:
+        if self._stopping or self._live_view.is_gone:
             raise StoppedError
         if self._server is not None and self._server.pid is None:
-            self._screen.line("process   the private Redis ended; it starts again with its data", "yellow")
+            self._live_view.line("process   the private Redis ended; it starts again with its data", "yellow")
             self._server.start()
         self._sandbox_is_new |= "sandbox" in self._supervisor.tick()
 
     def _look(self) -> None:
         try:
             state = self._state.read()
-            self._screen.status(facts_of(state))
+            self._live_view.status(facts_of(state))
             if self._sandbox_is_new:
                 self._void_lost_bets()
             if not self._active:
                 self._announce(state)
         except StoreUnavailable:
-            self._screen.status([("Redis", "does not answer")])
+            self._live_view.status([("Redis", "does not answer")])
         except (ExecutorError, SandboxSilentError):  # looked at again in a second
             return
 
@@ -161,14 +161,14 @@ class UpRun:
         changed = void_lost_bets(access.engine(self._settings), lambda: {bet["betId"] for bet in sandbox.orders()})
         self._sandbox_is_new = False
         if changed:
-            self._screen.line(
+            self._live_view.line(
                 f"exchange  the sandbox forgets its bets when it stops: {changed} orders of ours are void", "yellow"
             )
 
     def _announce(self, state: SystemSnapshot) -> None:
         if state.session and not self._logged_in:
             self._logged_in = True
-            self._screen.line("✅ Betfair authentication successful", "green")
+            self._live_view.line("✅ Betfair authentication successful", "green")
         if state.reconciled and self._bridge_listens():
             self._active = True
             self._say_how_to_use(state)
@@ -179,13 +179,13 @@ class UpRun:
                 if not (self._logged_in or self._settings.trading.enable_paper_trading)
                 else "the first poll"
             )
-            self._screen.line(f"still waiting for {waits}: see {self._supervisor.log('worker')}", "yellow")
+            self._live_view.line(f"still waiting for {waits}: see {self._supervisor.log('worker')}", "yellow")
 
     def _bridge_listens(self) -> bool:
         return any(name.startswith("bridge:") for name in self._state.read().processes)
 
     def _say_how_to_use(self, state: SystemSnapshot) -> None:
-        say = self._screen.line
+        say = self._live_view.line
         console = self._plan.ports.console
         doors = welcome(self._settings, sessions(self._settings), console) if console else []
         if not state.trading_enabled:
@@ -210,12 +210,12 @@ class UpRun:
     def stop(self) -> None:
         """Stop everything in order."""
         self._stopping = True
-        self._screen.line("stopping ... (Ctrl+C again to hurry)", "bold")
-        self._feed.close()
+        self._live_view.line("stopping ... (Ctrl+C again to hurry)", "bold")
+        self._events.close()
         self._supervisor.stop()
         if self._sandbox is not None:
             self._sandbox.close()
         if self._server is not None:
-            self._screen.line("stopping the private Redis")
+            self._live_view.line("stopping the private Redis")
             self._server.stop()
-        self._screen.line("stopped", "bold")
+        self._live_view.line("stopped", "bold")

@@ -79,8 +79,8 @@ def _waiting(engine: Engine, live: Iterable[Order], now: int) -> set[str]:
     """Return the bets whose cancel was refused and is not tried again yet; forgets those that have ended since."""
     standing = engine.cancel_attempts.standing()
     bets = {order.bet_id for order in live} if standing else set()
-    engine.cancel_attempts.forget([one.bet_id for one in standing if one.bet_id not in bets])
-    return {one.bet_id for one in standing if now < one.next_at}
+    engine.cancel_attempts.forget([attempt.bet_id for attempt in standing if attempt.bet_id not in bets])
+    return {attempt.bet_id for attempt in standing if now < attempt.next_at}
 
 
 def cancel_orders(engine: Engine, orders: Sequence[Order], reason: CancelReason) -> None:
@@ -108,7 +108,7 @@ def _side_by_side(work: Sequence[Callable[[], None]]) -> None:
         work[0]()
         return
     with ThreadPoolExecutor(min(len(work), _MARKETS)) as pool:
-        for done in [pool.submit(one) for one in work]:
+        for done in [pool.submit(job) for job in work]:
             done.result()
 
 
@@ -154,15 +154,17 @@ def _look(engine: Engine, order_ids: Sequence[str]) -> bool:
 def _remember(engine: Engine, orders: Iterable[Order], asked: _Asked, *, looked: bool) -> None:
     """Let what is live after all that wait before it is asked again, and forget the refusals of what is not."""
     names = {order.order_id: order.bet_id for order in orders}
-    live = {one.bet_id for one in engine.store.orders(names) if one.status is OrderStatus.PENDING}
+    live = {order.bet_id for order in engine.store.orders(names) if order.status is OrderStatus.PENDING}
     answered = {names[order_id] for order_id in asked.order_ids}
     codes = {bet_id: code for bet_id, code in asked.refused.items() if bet_id in live}
     if looked:
         codes |= dict.fromkeys((answered & live) - set(codes), STILL_LIVE)
     engine.cancel_attempts.forget(sorted(answered - live))
     if codes or asked.failed:
-        for one in engine.cancel_attempts.refused(codes, failed=asked.failed):
-            log.warning("cancel_waits", bet_id=one.bet_id, code=one.code, times=one.times, until=one.next_at)
+        for attempt in engine.cancel_attempts.refused(codes, failed=asked.failed):
+            log.warning(
+                "cancel_waits", bet_id=attempt.bet_id, code=attempt.code, times=attempt.times, until=attempt.next_at
+            )
 
 
 def _mark(engine: Engine, market_id: str, orders: Sequence[Order], reason: CancelReason) -> None:

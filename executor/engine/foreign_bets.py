@@ -30,9 +30,9 @@ def keep_foreign(engine: Engine, odd: Sequence[OddRow], *, complete: bool, held:
     kept = {bet.bet_id: bet for bet in engine.store.foreign_bets()}
     if not odd and not kept:
         return
-    strangers = _strangers(engine, odd)
-    found = {row.bet_id: row for row in strangers if row.bet_id and row.market_id}
-    for row in strangers:
+    external = _external(engine, odd)
+    found = {row.bet_id: row for row in external if row.bet_id and row.market_id}
+    for row in external:
         if row.market_id and not row.bet_id:
             held[row.market_id] = f"a bet there cannot be read ({row.problem})"
     after: dict[str, ForeignBet] = {} if complete else dict(kept)
@@ -82,7 +82,7 @@ def forget_foreign(engine: Engine, bet_ids: Iterable[str], held: dict[str, str])
         _write(engine, kept, {bet_id: bet for bet_id, bet in kept.items() if bet_id not in read}, held)
 
 
-def _strangers(engine: Engine, odd: Sequence[OddRow]) -> list[OddRow]:
+def _external(engine: Engine, odd: Sequence[OddRow]) -> list[OddRow]:
     """Return the odd rows that are of no order that we know."""
     owners = engine.store.owners([row.bet_id for row in odd if row.bet_id])
     names = {row.order_id for row in odd if row.order_id} | set(owners.values())

@@ -12,13 +12,13 @@ from executor.domain.signal_record import SignalRecord, SignalStatus
 
 def is_half_placed(record: SignalRecord, orders: Mapping[str, Order]) -> bool:
     """Tell whether one leg of a signal is at the exchange and another one is not and will not be."""
-    own = [orders[one] for one in record.order_ids if one in orders]
+    own = [orders[order_id] for order_id in record.order_ids if order_id in orders]
     return record.status is SignalStatus.COMPLETED and any(order.status in UNPLACED for order in own)
 
 
 def late_legs(record: SignalRecord, before: Mapping[str, Order], after: Mapping[str, Order]) -> list[Order]:
     """Return the legs that turned up at the exchange when their signal had been concluded without them."""
-    own = [after[one] for one in record.order_ids if one in after and one in before]
+    own = [after[order_id] for order_id in record.order_ids if order_id in after and order_id in before]
     concluded = record.status is SignalStatus.COMPLETED
     return [order for order in own if concluded and before[order.order_id].status in UNPLACED and order.placed_at]
 
@@ -27,7 +27,7 @@ def is_unhedged(leg: Order, record: SignalRecord, orders: Mapping[str, Order]) -
     """Tell whether a late leg is live while another one is not, or not wholly: it was taken back meanwhile."""
     if leg.status is not OrderStatus.PENDING or leg.cancel_reason:
         return False
-    others = [orders[one] for one in record.order_ids if one in orders and one != leg.order_id]
+    others = [orders[order_id] for order_id in record.order_ids if order_id in orders and order_id != leg.order_id]
     live = OrderStatus.PENDING
     return any(
         other.size_matched < other.size and (other.status is not live or other.cancel_reason) for other in others
@@ -36,5 +36,5 @@ def is_unhedged(leg: Order, record: SignalRecord, orders: Mapping[str, Order]) -
 
 def live_legs(record: SignalRecord, orders: Mapping[str, Order]) -> list[Order]:
     """Return the legs that are live and not to be taken back yet."""
-    own = [orders[one] for one in record.order_ids if one in orders]
+    own = [orders[order_id] for order_id in record.order_ids if order_id in orders]
     return [order for order in own if order.status is OrderStatus.PENDING and not order.cancel_reason]

@@ -113,10 +113,10 @@ def receive_all(intake: Intake, messages: Sequence[Message]) -> list[Receipt | S
         StoreUnavailable: any of them may or may not have been recorded.
     """
     read = [_in_time(intake, _read(intake, message)) for message in messages]
-    answers = intake.store.record([one.arrival for one in read]) if read else []
+    answers = intake.store.record([message.arrival for message in read]) if read else []
     return [
-        answer if isinstance(answer, StoreUnavailable) else _told(intake, one, *answer)
-        for one, answer in zip(read, answers, strict=True)
+        answer if isinstance(answer, StoreUnavailable) else _told(intake, message, *answer)
+        for message, answer in zip(read, answers, strict=True)
     ]
 
 

@@ -82,13 +82,13 @@ def look_up(
     if unread is not None:
         unread |= answers.withheld
     changed = {
-        market_id: partial(_take_in, engine, market_id, answers, ripe, asked_at)
+        market_id: partial(_apply_answers, engine, market_id, answers, ripe, asked_at)
         for market_id in dict.fromkeys(order.market_id for order in orders)
     }
     return each_market(engine, changed, failed)
 
 
-def _take_in(engine: Engine, market_id: str, answers: _Answers, ripe: Iterable[Order], asked_at: int) -> int:
+def _apply_answers(engine: Engine, market_id: str, answers: _Answers, ripe: Iterable[Order], asked_at: int) -> int:
     bets = [bet for order_id, bet in answers.found.items() if answers.orders[order_id].market_id == market_id]
     changed = merge_reports(engine, market_id, bets, answers.orders, asked_at) if bets else 0
     lost = {order.order_id: order for order in ripe if order.market_id == market_id}
@@ -206,4 +206,4 @@ def _absent(engine: Engine, market_id: str, lost: Mapping[str, Order]) -> int:
     names = [order.order_id for order in lost.values() if order.status is OrderStatus.SUBMITTED]
     if not names:
         return 0
-    return len(rewrite(engine, market_id, names, {lost[one].signal_id for one in names}, conclude))
+    return len(rewrite(engine, market_id, names, {lost[order_id].signal_id for order_id in names}, conclude))

@@ -14,7 +14,7 @@ from executor.domain.order import MAX_LEGS, UNPLACED, Order, OrderStatus, move, 
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.engine import Engine
 from executor.engine.lookup import NOT_PLACED, look_up, shows_by, under_way_ms
-from executor.engine.named_bet import take_named_bet
+from executor.engine.named_bet import assign_bet
 from executor.engine.reports import Rewritten, rewrite
 from executor.errors import Contended, ExecutorError, NotAllowed, StoreUnavailable
 from executor.ports import Change, Listing, MarketView, OrderStore
@@ -88,10 +88,10 @@ def resolve_placed(engine: Engine, order_id: str, bet_id: str, who: str) -> Orde
     order = _order(engine, order_id)
     if (order.status, order.reason) != (OrderStatus.FAILED, NOT_PLACED):  # concluded, as its name is lost
         order = _unknown(engine, order_id)
-    bet = next((one for one in engine.exchange.current_orders() if one.bet_id == bet_id), None)
+    bet = next((state for state in engine.exchange.current_orders() if state.bet_id == bet_id), None)
     if bet is None:
         raise NotAllowed(f"the exchange shows no bet {bet_id} under our strategy reference")
-    take_named_bet(engine, order, bet, who)
+    assign_bet(engine, order, bet, who)
     _audit(engine, "order_resolved", order_id=order_id, verdict=f"bet {bet_id}", who=who)
     return _order(engine, order_id)
 

@@ -38,6 +38,10 @@ def learn(engine: Engine) -> int:
         for market_id in wanted:
             engine.market_facts.want(market_id)
         return 0
-    engine.market_facts.save_facts(found, [one for one in wanted if one not in {market.market_id for market in found}])
-    engine.market_facts.save_market_types({one.market_id: one.market_type for one in found if one.market_type})
+    engine.market_facts.save_facts(
+        found, [market_id for market_id in wanted if market_id not in {market.market_id for market in found}]
+    )
+    engine.market_facts.save_market_types(
+        {market.market_id: market.market_type for market in found if market.market_type}
+    )
     return len(found)

@@ -26,7 +26,7 @@ _PENNY: Final = Decimal("0.01")  # the exchange works in pounds: a size in anoth
 _BEFORE_MS: Final = 60_000  # clocks; a bet from before the order was made is another's
 
 
-def take_named_bet(engine: Engine, order: Order, bet: BetState, who: str) -> None:
+def assign_bet(engine: Engine, order: Order, bet: BetState, who: str) -> None:
     """Make a bet an order's, which a person says it is.
 
     Raises:

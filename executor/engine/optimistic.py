@@ -31,14 +31,14 @@ def until_committed(engine: Engine, market_id: str, what: str, attempt: Callable
     waits = _WAITS
     for number in range(TRIES):
         turn = ""
-        while number >= _FREE and waits and not (turn := engine.store.take_turn(market_id)):
+        while number >= _FREE and waits and not (turn := engine.store.acquire_turn(market_id)):
             waits -= 1
             engine.clock.sleep(_WAIT_S)
         try:
             result = attempt(turn)
         finally:
             if turn:
-                engine.store.end_turn(market_id, turn)
+                engine.store.release_turn(market_id, turn)
         if result is not None:
             return result
         engine.clock.sleep(_PAUSE_S * number)

@@ -81,7 +81,7 @@ def _submit(engine: Engine, signal_id: str, market_id: str) -> Submission | Step
 
 
 def _claim_or_release(engine: Engine, view: MarketView, record: SignalRecord, since: float) -> Submission | Step | None:
-    orders = tuple(view.orders[one] for one in record.order_ids if one in view.orders)
+    orders = tuple(view.orders[order_id] for order_id in record.order_ids if order_id in view.orders)
     reserved = [order for order in orders if order.status is OrderStatus.RESERVED]
     if record.status is not SignalStatus.ACCEPTED or not reserved or len(reserved) < len(record.order_ids):
         sent = record.status in _SENT or any(order.submitted_at for order in orders)
@@ -146,7 +146,7 @@ def release(engine: Engine, signal_id: str, market_id: str, reason: Reason, deta
     record = view.signals.get(signal_id)
     if record is None or record.status is not SignalStatus.ACCEPTED:
         return None
-    orders = [view.orders[one] for one in record.order_ids if one in view.orders]
+    orders = [view.orders[order_id] for order_id in record.order_ids if order_id in view.orders]
     if any(order.status is not OrderStatus.RESERVED for order in orders):
         return None
     if not orders:  # the orders are lost: there is nothing to give back
@@ -190,7 +190,8 @@ def _try_record(engine: Engine, claim: Submission, answer: PlacementResult, view
     ids = [order.order_id for order in claim.orders]
     orders: list[Order] = []
     trades: list[Trade] = []
-    lost = any(one not in view.orders for one in ids)  # with the records from before the submit step: written again
+    # With the records from before the submit step: written again.
+    lost = any(order_id not in view.orders for order_id in ids)
     if lost:
         answer = as_refused(answer)
     again = record.signal_id not in view.signals or (lost and view.signals[record.signal_id].status is _NEW)

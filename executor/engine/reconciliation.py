@@ -145,7 +145,9 @@ def _first_start(engine: Engine, listed: Listing[BetState]) -> None:
 def _dropped(active: Sequence[Order], listed: Listing[BetState]) -> list[Order]:
     bets, references = {bet.bet_id for bet in listed}, {bet.order_id for bet in listed}
     # By its bet, once known: another bet with the same reference must not hide that this one is over.
-    return [one for one in active if (one.bet_id not in bets if one.bet_id else one.order_id not in references)]
+    return [
+        order for order in active if (order.bet_id not in bets if order.bet_id else order.order_id not in references)
+    ]
 
 
 def _adopt_ended(engine: Engine, now: int, held: dict[str, str]) -> int:

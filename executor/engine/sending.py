@@ -149,7 +149,7 @@ def _read(engine: Engine, claim: Submission, reports: Sequence[LegReport]) -> Pl
 def as_refused(answer: PlacementResult) -> PlacementResult:
     """Turn what was not sent, and will not be tried again, into a refusal."""
     reports = {
-        one: replace(report, outcome=LegOutcome.REFUSED) if report.outcome is LegOutcome.NOT_SENT else report
-        for one, report in answer.reports.items()
+        order_id: replace(report, outcome=LegOutcome.REFUSED) if report.outcome is LegOutcome.NOT_SENT else report
+        for order_id, report in answer.reports.items()
     }
     return replace(answer, reports=reports, retry_after_s=None)

@@ -67,7 +67,7 @@ def settle(engine: Engine) -> int:
     read = _Read(now, charged, history)
     changed = 0
     for names in batches({**overdue, **found.markets}):
-        settled, whole = _take_in(engine, names, read)
+        settled, whole = _settle_markets(engine, names, read)
         changed += settled
         complete = complete and whole
     if complete:
@@ -75,7 +75,7 @@ def settle(engine: Engine) -> int:
     return changed
 
 
-def _take_in(engine: Engine, names: Sequence[str], read: _Read) -> tuple[int, bool]:
+def _settle_markets(engine: Engine, names: Sequence[str], read: _Read) -> tuple[int, bool]:
     """Book these markets and settle their orders; returns how many changed, and whether all could be."""
     markets = read_markets(engine, names)
     found = {
@@ -130,7 +130,7 @@ def _book(
         for bet_id in held:
             days.setdefault(then, {}).setdefault(bet_id, ZERO)  # likewise, though its record does not say so
     waiting = _book_days(engine, days, forgotten, read.history, day(placed_at))
-    return {one.market_id for one in markets for rows in one.rows.values() if rows[0].bet_id in waiting}
+    return {market.market_id for market in markets for rows in market.rows.values() if rows[0].bet_id in waiting}
 
 
 def _book_days(

@@ -162,7 +162,7 @@ class _Reading:
             for market_id, seen in self.markets.items()
             if seen.is_news or (market_id in charged and self._owes_more_or_less(seen, charged[market_id]))
         }
-        return Unbooked(news, {one: charged[one] for one in news if one in charged}, self.days)
+        return Unbooked(news, {market_id: charged[market_id] for market_id in news if market_id in charged}, self.days)
 
     def _owes_more_or_less(self, seen: _Seen, charge: MarketCharge) -> bool:
         return commission_due(seen.profit, charge, self.engine.policy.commission_rate) != seen.commission

@@ -98,8 +98,8 @@ def _close_backlog(engine: Engine, now: int) -> int:
     closed = 0
     while True:
         still = engine.store.open_signals(now, _PART)
-        expired = [one for one in still if one.status is SignalStatus.RECEIVED and now >= one.deadline]
-        ends = [(one, _expired(one, now)) for one in expired]
+        expired = [record for record in still if record.status is SignalStatus.RECEIVED and now >= record.deadline]
+        ends = [(record, _expired(record, now)) for record in expired]
         won = [after for (_, after), done in zip(ends, engine.store.close(ends), strict=True) if done]
         for record in won:
             _tell_expired(engine, record)
@@ -176,7 +176,7 @@ def _close(engine: Engine, seen: SignalRecord) -> bool:
 
 def _ask_for_the_rest(engine: Engine, view: MarketView, record: SignalRecord) -> bool:
     """Take a reserved leg as sent where another one was: all go in one call, so Redis has lost the submit step."""
-    own = [view.orders[one] for one in record.order_ids if one in view.orders]
+    own = [view.orders[order_id] for order_id in record.order_ids if order_id in view.orders]
     reserved = [order for order in own if order.status is OrderStatus.RESERVED]
     if not reserved or len(reserved) == len(own):
         return False

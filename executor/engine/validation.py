@@ -66,7 +66,7 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
     except (InvalidSignal, ValueError) as error:  # it was a signal when it came: somebody changed the record
         return Verdict(Reason.MALFORMED_SIGNAL, f"The record's payload is no signal: {error!s:.200}"), ()
     ids = order_ids(record.signal_id, len(signal.legs))
-    if any(one in view.orders and view.orders[one].status not in UNPLACED for one in ids):
+    if any(order_id in view.orders and view.orders[order_id].status not in UNPLACED for order_id in ids):
         return Verdict(Reason.DUPLICATE_SIGNAL, "Orders of a signal with this id exist already"), ()
     if signal.kind is SignalKind.SUREBET and _has_twin(policy, view, record, signal):
         return Verdict(Reason.DUPLICATE_SIGNAL, "This surebet has orders already, under an arrival that Redis lost"), ()

@@ -69,51 +69,51 @@ def watch(engine: Engine) -> list[str]:
     return sorted(alerts)
 
 
-def _alerts(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
-    if vitals.tripped and not vitals.trading:
+def _alerts(engine: Engine, health: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
+    if health.tripped and not health.trading:
         yield Alert.CIRCUIT_BREAKER, "the circuit breaker has tripped"
-    if not vitals.bridges:
+    if not health.bridges:
         yield Alert.BRIDGE_DEAD, "no bridge is alive"
-    yield from _of_signals(vitals)
-    if vitals.ledger_age > _LEDGER_MS:
-        age_s = vitals.ledger_age // 1000
-        yield Alert.LEDGER_LAG, f"{vitals.ledger_lag} entries wait, the oldest for {age_s} s"
+    yield from _of_signals(health)
+    if health.ledger_age > _LEDGER_MS:
+        age_s = health.ledger_age // 1000
+        yield Alert.LEDGER_LAG, f"{health.ledger_lag} entries wait, the oldest for {age_s} s"
     if problems := engine.controls.storage_problems():
         said = "; ".join(f"{process}: {problem}" for process, problem in problems.items())
         yield Alert.DISK_FULL, f"no new orders: {said}"
-    if abs(vitals.clock_ahead) > _SKEW_MS:
-        yield Alert.CLOCK_SKEW, f"this machine's clock is {vitals.clock_ahead} ms ahead of Redis's"
-    yield from _of_limits(engine, vitals)
+    if abs(health.clock_ahead) > _SKEW_MS:
+        yield Alert.CLOCK_SKEW, f"this machine's clock is {health.clock_ahead} ms ahead of Redis's"
+    yield from _of_limits(engine, health)
     yield from _of_orders(engine)
     yield from _set_aside(engine)
     if not engine.policy.paper:
-        yield from _of_exchange(engine, vitals)
+        yield from _of_exchange(engine, health)
 
 
-def _of_signals(vitals: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
-    if vitals.signals_age > _SIGNALS_MS or vitals.signals_waiting > _MOST_SIGNALS:
-        age_s = vitals.signals_age // 1000
-        yield Alert.SIGNALS_WAITING, f"{vitals.signals_waiting} signals wait to be recorded, the oldest for {age_s} s"
-    if vitals.misuse_age is not None and vitals.misuse_age < _MISUSE_MS:
-        age_s = vitals.misuse_age // 1000
+def _of_signals(health: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
+    if health.signals_age > _SIGNALS_MS or health.signals_waiting > _MOST_SIGNALS:
+        age_s = health.signals_age // 1000
+        yield Alert.SIGNALS_WAITING, f"{health.signals_waiting} signals wait to be recorded, the oldest for {age_s} s"
+    if health.misuse_age is not None and health.misuse_age < _MISUSE_MS:
+        age_s = health.misuse_age // 1000
         yield (
             Alert.SIGNAL_STREAM_MISUSED,
             f"entries of stream:signals were dropped or had ids of their own, {age_s} s ago",
         )
 
 
-def _of_limits(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
-    bankroll, loss = vitals.limits.get("Bankroll"), vitals.limits.get("MaxDailyLoss")
-    if bankroll is not None and vitals.exposure > bankroll * _MOST_EXPOSURE:
-        yield Alert.EXPOSURE_HIGH, f"{vitals.exposure} at risk, above half of the bankroll of {bankroll}"
-    if loss is not None and vitals.daily_pnl is not None and vitals.daily_pnl < -loss * _MOST_LOSS:
-        yield Alert.DAILY_LOSS_NEAR_LIMIT, f"{vitals.daily_pnl} today, the limit is -{loss}"
+def _of_limits(engine: Engine, health: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
+    bankroll, loss = health.limits.get("Bankroll"), health.limits.get("MaxDailyLoss")
+    if bankroll is not None and health.exposure > bankroll * _MOST_EXPOSURE:
+        yield Alert.EXPOSURE_HIGH, f"{health.exposure} at risk, above half of the bankroll of {bankroll}"
+    if loss is not None and health.daily_pnl is not None and health.daily_pnl < -loss * _MOST_LOSS:
+        yield Alert.DAILY_LOSS_NEAR_LIMIT, f"{health.daily_pnl} today, the limit is -{loss}"
     most = engine.policy.breaker_failures
-    if engine.policy.breaker_enabled and not vitals.tripped and vitals.failures > most * _MOST_FAILURES:
-        yield Alert.FAILURES_NEAR_BREAKER, f"{vitals.failures} failed order calls, {most} trip the breaker"
+    if engine.policy.breaker_enabled and not health.tripped and health.failures > most * _MOST_FAILURES:
+        yield Alert.FAILURES_NEAR_BREAKER, f"{health.failures} failed order calls, {most} trip the breaker"
     cap = engine.policy.max_transactions_per_hour
-    if vitals.transactions > cap * _MOST_TRANSACTIONS:
-        yield Alert.TRANSACTIONS_NEAR_CAP, f"{vitals.transactions} of {cap} transactions of this hour are used"
+    if health.transactions > cap * _MOST_TRANSACTIONS:
+        yield Alert.TRANSACTIONS_NEAR_CAP, f"{health.transactions} of {cap} transactions of this hour are used"
 
 
 def _of_orders(engine: Engine) -> Iterator[tuple[Alert, str]]:
@@ -131,21 +131,21 @@ def _set_aside(engine: Engine) -> Iterator[tuple[Alert, str]]:
     if foreign := engine.store.foreign_bets():
         named = ", ".join(f"{bet.bet_id} in {bet.market_id} ({bet.problem})" for bet in foreign[:_NAMED])
         yield Alert.FOREIGN_BETS, f"{len(foreign)} bets: {named}"
-    refused = [one for one in engine.cancel_attempts.standing() if one.times >= _REFUSALS]
+    refused = [attempt for attempt in engine.cancel_attempts.standing() if attempt.times >= _REFUSALS]
     if refused:
-        named = ", ".join(f"bet {one.bet_id} {one.times} times, {one.code}" for one in refused[:_NAMED])
+        named = ", ".join(f"bet {attempt.bet_id} {attempt.times} times, {attempt.code}" for attempt in refused[:_NAMED])
         yield Alert.CANCELS_REFUSED, f"{len(refused)} cancels: {named}"
 
 
-def _of_exchange(engine: Engine, vitals: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
+def _of_exchange(engine: Engine, health: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
     interval_s = engine.policy.keep_alive_interval_s
-    if vitals.session_age is None:
-        refused = f": the login was refused with {vitals.login_refused}" if vitals.login_refused else ""
+    if health.session_age is None:
+        refused = f": the login was refused with {health.login_refused}" if health.login_refused else ""
         yield Alert.SESSION_EXPIRING, f"there is no session{refused}"
-    elif vitals.session_age > _KEPT_ALIVE * interval_s * 1000:
-        age_s = vitals.session_age // 1000
+    elif health.session_age > _KEPT_ALIVE * interval_s * 1000:
+        age_s = health.session_age // 1000
         yield Alert.SESSION_EXPIRING, f"last kept alive {age_s} s ago, should be every {interval_s} s"
-    if vitals.difference and vitals.difference_age >= _DIFFERENCE_MS:
-        off = f"{abs(vitals.difference)} {'more' if vitals.difference > 0 else 'less'}"
-        age_s = vitals.difference_age // 1000
+    if health.difference and health.difference_age >= _DIFFERENCE_MS:
+        off = f"{abs(health.difference)} {'more' if health.difference > 0 else 'less'}"
+        age_s = health.difference_age // 1000
         yield Alert.EXPOSURE_DIFFERENCE, f"the exchange holds {off} than our orders explain, for {age_s} s"

@@ -262,6 +262,9 @@ def _ledger_differences(access: Access) -> Iterator[Finding]:
     except (LedgerUnavailable, StoreUnavailable):  # found elsewhere
         return
     if found:
-        named = "; ".join(f"{one.what}: {one.in_redis:f}, the ledger says {one.in_ledger:f}" for one in found[:_NAMED])
+        named = "; ".join(
+            f"{difference.what}: {difference.in_redis:f}, the ledger says {difference.in_ledger:f}"
+            for difference in found[:_NAMED]
+        )
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         yield Finding("accounts", FAIL, f"Redis and the ledger differ: {named}{more}", "executor ledger repair")

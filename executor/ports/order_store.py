@@ -144,10 +144,10 @@ class OrderStore(Protocol):
             RecordUnreadable: an order or a signal is none, unless such are to be left out.
         """
 
-    def take_turn(self, market_id: str) -> str:
+    def acquire_turn(self, market_id: str) -> str:
         """Become the only one who may change the market's orders, for some seconds; "" while somebody else is."""
 
-    def end_turn(self, market_id: str, turn: str) -> None:
+    def release_turn(self, market_id: str, turn: str) -> None:
         """Let others change the market's orders again."""
 
     def send_state(self, order_ids: Sequence[str]) -> SendState:

@@ -139,12 +139,12 @@ def test_an_alert_is_kept_and_published_when_it_begins_and_ends(
         assert list(state.read().alerts) == ["clock_skew"]
         heard = [json.loads(pubsub.get_message(timeout=2)["data"]) for _ in range(3)]
         assert pubsub.get_message(timeout=0.1) is None
-    assert [(one["event"], one["alert"]) for one in heard] == [
+    assert [(message["event"], message["alert"]) for message in heard] == [
         ("alert_started", "bridge_dead"),
         ("alert_started", "clock_skew"),
         ("alert_cleared", "bridge_dead"),
     ]
-    assert all(one["identity"] == IDENTITY for one in heard)
+    assert all(message["identity"] == IDENTITY for message in heard)
 
 
 def test_what_stands_is_a_gauge_and_what_does_not_is_zero(redis_client: "redis.Redis", watch: RedisAlerts) -> None:

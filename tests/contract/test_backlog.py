@@ -58,7 +58,7 @@ def test_expired_messages_leave_the_queue_and_the_others_stay_in_order(
     stay = [message("plain"), "no json", "[1]", '{"headers": 3}', message("text", "soon"), message("later", NOW + 1)]
     stay += [message(f"later-{at}", NOW + 1 + at) for at in range(20)]
     gone = [message(f"gone-{at}", NOW - at) for at in range(30)]
-    mixed = [one for pair in zip(gone, stay, strict=False) for one in pair] + gone[len(stay) :]
+    mixed = [message for pair in zip(gone, stay, strict=False) for message in pair] + gone[len(stay) :]
     redis_client.lpush(QUEUE, *mixed)
     locks = RedisLocks(redis_client, redis_client)
     assert locks.drop_expired(QUEUE, NOW) == len(gone)

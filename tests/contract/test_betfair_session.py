@@ -145,11 +145,11 @@ def test_a_login_that_only_a_person_can_mend_is_tried_once_until_something_chang
     """Neither time, other processes nor a restart try it again; a changed setting or file does, or a person."""
     server.script = lambda _request: http(json.dumps({"loginStatus": "ACCOUNT_NOW_LOCKED"}).encode())
     tokens = MemoryTokenStore()
-    given = server.settings()
-    assert given.certificate_path is not None
+    betfair = server.settings()
+    assert betfair.certificate_path is not None
     copy = tmp_path / "client.pem"
-    copy.write_bytes(given.certificate_path.read_bytes())
-    given = given.model_copy(update={"certificate_path": copy})
+    copy.write_bytes(betfair.certificate_path.read_bytes())
+    betfair = betfair.model_copy(update={"certificate_path": copy})
 
     def tries(settings: BetfairSettings, times: int = 1) -> int:
         before = logins(server)
@@ -162,17 +162,17 @@ def test_a_login_that_only_a_person_can_mend_is_tried_once_until_something_chang
                 assert isinstance(caught(lambda: exchange.reauthenticate(0)), LoginRefused)
         return logins(server) - before
 
-    assert tries(given, 5) == 1
-    assert "executor check --login" in str(caught(BetfairExchange(given, tokens, MemoryTelemetry()).prepare))
+    assert tries(betfair, 5) == 1
+    assert "executor check --login" in str(caught(BetfairExchange(betfair, tokens, MemoryTelemetry()).prepare))
     for change in ({"password": SecretStr("other")}, {"username": "other"}, {"app_key": SecretStr("other")}):
-        assert tries(given.model_copy(update=change), 2) == 1
+        assert tries(betfair.model_copy(update=change), 2) == 1
     copy.write_bytes(copy.read_bytes() + b"\n# renewed\n")
-    assert tries(given, 2) == 1
-    with closing(BetfairExchange(given, tokens, MemoryTelemetry())) as exchange:
+    assert tries(betfair, 2) == 1
+    with closing(BetfairExchange(betfair, tokens, MemoryTelemetry())) as exchange:
         exchange.allow_login()
-    assert tries(given, 2) == 1
+    assert tries(betfair, 2) == 1
     session_server(server)
-    with closing(BetfairExchange(given, tokens, MemoryTelemetry())) as exchange:
+    with closing(BetfairExchange(betfair, tokens, MemoryTelemetry())) as exchange:
         exchange.allow_login()
         exchange.prepare()
     assert tokens.refusal("anything") is None

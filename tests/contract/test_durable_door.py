@@ -104,8 +104,8 @@ def test_what_is_wrong_with_one_alone_keeps_that_one(
     record, refused = rig.store.record, [StoreUnavailable("Redis: OOM")]
 
     def record_some(arrivals: Sequence[Arrival]) -> Any:
-        answers: list[Any] = record([one for one in arrivals if one.dedup_id != "signal-2" or not refused])
-        held = [at for at, one in enumerate(arrivals) if one.dedup_id == "signal-2" and refused]
+        answers: list[Any] = record([arrival for arrival in arrivals if arrival.dedup_id != "signal-2" or not refused])
+        held = [at for at, arrival in enumerate(arrivals) if arrival.dedup_id == "signal-2" and refused]
         for at in held:
             answers.insert(at, refused.pop())
         return answers

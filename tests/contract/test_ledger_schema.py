@@ -121,8 +121,8 @@ def test_many_processes_may_start_at_once(url: str, plain: Engine) -> None:
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(SqlLedger.count, ledgers)) == [1] * 6
     assert [process.communicate(timeout=30)[0].strip() for process in processes] == ["1", "1"]
-    for one in ledgers:
-        one.close()
+    for ledger in ledgers:
+        ledger.close()
     with plain.connect() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == "0004"
 

@@ -289,11 +289,11 @@ def test_the_feed_keeps_a_week_and_whatever_the_ledger_has_not_got(redis_client:
         redis_client.xadd(keys.TRADES, {"type": "fill", "n": at}, id=f"{old + at}-1")
     first = ports.trade_feed.read_trades(400)
     assert len(first) == 400
-    ports.trade_feed.acknowledge_trades([one for one, _ in first[250:]])
+    ports.trade_feed.acknowledge_trades([entry_id for entry_id, _ in first[250:]])
     ports.trade_feed.trim_trades()
     assert redis_client.xlen(keys.TRADES) == 600, "the oldest 250 are not acknowledged"
     assert ports.trade_feed.read_trades(400)[0][0] == first[0][0]
-    ports.trade_feed.acknowledge_trades([one for one, _ in first[:250]])
+    ports.trade_feed.acknowledge_trades([entry_id for entry_id, _ in first[:250]])
     ports.trade_feed.trim_trades()
     kept = redis_client.xlen(keys.TRADES)
     assert 200 <= kept < 600, "those that nobody has read stay, most others go"
@@ -306,9 +306,9 @@ def test_an_entry_that_somebody_deleted_does_not_hold_the_feed_up(redis_client: 
     assert len(ports.trade_feed.read_trades(2)) == 2
     redis_client.xdel(keys.TRADES, ids[0])
     entries = ports.trade_feed.read_trades(2)
-    assert [one for one, _ in entries] == [ids[1]]
-    ports.trade_feed.acknowledge_trades([one for one, _ in entries])
-    assert [one for one, _ in ports.trade_feed.read_trades(2)] == [ids[2]]
+    assert [entry_id for entry_id, _ in entries] == [ids[1]]
+    ports.trade_feed.acknowledge_trades([entry_id for entry_id, _ in entries])
+    assert [entry_id for entry_id, _ in ports.trade_feed.read_trades(2)] == [ids[2]]
     ports.trade_feed.acknowledge_trades([str(ids[2])])
     assert redis_client.xpending(keys.TRADES, keys.TRADES_GROUP)["pending"] == 0
 

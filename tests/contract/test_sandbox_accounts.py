@@ -26,8 +26,8 @@ def customer(sandbox: RunningSandbox) -> Iterator[Customer]:
 
     sandbox.market(MARKET)
     yield open_account
-    for one in opened:
-        one.session.close()
+    for account in opened:
+        account.session.close()
 
 
 def money(sandbox: RunningSandbox) -> dict[str, Json]:
@@ -55,7 +55,7 @@ def test_two_customers_bet_against_each_other(sandbox: RunningSandbox, customer:
     assert sandbox.call("listCurrentOrders")["currentOrders"] == []
 
     # The backer risks his stake; the layer what both her matched and her unmatched part can lose: 10 x 2.1.
-    funds = {name: (str(one["exposure"]), str(one["available"])) for name, one in money(sandbox).items()}
+    funds = {name: (str(row["exposure"]), str(row["available"])) for name, row in money(sandbox).items()}
     assert {name: funds[name] for name in ("backer", "layer")} == {
         "backer": ("4.0", "9996.0"),
         "layer": ("21.0", "9979.0"),
@@ -85,10 +85,10 @@ def test_two_customers_bet_against_each_other(sandbox: RunningSandbox, customer:
 
 def test_first_come_first_served_among_customers(sandbox: RunningSandbox, customer: Customer) -> None:
     first, second, taker = customer("first"), customer("second"), customer("taker")
-    for one in (first, second):
-        one.place_one(MARKET, limit(1, "LAY", 3, 5))
+    for account in (first, second):
+        account.place_one(MARKET, limit(1, "LAY", 3, 5))
     taker.place_one(MARKET, limit(1, "BACK", 3, 7))
-    matched = [one.call("listCurrentOrders")["currentOrders"][0]["sizeMatched"] for one in (first, second)]
+    matched = [account.call("listCurrentOrders")["currentOrders"][0]["sizeMatched"] for account in (first, second)]
     assert matched == [5, 2]
     orders = sandbox.get("orders")
     assert [order["account"] for order in orders] == ["first", "second", "taker"]

@@ -337,7 +337,7 @@ def test_a_batch_is_answered_by_a_batch(sandbox: RunningSandbox) -> None:
         {"jsonrpc": "2.0", "method": "SportsAPING/v1.0/nothing", "id": "b"},
     ]
     reply = sandbox.session.post(sandbox.url(""), data=json.dumps(calls), headers=sandbox.headers).json()
-    assert [("result" in one, one["id"]) for one in reply] == [(True, "a"), (False, "b")]
+    assert [("result" in answer, answer["id"]) for answer in reply] == [(True, "a"), (False, "b")]
 
 
 def test_http_is_as_betfairs(sandbox: RunningSandbox) -> None:

@@ -53,13 +53,17 @@ class Rig:
         self.bets, self.lines, self.may_cut, self.money = [], (0, 0), False, START * len(NAMES)
         self.reduced = False
         self.told = self.errors.stat().st_size
-        offers = [{"selectionId": one, "availableToBack": [], "availableToLay": []} for one in RUNNERS]
+        offers = [
+            {"selectionId": selection_id, "availableToBack": [], "availableToLay": []} for selection_id in RUNNERS
+        ]
         self.first.control("markets", marketId=OWN, runners=offers)
 
-    def request(self, method: str, url: str, lines: tuple[int, int] = (0, 0), **given: Any) -> requests.Response | None:
+    def request(
+        self, method: str, url: str, lines: tuple[int, int] = (0, 0), **options: Any
+    ) -> requests.Response | None:
         """Send what makes so many lines; None when a fault cut the connection."""
         try:
-            reply = self.first.session.request(method, url, timeout=TIMEOUT_S, **given)
+            reply = self.first.session.request(method, url, timeout=TIMEOUT_S, **options)
         except requests.ConnectionError:
             assert self.may_cut
             reply = None

@@ -117,29 +117,29 @@ def test_one_login_at_a_time(tokens: TokenStore) -> None:
     held, go_on = threading.Event(), threading.Event()
 
     def log_in() -> None:
-        with tokens.login_lock(5) as mine:
-            assert mine
+        with tokens.login_lock(5) as acquired:
+            assert acquired
             held.set()
             go_on.wait(5)
 
     thread = threading.Thread(target=log_in)
     thread.start()
     assert held.wait(5)
-    with tokens.login_lock(0.1) as mine:
-        assert not mine
+    with tokens.login_lock(0.1) as acquired:
+        assert not acquired
     go_on.set()
-    with tokens.login_lock(5) as mine:
-        assert mine
+    with tokens.login_lock(5) as acquired:
+        assert acquired
     thread.join()
 
 
 def test_readers_share_three_places(tokens: TokenStore) -> None:
     with ExitStack() as inside:
         assert all(inside.enter_context(tokens.read_slot(3, 1)) for _ in range(3))
-        with tokens.read_slot(3, 0.1) as mine:
-            assert not mine
-    with tokens.read_slot(3, 0.1) as mine:
-        assert mine
+        with tokens.read_slot(3, 0.1) as acquired:
+            assert not acquired
+    with tokens.read_slot(3, 0.1) as acquired:
+        assert acquired
 
 
 _READER = """
@@ -147,8 +147,8 @@ import sys, time
 import redis
 from executor.adapters.redis.session import RedisTokenStore
 tokens = RedisTokenStore(redis.Redis.from_url(sys.argv[1], decode_responses=True), "live someone", lease_ms=600)
-with tokens.read_slot(3, 30) as mine:
-    print(mine, flush=True)
+with tokens.read_slot(3, 30) as acquired:
+    print(acquired, flush=True)
     time.sleep(60)
 """
 
@@ -161,8 +161,8 @@ def test_readers_killed_in_mid_read_keep_others_out_for_their_lease_only(session
     try:
         assert [reader.stdout and reader.stdout.readline().strip() for reader in readers] == ["True"] * 3
         tokens = RedisTokenStore(session_client, "live someone", lease_ms=600)
-        with tokens.read_slot(3, 1.5) as mine:
-            assert not mine, "three who read renew their places"
+        with tokens.read_slot(3, 1.5) as acquired:
+            assert not acquired, "three who read renew their places"
     finally:
         for reader in readers:
             reader.kill()
@@ -170,8 +170,8 @@ def test_readers_killed_in_mid_read_keep_others_out_for_their_lease_only(session
             assert reader.stdout
             reader.stdout.close()
     began = time.monotonic()
-    with tokens.read_slot(3, 30) as mine:
-        assert mine
+    with tokens.read_slot(3, 30) as acquired:
+        assert acquired
     assert time.monotonic() - began < 10
 
 

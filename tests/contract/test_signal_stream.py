@@ -80,13 +80,13 @@ def test_what_one_has_had_for_too_long_is_taken_over(
 
 def test_only_what_is_acknowledged_is_dropped(redis_client: "redis.Redis", stream: SignalStream) -> None:
     added = add(redis_client, 6)
-    given = ids(stream.read_new(4, 0))
-    stream.acknowledge([given[0], given[2], given[3]])  # one before the last is still on its way
+    received = ids(stream.read_new(4, 0))
+    stream.acknowledge([received[0], received[2], received[3]])  # one before the last is still on its way
     assert stream.tend() == Misuse(0, ahead=False)
     assert held(redis_client) == added[1:]
-    stream.acknowledge([given[1]])
+    stream.acknowledge([received[1]])
     stream.tend()
-    assert held(redis_client)[-2:] == added[4:], "nobody was given these yet"
+    assert held(redis_client)[-2:] == added[4:], "nobody was received these yet"
     stream.acknowledge(ids(stream.read_new(10, 0)))
     assert stream.tend() == Misuse(0, ahead=False)
     assert redis_client.xlen(keys.SIGNALS) == 0
@@ -163,4 +163,6 @@ def test_a_consumer_that_ended_is_forgotten_one_with_entries_is_not(
     holds.read_new(1, 0)
     ended.read_new(1, 0)
     ended.tend()
-    assert [one["name"] for one in redis_client.xinfo_consumers(keys.SIGNALS, keys.SIGNALS_GROUP)] == ["holds"]
+    assert [consumer["name"] for consumer in redis_client.xinfo_consumers(keys.SIGNALS, keys.SIGNALS_GROUP)] == [
+        "holds"
+    ]

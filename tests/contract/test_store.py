@@ -246,7 +246,7 @@ def test_trades_are_read_until_they_are_acknowledged(world: World) -> None:
     world.trade_feed.acknowledge_trades([first[1][0]])
     rest = world.trade_feed.read_trades(5)
     assert [fields["trade_id"][-1] for _, fields in rest] == ["3"]
-    world.trade_feed.acknowledge_trades([one for one, _ in rest])
+    world.trade_feed.acknowledge_trades([entry_id for entry_id, _ in rest])
     assert world.trade_feed.read_trades(5) == []
 
 

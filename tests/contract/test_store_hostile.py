@@ -148,7 +148,7 @@ def test_a_key_of_the_wrong_type_leaves_no_truth_half_written(
     except StoreUnavailable:
         done = False
     truth = (keys.order(_orders()[0].order_id), keys.order("second"))
-    written = sum(redis_client.type(one) == "string" for one in truth) - (key == truth[1] and kind == "string")
+    written = sum(redis_client.type(name) == "string" for name in truth) - (key == truth[1] and kind == "string")
     entries = redis_client.xlen(keys.TRADES) if redis_client.type(keys.TRADES) == "stream" else 0
     # A string where a string belongs is compared or overwritten; any other answer is all or nothing.
     assert (done, written, entries) in {(False, 0, 0), (True, 2, 1), (True, 1, 1)}

@@ -115,8 +115,10 @@ def test_whatever_changes_the_projections_say_what_all_orders_say(world: World, 
             (keys.risk_exposure(MARKET), exposures(every)),
             (keys.matched_exposure(MARKET), exposures(every, matched_only=True)),
         ):
-            assert redis_client.hgetall(key) == {str(one): f"{amount:f}" for one, amount in found.items()}, orders[name]
-        held = {str(one): position_fields(position) for one, position in positions(every).items()}
+            assert redis_client.hgetall(key) == {
+                str(selection): f"{amount:f}" for selection, amount in found.items()
+            }, orders[name]
+        held = {str(selection): position_fields(position) for selection, position in positions(every).items()}
         assert redis_client.hgetall(keys.positions(MARKET)) == held, orders[name]
         assert bool(redis_client.sismember(keys.MARKETS, MARKET)) is bool(exposures(every))
 
@@ -174,7 +176,7 @@ def test_changes_are_published_with_the_identity(world: World, redis_client: "re
         for _ in channels:
             message = pubsub.get_message(timeout=2)
             heard[message["channel"]] = json.loads(message["data"])
-    assert {one["identity"] for one in heard.values()} == {IDENTITY}
+    assert {message["identity"] for message in heard.values()} == {IDENTITY}
     assert heard[keys.KILL_SWITCH]["reason"] == "why"
     assert heard[keys.EXPOSURE_UPDATES]["exposure"] == {"123456": "10.00"}
     assert heard[keys.ORDER_UPDATES]["status"] == "MATCHED"

@@ -125,18 +125,18 @@ def compare_markets(held: HeldMarkets, sandbox: RunningSandbox) -> None:
         statuses = {runner["id"]: runner["status"] for runner in definition["runners"]}
         for runner, best_runner in zip(row["runners"], best_row["runners"], strict=True):
             assert runner["status"] == statuses[runner["selectionId"]]
-            mine = held.runners[row["marketId"]].get(runner["selectionId"])
-            if mine is None:
+            held_runner = held.runners[row["marketId"]].get(runner["selectionId"])
+            if held_runner is None:
                 assert not any(runner["ex"].values())
                 continue
             for name, rest in LADDERS:
-                assert held_ladder(mine, name) == rows(runner["ex"][rest]), (row["marketId"], name)
+                assert held_ladder(held_runner, name) == rows(runner["ex"][rest]), (row["marketId"], name)
             for name, rest in BEST:
-                levels = [tuple(level) for _, level in sorted(mine.ladders.get(name, {}).items())]
+                levels = [tuple(level) for _, level in sorted(held_runner.ladders.get(name, {}).items())]
                 shown = [(float(level["price"]), float(level["size"])) for level in best_runner["ex"][rest]]
                 assert levels == shown, (row["marketId"], name)
             if "lastPriceTraded" in runner:
-                assert mine.values["ltp"] == float(runner["lastPriceTraded"])
+                assert held_runner.values["ltp"] == float(runner["lastPriceTraded"])
 
 
 def caught_up(client: StreamClient, held: HeldMarkets) -> None:
@@ -210,11 +210,13 @@ def books_agree(listener: StreamListener, client: betfairlightweight.APIClient) 
             return False
         runners = {runner.selection_id: runner for runner in ours.runners}
         for runner in book.runners:
-            mine = runners[runner.selection_id]
-            if (mine.status, mine.last_price_traded) != (runner.status, runner.last_price_traded):
+            held_runner = runners[runner.selection_id]
+            if (held_runner.status, held_runner.last_price_traded) != (runner.status, runner.last_price_traded):
                 return False
             for name in ("available_to_back", "available_to_lay", "traded_volume"):
-                levels = [sorted((level.price, level.size) for level in getattr(r.ex, name)) for r in (mine, runner)]
+                levels = [
+                    sorted((level.price, level.size) for level in getattr(r.ex, name)) for r in (held_runner, runner)
+                ]
                 if levels[0] != levels[1]:
                     return False
     return True

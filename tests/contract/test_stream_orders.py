@@ -149,10 +149,10 @@ def test_filters_of_strategies_and_sums(exchange: RunningSandbox, stream: Stream
         assert "smc" not in runner_of(theirs)
         assert order_of(every.change())["rfs"] == "theirs"
         exchange.place(MARKET, limit(1, "BACK", 2, 3), customerStrategyRef="mine")
-        mine = runner_of(stream.change())
-        assert mine["uo"][0]["rfs"] == "mine"
-        assert mine["mb"] == [[2, 8]]
-        assert mine["smc"] == {"mine": {"mb": [[2, 3]]}}
+        runner = runner_of(stream.change())
+        assert runner["uo"][0]["rfs"] == "mine"
+        assert runner["mb"] == [[2, 8]]
+        assert runner["smc"] == {"mine": {"mb": [[2, 3]]}}
         runner = runner_of(other.change())
         assert "mb" not in runner
         assert [row["rfs"] for row in runner["uo"]] == ["mine"]

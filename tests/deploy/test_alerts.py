@@ -144,4 +144,4 @@ def test_the_dashboard_is_one_that_grafana_can_place() -> None:
         assert at["x"] + at["w"] <= 24
         assert not cells & taken, panel["title"]
         taken |= cells
-        assert all(one["datasource"]["uid"] == "prometheus" for one in panel.get("targets", ()))
+        assert all(target["datasource"]["uid"] == "prometheus" for target in panel.get("targets", ()))

@@ -24,8 +24,8 @@ PROMETHEUS = ROOT / "deploy" / "prometheus" / "prometheus.yml"
 
 def test_the_compose_files_settings_are_those_of_its_sandbox() -> None:
     lines = (ROOT / "deploy" / "sandbox.env").read_text(encoding="utf-8").splitlines()
-    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    assert given == sandbox_env(Path("/sandbox"), host="sandbox", port=8443, cert_port=8444)
+    environment = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert environment == sandbox_env(Path("/sandbox"), host="sandbox", port=8443, cert_port=8444)
 
 
 _HEALTH = [
@@ -73,10 +73,10 @@ def block(name: str) -> dict[str, str]:
 def environ(folder: Path, user: str) -> dict[str, str]:
     """Return what a process of that user is given, with its secret in this folder."""
     lines = (ROOT / "deploy" / "sandbox.env").read_text(encoding="utf-8").splitlines()
-    given = dict(line.split("=", 1) for line in lines if line.startswith("EXECUTOR_")) | block("environment")
+    environment = dict(line.split("=", 1) for line in lines if line.startswith("EXECUTOR_")) | block("environment")
     make_secrets(folder)
-    assert given["EXECUTOR_REDIS__URL_FILE"] == "/run/secrets/redis-url"
-    return given | {"EXECUTOR_REDIS__URL_FILE": str(folder / f"redis-url-{user}")}
+    assert environment["EXECUTOR_REDIS__URL_FILE"] == "/run/secrets/redis-url"
+    return environment | {"EXECUTOR_REDIS__URL_FILE": str(folder / f"redis-url-{user}")}
 
 
 def test_the_compose_files_settings_are_settings(tmp_path: Path) -> None:

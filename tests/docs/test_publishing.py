@@ -50,7 +50,7 @@ def start(name: str, folder: Path, server: PrivateRedis) -> "subprocess.Popen[st
     """Start an example; its port is the server's."""
     program, file = RUN.get(name, (sys.executable, "example.py"))
     if name == "redis-cli" and shutil.which(program) and not shutil.which("redis-cli"):
-        beside = next((find_redis_server().parent / one for one in ("redis-cli", "valkey-cli")), None)
+        beside = next((find_redis_server().parent / program for program in ("redis-cli", "valkey-cli")), None)
         if beside is None or not beside.exists():
             pytest.skip("redis-cli is not installed")
     if shutil.which(program) is None:

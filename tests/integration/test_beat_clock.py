@@ -69,7 +69,7 @@ def end(stack: Stack) -> None:
 
 def polls(stack: Stack) -> int:
     """Return how many polls wait in the queue."""
-    return sum('"executor.poll_orders"' in one for one in stack.waiting("maintenance"))
+    return sum('"executor.poll_orders"' in message for message in stack.waiting("maintenance"))
 
 
 def more_polls(stack: Stack) -> None:
@@ -77,7 +77,7 @@ def more_polls(stack: Stack) -> None:
     wait(lambda: polls(stack) >= before + 3)
 
 
-@pytest.mark.parametrize("offset", [pytest.param(one, marks=needs_faketime) for one in ("-3600s", "+3600s")])
+@pytest.mark.parametrize("offset", [pytest.param(step, marks=needs_faketime) for step in ("-3600s", "+3600s")])
 def test_ticks_go_on_through_a_step_and_after_a_restart(stack: Stack, offset: str) -> None:
     clock = Stepped(stack)
     clock.step("+0s")
@@ -98,7 +98,7 @@ def last_polled(stack: Stack, right: Callable[[object], bool]) -> None:
     wait(lambda: right(stack.state.hget(keys.LAST_SUCCESS, "poll_orders")))
 
 
-@pytest.mark.parametrize("offset", [pytest.param(one, marks=needs_faketime) for one in ("-3600s", "+3600s")])
+@pytest.mark.parametrize("offset", [pytest.param(step, marks=needs_faketime) for step in ("-3600s", "+3600s")])
 def test_a_worker_with_the_right_time_takes_the_ticks_of_a_beat_that_is_wrong(stack: Stack, offset: str) -> None:
     clock = Stepped(stack)
     clock.step(offset)
@@ -124,7 +124,7 @@ def test_a_tick_that_waited_too_long_is_not_run(stack: Stack) -> None:
     end(stack)
 
 
-@pytest.mark.parametrize("offset", [pytest.param(one, marks=needs_faketime) for one in ("-3600s", "+3600s")])
+@pytest.mark.parametrize("offset", [pytest.param(step, marks=needs_faketime) for step in ("-3600s", "+3600s")])
 def test_a_step_of_the_bridges_clock_moves_no_arrival(stack: Stack, offset: str) -> None:
     clock = Stepped(stack)
     clock.step("+0s")

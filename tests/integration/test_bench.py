@@ -20,7 +20,7 @@ _TINY = replace(QUICK, block_s=0.5, rates=(10,))
 
 
 def test_percentiles_are_of_the_nearest_rank() -> None:
-    values = [float(one) for one in range(100, 0, -1)]
+    values = [float(value) for value in range(100, 0, -1)]
     assert [percentile(values, share) for share in (0.5, 0.95, 0.99, 1.0)] == [50, 95, 99, 100]
     assert percentile([7.0], 0.5) == 7
     with pytest.raises(ValueError, match="no value"):

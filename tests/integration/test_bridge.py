@@ -80,7 +80,7 @@ def test_a_dropped_connection_is_counted_and_the_next_signal_trades(stack: Stack
     for client in stack.state.client_list(_type="pubsub"):
         if client["db"] == "0":
             stack.state.client_kill_filter(_id=client["id"])
-    wait(lambda: [bridge.count("bridge_reconnects_total") for bridge in bridges] == [one + 1 for one in before])
+    wait(lambda: [bridge.count("bridge_reconnects_total") for bridge in bridges] == [count + 1 for count in before])
     listening(stack, 2)
     assert all(bridge.said("bridge_disconnected", "gap_possible") for bridge in bridges)
     trades(stack, "after-the-gap")

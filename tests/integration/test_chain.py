@@ -69,7 +69,9 @@ def test_a_surebet_goes_the_same_way_with_both_legs(paper: Stack) -> None:
         "laySelectionId": "2", "layOdds": 2.6, "stakeLay": 9.5,
     }  # fmt: skip
     paper.publish(surebet, keys.SUREBET_SIGNALS)
-    found = wait(lambda: [one for one in paper.signals() if one.signal_id.startswith("sure-") and one.finished_at])
+    found = wait(
+        lambda: [record for record in paper.signals() if record.signal_id.startswith("sure-") and record.finished_at]
+    )
     assert [order.status for order in paper.orders(found[0].signal_id)] == [OrderStatus.MATCHED, OrderStatus.MATCHED]
 
 
@@ -97,8 +99,8 @@ def test_a_live_signal_is_one_bet_at_the_exchange_and_a_fill_in_the_ledger(
     sandbox_process.market("1.5", to_back=[[3.0, 500]])
     live.publish(message("signal-1"))
     assert live.ended("signal-1").status is SignalStatus.COMPLETED
-    (order,) = wait(lambda: [one for one in live.orders("signal-1") if one.status is OrderStatus.MATCHED])
-    (bet,) = [one for one in sandbox_process.get("orders") if one["customerOrderRef"] == order.order_id]
+    (order,) = wait(lambda: [order for order in live.orders("signal-1") if order.status is OrderStatus.MATCHED])
+    (bet,) = [bet_row for bet_row in sandbox_process.get("orders") if bet_row["customerOrderRef"] == order.order_id]
     assert (bet["betId"], bet["sizeMatched"], bet["side"]) == (order.bet_id, Decimal(10), "BACK")
     assert ledger(live, order.order_id)[0][:2] == ("fill", "10.00")
 
@@ -118,10 +120,10 @@ def test_what_stays_unmatched_is_cancelled_and_its_exposure_given_back(
 def test_a_settled_market_becomes_profit(live: Stack, sandbox_process: RunningSandbox) -> None:
     sandbox_process.market("1.8", to_back=[[3.0, 500]])
     live.publish(message("winner", "1.8"))
-    wait(lambda: [one for one in live.orders("winner") if one.status is OrderStatus.MATCHED])
+    wait(lambda: [order for order in live.orders("winner") if order.status is OrderStatus.MATCHED])
     sandbox_process.control("settle", marketId="1.8", winners=[1])
     live.tick("settle_orders")
-    (order,) = wait(lambda: [one for one in live.orders("winner") if one.status is OrderStatus.SETTLED])
+    (order,) = wait(lambda: [order for order in live.orders("winner") if order.status is OrderStatus.SETTLED])
     assert order.profit == Decimal(20)
     assert Decimal(str(live.state.get(keys.PNL_TOTAL))) == order.net_profit
     assert order.commission > 0

@@ -46,16 +46,16 @@ def test_racing_processes_never_exceed_a_limit(
     seen = Decimal(0)
     with ThreadPoolExecutor(RACERS) as pool:  # reads what they say: a full pipe would stop them
         said = [pool.submit(racer.communicate, timeout=60) for racer in racers]
-        while not all(one.done() for one in said):
+        while not all(process.done() for process in said):
             seen = max(seen, market_exposure(world.store.view(MARKET).orders.values()))
     assert [racer.returncode for racer in racers] == [0] * RACERS
-    lines = [line for one in said for line in one.result()[0].splitlines() if line.startswith(SENT)]
+    lines = [line for process in said for line in process.result()[0].splitlines() if line.startswith(SENT)]
     sent = Counter(order_id for line in lines for order_id in ast.literal_eval(line.removeprefix(SENT))[1])
     records = [world.store.signal(f"signal-{at}") for at in range(SIGNALS)]
-    accepted = [one for one in records if one is not None and one.status is SignalStatus.COMPLETED]
+    accepted = [record for record in records if record is not None and record.status is SignalStatus.COMPLETED]
     assert len(accepted) == 7, "of 10 each; the eighth would be 80"
-    assert Counter(one.reason for one in records if one not in accepted and one is not None) == {
+    assert Counter(record.reason for record in records if record not in accepted and record is not None) == {
         ("MAX_EXPOSURE_PER_MARKET" if "Market" in limit else "MAX_EXPOSURE_PER_SELECTION"): SIGNALS - 7
     }
     assert seen == market_exposure(world.store.view(MARKET).orders.values()) == Decimal(70)
-    assert sent == {order_id: 1 for one in accepted for order_id in one.order_ids}
+    assert sent == {order_id: 1 for record in accepted for order_id in record.order_ids}

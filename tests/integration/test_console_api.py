@@ -171,7 +171,7 @@ def test_orders_signals_trades_and_markets(rig: ConsoleRig) -> None:
     assert json.loads(journey["payload"])["signalId"] == "signal-1"
     page = viewer.get("/api/signals?limit=3").json()
     rest = viewer.get("/api/signals", params={"limit": 3, "after": page["next"]}).json()
-    assert len({one["signal_id"] for one in page["items"] + rest["items"]}) == 5
+    assert len({signal["signal_id"] for signal in page["items"] + rest["items"]}) == 5
     assert len(viewer.get("/api/signals?status=REJECTED").json()["items"]) == 0
     trades = viewer.get("/api/trades?limit=3").json()
     assert len(trades["items"]) == 3
@@ -230,14 +230,14 @@ def test_failed_tasks_are_retried_and_discarded(rig: ConsoleRig) -> None:
     rig.program.trade(rig.engine, "signal-1")
     rig.console.access.failed.keep("place-signal-1", {"task": "executor.place_order", "signal_id": "signal-1"})
     rig.console.access.failed.keep("a/b?c", {"task": "executor.place_order", "signal_id": "gone"})
-    assert {one["task_id"] for one in operator.get("/api/failed").json()} == {"place-signal-1", "a/b?c"}
+    assert {task["task_id"] for task in operator.get("/api/failed").json()} == {"place-signal-1", "a/b?c"}
     again = operator.post("/api/failed/place-signal-1/retry", json={"force": True})
     assert (again.status_code, again.json()["code"]) == (409, "not_allowed")
     assert "MATCHED" in again.json()["detail"]
     assert operator.post("/api/failed/nothing/retry").status_code == 404
     assert operator.delete("/api/failed/a%2Fb%3Fc").status_code == 204
     assert operator.delete("/api/failed/a%2Fb%3Fc").status_code == 404
-    assert [one["task_id"] for one in operator.get("/api/failed").json()] == ["place-signal-1"]
+    assert [task["task_id"] for task in operator.get("/api/failed").json()] == ["place-signal-1"]
 
 
 def test_without_redis_reads_are_503_and_health_says_so(
@@ -342,7 +342,7 @@ def test_what_is_no_signal_is_named_and_recorded(rig: ConsoleRig, raw: bytes, st
         assert answer.json()["errors"][0]["field"].startswith(field)
     rig.book()
     ended = rig.bearer(Role.VIEWER, "looker").get("/api/signals").json()["items"]
-    assert [(one["status"], one["reason"]) for one in ended] == [("REJECTED", "MALFORMED_SIGNAL")]
+    assert [(signal["status"], signal["reason"]) for signal in ended] == [("REJECTED", "MALFORMED_SIGNAL")]
 
 
 def test_a_publisher_who_hurries_is_told_to_wait(rig: ConsoleRig) -> None:
@@ -367,11 +367,11 @@ def test_events_begin_with_a_snapshot_and_tell_what_happens(rig: ConsoleRig) -> 
             if len(found) == 1:
                 await asyncio.sleep(0.5)
                 await asyncio.to_thread(rig.person("anna").post, "/api/trading/halt", json={})
-            if any(one.startswith("event: trading") for one in found):
+            if any(line.startswith("event: trading") for line in found):
                 break
         return found
 
     found = asyncio.run(asyncio.wait_for(listen(), 20))
     events.stop()
     assert found[0] == 'event: snapshot\ndata: {"at": "now"}\n\n'
-    assert any('"trading_disabled"' in one for one in found)
+    assert any('"trading_disabled"' in line for line in found)

@@ -132,7 +132,7 @@ def settle_everything(day: Day) -> None:
     day.settle(MARKETS[0], SELECTIONS[1])
     settle(day.rig.engine)
     day.settle(MARKETS[5], SELECTIONS[SELECTIONS.index(day.winners[MARKETS[5]]) - 1])  # another winner after all
-    loser = next(one for one in SELECTIONS if one != day.winners[MARKETS[6]])
+    loser = next(selection for selection in SELECTIONS if selection != day.winners[MARKETS[6]])
     day.void(MARKETS[6], loser)  # withdrawn after the settlement
     for _ in range(2):
         settle(day.rig.engine)
@@ -177,10 +177,10 @@ def assert_orders_agree(day: Day) -> None:
         if order.size_matched:
             assert abs(order.average_price_matched - bet["averagePriceMatched"]) < D("0.00001")  # of its many digits
     instructions = [
-        one["customerOrderRef"]
+        instruction["customerOrderRef"]
         for call in day.sandbox.journal("placeOrders")
         if call["status"] == "SUCCESS"
-        for one in call["params"]["instructions"]
+        for instruction in call["params"]["instructions"]
     ]
     assert sorted(instructions) == sorted(bets)
 
@@ -189,12 +189,12 @@ def kinds(orders: list[Order]) -> Counter[str]:
     """Count what the day must have had in it to prove anything."""
     return Counter(
         {
-            "partly matched": sum(0 < one.size_matched < one.size for one in orders),
-            "cancelled": sum(one.size_cancelled > 0 for one in orders),
-            "by others": sum(one.cancel_reason == "EXCHANGE" for one in orders),
-            "void": sum(one.size_voided > 0 for one in orders),
-            "lays": sum(one.side is Side.LAY for one in orders),
-            "settled": sum(one.status is OrderStatus.SETTLED for one in orders),
+            "partly matched": sum(0 < order.size_matched < order.size for order in orders),
+            "cancelled": sum(order.size_cancelled > 0 for order in orders),
+            "by others": sum(order.cancel_reason == "EXCHANGE" for order in orders),
+            "void": sum(order.size_voided > 0 for order in orders),
+            "lays": sum(order.side is Side.LAY for order in orders),
+            "settled": sum(order.status is OrderStatus.SETTLED for order in orders),
         }
     )
 

@@ -56,7 +56,7 @@ def test_what_was_added_with_no_bridge_is_executed_in_its_order(stack: Stack) ->
     assert [re.findall(r"waited-[0-9]+", line)[0] for line in lines] == names
     records = [stack.signal(name) for name in names]
     assert {record.door for record in records if record} == {"stream"}
-    assert [f"{record.received_at}" for record in records if record] == [one.partition("-")[0] for one in ids]
+    assert [f"{record.received_at}" for record in records if record] == [entry_id.partition("-")[0] for entry_id in ids]
     bridge.kill(signal.SIGTERM)
     assert bridge.popen.returncode == 0
 

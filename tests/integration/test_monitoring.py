@@ -28,12 +28,12 @@ pytestmark = [
 
 
 def signal(name: str, **changes: Any) -> Mapping[str, Any]:
-    given = {"selection": 1, "odds": 3, "stake": 10, "side": "Back"} | changes
+    fields = {"selection": 1, "odds": 3, "stake": 10, "side": "Back"} | changes
     leg = {
-        "selectionId": str(given["selection"]),
-        "recommendedOdds": given["odds"],
-        "stake": given["stake"],
-        "betType": given["side"],
+        "selectionId": str(fields["selection"]),
+        "recommendedOdds": fields["odds"],
+        "stake": fields["stake"],
+        "betType": fields["side"],
     }
     return {"signalId": name, "marketId": MARKET, "strategy": "test", "primarySelection": leg, "validityWindow": 30}
 

@@ -56,7 +56,7 @@ def placed(rig: RecoveryRig, signal_id: str, market_id: str = MARKET, **message:
     rig.received(signal_id, marketId=market_id, **message)
     assert validate(engine, signal_id, market_id).verdict == "ACCEPTED"
     place(engine, signal_id, market_id)
-    [order] = [one for one in engine.store.recent_orders(100) if one.signal_id == signal_id]
+    [order] = [order for order in engine.store.recent_orders(100) if order.signal_id == signal_id]
     return order
 
 
@@ -208,7 +208,7 @@ def test_a_reservation_beside_a_record_that_cannot_be_read_is_given_back_in_time
         client.zadd(keys.SIGNALS_OPEN, {signal_id: past})
         assert record
     sweep(rig.worker(), lambda _: None, "signals")
-    ended = [rig.worker().store.signal(one) for one in ("here", "there", "undecided")]
+    ended = [rig.worker().store.signal(signal_id) for signal_id in ("here", "there", "undecided")]
     assert [record.status for record in ended if record] == [
         SignalStatus.FAILED,
         SignalStatus.FAILED,
@@ -346,7 +346,7 @@ def test_eight_commits_of_others_in_one_market_keep_no_other_from_its_fill(rig: 
 
     vars(engine.store)["commit"] = outrun
     report = poll(engine)
-    statuses = {one.order_id: one.status for one in engine.store.orders([busy.order_id, quiet.order_id])}
+    statuses = {order.order_id: order.status for order in engine.store.orders([busy.order_id, quiet.order_id])}
     assert statuses == {busy.order_id: S.PENDING, quiet.order_id: S.MATCHED}
     assert report.held == 1
     assert client.exists(keys.RECONCILED)
@@ -368,11 +368,11 @@ def test_a_poll_gets_through_beside_dozens_of_commits_a_second(rig: RecoveryRig)
     commits: list[bool] = []
 
     def others() -> None:
-        mine = rig.worker()
-        record = next(iter(mine.store.orders(["o0"])))
+        worker = rig.worker()
+        record = next(iter(worker.store.orders(["o0"])))
         while not done.wait(0.028):
-            view = replace(mine.store.view(MARKET), turn="")
-            commits.append(bool(mine.store.commit(view, Change(orders=(replace(record, detail=str(len(commits))),)))))
+            view = replace(worker.store.view(MARKET), turn="")
+            commits.append(bool(worker.store.commit(view, Change(orders=(replace(record, detail=str(len(commits))),)))))
 
     def blind() -> None:  # somebody faster than any read of ours, who takes his turn like all
         while not done.wait(0.028):
@@ -393,4 +393,4 @@ def test_a_poll_gets_through_beside_dozens_of_commits_a_second(rig: RecoveryRig)
         for thread in threads:
             thread.join(10)
     assert len(commits) > 5
-    assert {one.status for one in engine.store.orders([f"o{at}" for at in range(1, 9)])} == {S.MATCHED}
+    assert {order.status for order in engine.store.orders([f"o{at}" for at in range(1, 9)])} == {S.MATCHED}

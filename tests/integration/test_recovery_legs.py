@@ -19,7 +19,7 @@ def test_a_leg_whose_sibling_is_at_the_exchange_is_asked_for_not_forgotten(rig: 
     rig.memory.revisions = revision
     rig.memory.signals["signal-1"] = accepted
     second = rig.orders()[1]
-    rig.exchange.bets = {one: bet for one, bet in rig.exchange.bets.items() if bet.order_id == second.order_id}
+    rig.exchange.bets = {bet_id: bet for bet_id, bet in rig.exchange.bets.items() if bet.order_id == second.order_id}
     poll(rig.engine)
     assert [order.status for order in rig.orders()] == [OrderStatus.RESERVED, OrderStatus.PENDING]
     rig.clock.tick(waits_s)

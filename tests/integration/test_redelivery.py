@@ -45,7 +45,7 @@ def _no_worker_is_left(stack: Stack) -> Iterator[None]:
 
 def queued(stack: Stack, signal_id: str, queue: str = "signals") -> str:
     """Return a signal's message, waiting until it is in the queue."""
-    return wait(lambda: [one for one in stack.waiting(queue) if f"-{signal_id}" in one])[0]
+    return wait(lambda: [message for message in stack.waiting(queue) if f"-{signal_id}" in message])[0]
 
 
 def idle(stack: Stack) -> None:
@@ -221,7 +221,9 @@ def test_what_is_nearest_to_the_exchange_goes_first(stack: Stack) -> None:
     for name in (*decided, *heard):
         stack.ended(name)
     told = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
-    steps = [(one["event"], one["signal_id"]) for one in told if one["event"] in {"signal_accepted", "order_placed"}]
+    steps = [
+        (event["event"], event["signal_id"]) for event in told if event["event"] in {"signal_accepted", "order_placed"}
+    ]
     one_by_one = [(event, name) for name in heard for event in ("signal_accepted", "order_placed")]
     assert steps == [*(("order_placed", name) for name in decided), *one_by_one]
 

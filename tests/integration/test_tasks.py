@@ -96,7 +96,9 @@ def test_a_chain_carries_ids_only_and_task_ids_of_the_signal(stack: Stack) -> No
     assert sent["content-type"] == "application/json"
     args, kwargs, rest = json.loads(base64.b64decode(sent["body"]))
     assert (args, kwargs) == (["first", "1.5"], {})
-    steps = [(one["task"], one["options"]["task_id"], one["args"], one["immutable"]) for one in reversed(rest["chain"])]
+    steps = [
+        (step["task"], step["options"]["task_id"], step["args"], step["immutable"]) for step in reversed(rest["chain"])
+    ]
     assert steps == [
         ("executor.place_order", "place-first", ["first", "1.5"], True),
         ("executor.log_trade", "log-first", ["first", "1.5"], True),

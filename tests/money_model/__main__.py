@@ -29,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="money_model", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
-    given = parser.parse_args()
+    options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     started = time.monotonic()
     failed: list[str] = []
@@ -51,14 +51,14 @@ def main() -> int:
             closing(RealRedis(server.url(0))) as real_redis,
             closing(SqlBooks(f"sqlite:///{folder}/ledger.db")) as books,
         ):
-            for seed in range(given.first, given.first + given.seeds):
+            for seed in range(options.first, options.first + options.seeds):
                 run(History(seed, MemoryRedis(), MemoryBooks()), 60 if seed % 10 else 200)
                 if seed % _REAL == 0:
                     real_redis.reset()
                     books.reset()
                     run(History(seed, real_redis, books), 60)
     took = time.monotonic() - started
-    _say(f"money-model: {given.seeds} seeds, {len(failed)} disagreed, {took:.0f} s; steps {dict(steps)}")
+    _say(f"money-model: {options.seeds} seeds, {len(failed)} disagreed, {took:.0f} s; steps {dict(steps)}")
     return 1 if failed else 0
 
 

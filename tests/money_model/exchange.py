@@ -156,7 +156,10 @@ class ModelExchange:
 
     def earned(self) -> Decimal:
         """Return what everything that is settled brought, after commission."""
-        return sum((sum(self.profits(one).values(), D(0)) - self.commission(one) for one in self.markets), D(0))
+        return sum(
+            (sum(self.profits(market_id).values(), D(0)) - self.commission(market_id) for market_id in self.markets),
+            D(0),
+        )
 
     def gross_by_day(self, day: Callable[[int], str]) -> dict[str, Decimal]:
         """Return UTC day -> profit before commission."""
@@ -184,19 +187,19 @@ class ModelExchange:
         self._reach()
         self.market(market_id)
         reports = []
-        for one in instructions:
+        for instruction in instructions:
             bet = ModelBet(
                 bet_id=f"bet{len(self.bets) + 1}",
-                order_id=one.order_id,
+                order_id=instruction.order_id,
                 market_id=market_id,
-                selection_id=one.selection_id,
-                side=one.side,
-                price=one.price,
-                size=one.size,
+                selection_id=instruction.selection_id,
+                side=instruction.side,
+                price=instruction.price,
+                size=instruction.size,
                 placed_at=self.now(),
             )
             self.bets[bet.bet_id] = bet
-            reports.append(LegReport(one.order_id, LegOutcome.PLACED, bet=self._state(bet)))
+            reports.append(LegReport(instruction.order_id, LegOutcome.PLACED, bet=self._state(bet)))
         if self.lose_answer:
             self.lose_answer = False
             raise OutcomeUnknown("cut off")
@@ -209,7 +212,7 @@ class ModelExchange:
             size = self.take_back(self.bets[bet_id])
             done = {"done": True} if size else {"done": False, "code": "BET_TAKEN_OR_LAPSED"}
             reports.append(CancelReport(bet_id, size_cancelled=size, **done))
-        assert all(self.bets[one].market_id == market_id for one in bet_ids)
+        assert all(self.bets[bet_id].market_id == market_id for bet_id in bet_ids)
         return reports
 
     def _state(self, bet: ModelBet) -> BetState:
@@ -304,16 +307,16 @@ class ModelExchange:
     def commissions(self, market_ids: Sequence[str]) -> dict[str, MarketCharge]:
         self._reach()
         return {
-            one: MarketCharge(self.commission(one), sum(self.profits(one).values(), D(0)))
-            for one in market_ids
-            if self.market(one).tells and self.profits(one)
+            market_id: MarketCharge(self.commission(market_id), sum(self.profits(market_id).values(), D(0)))
+            for market_id in market_ids
+            if self.market(market_id).tells and self.profits(market_id)
         }
 
     def funds(self) -> Funds:
         return Funds(D(1000), D(0))
 
     def market_info(self, market_ids: Sequence[str]) -> list[MarketInfo]:
-        return [MarketInfo(one, "WIN") for one in market_ids]
+        return [MarketInfo(market_id, "WIN") for market_id in market_ids]
 
     def market_facts(self, market_ids: Sequence[str]) -> list[Market]:
         del market_ids

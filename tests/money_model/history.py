@@ -216,8 +216,8 @@ class History:
         matched = {bet.bet_id: bet.matched for bet in exchange.bets.values() if bet.matched}
         assert self.ledger.matched() == matched, self.story("ledger, matched sizes")
         ledger = self.ledger.port().profits(IDENTITY)
-        booked = {one: sum(bets.values(), D(0)) for one, bets in ledger.items()}
-        booked = {one: net for one, net in booked.items() if net}
+        booked = {day: sum(bets.values(), D(0)) for day, bets in ledger.items()}
+        booked = {day: net for day, net in booked.items() if net}
         assert sum(booked.values(), D(0)) == earned, self.story("ledger, total")
         assert booked == self.redis.days(), self.story("ledger and Redis by day")
         assert self.ledger.gross() == exchange.gross_by_day(day), self.story("ledger, gross by day")

@@ -102,7 +102,7 @@ class MemoryRedis:
         self.clock.tick(seconds)
         kept = self.clock.now - _KEPT_MS
         orders, written = self.memory.orders, self.memory.written
-        for name in [one for one, order in orders.items() if order.is_over and written[one] < kept]:
+        for name in [order_id for order_id, order in orders.items() if order.is_over and written[order_id] < kept]:
             del orders[name]
 
     def lose(self) -> None:
@@ -125,7 +125,7 @@ class MemoryRedis:
         self.memory.acknowledged = set(list(self.memory.feed)[:-3]) & self.memory.acknowledged
 
     def days(self) -> dict[str, Decimal]:
-        return {one: D(net) for one, net in self.memory.pnl.items() if D(net)}
+        return {day: D(net) for day, net in self.memory.pnl.items() if D(net)}
 
     def total(self) -> Decimal:
         return sum(self.days().values(), D(0))

@@ -71,7 +71,7 @@ def test_a_step_is_retried_and_a_dead_workers_message_comes_back(guarded: Guarde
     with guarded.redis.client("worker") as client:
         client.set(keys.market_orders(market), "no set")
         guarded.publish({**signal("acl-retry"), "marketId": market})
-        guarded.wait(lambda: [one for one in guarded.logged("step_postponed") if one["signal_id"] == "acl-retry"])
+        guarded.wait(lambda: [event for event in guarded.logged("step_postponed") if event["signal_id"] == "acl-retry"])
         client.delete(keys.market_orders(market))
     guarded.wait(lambda: guarded.status_of("acl-retry") == "COMPLETED")
     lost = json.loads(envelope("trades", "executor.log_trade", ["acl-retry", market], {}))

@@ -16,44 +16,46 @@ Attack = Callable[[Any], Any]
 
 # What a stolen publisher's password is tried for; (name, the attempt).
 ATTEMPTS: dict[str, Attack] = {
-    "push a task": lambda one: one.lpush("signals", envelope("signals", "executor.place_order", ["x", "1.1"], {})),
-    "take a task": lambda one: one.rpop("orders"),
-    "shut the workers down": lambda one: one.publish("/1.celery.pidbox", json.dumps({"method": "shutdown"})),
-    "forge an event": lambda one: one.publish("/1.celeryev/task.sent", "{}"),
-    "publish a trade": lambda one: one.publish(keys.TRADE_UPDATES, "{}"),
-    "publish on the kill switch": lambda one: one.publish(keys.KILL_SWITCH, "{}"),
-    "read the limits": lambda one: one.hgetall(keys.LIMITS),
-    "change the limits": lambda one: one.hset(keys.LIMITS, "MaxStakePerOrder", "1000000"),
-    "set the kill switch": lambda one: one.set(keys.TRADING_ENABLED, "true"),
-    "read the kill switch": lambda one: one.get(keys.TRADING_ENABLED),
-    "read the session": lambda one: one.get(keys.session("live")),
-    "write an order": lambda one: one.set(keys.order("x"), "{}"),
-    "write the feed": lambda one: one.xadd(keys.TRADES, {"type": "fill"}),
-    "read the durable door": lambda one: one.xrange(keys.SIGNALS),
-    "take from the durable door": lambda one: one.xreadgroup(keys.SIGNALS_GROUP, "me", {keys.SIGNALS: ">"}),
-    "empty the durable door": lambda one: one.xtrim(keys.SIGNALS, 0),
-    "acknowledge for the bridges": lambda one: one.xack(keys.SIGNALS, keys.SIGNALS_GROUP, "1-1"),
-    "move the group": lambda one: one.xgroup_setid(keys.SIGNALS, keys.SIGNALS_GROUP, "$"),
-    "hide misuse": lambda one: one.hset(keys.SIGNALS_FACTS, "removed", "0"),
-    "list keys": lambda one: one.keys("*"),
-    "scan keys": lambda one: one.scan(),
-    "flush": lambda one: one.flushall(),
-    "flush a db": lambda one: one.flushdb(),
-    "listen to signals": lambda one: one.execute_command("SUBSCRIBE", keys.STRATEGY_SIGNALS),
-    "listen to everything": lambda one: one.execute_command("PSUBSCRIBE", "*"),
-    "who listens": lambda one: one.pubsub_channels(),
-    "run a script": lambda one: one.eval("return redis.call('GET', 'x')", 0),
-    "run a function": lambda one: one.execute_command("FUNCTION", "LIST"),
-    "configure": lambda one: one.config_set("requirepass", ""),
-    "read the configuration": lambda one: one.config_get("*"),
-    "read the rules": lambda one: one.acl_list(),
-    "make a user": lambda one: one.execute_command("ACL", "SETUSER", "me", "on", "nopass", "+@all"),
-    "wipe the traces": lambda one: one.acl_log_reset(),
-    "watch the others": lambda one: one.execute_command("MONITOR"),
-    "kill connections": lambda one: one.client_kill_filter(_type="normal"),
-    "stop the server": lambda one: one.execute_command("SHUTDOWN", "NOSAVE"),
-    "copy the data": lambda one: one.execute_command("REPLICAOF", "127.0.0.1", "1"),
-    "stall the server": lambda one: one.execute_command("CLIENT", "PAUSE", "5000"),
+    "push a task": lambda client: client.lpush(
+        "signals", envelope("signals", "executor.place_order", ["x", "1.1"], {})
+    ),
+    "take a task": lambda client: client.rpop("orders"),
+    "shut the workers down": lambda client: client.publish("/1.celery.pidbox", json.dumps({"method": "shutdown"})),
+    "forge an event": lambda client: client.publish("/1.celeryev/task.sent", "{}"),
+    "publish a trade": lambda client: client.publish(keys.TRADE_UPDATES, "{}"),
+    "publish on the kill switch": lambda client: client.publish(keys.KILL_SWITCH, "{}"),
+    "read the limits": lambda client: client.hgetall(keys.LIMITS),
+    "change the limits": lambda client: client.hset(keys.LIMITS, "MaxStakePerOrder", "1000000"),
+    "set the kill switch": lambda client: client.set(keys.TRADING_ENABLED, "true"),
+    "read the kill switch": lambda client: client.get(keys.TRADING_ENABLED),
+    "read the session": lambda client: client.get(keys.session("live")),
+    "write an order": lambda client: client.set(keys.order("x"), "{}"),
+    "write the feed": lambda client: client.xadd(keys.TRADES, {"type": "fill"}),
+    "read the durable door": lambda client: client.xrange(keys.SIGNALS),
+    "take from the durable door": lambda client: client.xreadgroup(keys.SIGNALS_GROUP, "me", {keys.SIGNALS: ">"}),
+    "empty the durable door": lambda client: client.xtrim(keys.SIGNALS, 0),
+    "acknowledge for the bridges": lambda client: client.xack(keys.SIGNALS, keys.SIGNALS_GROUP, "1-1"),
+    "move the group": lambda client: client.xgroup_setid(keys.SIGNALS, keys.SIGNALS_GROUP, "$"),
+    "hide misuse": lambda client: client.hset(keys.SIGNALS_FACTS, "removed", "0"),
+    "list keys": lambda client: client.keys("*"),
+    "scan keys": lambda client: client.scan(),
+    "flush": lambda client: client.flushall(),
+    "flush a db": lambda client: client.flushdb(),
+    "listen to signals": lambda client: client.execute_command("SUBSCRIBE", keys.STRATEGY_SIGNALS),
+    "listen to everything": lambda client: client.execute_command("PSUBSCRIBE", "*"),
+    "who listens": lambda client: client.pubsub_channels(),
+    "run a script": lambda client: client.eval("return redis.call('GET', 'x')", 0),
+    "run a function": lambda client: client.execute_command("FUNCTION", "LIST"),
+    "configure": lambda client: client.config_set("requirepass", ""),
+    "read the configuration": lambda client: client.config_get("*"),
+    "read the rules": lambda client: client.acl_list(),
+    "make a user": lambda client: client.execute_command("ACL", "SETUSER", "me", "on", "nopass", "+@all"),
+    "wipe the traces": lambda client: client.acl_log_reset(),
+    "watch the others": lambda client: client.execute_command("MONITOR"),
+    "kill connections": lambda client: client.client_kill_filter(_type="normal"),
+    "stop the server": lambda client: client.execute_command("SHUTDOWN", "NOSAVE"),
+    "copy the data": lambda client: client.execute_command("REPLICAOF", "127.0.0.1", "1"),
+    "stall the server": lambda client: client.execute_command("CLIENT", "PAUSE", "5000"),
 }
 # user -> what it must not do, beside a publisher's attempts that nobody but the worker may do
 FORBIDDEN: dict[str, tuple[str, ...]] = {
@@ -120,7 +122,10 @@ def test_each_user_is_kept_from_what_is_not_its_work(guarded: GuardedStack, user
 
 
 def test_a_stranger_does_nothing_at_all(guarded: GuardedStack) -> None:
-    harmless: tuple[Attack, ...] = (lambda one: one.publish(keys.STRATEGY_SIGNALS, "{}"), lambda one: one.ping())
+    harmless: tuple[Attack, ...] = (
+        lambda client: client.publish(keys.STRATEGY_SIGNALS, "{}"),
+        lambda client: client.ping(),
+    )
     for attempt in (*ATTEMPTS.values(), *harmless):
         with guarded.redis.client() as client, pytest.raises(redis.AuthenticationError):
             attempt(client)
@@ -170,7 +175,7 @@ def test_a_made_up_task_is_refused(guarded: GuardedStack, task: str) -> None:
         assert len(_said(guarded, reason)) == said + 1
         assert len(_said(guarded, reason)[-1]) < 1000
     for reason, before in counted.items():
-        assert _counted(guarded, reason) == before + sum(reason == one for _, _, one in MADE_UP)
+        assert _counted(guarded, reason) == before + sum(reason == why for _, _, why in MADE_UP)
 
 
 def test_a_message_sent_again_changes_nothing(guarded: GuardedStack) -> None:

@@ -157,7 +157,7 @@ _AMOUNTS: st.SearchStrategy[Any] = st.sampled_from(
 )
 _AMOUNTS |= st.sampled_from(NUMBERS).map(Raw)
 ANYTHING: Final = st.sampled_from([_AMOUNTS] * 3 + [st.sampled_from(_WORDS)] * 2 + [VALUES] * 2).flatmap(
-    lambda one: one
+    lambda document: document
 )
 _HTML: Final = b"<html><body>502 Bad Gateway</body></html>"
 
@@ -200,8 +200,8 @@ def replies(question: str) -> st.SearchStrategy[Reply]:
     """Return what may come of a call; every fifth or so is as it should be."""
     documents = REPLIES[question]
     if question not in _IDENTITY:
-        documents = [{"jsonrpc": "2.0", "id": "@id"} | one for one in documents + _ERRORS]
-    bodies = st.sampled_from(documents).flatmap(lambda one: mutated(one, ANYTHING)).flatmap(sent)
+        documents = [{"jsonrpc": "2.0", "id": "@id"} | document for document in documents + _ERRORS]
+    bodies = st.sampled_from(documents).flatmap(lambda document: mutated(document, ANYTHING)).flatmap(sent)
     whole_or_html = st.sampled_from([False] * 15 + [True]).flatmap(lambda html: st.just(_HTML) if html else bodies)
     frames, statuses = st.sampled_from(_FRAMES), st.sampled_from(_STATUSES)
     return st.builds(Reply, whole_or_html, frames, statuses, st.sampled_from(_KINDS))
@@ -337,7 +337,7 @@ def stage(server: ScriptedServer) -> Iterator[Stage]:
 def _reach(status: OrderStatus) -> set[OrderStatus]:
     reached, more = {status}, True
     while more:
-        new = {after for one in reached for after in TRANSITIONS[one]} - reached
+        new = {after for status in reached for after in TRANSITIONS[status]} - reached
         more = bool(new)
         reached |= new
     return reached

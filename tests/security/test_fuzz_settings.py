@@ -61,7 +61,7 @@ def _given(draw: st.DrawFn) -> tuple[str, str]:
     return name, text.replace("\x00", "\x01")
 
 
-_VARIABLES = st.lists(_given(), max_size=5, unique_by=lambda one: one[0])
+_VARIABLES = st.lists(_given(), max_size=5, unique_by=lambda pair: pair[0])
 _QUOTES = st.sampled_from(["", '"', "'"])
 _BOMB: Final = "A=" + "x" * 64 + "\n" + "A=${A}${A}\n" * 40
 

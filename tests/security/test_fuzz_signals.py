@@ -87,7 +87,9 @@ def _bet(market: str, selection: Any, side: str, odds: Any, stake: Any) -> Bet:
     number, price, size = _number(selection), _number(odds), Fraction(_number(stake) * 100 // 1, 100)
     _need(number.denominator == 1 and 0 < number < 2**63)
     _need(RUNGS[0] <= price <= RUNGS[-1] and 2 <= size <= 100)
-    rung = min(one for one in RUNGS if one >= price) if side == "BACK" else max(one for one in RUNGS if one <= price)
+    rung = (
+        min(rung for rung in RUNGS if rung >= price) if side == "BACK" else max(rung for rung in RUNGS if rung <= price)
+    )
     return market, int(number), side, rung, size
 
 
@@ -118,13 +120,19 @@ def asked(kind: SignalKind, raw: bytes, now: int) -> list[Bet]:
         signal_id = _get(message, "signalId")
         _need(isinstance(signal_id, str) and 1 <= len(signal_id) <= 128 and signal_id.isprintable())
         bets = []
-        for one in (_get(message, "primarySelection"), _get(message, "secondarySelection")):
-            if one is not None:
-                _need(_number(_get(one, "handicap") or "0") == 0)
-                side = _text(_get(one, "betType")).upper()
+        for selection in (_get(message, "primarySelection"), _get(message, "secondarySelection")):
+            if selection is not None:
+                _need(_number(_get(selection, "handicap") or "0") == 0)
+                side = _text(_get(selection, "betType")).upper()
                 _need(side in {"BACK", "LAY"})
                 bets.append(
-                    _bet(market, _get(one, "selectionId"), side, _get(one, "recommendedOdds"), _get(one, "stake"))
+                    _bet(
+                        market,
+                        _get(selection, "selectionId"),
+                        side,
+                        _get(selection, "recommendedOdds"),
+                        _get(selection, "stake"),
+                    )
                 )
         return bets
     return []

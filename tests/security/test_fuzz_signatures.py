@@ -60,7 +60,7 @@ def checker() -> JwsSignatures:
 
 @cache
 def signed() -> dict[bytes, Opened]:
-    return {keys().sign(one, payload): Opened(payload, one) for one in KEY_IDS for payload in PAYLOADS}
+    return {keys().sign(key_id, payload): Opened(payload, key_id) for key_id in KEY_IDS for payload in PAYLOADS}
 
 
 def opened(raw: bytes) -> Opened | None:
@@ -118,7 +118,9 @@ def test_behind_the_door_each_ends_in_one_record(raw: bytes) -> None:
     rig = Rig()
     intake = type(rig.intake)(rig.store, rig.telemetry, rig.policy, signatures=checker())
     genuine = keys().sign("ed", strategy_message("genuine", timestamp="2023-11-14T22:13:19Z"))
-    messages = [Message("strategy", one, NOW, NOW, "bridge-1", str(at)) for at, one in enumerate((raw, genuine, raw))]
+    messages = [
+        Message("strategy", payload, NOW, NOW, "bridge-1", str(at)) for at, payload in enumerate((raw, genuine, raw))
+    ]
     receipts = receive_all(intake, messages)
     assert all(isinstance(receipt, Receipt) for receipt in receipts)
     assert rig.memory.signals["genuine"].publisher == "ed"

@@ -145,18 +145,18 @@ class World:
 
     def steps(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """Yield everything that reads Redis."""
-        mine = self.engine
-        yield "validate", lambda: validation.validate(mine, _NEW, MARKET)
-        yield "place", lambda: placement.place(mine, _NEW, MARKET)
-        yield "place again", lambda: placement.place(mine, _LIVE, MARKET)
+        engine = self.engine
+        yield "validate", lambda: validation.validate(engine, _NEW, MARKET)
+        yield "place", lambda: placement.place(engine, _NEW, MARKET)
+        yield "place again", lambda: placement.place(engine, _LIVE, MARKET)
         yield "intake", lambda: self.receive("arriving")
-        yield "poll", lambda: reconciliation.poll(mine)
-        yield "cancel", lambda: cancellation.cancel_unmatched(mine)
-        yield "sweep", lambda: sweeping.sweep(mine, lambda _: None, "signals")
-        yield "settle", lambda: settlement.settle(mine)
-        yield "ledger", lambda: accounting.write_ledger(mine)
-        yield "watchdog", lambda: watchdog.watch(mine)
-        yield "account", lambda: account.refresh_account(mine)
+        yield "poll", lambda: reconciliation.poll(engine)
+        yield "cancel", lambda: cancellation.cancel_unmatched(engine)
+        yield "sweep", lambda: sweeping.sweep(engine, lambda _: None, "signals")
+        yield "settle", lambda: settlement.settle(engine)
+        yield "ledger", lambda: accounting.write_ledger(engine)
+        yield "watchdog", lambda: watchdog.watch(engine)
+        yield "account", lambda: account.refresh_account(engine)
         yield "state", self.state.read
         yield "status", lambda: why_not_trading(self.state.read())
         yield (
@@ -219,11 +219,11 @@ CONTENTS = st.tuples(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
-    poison=st.lists(st.tuples(st.sampled_from(_KEYS), CONTENTS), min_size=1, max_size=4, unique_by=lambda one: one[0])
+    poison=st.lists(st.tuples(st.sampled_from(_KEYS), CONTENTS), min_size=1, max_size=4, unique_by=lambda pair: pair[0])
 )
 def test_any_keys_of_any_content(world: World, poison: list[tuple[str, Content]]) -> None:
     readable = {("string", "7"), ("string", "true"), ("string", "1"), ("hash", "7")}
-    world.survive([one for one in poison if one[0] not in _GATES or one[1] not in readable])
+    world.survive([pair for pair in poison if pair[0] not in _GATES or pair[1] not in readable])
 
 
 def test_an_honest_redis_trades(world: World) -> None:

@@ -98,12 +98,12 @@ def _celery(environment: dict[str, str], folder: Path) -> str:
 def test_the_url_is_enough(private_redis: PrivateRedis, authority: CertificatePaths, tmp_path: Path) -> None:
     with _tls_in_front_of(private_redis.port, authority) as port:
         environment = _environment(port, authority.ca, tmp_path)
-        given = load_settings(environment, tmp_path)
-        assert wiring.store(given).now() > 0
-        with connect(given.redis.url) as client:
+        settings = load_settings(environment, tmp_path)
+        assert wiring.store(settings).now() > 0
+        with connect(settings.redis.url) as client:
             assert client.ping()
         # As kombu reads it: the same server, the db after, the same authority.
-        assert given.redis.broker_url.startswith(f"rediss://{HOST}:{port}/1?")
+        assert settings.redis.broker_url.startswith(f"rediss://{HOST}:{port}/1?")
         assert _celery(environment, tmp_path) == "through TLS\n"
 
 

@@ -28,11 +28,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--rate", type=float, default=_RATE, help="signals a second")
-    given = parser.parse_args()
+    options = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
     try:
-        found = storm(folder, seed=given.seed, seconds=given.minutes * 60, rate=given.rate, say=_say)
+        found = storm(folder, seed=options.seed, seconds=options.minutes * 60, rate=options.rate, say=_say)
     except KeyboardInterrupt:
         _say("stopped; everything that was started has ended")
         return 130

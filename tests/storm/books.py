@@ -73,7 +73,7 @@ def read(arena: Arena) -> Books:
             profits=profits,
             net=net,
             pnl_total=Decimal(client.get(keys.PNL_TOTAL) or 0),
-            balance=next(Decimal(one["balance"]) for one in accounts if one["name"] == "sandbox"),
+            balance=next(Decimal(account["balance"]) for account in accounts if account["name"] == "sandbox"),
         )
 
 

@@ -109,9 +109,9 @@ class Child:
         return True
 
     def _signal_pool(self, number: signal.Signals) -> None:
-        for one in self.paused_pool:
+        for pid in self.paused_pool:
             with suppress(ProcessLookupError):
-                os.kill(one, number)
+                os.kill(pid, number)
 
     def _pool(self) -> list[int]:
         return children_of(self.process.pid) if self.process is not None else []

@@ -56,42 +56,46 @@ class Publisher:
                 self._repeat()
             else:
                 self._say(self._first())
-        for one in self.published[-200:]:
-            if one.again and one.again <= now and now >= self._silent_until:
-                self._say(one)
+        for message in self.published[-200:]:
+            if message.again and message.again <= now and now >= self._silent_until:
+                self._say(message)
 
     def _first(self) -> Published:
-        one = Published(self._signals.next(), time.time())
-        self.published.append(one)
-        return one
+        message = Published(self._signals.next(), time.time())
+        self.published.append(message)
+        return message
 
     def _repeat(self) -> None:
-        recent = [one for one in self.published[-100:] if time.time() - one.first < _REPEAT_WITHIN_S and one.heard]
+        recent = [
+            message
+            for message in self.published[-100:]
+            if time.time() - message.first < _REPEAT_WITHIN_S and message.heard
+        ]
         if recent:
             self.repeats += 1
             self._say(self._rng.choice(recent))
 
-    def _publish(self, one: Published) -> int:
-        return int(self._client.publish(one.message.channel, one.message.payload))
+    def _publish(self, message: Published) -> int:
+        return int(self._client.publish(message.message.channel, message.message.payload))
 
-    def _add(self, one: Published) -> int:
-        kind = "surebet" if one.message.channel == keys.SUREBET_SIGNALS else "strategy"
-        self._client.xadd(keys.SIGNALS, {"kind": kind, "payload": one.message.payload})
+    def _add(self, message: Published) -> int:
+        kind = "surebet" if message.message.channel == keys.SUREBET_SIGNALS else "strategy"
+        self._client.xadd(keys.SIGNALS, {"kind": kind, "payload": message.message.payload})
         return 1
 
-    def _say(self, one: Published) -> None:
+    def _say(self, message: Published) -> None:
         self.said += 1
-        one.tries += 1
-        one.again = time.monotonic() + _AGAIN_S if one.tries < _TRIES else 0.0
+        message.tries += 1
+        message.again = time.monotonic() + _AGAIN_S if message.tries < _TRIES else 0.0
         durable = self.said % 2 == 0  # each door has its turn
         try:
-            listeners = self._add(one) if durable else self._publish(one)
+            listeners = self._add(message) if durable else self._publish(message)
         except redis.RedisError:
-            one.maybe += 1
+            message.maybe += 1
             self._silent_until = time.monotonic() + _AGAIN_S
             return
         if durable:
-            one.added.append(time.time())
+            message.added.append(time.time())
         if listeners:
-            one.heard.append(time.time())
-            one.again = 0.0
+            message.heard.append(time.time())
+            message.again = 0.0

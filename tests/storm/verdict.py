@@ -101,32 +101,32 @@ class Verdict:
     def _records(self, name: str, *, surebet: bool) -> list[Json]:
         signals = self._books.signals
         if surebet:
-            return [record for one, record in signals.items() if one.startswith(f"{name}-")]
+            return [record for signal_id, record in signals.items() if signal_id.startswith(f"{name}-")]
         return [signals[name]] if name in signals else []
 
     def _lost(self) -> Iterator[str]:
         expected = {Sort.MALFORMED: {"REJECTED"}, Sort.EXPIRED: {"EXPIRED"}}
-        for one in self._published:
-            message = one.message
+        for sent in self._published:
+            message = sent.message
             records = self._records(message.name, surebet=message.is_surebet)
-            said = f"{message.name} ({message.sort}, first said {one.first:.2f}, heard {_times(one.heard)})"
-            excused = self._recorded_again(one, records) or self._lost_with_redis(one, records)
-            if len(records) != 1 and one.heard and not excused:
+            said = f"{message.name} ({message.sort}, first said {sent.first:.2f}, heard {_times(sent.heard)})"
+            excused = self._recorded_again(sent, records) or self._lost_with_redis(sent, records)
+            if len(records) != 1 and sent.heard and not excused:
                 yield f"signal {said} has {len(records)} records"
             for record in records:
                 if record["status"] not in expected.get(message.sort, TERMINAL):
                     yield f"signal {said} is {record['status']} {record.get('reason', '')}"
 
-    def _lost_with_redis(self, one: Published, records: list[Json]) -> bool:
+    def _lost_with_redis(self, message: Published, records: list[Json]) -> bool:
         """Tell whether a power cut took all that Redis had been told of a signal: the durable door is as durable."""
-        lost = [at for at in one.added if any(0 <= cut - at < _LOST_S for cut in self._diary.cuts)]
-        return not records and len(lost) == len(one.heard)
+        lost = [at for at in message.added if any(0 <= cut - at < _LOST_S for cut in self._diary.cuts)]
+        return not records and len(lost) == len(message.heard)
 
-    def _recorded_again(self, one: Published, records: list[Json]) -> bool:
+    def _recorded_again(self, message: Published, records: list[Json]) -> bool:
         """Tell whether a surebet that a killed Redis lost was recorded again with another arrival, executed once."""
-        cut = any(-_LOST_S < at - heard < _LOST_S for at in self._diary.cuts for heard in one.heard)
+        cut = any(-_LOST_S < at - heard < _LOST_S for at in self._diary.cuts for heard in message.heard)
         executed = sum(record["status"] == "COMPLETED" for record in records)
-        return one.message.is_surebet and cut and len(records) == 2 and executed <= 1
+        return message.message.is_surebet and cut and len(records) == 2 and executed <= 1
 
     # --- promise 3 ---------------------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class Verdict:
             markets.setdefault(bet["marketId"], []).append((at, bet))
         for market, dated in markets.items():
             settled = self._diary.settled.get(market, float("inf"))
-            dated.sort(key=lambda one: one[0])
+            dated.sort(key=lambda pair: pair[0])
             for at, bet in dated:
                 there = [(other, _open_after(other, at + 1)) for then, other in dated if then <= at]
                 if settled <= at + 1:
@@ -163,8 +163,8 @@ class Verdict:
 
     def _unresolved(self) -> Iterator[str]:
         books = self._books
-        yield from (f"signal {one} is open: {books.signals.get(one)}" for one in books.open_signals)
-        yield from (f"order {one}: {books.orders.get(one)}; {self._story(one)}" for one in books.active)
+        yield from (f"signal {name} is open: {books.signals.get(name)}" for name in books.open_signals)
+        yield from (f"order {name}: {books.orders.get(name)}; {self._story(name)}" for name in books.active)
         for ref, order in books.orders.items():
             if order["status"] in {"RESERVED", "SUBMITTED", "PENDING"} and ref not in books.active:
                 yield f"order {ref}: {order}; {self._story(ref)}"
@@ -205,7 +205,7 @@ class Verdict:
                 yield f"bet {bet_id}: booked {booked}, matched {bet['sizeMatched']}"
             if bet["marketId"] in self._diary.settled and Decimal(bet["sizeMatched"]) and bet_id not in books.profits:
                 yield f"bet {bet_id}: its settlement is not booked"
-        yield from (f"bet {one} is booked and not at the exchange" for one in books.fills.keys() - there.keys())
+        yield from (f"bet {bet_id} is booked and not at the exchange" for bet_id in books.fills.keys() - there.keys())
         if books.ledger_lag:
             yield f"{books.ledger_lag} entries of the feed are not in the ledger"
         if books.net != books.pnl_total:
@@ -219,7 +219,7 @@ class Verdict:
         for matched_only, held in ((False, self._books.risk_exposure), (True, self._books.exposure)):
             for market in held.keys() | markets.keys():
                 ours, wanted = held.get(market, {}), exposure.now(markets.get(market, []), matched_only=matched_only)
-                if any(abs(ours.get(one, _ZERO) - wanted.get(one, _ZERO)) > _PENNY for one in ours.keys() | wanted):
+                if any(abs(ours.get(bet, _ZERO) - wanted.get(bet, _ZERO)) > _PENNY for bet in ours.keys() | wanted):
                     which = "matched" if matched_only else "counted"
                     yield f"{which} exposure of {market}: ours {ours}, theirs {wanted}"
 
@@ -249,7 +249,7 @@ def _open_after(bet: Json, at: float) -> bool:
 
 
 def _times(moments: list[float]) -> str:
-    return ", ".join(f"{one:.2f}" for one in moments) or "never"
+    return ", ".join(f"{moment:.2f}" for moment in moments) or "never"
 
 
 def _short(call: Json) -> str:

@@ -172,7 +172,9 @@ def test_no_use_case_imports_the_poll_and_placing_no_settlement() -> None:
     def reached(name: str) -> set[str]:
         found, waiting = set[str](), [name]
         while waiting:
-            new = {one for one in graph.get(waiting.pop(), set()) if one.startswith("executor.engine.")} - found
+            new = {
+                module for module in graph.get(waiting.pop(), set()) if module.startswith("executor.engine.")
+            } - found
             found |= new
             waiting += new
         return found

@@ -96,9 +96,9 @@ class Console:
     @contextmanager
     def engine(self) -> Iterator[Engine]:
         """Give the engine that a worker with these settings would have; its db is claimed and polled once."""
-        given = self.settings
-        wiring.claim(given)
-        engine = wiring.build(given)
+        settings = self.settings
+        wiring.claim(settings)
+        engine = wiring.build(settings)
         try:
             reconciliation.poll(engine)
             yield engine

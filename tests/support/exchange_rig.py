@@ -65,11 +65,11 @@ class MemoryTelemetry:
 
 @contextlib.contextmanager
 def _held(lock: "threading.Lock | threading.Semaphore", timeout_s: float) -> Iterator[bool]:
-    mine = lock.acquire(timeout=timeout_s)
+    acquired = lock.acquire(timeout=timeout_s)
     try:
-        yield mine
+        yield acquired
     finally:
-        if mine:
+        if acquired:
             lock.release()
 
 
@@ -98,14 +98,14 @@ class MemoryTokenStore:
 
     @contextlib.contextmanager
     def login_lock(self, timeout_s: float) -> Iterator[bool]:
-        with _held(self._lock, timeout_s) as mine:
-            yield mine
+        with _held(self._lock, timeout_s) as acquired:
+            yield acquired
 
     @contextlib.contextmanager
     def read_slot(self, limit: int, timeout_s: float) -> Iterator[bool]:
         assert limit == MAX_READS
-        with _held(self._reads, timeout_s) as mine:
-            yield mine
+        with _held(self._reads, timeout_s) as acquired:
+            yield acquired
 
     def now(self) -> int:
         return time.time_ns() // 1_000_000

@@ -97,7 +97,9 @@ class ScriptedExchange:
         self.on_connect()
         self.permits.append(permit)
         permit.check()
-        self.calls.append(("place", (market_id, tuple(one.order_id for one in instructions), customer_ref)))
+        self.calls.append(
+            ("place", (market_id, tuple(instruction.order_id for instruction in instructions), customer_ref))
+        )
         step = self.script.pop(0) if self.script else self.take
         if isinstance(step, BaseException):
             raise step
@@ -106,24 +108,24 @@ class ScriptedExchange:
     def take(self, market_id: str, instructions: Sequence[Instruction], matched: str = "0") -> list[LegReport]:
         """Take every order; `matched` is the share that is matched at once."""
         reports = []
-        for one in instructions:
-            size = one.size * Decimal(matched)
+        for instruction in instructions:
+            size = instruction.size * Decimal(matched)
             bet = BetState(
                 bet_id=f"bet{len(self.bets) + 1}",
-                order_id=one.order_id,
+                order_id=instruction.order_id,
                 market_id=market_id,
-                selection_id=one.selection_id,
-                side=one.side,
-                price=one.price,
-                size=one.size,
-                executable=size < one.size,
+                selection_id=instruction.selection_id,
+                side=instruction.side,
+                price=instruction.price,
+                size=instruction.size,
+                executable=size < instruction.size,
                 size_matched=size,
-                average_price_matched=one.price if size else ZERO,
+                average_price_matched=instruction.price if size else ZERO,
                 placed_at=self.clock.now,
                 matched_at=self.clock.now if size else 0,
             )
             self.bets[bet.bet_id] = bet
-            reports.append(LegReport(one.order_id, LegOutcome.PLACED, bet=bet))
+            reports.append(LegReport(instruction.order_id, LegOutcome.PLACED, bet=bet))
         return reports
 
     def answering(self, *outcomes: LegOutcome, code: str = "CODE") -> Script:
@@ -131,11 +133,11 @@ class ScriptedExchange:
 
         def answer(market_id: str, instructions: Sequence[Instruction]) -> list[LegReport]:
             reports = []
-            for one, outcome in zip(instructions, outcomes, strict=True):
+            for instruction, outcome in zip(instructions, outcomes, strict=True):
                 if outcome is LegOutcome.PLACED:
-                    reports += self.take(market_id, [one])
+                    reports += self.take(market_id, [instruction])
                 else:
-                    reports.append(LegReport(one.order_id, outcome, code, "why"))
+                    reports.append(LegReport(instruction.order_id, outcome, code, "why"))
             return reports
 
         return answer
@@ -219,9 +221,9 @@ class ScriptedExchange:
     def commissions(self, market_ids: Sequence[str]) -> dict[str, MarketCharge]:
         self._read("commissions", tuple(market_ids))
         return {
-            one: MarketCharge(amount, self._won(one) + self.others_won.get(one, ZERO))
-            for one, amount in self.charged.items()
-            if one in market_ids
+            market_id: MarketCharge(amount, self._won(market_id) + self.others_won.get(market_id, ZERO))
+            for market_id, amount in self.charged.items()
+            if market_id in market_ids
         }
 
     def _won(self, market_id: str) -> Decimal:
@@ -233,11 +235,11 @@ class ScriptedExchange:
 
     def market_info(self, market_ids: Sequence[str]) -> list[MarketInfo]:
         self._read("market_info", tuple(market_ids))
-        return [MarketInfo(one, "WIN") for one in market_ids]
+        return [MarketInfo(market_id, "WIN") for market_id in market_ids]
 
     def market_facts(self, market_ids: Sequence[str]) -> list[Market]:
         self._read("market_facts", tuple(market_ids))
-        return [self.markets[one] for one in market_ids if one in self.markets]
+        return [self.markets[market_id] for market_id in market_ids if market_id in self.markets]
 
     def currency(self) -> str:
         self._read("currency")

@@ -148,4 +148,4 @@ def sent(draw: st.DrawFn, text: str) -> bytes:
 
 def json_bytes(*documents: Any, values: st.SearchStrategy[Any] = VALUES) -> st.SearchStrategy[bytes]:
     """Return one of these documents, mutated, as bytes."""
-    return st.sampled_from(documents).flatmap(lambda one: mutated(one, values)).flatmap(sent)
+    return st.sampled_from(documents).flatmap(lambda document: mutated(document, values)).flatmap(sent)

@@ -139,7 +139,9 @@ class MemoryStore:
 
     def record(self, arrivals: Sequence[Arrival]) -> list[tuple[Recorded, str] | StoreUnavailable]:
         self._m.reach("record")
-        return [self._record(one.record, one.dedup_id, one.dedup_s, renew=one.renew) for one in arrivals]
+        return [
+            self._record(arrival.record, arrival.dedup_id, arrival.dedup_s, renew=arrival.renew) for arrival in arrivals
+        ]
 
     def _record(self, record: SignalRecord, dedup_id: str, dedup_s: int, *, renew: bool) -> tuple[Recorded, str]:
         until = self._m.clock.now + dedup_s * 1000
@@ -188,7 +190,7 @@ class MemoryStore:
         if market_id == m.unreadable and not leave_out_unreadable:
             raise RecordUnreadable("an order's record in Redis is not readable")
         today = day(m.clock.now)
-        signals = {one: m.signals[one] for one in signal_ids if one in m.signals}
+        signals = {signal_id: m.signals[signal_id] for signal_id in signal_ids if signal_id in m.signals}
         failures, lower = m.failed_since(self._window_s)
         revision = m.revisions.get(market_id)
         return MarketView(
@@ -207,15 +209,15 @@ class MemoryStore:
             failures=failures,
             failures_since=str(lower),
             orders={
-                one: order
-                for one, order in m.orders.items()
-                if one in order_ids or (order.market_id == market_id and order.counts)
+                order_id: order
+                for order_id, order in m.orders.items()
+                if order_id in order_ids or (order.market_id == market_id and order.counts)
             },
             market=m.facts.get(market_id),
             market_asked=market_id in m.facts,
             currency=m.currency,
             signals=signals,
-            signals_raw={one: encode(record) for one, record in signals.items()},
+            signals_raw={signal_id: encode(record) for signal_id, record in signals.items()},
             held=m.held.get(market_id, ""),
             foreign={bet_id: bet for bet_id, bet in m.foreign.items() if bet.market_id == market_id},
             unreadable=["an order"] if market_id == m.unreadable else [],
@@ -228,16 +230,16 @@ class MemoryStore:
             now=m.clock.now,
             trading=m.trading,
             reconciled=m.reconciled_until > m.clock.now,
-            orders={one: m.orders[one] for one in order_ids if one in m.orders},
+            orders={order_id: m.orders[order_id] for order_id in order_ids if order_id in m.orders},
         )
 
-    def take_turn(self, market_id: str) -> str:
+    def acquire_turn(self, market_id: str) -> str:
         if market_id in self._m.turns_taken:
             return ""
         self._m.turns_taken[market_id] = "mine"
         return "mine"
 
-    def end_turn(self, market_id: str, turn: str) -> None:
+    def release_turn(self, market_id: str, turn: str) -> None:
         if self._m.turns_taken.get(market_id) == turn:
             del self._m.turns_taken[market_id]
 
@@ -344,7 +346,7 @@ class MemoryStore:
 
     def orders(self, order_ids: Iterable[str]) -> list[Order]:
         self._m.reach("orders")
-        return [self._m.orders[one] for one in order_ids if one in self._m.orders]
+        return [self._m.orders[order_id] for order_id in order_ids if order_id in self._m.orders]
 
     def active_orders(self) -> list[Order]:
         self._m.reach("active_orders")
@@ -502,37 +504,37 @@ class MemoryAccounts:
 
     def book_profits(self, days: Mapping[str, Mapping[str, Decimal]], *, settled_at: int | None = None) -> None:
         self._m.reach("book_profits")
-        for one, bets in days.items():
-            held = self._m.settlements.setdefault(one, {})
+        for date, bets in days.items():
+            held = self._m.settlements.setdefault(date, {})
             held.update(bets)
-            self._m.pnl[one] = f"{sum(held.values(), ZERO):f}"
+            self._m.pnl[date] = f"{sum(held.values(), ZERO):f}"
         self._m.settled_at = self._m.settled_at if settled_at is None else settled_at
 
     def unbooked(self, days: Mapping[str, Mapping[str, Decimal]]) -> dict[str, dict[str, Decimal]]:
         self._m.reach("unbooked")
         held = self._m.settlements
         lacking = {
-            one: {bet: net for bet, net in bets.items() if held.get(one, {}).get(bet) != net}
-            for one, bets in days.items()
+            date: {bet: net for bet, net in bets.items() if held.get(date, {}).get(bet) != net}
+            for date, bets in days.items()
         }
-        return {one: bets for one, bets in lacking.items() if bets}
+        return {date: bets for date, bets in lacking.items() if bets}
 
     def booked(self) -> dict[str, dict[str, Decimal]]:
-        return {one: dict(bets) for one, bets in self._m.settlements.items()}
+        return {date: dict(bets) for date, bets in self._m.settlements.items()}
 
     def held(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
-        days = {one: held for one, held in self._m.settlements.items() if one >= since}
-        found = {one: {bet for bet in bets if held.get(bet)} for one, held in days.items()}
-        return {one: own for one, own in found.items() if own}
+        days = {date: held for date, held in self._m.settlements.items() if date >= since}
+        found = {date: {bet for bet in bets if held.get(bet)} for date, held in days.items()}
+        return {date: own for date, own in found.items() if own}
 
     def lost_days(self, since: str) -> set[str]:
-        return {one for one in self._m.pnl if one >= since and one not in self._m.settlements}
+        return {date for date in self._m.pnl if date >= since and date not in self._m.settlements}
 
     def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
-        for one, bets in days.items():
-            if bets and one not in self._m.settlements:
-                self._m.settlements[one] = dict(bets)
-                self._m.pnl[one] = f"{sum(bets.values(), ZERO):f}"
+        for date, bets in days.items():
+            if bets and date not in self._m.settlements:
+                self._m.settlements[date] = dict(bets)
+                self._m.pnl[date] = f"{sum(bets.values(), ZERO):f}"
 
     def save_currency(self, currency: str) -> None:
         self._m.currency = currency or self._m.currency
@@ -551,7 +553,9 @@ class MemoryTradeFeed:
 
     def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
         self._m.reach("read_trades")
-        return [(one, held) for one, held in self._m.feed.items() if one not in self._m.acknowledged][:count]
+        return [(entry_id, held) for entry_id, held in self._m.feed.items() if entry_id not in self._m.acknowledged][
+            :count
+        ]
 
     def acknowledge_trades(self, ids: Sequence[str]) -> None:
         self._m.reach("acknowledge_trades")
@@ -573,7 +577,9 @@ class MemoryTradeFeed:
     def trim_trades(self) -> None:
         self._m.reach("trim_trades")
         kept = self._m.clock.now - _KEEP_TRADES_MS
-        for entry in [one for one in self._m.feed if one in self._m.acknowledged and _entry(one)[0] < kept]:
+        for entry in [
+            entry_id for entry_id in self._m.feed if entry_id in self._m.acknowledged and _entry(entry_id)[0] < kept
+        ]:
             del self._m.feed[entry]
 
 
@@ -600,7 +606,11 @@ class MemoryMarketFacts:
 
     def unknown_markets(self) -> list[str]:
         markets = {order.market_id for order in self._m.orders.values()}
-        held = {one for one in markets if exposures(o for o in self._m.orders.values() if o.market_id == one)}
+        held = {
+            market_id
+            for market_id in markets
+            if exposures(o for o in self._m.orders.values() if o.market_id == market_id)
+        }
         return sorted(held - set(self._m.market_types))
 
     def save_market_types(self, types: Mapping[str, str]) -> None:
@@ -660,8 +670,10 @@ class MemoryAlerts:
         m = self._m
         m.reach("snapshot")
         now = m.clock.now
-        waiting = [int(one.partition("-")[0]) for one in m.feed if one not in m.acknowledged]
-        counted = [exposures([o for o in m.orders.values() if o.market_id == one]) for one in self._markets()]
+        waiting = [int(entry_id.partition("-")[0]) for entry_id in m.feed if entry_id not in m.acknowledged]
+        counted = [
+            exposures([o for o in m.orders.values() if o.market_id == market_id]) for market_id in self._markets()
+        ]
         failures, _ = m.failed_since(self._window_s)
         pnl = m.pnl.get(day(now))
         return HealthSnapshot(

@@ -186,7 +186,9 @@ class Stack:
 
     def orders(self, signal_id: str = "") -> list[Order]:
         found = [decode_order(str(self.state.get(key))) for key in self.state.scan_iter(keys.order("*"), count=5000)]
-        return sorted((one for one in found if signal_id in {"", one.signal_id}), key=lambda order: order.order_id)
+        return sorted(
+            (order for order in found if signal_id in {"", order.signal_id}), key=lambda order: order.order_id
+        )
 
     def ended(self, signal_id: str) -> SignalRecord:
         """Wait until a signal has its terminal state."""
@@ -202,7 +204,7 @@ class Stack:
 
     def waiting(self, queue: str) -> list[str]:
         """Return a queue's messages, the next one last."""
-        return [str(one) for one in self.broker.lrange(queue, 0, -1)]
+        return [str(message) for message in self.broker.lrange(queue, 0, -1)]
 
     def unacknowledged(self) -> dict[str, Any]:
         """Return what workers hold: delivery tag -> (message, exchange, queue)."""

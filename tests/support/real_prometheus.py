@@ -38,14 +38,14 @@ def configuration(targets: Mapping[str, str]) -> str:
 
 
 class RealPrometheus:
-    """Scrapes what it is given every second, evaluates the shipped rules."""
+    """Scrapes what it is text every second, evaluates the shipped rules."""
 
     def __init__(self, folder: Path, targets: Mapping[str, str]) -> None:
         folder.mkdir()
         self._folder = folder
         self._port = free_port()
-        given = configuration({**targets, "localhost:9090": f"{HOST}:{self._port}"})
-        (folder / "prometheus.yml").write_text(given, encoding="utf-8")
+        text = configuration({**targets, "localhost:9090": f"{HOST}:{self._port}"})
+        (folder / "prometheus.yml").write_text(text, encoding="utf-8")
         self._session = requests.Session()
         self._session.trust_env = False
         self.url = f"http://{HOST}:{self._port}"
@@ -102,9 +102,13 @@ class RealPrometheus:
     def down(self) -> Sequence[str]:
         """Name the targets that do not answer, and why."""
         targets = self._ask("targets", state="active")["activeTargets"]
-        return [f"{one['scrapeUrl']}: {one['lastError']}" for one in targets if one["health"] != "up"]
+        return [f"{target['scrapeUrl']}: {target['lastError']}" for target in targets if target["health"] != "up"]
 
     def firing(self) -> dict[str, str]:
         """Return the alerts that fire, with their summaries."""
         alerts = self._ask("alerts")["alerts"]
-        return {one["labels"]["alertname"]: one["annotations"]["summary"] for one in alerts if one["state"] == "firing"}
+        return {
+            alert["labels"]["alertname"]: alert["annotations"]["summary"]
+            for alert in alerts
+            if alert["state"] == "firing"
+        }

@@ -105,8 +105,8 @@ class StreamClient:
 
     def log_in(self, **fields: object) -> Json:
         """Authenticate as the sandbox's customer."""
-        given = {"appKey": self._sandbox.options.app_key, "session": self._sandbox.token, **fields}
-        return self.ask(op="authentication", **given)
+        fields = {"appKey": self._sandbox.options.app_key, "session": self._sandbox.token, **fields}
+        return self.ask(op="authentication", **fields)
 
     def subscribe(self, op: str, **fields: object) -> Json:
         """Subscribe; return the first change message."""

@@ -201,7 +201,11 @@ class BetfairExchange:
         """Return what these markets are (Betfair: listMarketCatalogue, listMarketBook); unknown ones are left out."""
         described = self._call(BETTING, "listMarketCatalogue", catalogue_of(market_ids), by_market)
         books = self._call(BETTING, "listMarketBook", {"marketIds": list(market_ids)}, by_market)
-        return [combine(one, described, books, self._tokens.now()) for one in market_ids if one in described | books]
+        return [
+            combine(market_id, described, books, self._tokens.now())
+            for market_id in market_ids
+            if market_id in described | books
+        ]
 
     def currency(self) -> str:
         """Return the account's currency (Betfair: getAccountDetails), and read sizes by it from now on."""
@@ -290,8 +294,8 @@ class BetfairExchange:
     ) -> T:
         if method not in _ORDER_READS:
             return self._rpc.call((api, method), params, token, parse)
-        with store_needed(), self._tokens.read_slot(MAX_READS, self._timeout_s) as mine:
-            if not mine:
+        with store_needed(), self._tokens.read_slot(MAX_READS, self._timeout_s) as acquired:
+            if not acquired:
                 raise NotSent(f"{method}: {MAX_READS} order reads are under way and do not end")
             return self._rpc.call((api, method), params, token, parse)
 

@@ -59,9 +59,9 @@ def once(pages: Iterable[Listing[Named]]) -> Listing[Named]:
     """Join pages; a bet that is on two of them is as the later one says, and odd only where none could be read."""
     bets: dict[str, Named] = {}
     odd: dict[OddRow, None] = {}
-    for one in pages:
-        bets |= {bet.bet_id: bet for bet in one}
-        odd |= dict.fromkeys(one.odd)
+    for page in pages:
+        bets |= {bet.bet_id: bet for bet in page}
+        odd |= dict.fromkeys(page.odd)
     return Listing(list(bets.values()), [row for row in odd if not row.bet_id or row.bet_id not in bets])
 
 

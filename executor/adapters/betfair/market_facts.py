@@ -66,4 +66,4 @@ def _divisor(value: object) -> Decimal | None:
 def _active(runners: object) -> tuple[int, ...]:
     rows = runners if isinstance(runners, list) else []
     ids = (row.get("selectionId") for row in rows if isinstance(row, dict) and row.get("status") == "ACTIVE")
-    return tuple(one for one in ids if isinstance(one, int) and not isinstance(one, bool))
+    return tuple(number for number in ids if isinstance(number, int) and not isinstance(number, bool))

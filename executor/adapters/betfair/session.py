@@ -84,11 +84,11 @@ class BetfairSession:
         token = self._other_than(dead)
         if token is not None:
             return token
-        with self._tokens.login_lock(self._wait_s()) as mine:
+        with self._tokens.login_lock(self._wait_s()) as acquired:
             token = self._other_than(dead)
             if token is not None:
                 return token
-            if not mine:
+            if not acquired:
                 raise NotSent("another process has been logging in for too long")
             if dead is not None:
                 self._tokens.forget(dead)
@@ -102,8 +102,8 @@ class BetfairSession:
         """
         if self._is_younger(older_than_s):
             return False
-        with self._tokens.login_lock(self._wait_s()) as mine:
-            if not mine or self._is_younger(older_than_s):
+        with self._tokens.login_lock(self._wait_s()) as acquired:
+            if not acquired or self._is_younger(older_than_s):
                 return False
             self._login()
             return True

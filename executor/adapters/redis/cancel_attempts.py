@@ -38,7 +38,8 @@ class RedisCancelAttempts(RedisAdapter):
         pipe = self._redis.pipeline(transaction=True)
         if after:
             texts = {
-                one.bet_id: json.dumps({"code": one.code, "times": one.times, "next": one.next_at}) for one in after
+                attempt.bet_id: json.dumps({"code": attempt.code, "times": attempt.times, "next": attempt.next_at})
+                for attempt in after
             }
             pipe.hset(keys.CANCELS_REFUSED, mapping=hash_of(texts))
         if failed:

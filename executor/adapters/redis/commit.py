@@ -106,16 +106,16 @@ def _projections(view: MarketView, change: Change, identity: str, request: Reque
     # Of a market with a record that is none, nothing can be computed: what is shown stays as it was.
     if view.unreadable or not (alters(exposure_key) or change.foreign or change.foreign_gone):
         return
-    everything = list({**view.orders, **{one.order_id: one for one in change.orders}}.values())
+    everything = list({**view.orders, **{order.order_id: order for order in change.orders}}.values())
     foreign = foreign_exposure(_foreign_after(view, change).values())
     held = with_foreign(exposures(everything), foreign)
-    counted = {str(one): f"{amount:f}" for one, amount in held.items()}
+    counted = {str(selection): f"{amount:f}" for selection, amount in held.items()}
     _projection(keys.risk_exposure(market), counted, 0, request)
     if alters(matched_exposure_key):
         matched, shown_of = exposures(everything, matched_only=True), positions(everything)
-        lost = {str(one): f"{amount:f}" for one, amount in matched.items()}
+        lost = {str(selection): f"{amount:f}" for selection, amount in matched.items()}
         _projection(keys.matched_exposure(market), lost, _PROJECTION_S, request)
-        shown = {str(one): position_fields(shown_of[one]) for one in shown_of}
+        shown = {str(selection): position_fields(shown_of[selection]) for selection in shown_of}
         _projection(keys.positions(market), shown, _PROJECTION_S, request)
     if not (counted and change.gates):  # it is there already
         request.writes.append(["SADD" if counted else "SREM", keys.MARKETS, market])
@@ -196,7 +196,11 @@ def _breaker(view: MarketView, change: Change, identity: str, request: Request) 
 
 def _ended(view: MarketView, signals: Sequence[SignalRecord]) -> list[SignalRecord]:
     """Return the signals that a change gives a terminal state, or another one."""
-    return [one for one in signals if one.status in TERMINAL and _status(view, one.signal_id) is not one.status]
+    return [
+        record
+        for record in signals
+        if record.status in TERMINAL and _status(view, record.signal_id) is not record.status
+    ]
 
 
 def _status(view: MarketView, signal_id: str) -> SignalStatus | None:

@@ -35,7 +35,7 @@ def decode_market(text: str | None) -> Market | None:
             market_id=str(held["market_id"]),
             each_way_divisor=None if divisor is None else parse_number(divisor),
             winners=int(held["winners"]),
-            runners=tuple(int(one) for one in held["runners"]),
+            runners=tuple(int(runner) for runner in held["runners"]),
             read_at=int(held["read_at"]),
             raw=str(held["raw"]),
             **{name: str(held[name]) for name in _TEXTS},

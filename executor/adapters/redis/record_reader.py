@@ -88,7 +88,7 @@ class RecordReader(RedisAdapter):
         found: dict[str, str] = {}
         for at in range(0, len(wanted), _AT_ONCE):
             some = wanted[at : at + _AT_ONCE]
-            texts = cast("list[str | None]", self._redis.mget([keys.bet(one) for one in some]))
+            texts = cast("list[str | None]", self._redis.mget([keys.bet(bet_id) for bet_id in some]))
             found |= {bet_id: text for bet_id, text in zip(some, texts, strict=True) if text is not None}
         return found
 
@@ -120,9 +120,9 @@ class RecordReader(RedisAdapter):
         found: dict[str, tuple[Order | None, str]] = {}
         for at in range(0, len(wanted), _AT_ONCE):  # keeps one reply, and Redis's pause for it, small
             some = wanted[at : at + _AT_ONCE]
-            texts = cast("list[str | None]", self._redis.mget([keys.order(one) for one in some]))
-            gone = [one for one, text in zip(some, texts, strict=True) if text is None]
-            other = self._of_another_type([keys.order(one) for one in gone])
+            texts = cast("list[str | None]", self._redis.mget([keys.order(order_id) for order_id in some]))
+            gone = [order_id for order_id, text in zip(some, texts, strict=True) if text is None]
+            other = self._of_another_type([keys.order(order_id) for order_id in gone])
             for order_id, text in zip(some, texts, strict=True):
                 if text is not None:
                     found[order_id] = _readable(text, decode_order)
@@ -185,7 +185,7 @@ class RecordReader(RedisAdapter):
 
     def _open(self, least: str, most: int | str, limit: int) -> list[SignalRecord]:
         ids = cast("list[str]", self._redis.zrangebyscore(keys.SIGNALS_OPEN, least, most, start=0, num=limit))
-        names = [keys.signal(one) for one in ids]
+        names = [keys.signal(signal_id) for signal_id in ids]
         texts = cast("list[str | None]", self._redis.mget(names)) if ids else []
         other = self._of_another_type([name for name, text in zip(names, texts, strict=True) if text is None])
         records: list[SignalRecord] = []

@@ -1,7 +1,7 @@
 """The exchange session in Redis: one token, one login at a time, one ban, for all processes of an identity.
 
 Owns the keys `session`, `login_lock`, `login_ban`, `login_refusals` and `order_reads` of `executor.keys`. Invariant: a
-token is deleted only by who names it, so a renewed one survives those who still mourn the old one. Times in
+token is deleted only by value, so that a late failure cannot remove a renewed one. Times in
 milliseconds of Redis TIME.
 """
 
@@ -72,11 +72,11 @@ class RedisTokenStore:
         """Wait for the right to log in, at most this long; False: somebody else still has it."""
         # Who waits as long as a login may take gets the lock of one who was killed after twice that.
         lock = self._client.lock(self._lock, timeout=2 * timeout_s, sleep=0.05, blocking_timeout=timeout_s)
-        mine = _asked(lock.acquire)
+        acquired = _asked(lock.acquire)
         try:
-            yield mine
+            yield acquired
         finally:
-            if mine:
+            if acquired:
                 # Lost to its TTL, or Redis gone: it ends by itself.
                 with contextlib.suppress(LockError, RedisError):
                     lock.release()
@@ -86,18 +86,18 @@ class RedisTokenStore:
         """Wait to be one of at most `limit` who read orders at a time; False: `timeout_s` was not enough."""
         who = secrets.token_hex(8)
         give_up = time.monotonic() + timeout_s
-        while not (mine := self._hold_slot(who, limit)):
+        while not (acquired := self._hold_slot(who, limit)):
             if time.monotonic() >= give_up:
                 break
             time.sleep(_READ_WAIT_S)
         done = threading.Event()
-        if mine:
+        if acquired:
             threading.Thread(target=self._renew_slot, args=(who, limit, done), daemon=True).start()
         try:
-            yield mine
+            yield acquired
         finally:
             done.set()
-            if mine:
+            if acquired:
                 with contextlib.suppress(RedisError):  # it lapses by itself
                     self._client.zrem(self._reads, who)
 

@@ -146,8 +146,8 @@ class RedisSnapshot:
         pipe.smembers(keys.FOREIGN_MARKETS)
         pipe.hgetall(keys.SET_ASIDE)
         raw = _values(pipe.execute(raise_on_error=False))
-        identity, trading, started, reconciled, total, daily = (_text(one) for one in raw[:6])
-        breaker, limits, account, success = (_hash(one) for one in raw[6:10])
+        identity, trading, started, reconciled, total, daily = (_text(reply) for reply in raw[:6])
+        breaker, limits, account, success = (_hash(reply) for reply in raw[6:10])
         good, bad = _limits(limits)
         info = {**self._redis.info("server"), **self._redis.info("stats")}
         unsettled = list(raw[11] or ())
@@ -196,7 +196,7 @@ class RedisSnapshot:
         pipe = self._redis.pipeline(transaction=False)
         for market in markets:
             pipe.hgetall(keys.risk_exposure(market))
-        found = [_hash(one) for one in _values(pipe.execute(raise_on_error=False))]
+        found = [_hash(reply) for reply in _values(pipe.execute(raise_on_error=False))]
         return {
             market: {name: value for name, text in held.items() if (value := amount(text)) is not None}
             for market, held in zip(markets, found, strict=True)
@@ -218,7 +218,9 @@ class RedisSnapshot:
     def _orders(self, ids: Sequence[str]) -> list[Order]:
         found: list[Order] = []
         for at in range(0, len(ids), 500):  # keeps one reply small
-            for text in cast("list[str | None]", self._redis.mget([keys.order(one) for one in ids[at : at + 500]])):
+            for text in cast(
+                "list[str | None]", self._redis.mget([keys.order(order_id) for order_id in ids[at : at + 500]])
+            ):
                 try:
                     found += [decode_order(text)] if text else []
                 except StoreUnavailable:
@@ -253,7 +255,7 @@ class RedisSnapshot:
 
 
 def _values(answers: Sequence[Any]) -> list[Any]:
-    return [None if isinstance(one, ResponseError) else one for one in answers]
+    return [None if isinstance(reply, ResponseError) else reply for reply in answers]
 
 
 def _text(value: object) -> str | None:

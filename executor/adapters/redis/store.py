@@ -194,8 +194,9 @@ class RedisStore(RecordReader):
         raw: list[Any] = cast("list[Any]", answer)
         reader = Reader(strict=strict)
         orders = reader.read(raw[12], decode_order)
-        texts = {one: text for one, text in zip(signal_ids, raw[11], strict=False) if text is not None}
-        signals = {one: found for one, text in texts.items() if (found := reader.one(text, decode_signal)) is not None}
+        texts = {signal_id: text for signal_id, text in zip(signal_ids, raw[11], strict=False) if text is not None}
+        decoded = ((signal_id, reader.one(text, decode_signal)) for signal_id, text in texts.items())
+        signals = {signal_id: record for signal_id, record in decoded if record is not None}
         lenient = Reader(strict=False)
         foreign = lenient.read(list(_pairs(raw[14]).values()), decode_foreign)
         return MarketView(
@@ -231,7 +232,7 @@ class RedisStore(RecordReader):
         except ResponseError:
             self._mend([market_id])  # by the next try
             return {keys.market_orders(market_id): "of another type"}
-        return {keys.order(one): why for one, why in self.unreadable({*members, *order_ids}).items()}
+        return {keys.order(order_id): why for order_id, why in self.unreadable({*members, *order_ids}).items()}
 
     @guarded
     def send_state(self, order_ids: Sequence[str]) -> SendState:
@@ -256,13 +257,13 @@ class RedisStore(RecordReader):
         return after(view, change, request, now, token) if now else None
 
     @guarded
-    def take_turn(self, market_id: str) -> str:
+    def acquire_turn(self, market_id: str) -> str:
         """Become the only one who may change the market's orders, for some seconds; "" while somebody else is."""
         turn = secrets.token_hex(8)
         return turn if self._redis.set(keys.market_turn(market_id), turn, nx=True, px=_TURN_MS) else ""
 
     @guarded
-    def end_turn(self, market_id: str, turn: str) -> None:
+    def release_turn(self, market_id: str, turn: str) -> None:
         """Let others change the market's orders again."""
         self._unlock(keys=[keys.market_turn(market_id)], args=[turn])
 

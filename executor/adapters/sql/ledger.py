@@ -117,16 +117,16 @@ class SqlLedger(LedgerReads):
         except LedgerUnavailable as error:
             if not isinstance(error.__cause__, DataError):
                 raise
-            for one in entries:  # the database refuses the content of one of them
-                self._alone(one, book)
+            for row in entries:  # the database refuses the content of one of them
+                self._alone(row, book)
 
-    def _alone(self, one: Entry, book: Callable[[Connection, Sequence[Entry]], None]) -> None:
+    def _alone(self, row: Entry, book: Callable[[Connection, Sequence[Entry]], None]) -> None:
         try:
-            self.run(lambda connection: book(connection, [one]))
+            self.run(lambda connection: book(connection, [row]))
         except LedgerUnavailable as error:
             if not isinstance(error.__cause__, DataError):
                 raise
-            booking.unreadable(one[0], error)
+            booking.unreadable(row[0], error)
 
     def reached(self, identity: str, generation: str) -> str:
         """Return the id of the entry up to which a feed is booked, "" where nothing of it is."""
@@ -184,7 +184,7 @@ class SqlLedger(LedgerReads):
         def look(connection: Connection) -> bool:
             tables: tuple[Table, ...] = (trades, settlements)
             own = (select(table.c.bet_id).where(table.c.identity == identity).limit(1) for table in tables)
-            return not any(connection.scalar(one) for one in own)
+            return not any(connection.scalar(query) for query in own)
 
         return self.run(look)
 

@@ -53,7 +53,7 @@ def market_of(console: Console, market_id: str) -> MarketModel:
     selections = []
     for selection in sorted(pays):
         own = held.get(selection)
-        still_open = sum((one.size_open for one in orders if one.selection_id == selection), ZERO)
+        still_open = sum((order.size_open for order in orders if order.selection_id == selection), ZERO)
         selections.append(
             SelectionModel(
                 selection_id=selection,

@@ -44,7 +44,9 @@ def plain(value: object) -> Status:
 def alerts_of(console: Console) -> list[AlertModel]:
     """Return the alerts that stand, the oldest first."""
     found = console.looks.at("alerts", lambda: standing_alerts(console.access.redis))
-    models = [AlertModel(alert=name, since=one.get("since"), detail=one.get("detail", "")) for name, one in found]
+    models = [
+        AlertModel(alert=name, since=fields.get("since"), detail=fields.get("detail", "")) for name, fields in found
+    ]
     return sorted(models, key=lambda model: model.since or "")
 
 

@@ -86,11 +86,11 @@ def test_what_can_be_used(key: ec.EllipticCurvePrivateKey, settings: Callable[..
         (key_pem(key) + pem, "not needed"),
         (pem + key_pem(key, LOCKED), "right"),
     ):
-        given = settings(content, password)
-        context = client_context(given)
+        betfair = settings(content, password)
+        context = client_context(betfair)
         assert context.verify_mode == ssl.CERT_REQUIRED
         assert context.check_hostname
-        assert certificate_expiry(given) == NOW + timedelta(days=9)
+        assert certificate_expiry(betfair) == NOW + timedelta(days=9)
     assert open_files() == before
 
 
@@ -121,9 +121,9 @@ def test_what_cannot(key: ec.EllipticCurvePrivateKey, settings: Callable[..., Be
         (settings(pem + key_pem(key), ca_bundle=tmp_path / "nowhere"), "CA bundle"),
         (BetfairSettings(), "EXECUTOR_BETFAIR__CERTIFICATE_PATH"),
     ]
-    for given, problem in cases:
+    for betfair, problem in cases:
         with pytest.raises(CertificateInvalid) as raised:
-            client_context(given)
+            client_context(betfair)
         assert problem in str(raised.value)
         assert "\n" not in str(raised.value)
         assert (raised.value.code, raised.value.retryable) == ("CERTIFICATE_INVALID", False)
@@ -136,9 +136,9 @@ def test_rsa_keys_that_betfair_takes_are_taken(bits: int, settings: Callable[...
         (certificate(key).public_bytes(PEM) + key_pem(key), ""),
         (pkcs12.serialize_key_and_certificates(b"client", key, certificate(key), None, LOCKED), "right"),
     ):
-        given = settings(content, password)
-        assert client_context(given).get_ca_certs()
-        weak = [problem for problem, _ in certificate_warnings(given) if f"RSA key of {bits} bits" in problem]
+        betfair = settings(content, password)
+        assert client_context(betfair).get_ca_certs()
+        weak = [problem for problem, _ in certificate_warnings(betfair) if f"RSA key of {bits} bits" in problem]
         assert len(weak) == (bits < 2048)
 
 
@@ -163,9 +163,9 @@ def test_the_certificate_of_the_key_is_shown_wherever_it_stands_in_the_file(
         (key_pem(key) + authority + ours, 9),
         (ours + authority + renewed + key_pem(key), 20),
     ):
-        given = settings(content)
-        client_context(given)
-        assert certificate_expiry(given) == NOW + timedelta(days=days)
+        betfair = settings(content)
+        client_context(betfair)
+        assert certificate_expiry(betfair) == NOW + timedelta(days=days)
 
 
 def test_a_certificate_for_servers_only_needs_care(
@@ -173,10 +173,10 @@ def test_a_certificate_for_servers_only_needs_care(
 ) -> None:
     for usage, concerns in ((ExtendedKeyUsageOID.SERVER_AUTH, 1), (ExtendedKeyUsageOID.CLIENT_AUTH, 0)):
         made = certificate(key, end=90, usage=usage).public_bytes(PEM)
-        given = settings(made + key_pem(key))
-        assert given.certificate_path is not None
-        given.certificate_path.chmod(0o600)
-        assert len(list(certificate_warnings(given))) == concerns
+        betfair = settings(made + key_pem(key))
+        assert betfair.certificate_path is not None
+        betfair.certificate_path.chmod(0o600)
+        assert len(list(certificate_warnings(betfair))) == concerns
 
 
 def test_without_memory_files(
@@ -187,9 +187,9 @@ def test_without_memory_files(
 ) -> None:
     monkeypatch.delattr("os.memfd_create", raising=False)  # macOS has none
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    given = settings(pfx(key), "right")
+    betfair = settings(pfx(key), "right")
     before = set(tmp_path.iterdir())
-    client_context(given)
+    client_context(betfair)
     assert set(tmp_path.iterdir()) == before
 
 
@@ -205,8 +205,8 @@ def test_what_needs_care(
     mode: int,
     found: list[str],
 ) -> None:
-    given = settings(certificate(key, -9, days).public_bytes(PEM) + key_pem(key))
-    assert given.certificate_path is not None
-    given.certificate_path.chmod(mode)
-    warnings = list(certificate_warnings(given))
+    betfair = settings(certificate(key, -9, days).public_bytes(PEM) + key_pem(key))
+    assert betfair.certificate_path is not None
+    betfair.certificate_path.chmod(mode)
+    warnings = list(certificate_warnings(betfair))
     assert [wanted in problem for wanted, (problem, _) in zip(found, warnings, strict=True)] == [True] * len(found)

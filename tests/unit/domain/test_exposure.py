@@ -146,11 +146,11 @@ def test_one_selections_exposure_is_exactly_the_worst_that_can_happen(book: list
 @given(books((A, B, C)))
 def test_a_markets_exposure_is_never_below_the_worst_with_any_number_of_winners(book: list[Order]) -> None:
     every = [
-        frozenset(one for one, won in zip((A, B, C), wins, strict=True) if won)
+        frozenset(selection for selection, won in zip((A, B, C), wins, strict=True) if won)
         for wins in product([False, True], repeat=3)
     ]
     assert market_exposure(book) >= worst(book, every)
-    assert market_exposure(book) == sum((selection_exposure(book, one) for one in (A, B, C)), D(0))
+    assert market_exposure(book) == sum((selection_exposure(book, selection) for selection in (A, B, C)), D(0))
 
 
 @PROPERTY

@@ -224,7 +224,7 @@ def test_a_trips_cancels_go_on_after_a_crash_and_a_late_answer(rig: Rig) -> None
     rig.exchange.bets["bet9"] = make_bet(order, bet_id="bet9")
     look_up(rig.engine, [order], rig.clock.now)
     assert cancel_unmatched(rig.engine) == 3
-    assert {one.status for one in rig.memory.orders.values()} == {S.CANCELLED}
+    assert {order.status for order in rig.memory.orders.values()} == {S.CANCELLED}
 
 
 def test_what_a_trip_marked_is_taken_back_though_a_person_has_resumed(rig: Rig) -> None:

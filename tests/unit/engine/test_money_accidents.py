@@ -30,8 +30,8 @@ def books(rig: Rig) -> tuple[dict[str, Decimal], dict[str, Decimal], dict[str, D
     """Return P&L in Redis, in the ledger, and what the ledger says is matched."""
     write_ledger(rig.engine)
     days = rig.ledger.profits("paper")
-    booked = {one: sum(bets.values(), D(0)) for one, bets in days.items()}
-    return dict(pnl(rig)), {one: net for one, net in booked.items() if net}, rig.ledger.all_matched("paper")
+    booked = {day: sum(bets.values(), D(0)) for day, bets in days.items()}
+    return dict(pnl(rig)), {day: net for day, net in booked.items() if net}, rig.ledger.all_matched("paper")
 
 
 def look(rig: Rig) -> None:
@@ -76,7 +76,7 @@ def test_a_void_between_a_loss_of_redis_and_the_first_poll_reaches_the_ledger(ri
     again = lost(rig)
     look(again)
     assert books(again) == ({}, {}, {})
-    assert [(one["type"], one["size"]) for one in again.trades()] == [("fill", "10"), ("void", "10")]
+    assert [(trade["type"], trade["size"]) for trade in again.trades()] == [("fill", "10"), ("void", "10")]
 
 
 def test_a_void_that_is_taken_back_in_an_open_market_is_a_fill_again(rig: Rig) -> None:
@@ -210,7 +210,7 @@ def test_what_the_feed_has_no_more_is_told_again_by_command(rig: Rig) -> None:
     rig.ledger = backup
     rig.engine = replace(rig.engine, ledger=backup)
     write_ledger(rig.engine)
-    assert {one.what for one in find_differences("paper", rig.store, rig.accounts, backup)} == {
+    assert {difference.what for difference in find_differences("paper", rig.store, rig.accounts, backup)} == {
         TODAY,
         f"bet {other.bet_id}",
     }

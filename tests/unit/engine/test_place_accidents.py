@@ -51,8 +51,8 @@ def test_what_is_not_completely_reserved_is_not_sent(rig: Rig, spoil: str) -> No
         rig.validate()
     else:
         lost = rig.accepted(legs=2).order_ids[: 1 if spoil == "one leg lost" else 2]
-        for one in lost:
-            del rig.memory.orders[one]
+        for order in lost:
+            del rig.memory.orders[order]
     rig.place()
     assert sends(rig) == 0
 
@@ -218,7 +218,8 @@ def legs_refused(*codes: str) -> Callable[[str, Sequence[Instruction]], list[Leg
 
     def answer(_market_id: str, instructions: Sequence[Instruction]) -> list[LegReport]:
         return [
-            LegReport(one.order_id, LegOutcome.REFUSED, code) for one, code in zip(instructions, codes, strict=True)
+            LegReport(instruction.order_id, LegOutcome.REFUSED, code)
+            for instruction, code in zip(instructions, codes, strict=True)
         ]
 
     return answer

@@ -80,7 +80,7 @@ def test_a_market_with_a_record_that_cannot_be_read_stands_still_alone(rig: Rig)
     rig.memory.unreadable = "1.bad"
     poll(rig.engine)
     cancel_unmatched(rig.engine)
-    assert [rig.memory.orders[one].size_matched for one in ("o0", "o1")] == [0, 4]
+    assert [rig.memory.orders[order_id].size_matched for order_id in ("o0", "o1")] == [0, 4]
     assert rig.memory.orders["o1"].status is S.CANCELLED
     assert rig.exchange.called("cancel") == [("1.bad", ("b0",)), ("1.good", ("b1",))]
     assert rig.memory.reconciled_until > rig.clock.now

@@ -245,8 +245,8 @@ def test_a_second_bets_end_is_not_the_firsts(rig: Rig) -> None:
 def test_lookups_are_made_in_calls_of_250_and_at_most_so_many(rig: Rig) -> None:
     rig = Rig(policy=make_policy(max_lookups=2))
     for at in range(600):
-        one = make_order(order_id=f"o{at:03}", status=S.PENDING, bet_id=f"b{at}", created_at=NOW + at)
-        rig.memory.orders[one.order_id] = one
+        signal_id = make_order(order_id=f"o{at:03}", status=S.PENDING, bet_id=f"b{at}", created_at=NOW + at)
+        rig.memory.orders[signal_id.order_id] = signal_id
     poll(rig.engine)
     asked = [call for call in rig.exchange.called("find_bets") if isinstance(call, tuple)]
     assert [len(call) for call in asked] == [250, 250]
@@ -261,13 +261,13 @@ def test_a_market_that_keeps_changing_is_held_and_the_others_are_reconciled(rig:
         rig.exchange.match(bet_id, "10")
     rig.store.before_commit = [rig.touch_market] * 9  # one of them may meet the other market
     assert poll(rig.engine).held == 1
-    assert [rig.order(one).status for one in ("signal-1", "signal-2")] == [S.PENDING, S.MATCHED]
+    assert [rig.order(signal_id).status for signal_id in ("signal-1", "signal-2")] == [S.PENDING, S.MATCHED]
     assert rig.memory.reconciled_until > rig.clock.now
     assert set(rig.memory.held) == {MARKET}
     for signal_id, market_id in (("more-1", MARKET), ("more-2", "1.300000000")):
         rig.received(signal_id, marketId=market_id)
         rig.validate(signal_id, market_id)
-    assert [rig.signal(one).reason for one in ("more-1", "more-2")] == ["NOT_RECONCILED", ""]
+    assert [rig.signal(signal_id).reason for signal_id in ("more-1", "more-2")] == ["NOT_RECONCILED", ""]
     poll(rig.engine)
     assert (rig.order().status, rig.memory.held) == (S.MATCHED, {})
 

@@ -56,19 +56,19 @@ def verdict(rig: Rig, order: Order, profit: str, **overrides: Any) -> ClearedBet
     )
     row = replace(row, **overrides)
     rig.exchange.bets.pop(order.bet_id, None)
-    rig.exchange.cleared = [one for one in rig.exchange.cleared if one.bet_id != order.bet_id] + [row]
+    rig.exchange.cleared = [row for row in rig.exchange.cleared if row.bet_id != order.bet_id] + [row]
     return row
 
 
 def pnl(rig: Rig) -> Mapping[str, Decimal]:
-    return {one: D(net) for one, net in rig.memory.pnl.items() if D(net)}
+    return {day: D(net) for day, net in rig.memory.pnl.items() if D(net)}
 
 
 def booked(rig: Rig) -> Mapping[str, Decimal]:
     """Return what the ledger says, by day."""
     rig.ledger.write(list(rig.memory.feed.items()))
     days = rig.ledger.profits("paper")
-    return {one: sum(bets.values(), D(0)) for one, bets in days.items() if sum(bets.values())}
+    return {day: sum(bets.values(), D(0)) for day, bets in days.items() if sum(bets.values())}
 
 
 TODAY, TOMORROW = day(NOW), day(NOW + DAY_MS)
@@ -192,7 +192,10 @@ def test_a_second_bet_under_a_reference_is_settled_as_a_bet_of_its_own(rig: Rig)
     verdict(rig, order, "20")
     verdict(rig, replace(order, bet_id="other"), "-10")
     settle(rig.engine)
-    assert {one.order_id: one.profit for one in rig.memory.orders.values()} == {order.order_id: 20, "bet-other": -10}
+    assert {order.order_id: order.profit for order in rig.memory.orders.values()} == {
+        order.order_id: 20,
+        "bet-other": -10,
+    }
     assert pnl(rig) == booked(rig) == {TODAY: D("9.50")}
 
 

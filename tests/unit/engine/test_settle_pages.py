@@ -41,7 +41,7 @@ class Alive:
 
     def copies(self, kind: type[Any], found: Iterable[Any]) -> list[Any]:
         """Copy things to be counted until nobody has them any more."""
-        copies = [kind(**{one.name: getattr(each, one.name) for one in fields(each)}) for each in found]
+        copies = [kind(**{field.name: getattr(each, field.name) for field in fields(each)}) for each in found]
         for copy in copies:
             weakref.finalize(copy, self._gone)
         self.now += len(copies)
@@ -89,7 +89,7 @@ def watched(*, page: int = PAGE) -> tuple[Rig, Alive, Alive]:
 
 
 def pnl(rig: Rig) -> dict[str, Decimal]:
-    return {one: D(net) for one, net in rig.memory.pnl.items() if D(net)}
+    return {day: D(net) for day, net in rig.memory.pnl.items() if D(net)}
 
 
 def whole_reads(rig: Rig) -> int:
@@ -118,7 +118,7 @@ def test_memory_does_not_grow_with_what_is_booked() -> None:
     for number in (100, 1000):
         rig = Rig()
         rig.exchange.page = 50
-        rig.exchange.cleared = [bet(one, market=one % 4) for one in range(number)]
+        rig.exchange.cleared = [bet(seed, market=seed % 4) for seed in range(number)]
         assert settle(rig.engine) == number
         tracemalloc.start()
         assert settle(rig.engine) == 0

@@ -120,7 +120,7 @@ def test_an_alert_begins_is_told_once_and_ends(rig: Rig, alert: Alert, capsys: p
     assert [watch(rig.engine) for _ in range(3)] == [[alert]] * 3
     over(rig)
     assert [watch(rig.engine) for _ in range(2)] == [[], []]
-    assert [(one["event"], one["alert"]) for one in rig.memory.messages] == [
+    assert [(message["event"], message["alert"]) for message in rig.memory.messages] == [
         ("alert_started", alert),
         ("alert_cleared", alert),
     ]

@@ -299,7 +299,7 @@ def test_a_log_folder_that_cannot_be_made_stops_the_start(configure: Configure, 
 def test_a_full_disk_reaches_nobody(configure: Configure) -> None:
     stream = io.StringIO()
     configure(stream, file="on")
-    handler = next(one for one in logging.getLogger().handlers if isinstance(one, DailyFileHandler))
+    handler = next(handler for handler in logging.getLogger().handlers if isinstance(handler, DailyFileHandler))
     os.close(handler._file)
     handler._file = os.open("/dev/full", os.O_WRONLY)
     logging.getLogger("x").info("kept on stderr")

@@ -175,9 +175,9 @@ def _run(actions: list[tuple[object, ...]]) -> tuple[Book, list[Order], list[Fil
 @given(_actions)
 def test_a_size_is_always_the_sum_of_its_parts(actions: list[tuple[object, ...]]) -> None:
     _, orders, _ = _run(actions)
-    for one in orders:
-        parts = one.size_matched, one.size_remaining, one.size_lapsed, one.size_cancelled, one.size_voided
-        assert sum(parts) == one.size
+    for order in orders:
+        parts = order.size_matched, order.size_remaining, order.size_lapsed, order.size_cancelled, order.size_voided
+        assert sum(parts) == order.size
         assert min(parts) >= 0
 
 
@@ -205,7 +205,7 @@ def test_nobody_is_matched_at_a_worse_price(actions: list[tuple[object, ...]]) -
     for fill in fills:
         assert fill.price == fill.maker.price
         assert fill.maker.side is not fill.taker.side
-    for one in orders:
-        if one.size_matched:
-            better = one.average_price_matched - one.price
-            assert (better if one.side is Side.BACK else -better) >= 0
+    for order in orders:
+        if order.size_matched:
+            better = order.average_price_matched - order.price
+            assert (better if order.side is Side.BACK else -better) >= 0

@@ -54,14 +54,14 @@ _results = st.tuples(st.integers(-50, 50), st.integers(-50, 50))
 
 def test_a_customer_ref_is_free_again_after_sixty_seconds() -> None:
     refs, start_ms = RecentRefs(), 1_000_000
-    one, two = (Account(name, "", "", "", D(0)) for name in ("one", "two"))
-    assert refs.claim(one, "same", start_ms)
+    account, two = (Account(name, "", "", "", D(0)) for name in ("one", "two"))
+    assert refs.claim(account, "same", start_ms)
     assert refs.claim(two, "same", start_ms + 30_000)
-    assert not refs.claim(one, "same", start_ms + 59_999)
-    assert refs.claim(one, "same", start_ms + 60_000)
+    assert not refs.claim(account, "same", start_ms + 59_999)
+    assert refs.claim(account, "same", start_ms + 60_000)
     assert not refs.claim(two, "same", start_ms + 60_000)
-    assert refs.claim(one, "", start_ms)
-    assert refs.claim(one, "", start_ms)
+    assert refs.claim(account, "", start_ms)
+    assert refs.claim(account, "", start_ms)
 
 
 @given(st.lists(_results, min_size=1, max_size=5), st.integers(1, 3), st.integers(0, 3))

@@ -16,6 +16,7 @@ from benchmarks.cost import cost
 from benchmarks.decision import decision
 from benchmarks.doors import doors
 from benchmarks.figures import QUICK, Measurement, Plan, Report, Setup
+from benchmarks.fills import fills
 from benchmarks.first_order import first_order
 from benchmarks.latency import latency, saturation
 from benchmarks.memory import memory
@@ -47,6 +48,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "workers": workers,
     "memory": memory,
     "backlog": backlog,
+    "stream": fills,
 }
 _TROUBLE: Final = (BenchError, CrashLoopError, RedisServerError, SandboxSilentError)
 

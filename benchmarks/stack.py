@@ -81,10 +81,12 @@ class BenchStack:
         *,
         workers: int = 1,
         sides: Sequence[Side] = PAIR,
+        with_stream: bool = True,
         probe: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self.ports = Ports.free(bridges=1)
+        ports = Ports.free(bridges=1)
+        self.ports = ports if with_stream else replace(ports, stream=0)
         self.folder = folder
         self._tell = tell
         self._workers = workers

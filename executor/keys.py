@@ -134,6 +134,8 @@ def settlements(day: str) -> str:
 
 # --- account, session, housekeeping --------------------------------------------------------------------------------
 ACCOUNT: Final = "executor:account"  # hash; refresh_account
+SWITCH_FIRED: Final = "executor:switch_fired"  # hash {action, at}; for want of heartbeats; TTL 1 day
+STREAM_SILENT: Final = "executor:stream:silent"  # string, ms; since when the watchdog hears nothing; TTL 90 s
 ALERTS: Final = "executor:alerts"  # hash alert -> JSON {since, detail}; watchdog; those that stand
 MARKETS_WANTED: Final = "executor:markets:wanted"  # set; markets whose facts are to be read; validate_risk
 MARKET_TYPES: Final = "executor:market_types"  # hash market id -> type; refresh_account

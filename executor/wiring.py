@@ -86,6 +86,7 @@ def policy(settings: Settings) -> Policy:
         reauthenticate_after_s=settings.betfair.reauthentication_interval_hours * 3600,
         keep_alive_interval_s=settings.betfair.keep_alive_interval_seconds,
         heartbeat_s=settings.betfair.heartbeat_seconds,
+        order_stream=settings.betfair.stream_address is not None,
     )
 
 

@@ -62,6 +62,7 @@ def _facts(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str, str
     yield "reconciled", _reconciled(settings, state)
     if not settings.trading.enable_paper_trading:
         yield "session", "yes" if state.session else Text("none", "yellow")
+        yield "order stream", _stream(settings, state)
         yield "balance", _balance(state.account)
     yield "orders", _orders(state)
     if state.unreadable:
@@ -79,18 +80,33 @@ def _facts(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str, str
     for problem in state.limit_problems.values() if state.started or state.limits else ():
         yield "limit wrong", Text(f"{problem}: every signal is rejected", "red")
     yield "queues", ", ".join(f"{name} {length}" for name, length in state.queues.items())
-    for kind, where in processes(state).items():
-        yield f"{kind}s" if kind in KINDS else kind, ", ".join(where) or Text("none", "red")
+    yield from _processes(state)
     yield "ledger", "up to date" if not state.ledger_lag else f"entries behind: {state.ledger_lag}"
     if state.failed_tasks:
         yield "failed tasks", Text(str(state.failed_tasks), "yellow")
     yield "as of", datetime.fromtimestamp(state.now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def _processes(state: SystemSnapshot) -> Iterator[tuple[str, str | Text]]:
+    for kind, where in processes(state).items():
+        if where or kind != "stream":  # whether one is missed is said with the order stream
+            yield f"{kind}s" if kind in KINDS else kind, ", ".join(where) or Text("none", "red")
+
+
 def _mode(settings: Settings) -> str:
     if settings.trading.enable_paper_trading:
         return "paper: nothing is sent"
     return f"live: orders go to {urlsplit(settings.betfair.api_url).netloc}"
+
+
+def _stream(settings: Settings, state: SystemSnapshot) -> str | Text:
+    if settings.betfair.stream_address is None:
+        return "off: fills are learned of by the poll"
+    if state.stream_age_s is None:
+        return Text("not connected: fills are learned of by the poll", "yellow")
+    if state.stream.get("behind") == "1":
+        return Text("connected, and late, says the exchange", "yellow")
+    return f"connected, last heard {duration(state.stream_age_s)} ago"
 
 
 def _reconciled(settings: Settings, state: SystemSnapshot) -> str | Text:

@@ -24,6 +24,7 @@ def send_heartbeat(engine: Engine) -> HeartbeatReport:
     """
     report = engine.exchange.heartbeat(engine.policy.heartbeat_s)
     if report.action not in _STANDS:
+        engine.alerts.keep_switch_fired(report.action)
         log.critical("orders_cancelled_by_exchange", action=report.action, why="no heartbeat reached it in time")
         engine.controls.alert("orders_cancelled_by_exchange", {"action": report.action})
         engine.controls.require_full_read()

@@ -60,6 +60,7 @@ class Policy:
     reauthenticate_after_s: int
     keep_alive_interval_s: int
     heartbeat_s: int  # 0: the exchange does not cancel when we are dead
+    order_stream: bool  # a process is to hear it
     cancel_half_placed: bool
     max_transactions_per_hour: int
     late_arrival_s: int = 15  # Betfair: how long a call that timed out may take to show; more behind a proxy

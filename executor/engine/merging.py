@@ -7,10 +7,12 @@ one market that cannot be worked on holds up no other.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
-from executor.domain.order import BetState, Order, merge
+from executor.domain.order import UNPLACED, BetState, CancelReason, Order, merge
+from executor.engine.cancellation import cancel_orders
 from executor.engine.engine import Engine
 from executor.engine.foreign_bets import forget_foreign, keep_foreign, part_foreign
 from executor.engine.reports import merge_reports, reference
@@ -21,10 +23,19 @@ from executor.ports import OddRow
 log = structlog.get_logger(__name__)
 
 
+class Merged(NamedTuple):
+    """What came of a list: orders changed, bets adopted, foreign ones, and orders that turned up though given up."""
+
+    changed: int
+    adopted: int
+    foreign: Sequence[OddRow]
+    late: Sequence[str]
+
+
 def merge_listed(
     engine: Engine, active: Sequence[Order], listed: Sequence[BetState], held: dict[str, str], asked_at: int
-) -> tuple[int, int, Sequence[OddRow]]:
-    """Merge what the exchange lists; returns how many orders changed, how many were adopted, and foreign bets.
+) -> Merged:
+    """Merge what the exchange lists.
 
     `active` are orders that are known already; markets where it could not be done are put into `held` with why;
     `asked_at` is a Redis time before the question, 0 where it is not known.
@@ -36,9 +47,11 @@ def merge_listed(
     unreadable = engine.store.unreadable(name for name in missing if name not in known)
     by_market: dict[str, list[BetState]] = {}
     unknown: list[BetState] = []
+    late: list[str] = []
     for bet in bets:
         order, state = _order_of(engine, known, bet)
         if order is not None:
+            late += [order.order_id] if order.status in UNPLACED else []
             if _differs(order, state, asked_at):
                 by_market.setdefault(state.market_id, []).append(state)
         elif reference(state) in unreadable:
@@ -52,7 +65,7 @@ def merge_listed(
     if adopted:
         forget_foreign(engine, [state.bet_id for state in adopted], held)
     work = {market: partial(merge_reports, engine, market, own, known, asked_at) for market, own in by_market.items()}
-    return each_market(engine, work, held), len(adopted), foreign
+    return Merged(each_market(engine, work, held), len(adopted), foreign, late)
 
 
 def _named(engine: Engine, active: Sequence[Order], listed: Sequence[BetState]) -> list[BetState]:
@@ -78,12 +91,18 @@ def _differs(order: Order, bet: BetState, asked_at: int) -> bool:
 def merge_bets(engine: Engine, bets: Sequence[BetState]) -> int:
     """Merge bets that were heard of one by one; returns how many orders changed.
 
+    A leg that turned up late and alone is taken back at once; the next tick of `cancel_unmatched` does it again.
+
     Raises:
         Contended: a market could not be worked on now.
     """
     held: dict[str, str] = {}
-    changed, _, foreign = merge_listed(engine, (), bets, held, 0)
-    keep_foreign(engine, foreign, complete=False, held={})  # in which markets nothing is placed, the poll says
+    merged = merge_listed(engine, (), bets, held, 0)
+    keep_foreign(engine, merged.foreign, complete=False, held={})  # in which markets nothing is placed, the poll says
+    if merged.late:
+        legs = engine.store.orders(merged.late)
+        marked = [order for order in legs if order.cancel_reason == CancelReason.HALF_PLACED]
+        cancel_orders(engine, marked, CancelReason.HALF_PLACED)
     if held:
         raise Contended("; ".join(held.values()))
-    return changed
+    return merged.changed

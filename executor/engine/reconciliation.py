@@ -57,7 +57,7 @@ def poll(engine: Engine) -> PollReport:
     reading = _start(engine)
     listed = _list(engine, reading)
     held: dict[str, str] = {}  # markets that are not reconciled though all others are, and why
-    changed, adopted, foreign = merge_listed(engine, reading.active, listed, held, reading.started_at)
+    changed, adopted, foreign, _ = merge_listed(engine, reading.active, listed, held, reading.started_at)
     keep_foreign(engine, [*listed.odd, *foreign], complete=reading.full, held=held)
     changed += _look_up_dropped(engine, _dropped(reading.active, listed), reading.started_at, held)
     if changed:

@@ -31,6 +31,8 @@ _SKEW_MS: Final = 5000  # contract section 3
 _DIFFERENCE_MS: Final = 180_000  # three reads of the account: what was under way at one is over at the next
 _REFUSALS: Final = 3  # in a row, half a minute: no passing state of a market
 _KEPT_ALIVE: Final = 3  # intervals; well inside the life of a session
+_STREAM_MS: Final = 60_000  # a connection anew takes seconds, and the poll has it all meanwhile
+_FIRED_MS: Final = 3_600_000  # as misuse
 _NAMED: Final = 20  # orders in a message
 
 _HINTS: Final = {
@@ -50,6 +52,9 @@ _HINTS: Final = {
     Alert.SET_ASIDE: "the log names each once (row_set_aside, record_not_readable); repair or delete what is ours",
     Alert.FOREIGN_BETS: "executor orders lists them; who uses our strategy ref? End them on the website",
     Alert.CANCELS_REFUSED: "executor orders --active; look at the exchange; executor cancel tries at once",
+    Alert.STREAM_SILENT: "executor check (stream); the log of executor stream; orders go on, fills come by the poll",
+    Alert.HEARTBEAT_MISSING: "executor check (login, beat, workers); the exchange has taken back what was unmatched",
+    Alert.CANCELLED_BY_EXCHANGE: "executor orders; why were beat and workers silent? Their logs of that moment",
     Alert.EXPOSURE_DIFFERENCE: "bets of somebody else on the account, or orders that we do not know: executor orders",
 }
 
@@ -145,7 +150,25 @@ def _of_exchange(engine: Engine, health: HealthSnapshot) -> Iterator[tuple[Alert
     elif health.session_age > _KEPT_ALIVE * interval_s * 1000:
         age_s = health.session_age // 1000
         yield Alert.SESSION_EXPIRING, f"last kept alive {age_s} s ago, should be every {interval_s} s"
+    yield from _of_liveness(engine, health)
     if health.difference and health.difference_age >= _DIFFERENCE_MS:
         off = f"{abs(health.difference)} {'more' if health.difference > 0 else 'less'}"
         age_s = health.difference_age // 1000
         yield Alert.EXPOSURE_DIFFERENCE, f"the exchange holds {off} than our orders explain, for {age_s} s"
+
+
+def _of_liveness(engine: Engine, health: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
+    if engine.policy.order_stream and health.stream_silent >= _STREAM_MS:
+        what = "its data are late, says the exchange" if health.stream_behind else "nobody hears it"
+        yield Alert.STREAM_SILENT, f"order stream: {what}, for {health.stream_silent // 1000} s"
+    wait_s = engine.policy.heartbeat_s
+    if not wait_s:
+        return
+    if health.heartbeat_age is None and health.watched:
+        yield Alert.HEARTBEAT_MISSING, "the exchange has never taken one: it would not cancel if we were dead"
+    elif health.heartbeat_age is not None and health.heartbeat_age > wait_s * 1000:
+        age_s = health.heartbeat_age // 1000
+        yield Alert.HEARTBEAT_MISSING, f"none reached the exchange for {age_s} s, and it waits {wait_s} s"
+    if health.switch_fired and health.switch_fired_age < _FIRED_MS:
+        age_s = health.switch_fired_age // 1000
+        yield Alert.CANCELLED_BY_EXCHANGE, f"{health.switch_fired} for want of heartbeats, told {age_s} s ago"

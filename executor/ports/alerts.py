@@ -29,6 +29,9 @@ class Alert(StrEnum):
     SET_ASIDE = "set_aside"  # rows of the exchange's answers, or records of ours, that cannot be read
     FOREIGN_BETS = "foreign_bets"  # under our strategy ref, of a kind that our records cannot hold
     CANCELS_REFUSED = "cancels_refused"  # again and again, of bets that are live
+    STREAM_SILENT = "stream_silent"  # the order stream is not heard, or late: fills are learned of by the poll
+    HEARTBEAT_MISSING = "heartbeat_missing"  # the exchange has heard nothing for as long as it waits
+    CANCELLED_BY_EXCHANGE = "cancelled_by_exchange"  # for want of heartbeats
     EXPOSURE_DIFFERENCE = "exposure_difference"  # the exchange holds another exposure than our orders explain
 
 
@@ -54,6 +57,12 @@ class HealthSnapshot:
     difference: Decimal
     difference_age: int  # how long the difference has lasted
     login_refused: str = ""  # the code with which the last login was refused for good
+    stream_silent: int = 0  # for how long the watchdog has found the order stream unheard or late; 0: it is heard
+    stream_behind: bool = False  # it is connected, and the exchange says that its data are late
+    heartbeat_age: int | None = None  # since the exchange took one; None: it never did
+    watched: bool = False  # this is not the watchdog's first look at these data
+    switch_fired: str = ""  # what the exchange last did for want of heartbeats
+    switch_fired_age: int = 0
 
 
 class Alerts(Protocol):
@@ -61,6 +70,9 @@ class Alerts(Protocol):
 
     def snapshot(self) -> HealthSnapshot:
         """Take one look."""
+
+    def keep_switch_fired(self, action: str) -> None:
+        """Keep what the exchange did for want of heartbeats: it says so only once."""
 
     def is_tripped(self) -> bool:
         """Tell whether the breaker is open: tripped, and not reset by a person since."""

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import redis
 from support.factories import LIMITS, make_order
+from support.sandbox_client import wait_for
 from support.store_worlds import IDENTITY, WINDOW_S, redis_world, settled_entry
 
 from executor import keys
 from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.session import SESSION_TTL_S, RedisTokenStore
 from executor.adapters.redis.snapshot import RedisSnapshot
+from executor.adapters.redis.stream_status import RedisStreamStatus
 from executor.domain.order import OrderStatus
 from executor.domain.times import day, hour
 from executor.observability.counters import PREFIX, StateCollector
@@ -68,6 +70,45 @@ def test_everything_that_the_watchdog_judges_is_seen(redis_client: "redis.Redis"
     assert seen.limits["Bankroll"] == Decimal(LIMITS["Bankroll"])
     assert seen.difference == Decimal(15)
     assert 0 <= seen.difference_age < 5000
+
+
+def test_a_silent_stream_is_counted_from_the_first_look(redis_client: "redis.Redis", watch: RedisAlerts) -> None:
+    status = RedisStreamStatus(redis_client, "test")
+    status.connected("c-1", behind=False)
+    assert watch.snapshot().stream_silent == 0
+    status.disconnected()
+    watch.snapshot()
+    wait_for(lambda: watch.snapshot().stream_silent > 0)
+    status.connected("c-2", behind=True)
+    seen = watch.snapshot()
+    assert seen.stream_behind
+    assert seen.stream_silent > 0, "late is as good as silent"
+    status.connected("c-2", behind=False)
+    assert watch.snapshot().stream_silent == 0
+    status.disconnected()
+    watch.snapshot()
+    assert 0 < redis_client.ttl(keys.STREAM_SILENT) <= 90, "who pauses counts anew"
+
+
+def test_what_the_exchange_did_and_when_it_was_heard_of_is_seen(
+    redis_client: "redis.Redis", watch: RedisAlerts
+) -> None:
+    seen = watch.snapshot()
+    assert (seen.heartbeat_age, seen.watched, seen.switch_fired) == (None, False, "")
+    world = redis_world(redis_client)
+    for task in ("heartbeat", "watchdog"):
+        world.locks.succeeded(task)
+    watch.keep_switch_fired("ALL_BETS_CANCELLED")
+    seen = watch.snapshot()
+    assert seen.heartbeat_age is not None
+    assert 0 <= seen.heartbeat_age < 5000
+    assert (seen.watched, seen.switch_fired) == (True, "ALL_BETS_CANCELLED")
+    assert 0 <= seen.switch_fired_age < 5000
+    redis_client.delete(keys.SWITCH_FIRED)
+    redis_client.set(keys.SWITCH_FIRED, "junk")
+    redis_client.set(keys.STREAM_SILENT, "junk")
+    seen = watch.snapshot()
+    assert (seen.switch_fired, seen.stream_silent) == ("", 0)
 
 
 def test_a_difference_lasts_from_when_it_was_first_seen(redis_client: "redis.Redis") -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 from support.exchange_rig import sandbox_settings
-from support.sandbox_client import RunningSandbox, wait_for
+from support.sandbox_client import RunningSandbox, start_process, wait_for
 from support.trading_rig import TradingRig, trading
 
 from executor.adapters.betfair.exchange import BetfairExchange
@@ -22,6 +22,7 @@ from executor.adapters.betfair.order_stream import BetfairOrderStream
 from executor.adapters.redis.stream_status import RedisStreamStatus
 from executor.devstack.stack import EXECUTOR
 from executor.domain.order import Order, OrderStatus
+from executor.engine.reconciliation import PollReport, poll
 from executor.errors import NotSent
 from executor.stream import StreamProcess
 
@@ -120,6 +121,53 @@ def test_a_dead_token_is_renewed_once(rig: TradingRig, sandbox: RunningSandbox, 
         assert process.connections == 1
     assert sandbox_token(rig) != token
     assert len(sandbox.journal("certlogin")) == 3, "the fixture, the rig, the stream"
+
+
+@pytest.fixture
+def ending(tmp_path: Path) -> Iterator[RunningSandbox]:
+    """Run an exchange that ends streams with their session."""
+    process = start_process(tmp_path / "ending", stream_ends_with_session=True)
+    assert process.stdout is not None
+    assert "ready" in process.stdout.readline()
+    running = RunningSandbox.at(tmp_path / "ending")
+    running.log_in()
+    yield running
+    running.session.close()
+    process.terminate()
+    process.communicate(timeout=10)
+
+
+def test_a_session_that_ends_in_mid_stream_is_renewed_once(
+    redis_client: "redis.Redis", ending: RunningSandbox, tmp_path: Path
+) -> None:
+    with trading(redis_client, ending, tmp_path) as rig, listening(rig, ending, redis_client) as process:
+        unmatched(rig, ending, "s-1")
+        token, logins = sandbox_token(rig), len(ending.journal("certlogin"))
+        ending.session.post(f"{ending.api}/api/logout", headers={**ending.headers, "X-Authentication": token})
+        offer(ending, 10)
+        wait_for(lambda: process.connections == 2)
+        wait_for(lambda: order_of(rig, "s-1").status is OrderStatus.MATCHED)
+        assert sandbox_token(rig) != token
+        assert len(ending.journal("certlogin")) == logins + 1, "told so, it asks for a new token and connects with it"
+        asked = [entry for entry in ending.journal("authentication") if entry["error"]]
+        assert not asked, "the dead token is not tried again"
+
+
+def test_an_order_that_no_image_shows_is_not_concluded_to_be_gone(
+    rig: TradingRig, sandbox: RunningSandbox, redis_client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executor.stream.poll", lambda _engine: PollReport(0, 0, 0, 0))  # the stream alone
+    unmatched(rig, sandbox, "s-1")
+    offer(sandbox, 10)  # complete before anybody listens: it is in no image
+    with listening(rig, sandbox, redis_client) as process:
+        unmatched(rig, sandbox, "s-2", "1.556")
+        sandbox.control("faults", method="orderSubscription", kind="drop_connection", count=1)
+        wait_for(lambda: process.connections == 2)
+        offer(sandbox, 10, "1.556")
+        wait_for(lambda: order_of(rig, "s-2").status is OrderStatus.MATCHED)
+        assert order_of(rig, "s-1").status is OrderStatus.PENDING
+    poll(rig.engine)
+    assert order_of(rig, "s-1").status is OrderStatus.MATCHED
 
 
 def sandbox_token(rig: TradingRig) -> str:

@@ -117,6 +117,7 @@ def metrics_of_a_process(client: "redis.Redis") -> Iterator[str]:
         RedisSnapshot(client, client, breaker_window_s=600).read(),
         account={"balance": "1", "available": "1"},
         limits={"Bankroll": Decimal(1)},
+        stream={"heard_at": "1"},
     )
     collector = metrics.StateCollector(lambda: state, paper=False, settled_limits={}, certificate_expiry=lambda: 1.0)
     ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.figures import QUICK, Setup, kept, percentile, ratio
+from benchmarks.fills import fills
 from benchmarks.latency import latency
 from benchmarks.load import Load
 from benchmarks.peers import peers
@@ -48,6 +49,16 @@ def test_both_sides_are_measured_and_every_signal_is_placed_once(tmp_path: Path)
     assert markdown(table) in text
     assert json.loads((tmp_path / "out" / "latency.json").read_text()) == report.raw
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"latency-1.png", "latency-2.png"}
+
+
+def test_fills_are_measured_with_and_without_the_stream_each_recorded_once(tmp_path: Path) -> None:
+    report = fills(Setup(replace(_TINY, active=30), tmp_path, lambda _: None))
+    (table,) = report.tables
+    assert [row[0] for row in table.rows] == ["p50", "p95", "p99", "max"]
+    assert "25 fills each way in 1 rounds of alternating blocks, each recorded once" in table.note
+    assert isinstance(report.raw, dict)
+    stream, poll = sorted(report.raw["stream"][0]), sorted(report.raw["poll"][0])
+    assert stream[12] < poll[12]
 
 
 def test_an_order_that_is_placed_twice_or_never_is_noticed(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ _POLICY = Policy(
     reauthenticate_after_s=21_600,
     keep_alive_interval_s=900,
     heartbeat_s=0,
+    order_stream=True,
     cancel_half_placed=True,
     max_transactions_per_hour=5000,
 )

@@ -85,6 +85,10 @@ class Memory:
     signals_waiting: int = 0
     signals_age: int = 0
     misuse_age: int | None = None
+    stream_silent: int = 0
+    heartbeat_age: int | None = 0
+    switch_fired: str = ""
+    switch_fired_age: int = 0
     alerts: dict[str, str] = field(default_factory=dict)
     locks: set[str] = field(default_factory=set)
     queues: Counter[str] = field(default_factory=Counter)
@@ -694,7 +698,15 @@ class MemoryAlerts:
             clock_ahead=m.clock_ahead,
             difference=m.difference,
             difference_age=now - m.difference_since if m.difference_since is not None else 0,
+            stream_silent=m.stream_silent,
+            heartbeat_age=m.heartbeat_age,
+            watched=True,
+            switch_fired=m.switch_fired,
+            switch_fired_age=m.switch_fired_age,
         )
+
+    def keep_switch_fired(self, action: str) -> None:
+        self._m.switch_fired = action
 
     def _markets(self) -> set[str]:
         return {order.market_id for order in self._m.orders.values()}

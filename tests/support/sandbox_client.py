@@ -26,10 +26,16 @@ from decimal import Decimal
 from pathlib import Path
 from betfair_sandbox.options import SandboxOptions
 from betfair_sandbox.server import serve
-directory, port, cert_port, *names = sys.argv[1:]
+directory, port, cert_port, ends, *names = sys.argv[1:]
 accounts = tuple((name, Decimal(10_000)) for name in names)
 serve(
-    SandboxOptions(directory=Path(directory), port=int(port), cert_port=int(cert_port), further_accounts=accounts)
+    SandboxOptions(
+        directory=Path(directory),
+        port=int(port),
+        cert_port=int(cert_port),
+        further_accounts=accounts,
+        stream_ends_with_session=ends == "True",
+    )
 )
 """
 _ACCOUNT_METHODS = ("getAccountFunds", "getAccountDetails")
@@ -43,9 +49,20 @@ def start_process(
     cert_port: int = 0,
     accounts: Sequence[str] = (),
     stderr: int | IO[str] = subprocess.PIPE,
+    *,
+    stream_ends_with_session: bool = False,
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", _START, str(directory), str(port), str(cert_port), *accounts],
+        [
+            sys.executable,
+            "-c",
+            _START,
+            str(directory),
+            str(port),
+            str(cert_port),
+            str(stream_ends_with_session),
+            *accounts,
+        ],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,

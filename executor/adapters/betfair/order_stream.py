@@ -68,12 +68,13 @@ class BetfairOrderStream:
         self._monotonic = monotonic
         self._socket: ssl.SSLSocket | None = None
         self._buffer = bytearray()
+        self._token = ""  # with which the connection was opened
         self._silence_s = _ANSWER_S
 
     def connect(self) -> str:
         """Connect, authenticate and subscribe; returns Betfair's connection id (for their support)."""
         self.close()
-        token = self._session.current() or self._session.renew(None)
+        token = self._token = self._session.current() or self._session.renew(None)
         try:
             self._open()
             self._silence_s = _ANSWER_S
@@ -102,7 +103,8 @@ class BetfairOrderStream:
         """Return the next message of our subscription; None for anything else that came."""
         row = self._line()
         if row.get("op") == "status":
-            self._check(row, token="")
+            if row.get("connectionClosed"):  # the token may have ended in mid-stream
+                self._check(row, self._token)
             return None
         if row.get("op") != "ocm" or row.get("id") != _SUBSCRIBE:  # late words of an earlier subscription
             return None
@@ -142,10 +144,10 @@ class BetfairOrderStream:
         self._check(row, token)
 
     def _check(self, row: Row, token: str) -> None:
-        if row.get("statusCode") == "SUCCESS" or (token == "" and not row.get("connectionClosed")):
+        if row.get("statusCode") == "SUCCESS":
             return
         code = policy.clean_code(row.get("errorCode"))
-        if code in _DEAD_TOKEN and token:
+        if code in _DEAD_TOKEN:
             self._session.renew(token)
             raise SessionExpired(f"order stream: {code}")
         if code in _AFTER_S:

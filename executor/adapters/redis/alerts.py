@@ -14,10 +14,10 @@ from redis.exceptions import ResponseError
 
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
-from executor.adapters.redis.client import guarded
+from executor.adapters.redis.client import guarded, hash_of
 from executor.adapters.redis.session import SESSION_TTL_S
 from executor.adapters.redis.signal_stream import MISUSE
-from executor.adapters.redis.snapshot import RedisSnapshot, amount
+from executor.adapters.redis.snapshot import RedisSnapshot, SystemSnapshot, amount
 from executor.domain.money import ZERO
 from executor.domain.risk import is_true
 from executor.domain.times import iso
@@ -25,6 +25,9 @@ from executor.ports import Alert, HealthSnapshot
 
 _CODE: Final = re.compile(r'"code": "([A-Z0-9_]{1,64})"')
 _BRIDGE: Final = "bridge:"  # how a bridge's heartbeat begins
+_HEARTBEAT, _WATCHDOG = "heartbeat", "watchdog"  # as tasks that succeeded
+_SILENT_S: Final = 90  # three looks: after a pause of ours the silence is counted anew
+_FIRED_S: Final = 24 * 3600  # longer than the watchdog tells of it
 
 
 class RedisAlerts(RedisAdapter):
@@ -68,7 +71,38 @@ class RedisAlerts(RedisAdapter):
             difference=difference,
             login_refused=self._login_refused(),
             difference_age=now - int(since) if difference and since is not None else 0,
+            stream_silent=self._silent(state, now),
+            stream_behind=_is_behind(state),
+            heartbeat_age=_age(state, _HEARTBEAT),
+            watched=_WATCHDOG in state.last_success,
+            **self._fired(now),
         )
+
+    def _silent(self, state: SystemSnapshot, now: int) -> int:
+        """Count from the first look of several in a row that found the order stream silent."""
+        if state.stream and not _is_behind(state):
+            self._redis.delete(keys.STREAM_SILENT)
+            return 0
+        self._redis.set(keys.STREAM_SILENT, now, nx=True, ex=_SILENT_S)
+        self._redis.expire(keys.STREAM_SILENT, _SILENT_S)
+        since = amount(self._get(keys.STREAM_SILENT))
+        return max(now - int(since), 0) if since is not None else 0
+
+    def _fired(self, now: int) -> dict[str, Any]:
+        try:
+            fired = cast("dict[str, str]", self._redis.hgetall(keys.SWITCH_FIRED))
+        except ResponseError:
+            return {}
+        at = amount(fired.get("at"))
+        return {} if at is None else {"switch_fired": fired.get("action", ""), "switch_fired_age": now - int(at)}
+
+    @guarded
+    def keep_switch_fired(self, action: str) -> None:
+        """Keep what the exchange did for want of heartbeats."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hset(keys.SWITCH_FIRED, mapping=hash_of({"action": action, "at": str(self._now())}))
+        pipe.expire(keys.SWITCH_FIRED, _FIRED_S)
+        pipe.execute()
 
     def _login_refused(self) -> str:
         try:
@@ -130,3 +164,12 @@ class RedisAlerts(RedisAdapter):
             pipe.publish(keys.ALERT_UPDATES, json.dumps(message))
         pipe.execute()
         return started, cleared
+
+
+def _is_behind(state: SystemSnapshot) -> bool:
+    return state.stream.get("behind") == "1"
+
+
+def _age(state: SystemSnapshot, task: str) -> int | None:
+    at = state.last_success.get(task)
+    return None if at is None else max(int((state.now - at) * 1000), 0)

@@ -20,6 +20,7 @@ def test_what_was_cancelled_is_told_and_read_at_once(action: HeartbeatAction) ->
     assert rig.exchange.called("heartbeat") == [30]
     told = [message for message in rig.memory.messages if message["event"] == "orders_cancelled_by_exchange"]
     assert bool(told) == (action is not A.NONE)
+    assert rig.memory.switch_fired == ("" if action is A.NONE else action)
     assert (rig.memory.full_read_at is None) == (action is not A.NONE)
 
 

@@ -9,6 +9,7 @@ from support.engine_rig import MARKET, Rig, killed, make_cleared, make_policy, s
 from executor.domain.order import CancelReason, Order, OrderStatus
 from executor.domain.signal_record import SignalStatus
 from executor.engine.manual_resolution import resolve_not_placed, retry_signal
+from executor.engine.merging import merge_bets
 from executor.engine.reconciliation import poll
 from executor.errors import NotAllowed, OutcomeUnknown
 from executor.ports import ClearedKind, Instruction
@@ -181,6 +182,17 @@ def test_a_leg_that_turns_up_late_is_taken_back_at_once_unless_the_other_is_matc
     assert [(message["order_id"], message["cancelling"]) for message in told] == [(second.order_id, str(alone).lower())]
     poll(rig.engine)
     assert rig.telemetry.counts["half placed"] == 2, "once"
+
+
+def test_a_late_leg_that_the_stream_hears_of_first_is_taken_back_at_once(rig: Rig) -> None:
+    _, second = half_placed(rig)
+    turn_up(rig, second)
+    rig.exchange.calls.clear()
+    merge_bets(rig.engine, [rig.exchange.bets["bet2"]])
+    assert rig.exchange.called("cancel") == [(MARKET, ("bet2",))]
+    assert (rig.orders()[1].status, rig.orders()[1].cancel_reason) == (S.CANCELLED, CancelReason.HALF_PLACED)
+    merge_bets(rig.engine, [rig.exchange.bets["bet2"]])
+    assert len(rig.exchange.called("cancel")) == 1, "a repeat asks nothing"
 
 
 def test_a_late_leg_stays_where_the_settings_keep_half_placed_ones() -> None:

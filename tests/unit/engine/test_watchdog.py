@@ -103,6 +103,13 @@ CASES: dict[Alert, tuple[Scene, Scene, Scene]] = {
     ),
     Alert.FOREIGN_BETS: (put(foreign={}), put(foreign={"b1": FOREIGN}), put(foreign={})),
     Alert.CANCELS_REFUSED: (refuse(2), refuse(3), put(refused={})),
+    Alert.STREAM_SILENT: (put(stream_silent=59_999), put(stream_silent=60_000), put(stream_silent=0)),
+    Alert.HEARTBEAT_MISSING: (put(heartbeat_age=30_000), put(heartbeat_age=30_001), put(heartbeat_age=0)),
+    Alert.CANCELLED_BY_EXCHANGE: (
+        put(switch_fired=""),
+        put(switch_fired="ALL_BETS_CANCELLED", switch_fired_age=3_599_999),
+        put(switch_fired_age=3_600_000),
+    ),
     Alert.EXPOSURE_DIFFERENCE: (differ(179), differ(180), put(difference=Decimal(0))),
 }
 
@@ -112,7 +119,8 @@ def test_every_alert_has_its_case() -> None:
 
 
 @pytest.mark.parametrize("alert", Alert)
-def test_an_alert_begins_is_told_once_and_ends(rig: Rig, alert: Alert, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_alert_begins_is_told_once_and_ends(alert: Alert, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = Rig(policy=replace(make_policy(), heartbeat_s=30))
     not_enough, enough, over = CASES[alert]
     not_enough(rig)
     assert watch(rig.engine) == []
@@ -158,6 +166,18 @@ def test_a_limit_that_cannot_be_read_is_nobodys_alarm(rig: Rig) -> None:
     rig.memory.limits.clear()
     hold("9000")(rig)
     assert watch(rig.engine) == []
+
+
+def test_what_is_switched_off_is_nobodys_alarm() -> None:
+    rig = Rig(policy=replace(make_policy(), order_stream=False))
+    put(stream_silent=10**9, heartbeat_age=10**9, switch_fired="ALL_BETS_CANCELLED")(rig)
+    assert watch(rig.engine) == []
+
+
+def test_a_switch_that_was_never_set_is_told_of() -> None:
+    rig = Rig(policy=replace(make_policy(), heartbeat_s=30))
+    rig.memory.heartbeat_age = None
+    assert watch(rig.engine) == [Alert.HEARTBEAT_MISSING]
 
 
 @pytest.mark.parametrize("away", ["snapshot", "raise_alerts"])

@@ -41,6 +41,15 @@ clients: .venv/clients/.installed ## Install other people's Betfair clients, for
 	@.venv/clients/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-clients.txt 'setuptools>=77'
 	@touch $@
 
+# 700 MB: no part of `test-all`. Its test skips without it.
+.PHONY: nautilus
+nautilus: .venv/nautilus/.installed ## Install Nautilus Trader with its Betfair adapter, for the test that runs it
+
+.venv/nautilus/.installed: constraints-nautilus.txt $(STAMP)
+	@$(PYTHON) -m venv --clear .venv/nautilus
+	@.venv/nautilus/bin/python -m pip install --quiet --disable-pip-version-check -r constraints-nautilus.txt
+	@touch $@
+
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and that every import is declared
 	$(BIN)/ruff check .

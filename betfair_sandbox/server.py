@@ -18,6 +18,7 @@ from tornado.web import Application, RequestHandler
 
 from betfair_sandbox import as_betfair
 from betfair_sandbox.api.calls import Calls
+from betfair_sandbox.api.codes import APIS
 from betfair_sandbox.api.handlers import IdentityHandler, NavigationHandler, RestHandler, RpcHandler, UnknownHandler
 from betfair_sandbox.certificates import CertificatePaths, ensure_certificates
 from betfair_sandbox.control.control_api import control_routes
@@ -30,6 +31,7 @@ from betfair_sandbox.world import World
 _IDLE_S: Final = 180
 # 200 instructions have about 60 KB.
 _MAX_BODY: Final = 2 * 1024 * 1024
+_APIS: Final = "|".join(APIS)
 _log = logging.getLogger(__name__)
 # How often resting orders and displayed prices are looked at; finer than the half second that is the shortest wait.
 _TICK_S: Final = 0.1
@@ -155,8 +157,8 @@ def _applications(world: World) -> tuple[Application, Application]:
     }
     api = Application(
         [
-            ("/exchange/(betting|account|heartbeat)/json-rpc/v1(?:/.*)?", RpcHandler, shared),
-            ("/exchange/(betting|account|heartbeat)/rest/v1(?:\\.0)?/([A-Za-z]+)/?", RestHandler, shared),
+            (f"/exchange/({_APIS})/json-rpc/v1(?:/.*)?", RpcHandler, shared),
+            (f"/exchange/({_APIS})/rest/v1(?:\\.0)?/([A-Za-z]+)/?", RestHandler, shared),
             ("/exchange/betting/rest/v1/[a-z]+/navigation/menu.json", NavigationHandler, shared),
             ("/api/(?:certlogin|login|keepAlive|logout)", IdentityHandler, shared),
             *control_routes(world),

@@ -11,10 +11,12 @@ from typing import Final
 from betfair_sandbox.api.wire import BadValue, Json, Params, format_date
 from betfair_sandbox.market.accounts import Account
 from betfair_sandbox.market.exchange import Exchange
-from betfair_sandbox.market.markets import Bet
+from betfair_sandbox.market.markets import Bet, Result
 from betfair_sandbox.market.money import ZERO
 
 _PAGE: Final = 100  # Betfair: getAccountStatement
+_BETS: Final = ("ALL", "EXCHANGE")
+_ITEMS: Final = (*_BETS, "DEPOSITS_WITHDRAWALS", "POKER_ROOM")  # of the latter a sandbox has none
 # Made up, near what they were in 2026, and always the same: a sandbox converts nothing.
 _RATES: Final = {
     "ARS": "1800", "AUD": "2.05", "BRL": "7.2", "CAD": "1.85", "DKK": "8.6", "EUR": "1.15", "GEL": "3.6",
@@ -57,12 +59,15 @@ def account_statement(exchange: Exchange, account: Account, params: Params) -> J
     if start < 0 or length < 0:
         raise BadValue("fromRecord and recordCount are not negative")
     earliest, latest = params.instants("itemDateRange")
+    wanted = params.choice("includeItem", _ITEMS, "ALL")
+    if wanted == "EXCHANGE":  # Betfair: AccountAPING.xml: itemDateRange binds only where everything is asked for
+        earliest = latest = None
     items = _items(exchange, account)
     balance = account.balance - sum((amount for _, _, amount, _ in items), ZERO)
     rows: list[Json] = []
     for at_ms, ref, amount, detail in items:
         balance += amount
-        if (earliest is None or at_ms >= earliest) and (latest is None or at_ms <= latest):
+        if wanted in _BETS and (earliest is None or at_ms >= earliest) and (latest is None or at_ms <= latest):
             rows.append(_row(at_ms, ref, amount, balance, detail))
     rows.reverse()
     end = start + (min(length, _PAGE) or _PAGE)
@@ -79,8 +84,7 @@ def _items(exchange: Exchange, account: Account) -> list[tuple[int, str, Decimal
     for market_id, bet in markets.items():
         result = exchange.markets[market_id].results.get(account.name)
         if result is not None and result.commission:
-            detail = {**_bet_detail(exchange, bet), "transactionType": "ACCOUNT_DEBIT", "winLose": "COMMISSION"}
-            found.append((bet.settled_ms, market_id, -result.commission, detail))
+            found.append((bet.settled_ms, market_id, -result.commission, _commission_detail(exchange, bet, result)))
     return sorted(found, key=lambda item: item[0])
 
 
@@ -105,6 +109,17 @@ def _bet_detail(exchange: Exchange, bet: Bet) -> Json:
         "transactionType": "ACCOUNT_CREDIT" if bet.profit >= 0 else "ACCOUNT_DEBIT",
         "transactionId": 0,
         "winLose": "RESULT_WON" if bet.profit >= 0 else "RESULT_LOST",
+    }
+
+
+def _commission_detail(exchange: Exchange, bet: Bet, result: Result) -> Json:
+    # Betfair: AccountAPING.xml, WinLose, and betSize "0 for commission payments".
+    return {
+        **_bet_detail(exchange, bet),
+        "betSize": ZERO,
+        "grossBetAmount": result.profit,
+        "transactionType": "ACCOUNT_DEBIT",
+        "winLose": "RESULT_NOT_APPLICABLE",
     }
 
 

@@ -59,7 +59,9 @@ class Api:
 BETTING: Final = Api("betting", "SportsAPING/v1.0/", "APINGException", BETTING_CODES)
 ACCOUNT: Final = Api("account", "AccountAPING/v1.0/", "AccountAPINGException", ACCOUNT_CODES)
 HEARTBEAT: Final = Api("heartbeat", "HeartbeatAPING/v1.0/", "APINGException", HEARTBEAT_CODES)
-APIS: Final = {api.name: api for api in (BETTING, ACCOUNT, HEARTBEAT)}
+# Its exceptions are numbered like the betting API's: a guess, no document of it is public any more.
+SCORES: Final = Api("scores", "ScoresAPING/v1.0/", "APINGException", BETTING_CODES)
+APIS: Final = {api.name: api for api in (BETTING, ACCOUNT, HEARTBEAT, SCORES)}
 # Betfair: ExecutionReportErrorCode, of a whole placeOrders or cancelOrders report.
 REPORT_CODES: Final = frozenset(
     {

@@ -58,6 +58,8 @@ _VENDORS_ONLY: Final = (
     "transferFunds",
     "updateApplicationSubscription",
 )
+# There is no feed of scores and race states here: these know of no event.
+_SCORES: Final = ("listAvailableEvents", "listIncidents", "listRaceDetails", "listScores")
 Operation = Callable[[Caller, Params], Awaitable[object]]
 
 
@@ -96,6 +98,7 @@ class Operations:
             "betting": betting,
             "account": account,
             "heartbeat": {"heartbeat": self._heartbeat},
+            "scores": dict.fromkeys(_SCORES, self._list_nothing),
         }
 
     def find(self, method: str, api: Api) -> tuple[str, Operation] | None:

@@ -14,6 +14,7 @@ from betfair_sandbox.api.wire import BadValue, Json, Params, format_date, missin
 from betfair_sandbox.market.accounts import Account
 from betfair_sandbox.market.exchange import Exchange
 from betfair_sandbox.market.markets import LIMIT, LIMIT_ON_CLOSE, LINE_PRICE, MARKET_ON_CLOSE, Bet
+from betfair_sandbox.market.money import ZERO
 from betfair_sandbox.market.placing import PlaceRequest, place, sp_open
 from betfair_sandbox.market.rules import (
     MAX_CANCEL_INSTRUCTIONS,
@@ -221,12 +222,14 @@ def failure(code: str, instruction: Json) -> Json:
 
 
 def failed_replacement(code: str, instruction: Json, bet: Bet | None = None) -> Json:
-    """Return the report of a replacement of which neither half was done."""
-    order = {"limitOrder": {"price": instruction.get("newPrice")}, "orderType": LIMIT}
+    """Return the report of a replacement of which neither half was done; clients' types count on a whole order."""
     placed = {"selectionId": bet.selection_id, "side": bet.side.value} if bet is not None else _UNKNOWN_BET
+    size, persistence = (bet.size_remaining, bet.persistence) if bet is not None else (ZERO, "LAPSE")
+    order = {"size": size, "price": instruction.get("newPrice"), "persistenceType": persistence}
+    placed = {**placed, "orderType": LIMIT, "limitOrder": order}
     return {
         "status": "FAILURE",
         "errorCode": code,
         "cancelInstructionReport": failure(code, {"betId": instruction.get("betId")}),
-        "placeInstructionReport": failure("RELATED_ACTION_FAILED", {**placed, **order}),
+        "placeInstructionReport": failure("RELATED_ACTION_FAILED", placed),
     }

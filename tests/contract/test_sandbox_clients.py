@@ -210,7 +210,29 @@ def test_a_refused_replace_names_its_instruction(
         placed = item.place_instruction_reports
         assert (placed.status, placed.error_code) == ("FAILURE", "RELATED_ACTION_FAILED")
         assert placed.instruction.selection_id == selection_id
-        assert placed.instruction.limit_order.price == 3.01
+        order = placed.instruction.limit_order
+        assert (order.price, order.persistence_type, order.size) == (3.01, "LAPSE", 5 if selection_id else 0)
+
+
+def test_the_statement_has_what_is_asked_for(exchange: RunningSandbox) -> None:
+    exchange.place_one(MATCH, limit(1, "BACK", 2, 5))
+    exchange.control("settle", marketId=MATCH, winners=[1])
+
+    def rows(**params: object) -> list[str]:
+        reply = rest(exchange, "getAccountStatement", params, api="account")
+        return [row["legacyData"]["winLose"] for row in reply.json()["accountStatement"]]
+
+    bets = ["RESULT_NOT_APPLICABLE", "RESULT_WON"]
+    long_ago = {"to": "2020-01-01T00:00:00Z"}
+    assert rows() == rows(includeItem="ALL") == rows(includeItem="EXCHANGE") == bets
+    assert rows(includeItem="EXCHANGE", itemDateRange=long_ago) == bets  # Betfair: a range binds ALL only
+    assert rows(itemDateRange=long_ago) == []
+    assert rows(includeItem="DEPOSITS_WITHDRAWALS") == rows(includeItem="POKER_ROOM") == []
+
+
+def test_there_are_no_scores(exchange: RunningSandbox) -> None:
+    for operation in ("listAvailableEvents", "listIncidents", "listRaceDetails", "listScores"):
+        assert rest(exchange, operation, {}, api="scores").json() == []
 
 
 def test_current_orders_have_no_fields_of_the_stream(exchange: RunningSandbox) -> None:

@@ -8,46 +8,16 @@ printed as JSON, flumine's log is in FOLDER/flumine.log. Ends by itself.
 import json
 import logging
 import os
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from betfair_sandbox.as_betfair import NAMES, STREAM_NAMES
 from support.sandbox_client import RunningSandbox
+from support.stand_in import lead_names_here, start_stand_in, wait
 
 MARKET = "1.777000001"
-_READY_S = 20
-_STEP_S = 30
 _CLOSURE_S = 90  # flumine asks for cleared orders once a minute
-
-
-def namespace(folder: Path) -> None:
-    """Let Betfair's names lead here, for this process and its children only."""
-    lines = [f"{'127.0.0.3' if name in STREAM_NAMES else '127.0.0.2'} {name}" for name in NAMES]
-    hosts = folder / "hosts"
-    hosts.write_text("\n".join(["127.0.0.1 localhost", *lines]) + "\n", encoding="utf-8")
-    subprocess.run(["mount", "--bind", str(hosts), "/etc/hosts"], check=True)
-
-
-def start_sandbox(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "betfair_sandbox", "--as-betfair", "--dir", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert "as Betfair on 127.0.0.2 and 127.0.0.3" in process.stdout.readline()
-    return process
-
-
-def wait(what: str, read: Callable[[], Any], deadline_s: float = _STEP_S) -> Any:
-    ends = time.monotonic() + deadline_s
-    while not (value := read()):
-        if time.monotonic() > ends:
-            raise TimeoutError(what)
-        time.sleep(0.02)
-    return value
 
 
 class Scenario:
@@ -169,8 +139,8 @@ def errors(folder: Path) -> list[str]:
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    namespace(folder)
-    sandbox = start_sandbox(folder)
+    lead_names_here(folder)
+    sandbox = start_stand_in(folder)
     os.environ["REQUESTS_CA_BUNDLE"] = str(folder / "ca.pem")
     logging.basicConfig(
         filename=folder / "flumine.log", level=logging.INFO, format="%(levelname)s %(name)s %(message)s"

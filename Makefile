@@ -96,6 +96,10 @@ SEEDS ?= 1000
 money-model: $(STAMP) ## Compare the books after random histories (SEEDS=1000)
 	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m money_model --seeds '$(SEEDS)'
 
+.PHONY: netting
+netting: $(STAMP) ## Compare netting with every result of random markets, 300 large ones among them (SEEDS=100000)
+	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m netting --seeds '$(SEEDS)'
+
 # Which measurements (all by default), how many interleaved rounds of how many seconds, and where to write the report.
 ONLY ?=
 ROUNDS ?=

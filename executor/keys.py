@@ -92,6 +92,10 @@ def risk_exposure(market_id: str) -> str:
     return f"risk:exposure:{market_id}"
 
 
+MARKET_EXPOSURE: Final = "executor:market_exposure"  # hash market -> what rule 4 counts there: sum, or netted
+MARKET_HELD: Final = "executor:market_held"  # hash market -> the most that the exchange holds there; netted if known
+
+
 def matched_exposure(market_id: str) -> str:
     """Name the hash selection -> exposure of matched bets; TTL 24 h renewed."""
     return f"exposure:{market_id}"

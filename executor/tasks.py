@@ -110,6 +110,7 @@ def log_trade(self: Task, *ids: object, **more: object) -> str:
 
 def _log(engine: Engine, signal_id: str, market_id: str) -> str:
     written = accounting.log_trades(engine)
+    markets.learn_at_once(engine)
     record = engine.store.signal(signal_id)
     found = record.status if record else unknown_signal(engine, signal_id, market_id).verdict
     return f"{found}, {written} ledger entries written"

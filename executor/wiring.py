@@ -23,7 +23,7 @@ from executor.adapters.redis.session import RedisTokenStore
 from executor.adapters.redis.set_aside import RedisSetAside
 from executor.adapters.redis.signal_stream import SignalStream
 from executor.adapters.redis.snapshot import RedisSnapshot
-from executor.adapters.redis.store import RedisStore, Retention
+from executor.adapters.redis.store import RedisStore, Retention, Sums
 from executor.adapters.redis.stream_status import RedisStreamStatus
 from executor.adapters.redis.trade_feed import RedisTradeFeed
 from executor.adapters.signatures import JwsSignatures
@@ -63,6 +63,7 @@ def policy(settings: Settings) -> Policy:
             min_odds=settings.trading.min_odds,
             max_odds=settings.trading.max_odds,
             min_stake=settings.trading.min_stake,
+            netting=risk.market_exposure == "net",
             min_stake_by_currency="min_stake" not in settings.trading.model_fields_set,
         ),
         limits={attribute: getattr(risk, attribute) for attribute in LIMIT_FIELDS.values()},
@@ -107,7 +108,8 @@ def store(settings: Settings) -> RedisStore:
         order_s=_ORDER_KEEP_S,
         breaker_window_s=settings.risk.circuit_breaker_window_seconds,
     )
-    return RedisStore(connect(settings.redis.url), settings.identity, retention)
+    sums = Sums(netting=settings.risk.market_exposure == "net")
+    return RedisStore(connect(settings.redis.url), settings.identity, retention, sums)
 
 
 def state(settings: Settings) -> RedisSnapshot:

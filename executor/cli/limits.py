@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from executor.cli.output import AsJson, Column, say, show_json, show_table, warn
+from executor.cli.output import AsJson, Column, say, show_facts, show_json, show_table, warn
 from executor.cli.session import actor, look, settings_to_act
 from executor.domain.risk import LIMIT_FIELDS, InvalidLimits
 from executor.operations.access import Access
 from executor.operations.limits import change_limits, parse_changes
+from executor.operations.risk_rules import rules_json, rules_lines
 
 limits = typer.Typer(invoke_without_command=True)
 
@@ -25,7 +26,10 @@ def show_limits(context: typer.Context, *, as_json: AsJson = False) -> None:
         return
     settings, state = look()
     if as_json:
-        show_json({"identity": state.identity, "limits": state.limits, "problems": state.limit_problems})
+        rules = rules_json(settings, state)
+        show_json(
+            {"identity": state.identity, "limits": state.limits, "problems": state.limit_problems, "rules": rules}
+        )
         return
     rows: list[tuple[str, str | Text, str]] = []
     for field, attribute in LIMIT_FIELDS.items():
@@ -34,6 +38,8 @@ def show_limits(context: typer.Context, *, as_json: AsJson = False) -> None:
         rows.append((field, shown, f"{getattr(settings.risk, attribute):f}"))
     columns = [Column("limit"), Column("in force", "right"), Column("settings", "right")]
     show_table(f"Limits of {state.identity or 'nobody yet'}", columns, rows)
+    say("")
+    show_facts(rules_lines(settings, state))
 
 
 @limits.command(

@@ -17,6 +17,7 @@ from executor.cli.session import look
 from executor.cli.watching import Watch, show
 from executor.domain.order import OrderStatus
 from executor.operations.access import mismatch
+from executor.operations.risk_rules import rules_lines
 from executor.operations.status import KINDS, beat_lives, exposure_by_market, poll_age, processes, status_json
 from executor.operations.trading import why_not_trading
 from executor.operations.wording import counted, duration, money, when
@@ -77,6 +78,7 @@ def _facts(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str, str
     yield "exposure", f"{money(state.total_exposure)} in {counted(len(state.exposure), 'market')}"
     yield "P&L", f"{money(state.daily_pnl)} today, {money(state.total_pnl)} in all"
     yield "limits", ", ".join(f"{name} {value:f}" for name, value in state.limits.items()) or "none yet"
+    yield from rules_lines(settings, state)
     for problem in state.limit_problems.values() if state.started or state.limits else ():
         yield "limit wrong", Text(f"{problem}: every signal is rejected", "red")
     yield "queues", ", ".join(f"{name} {length}" for name, length in state.queues.items())

@@ -5,12 +5,15 @@ and of a market: the sum over its selections, which holds for any number of winn
 Money in account currency, rounded up to pennies.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from executor.domain.money import ONE, ZERO, Side, round_up
 from executor.domain.order import Order, OrderStatus
+
+Result = tuple[Decimal, Decimal]  # of one selection, if it wins and if it loses
+Results = Mapping[int, Result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,23 @@ def matched_exposure_key(order: Order | None) -> tuple[object, ...]:
     return (order.selection_id, order.side, order.size_matched, order.average_price_matched, order.matched_at)
 
 
-def _worst(orders: Iterable[Order], *, matched_only: bool) -> Decimal:
-    return round_up(max(ZERO, *(-outcome for outcome in _outcomes(orders, matched_only=matched_only))))
+def worst(wins: Decimal, loses: Decimal) -> Decimal:
+    """Return the most that a selection can cost of which this is known."""
+    return round_up(max(ZERO, -wins, -loses))
+
+
+def results(orders: Iterable[Order], *, matched_only: bool = False) -> dict[int, Result]:
+    """Return selection id -> what its orders bring at worst when it wins, and when it loses."""
+    return {
+        selection: _outcomes(group, matched_only=matched_only) for selection, group in _by_selection(orders).items()
+    }
+
+
+def with_order(found: Results, order: Order) -> dict[int, Result]:
+    """Add an order to the results of others."""
+    wins, loses = found.get(order.selection_id, (ZERO, ZERO))
+    more_wins, more_loses = _outcomes((order,)) if order.counts else (ZERO, ZERO)
+    return {**found, order.selection_id: (wins + more_wins, loses + more_loses)}
 
 
 def _outcomes(orders: Iterable[Order], *, matched_only: bool = False) -> tuple[Decimal, Decimal]:
@@ -83,7 +101,7 @@ def _by_selection(orders: Iterable[Order]) -> dict[int, list[Order]]:
 
 def exposures(orders: Iterable[Order], *, matched_only: bool = False) -> dict[int, Decimal]:
     """Return selection id -> the most that its orders can lose (Betfair: exposure; betting rules section 14)."""
-    found = {selection: _worst(group, matched_only=matched_only) for selection, group in _by_selection(orders).items()}
+    found = {selection: worst(*result) for selection, result in results(orders, matched_only=matched_only).items()}
     return {selection: amount for selection, amount in found.items() if amount > ZERO or not matched_only}
 
 
@@ -140,7 +158,7 @@ def positions(orders: Iterable[Order]) -> dict[int, Position]:
             selection_id=selection,
             back=_total(group, Side.BACK),
             lay=_total(group, Side.LAY),
-            exposure=_worst(group, matched_only=True),
+            exposure=worst(*_outcomes(group, matched_only=True)),
             changed_at=max(order.matched_at for order in group),
         )
     return found

@@ -27,9 +27,25 @@ class Market:
     each_way_divisor: Decimal | None = None
     winners: int = 0
     runners: tuple[int, ...] = ()  # selection ids of those that take part
+    removed: tuple[int, ...] = ()  # of those that do not: bets on them are void
+    others: tuple[int, ...] = ()  # of those that are neither: decided before the market is, or hidden
+    complete: bool = False  # no runner will be added
     status: str = ""
     read_at: int = 0
     raw: str = ""
+
+
+def allows_as(market: Market | None, other: Market | None) -> bool:
+    """Tell whether two readings of a market allow the same results."""
+    return _results(market) == _results(other)
+
+
+def _results(market: Market | None) -> tuple[object, ...]:
+    if market is None:
+        return ()
+    kind = (market.market_type, market.betting_type, market.each_way_divisor)
+    parts = (frozenset(market.runners), frozenset(market.removed), frozenset(market.others))
+    return (*kind, market.winners, market.complete, *parts)
 
 
 def is_each_way(market: Market) -> bool:

@@ -10,9 +10,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from executor.domain.exposure import exposures, selection_exposure
-from executor.domain.foreign import with_foreign
+from executor.domain.exposure import results, with_order, worst
+from executor.domain.market import Market
 from executor.domain.money import MAX_PRICE, MIN_PRICE, ONE, ZERO, liability, minimum_size, parse_number
+from executor.domain.netting import counted
 from executor.domain.order import Order
 from executor.domain.signal import Leg, Signal
 
@@ -117,6 +118,7 @@ class Rules:
     min_odds: Decimal
     max_odds: Decimal
     min_stake: Decimal
+    netting: bool = False  # rule 4 counts the worst of the results that a market allows, not the sum of its selections
     min_stake_by_currency: bool = False  # nobody set it: the exchange's own minimum holds where it is higher
 
     def minimum(self, currency: str) -> Decimal:
@@ -140,6 +142,7 @@ class Facts:
     unsupported: str = ""  # why the rules do not hold for this market
     currency: str = ""  # the account's; "" where it is not known
     foreign: Mapping[int, Decimal] = field(default_factory=dict)  # selection -> what bets that are no orders can lose
+    market: Market | None = None  # what the exchange says that the market is; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,16 +263,16 @@ def _judge(
     if leg.size < (minimum := rules.minimum(facts.currency)) or leg.size <= ZERO:
         return Reason.STAKE_BELOW_MINIMUM, f"Stake {number(leg.size)} below minimum {number(minimum)}"
     if rules.enabled:
-        held = with_foreign(exposures(others), facts.foreign)
-        alone = selection_exposure((*others, order), leg.selection_id)
-        wanted = {**held, leg.selection_id: alone + facts.foreign.get(leg.selection_id, ZERO)}
-        selection = held.get(leg.selection_id, ZERO), wanted[leg.selection_id]
-        market = sum(held.values(), ZERO), sum(wanted.values(), ZERO)
+        before = results(others)
+        after, selection_id = with_order(before, order), leg.selection_id
+        elsewhere = facts.foreign.get(selection_id, ZERO)
+        alone, together = (worst(*found.get(selection_id, (ZERO, ZERO))) + elsewhere for found in (before, after))
+        held, wanted = (counted(found, facts.foreign, facts.market, netting=rules.netting) for found in (before, after))
         checks: tuple[tuple[Reason, Callable[[], str]], ...] = (
             (Reason.MAX_STAKE_PER_ORDER, lambda: _stake(leg, limits)),
             (Reason.MAX_RISK_PER_TRADE, lambda: _risk(leg, limits)),
-            (Reason.MAX_EXPOSURE_PER_SELECTION, lambda: _selection(*selection, limits)),
-            (Reason.MAX_EXPOSURE_PER_MARKET, lambda: _market(*market, limits)),
+            (Reason.MAX_EXPOSURE_PER_SELECTION, lambda: _selection(alone, together, limits)),
+            (Reason.MAX_EXPOSURE_PER_MARKET, lambda: _market(held, wanted, limits)),
             (Reason.MAX_DAILY_LOSS, lambda: _daily_loss(pnl, limits)),
         )
         for reason, check in checks:

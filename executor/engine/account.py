@@ -12,6 +12,7 @@ from executor.domain.foreign import ForeignBet
 from executor.domain.money import ZERO
 from executor.domain.order import Order
 from executor.engine.engine import Engine
+from executor.engine.markets import refresh
 
 _ROUNDING: Final = Decimal("1.00")  # the exchange rounds each market's exposure; a hundred markets make no more
 
@@ -22,6 +23,7 @@ def refresh_account(engine: Engine) -> None:
         _save_account(engine)
     finally:
         _save_market_types(engine)
+        refresh(engine)
 
 
 def _save_market_types(engine: Engine) -> None:

@@ -1,17 +1,24 @@
 """What markets are, asked for at their first signal and read here, off the order path.
 
-Invariant: a market is asked for once at a time, known ones again after an hour; an exchange that does not answer costs
-the facts, nothing else.
+Invariants: a market is asked for once at a time, known ones again after an hour, every minute where netting needs them;
+an exchange that does not answer costs the facts, nothing else; facts that allow other results than before are followed
+by a recount of the market's exposure.
 """
 
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
-from executor.domain.market import FRESH_MS
+from executor.domain.exposure import results
+from executor.domain.foreign import foreign_exposure
+from executor.domain.market import FRESH_MS, Market
+from executor.domain.netting import counted, counted_exposure, net_of
+from executor.domain.order import Order
 from executor.engine.engine import Engine
-from executor.errors import ExecutorError, StoreUnavailable
-from executor.ports import MarketView
+from executor.engine.optimistic import until_committed
+from executor.errors import Contended, ExecutorError, RecordUnreadable, StoreUnavailable
+from executor.ports import Change, MarketView
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +33,35 @@ def ask_for_facts(engine: Engine, view: MarketView) -> None:
         engine.market_facts.want(view.market_id)
 
 
+def refresh(engine: Engine) -> None:
+    """Ask for the facts of every market with exposure: runners leave while we hold bets on others.
+
+    Where what is written down as exposure is not what the orders say (an upgrade, another setting), write it anew.
+    """
+    netting, groups = engine.policy.rules.netting, dict[str, list[Order]]()
+    for order in engine.store.unsettled_orders():
+        if order.counts:
+            groups.setdefault(order.market_id, []).append(order)
+    bets = engine.store.foreign_bets()
+    for market_id, written in engine.market_facts.counted(sorted(groups)).items():
+        if netting:
+            engine.market_facts.want(market_id)
+        others = foreign_exposure(bet for bet in bets if bet.market_id == market_id)
+        found = results(groups[market_id])
+        of_rules = counted(found, others, written.market, netting=netting)
+        of_exchange = net_of(found, others, written.market)
+        if (written.of_rules, written.of_exchange) != (f"{of_rules:f}", f"{of_exchange:f}"):
+            with suppress(RecordUnreadable, Contended):
+                _recount(engine, market_id, written.market)
+
+
+def learn_at_once(engine: Engine) -> None:
+    """Read the facts that netting needs before a market's next signal; at the end of a chain, when nothing waits."""
+    if engine.policy.rules.netting:
+        with suppress(StoreUnavailable):  # the next sweep does it
+            learn(engine)
+
+
 def learn(engine: Engine) -> int:
     """Read the facts of markets that were asked for; returns how many are known now."""
     wanted = engine.market_facts.wanted(_AT_ONCE)
@@ -38,10 +74,32 @@ def learn(engine: Engine) -> int:
         for market_id in wanted:
             engine.market_facts.want(market_id)
         return 0
-    engine.market_facts.save_facts(
-        found, [market_id for market_id in wanted if market_id not in {market.market_id for market in found}]
-    )
+    unknown = sorted(set(wanted) - {market.market_id for market in found})
+    changed = engine.market_facts.save_facts(found, unknown)
     engine.market_facts.save_market_types(
         {market.market_id: market.market_type for market in found if market.market_type}
     )
+    for market_id, before in changed.items():
+        with suppress(RecordUnreadable, Contended):  # whoever writes there next counts by the new facts
+            _recount(engine, market_id, before)
     return len(found)
+
+
+def _recount(engine: Engine, market_id: str, before: Market | None) -> None:
+    """Write anew what is derived from a market's orders, after its facts have changed."""
+
+    def attempt(turn: str) -> MarketView | None:
+        view = replace(engine.store.view(market_id), turn=turn)
+        if not (view.orders or view.foreign):
+            return view
+        return view if engine.store.commit(view, Change(recount=True)) else None
+
+    view = until_committed(engine, market_id, f"market {market_id}", attempt)
+    foreign, netting = foreign_exposure(view.foreign.values()), engine.policy.rules.netting
+    was, now = (
+        counted_exposure(view.orders.values(), foreign, market, netting=netting) for market in (before, view.market)
+    )
+    if now != was:
+        gone = sorted(set(before.runners if before else ()) - set(view.market.runners if view.market else ()))
+        told = log.warning if now > was else log.info
+        told("market_exposure_changed", market_id=market_id, was=f"{was:f}", now=f"{now:f}", runners_gone=gone)

@@ -103,6 +103,7 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
         unsupported=unsupported(view.market, signal.market_type),
         currency=view.currency,
         foreign=foreign_exposure(view.foreign.values()),
+        market=view.market,
     )
     return decide(signal, facts, policy.rules, reserve)
 

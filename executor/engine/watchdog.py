@@ -41,6 +41,7 @@ _HINTS: Final = {
     Alert.SESSION_EXPIRING: "executor check",
     Alert.UNKNOWN_ORDERS: "executor orders --active; look at the exchange; executor resolve",
     Alert.EXPOSURE_HIGH: "executor status",
+    Alert.MARKET_ABOVE_LIMIT: "executor status; executor orders --market; only what lowers it is placed there",
     Alert.DAILY_LOSS_NEAR_LIMIT: "executor pnl",
     Alert.FAILURES_NEAR_BREAKER: "executor orders; the failures have their codes",
     Alert.TRANSACTIONS_NEAR_CAP: "Betfair charges for more; EXECUTOR_TRADING__MAX_TRANSACTIONS_PER_HOUR",
@@ -111,11 +112,16 @@ def _of_limits(engine: Engine, health: HealthSnapshot) -> Iterator[tuple[Alert, 
     bankroll, loss = health.limits.get("Bankroll"), health.limits.get("MaxDailyLoss")
     if bankroll is not None and health.exposure > bankroll * _MOST_EXPOSURE:
         yield Alert.EXPOSURE_HIGH, f"{health.exposure} at risk, above half of the bankroll of {bankroll}"
+    most = health.limits.get("MaxExposurePerMarket")
+    above = {market_id: held for market_id, held in health.market_exposure.items() if most is not None and held > most}
+    if above:
+        named = ", ".join(f"{market_id} {held}" for market_id, held in list(above.items())[:_NAMED])
+        yield Alert.MARKET_ABOVE_LIMIT, f"{named}: above {most}"
     if loss is not None and health.daily_pnl is not None and health.daily_pnl < -loss * _MOST_LOSS:
         yield Alert.DAILY_LOSS_NEAR_LIMIT, f"{health.daily_pnl} today, the limit is -{loss}"
-    most = engine.policy.breaker_failures
-    if engine.policy.breaker_enabled and not health.tripped and health.failures > most * _MOST_FAILURES:
-        yield Alert.FAILURES_NEAR_BREAKER, f"{health.failures} failed order calls, {most} trip the breaker"
+    failures = engine.policy.breaker_failures
+    if engine.policy.breaker_enabled and not health.tripped and health.failures > failures * _MOST_FAILURES:
+        yield Alert.FAILURES_NEAR_BREAKER, f"{health.failures} failed order calls, {failures} trip the breaker"
     cap = engine.policy.max_transactions_per_hour
     if health.transactions > cap * _MOST_TRANSACTIONS:
         yield Alert.TRANSACTIONS_NEAR_CAP, f"{health.transactions} of {cap} transactions of this hour are used"

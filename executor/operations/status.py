@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from executor.adapters.redis.snapshot import SystemSnapshot
-from executor.domain.money import ZERO
 from executor.domain.order import OrderStatus
 from executor.domain.times import iso
 from executor.operations.orders import foreign_json
+from executor.operations.risk_rules import rules_json
 from executor.operations.trading import why_not_trading
 from executor.settings.load import Settings
 
@@ -40,8 +40,8 @@ def beat_lives(settings: Settings, state: SystemSnapshot) -> bool:
 
 
 def exposure_by_market(state: SystemSnapshot) -> dict[str, Decimal]:
-    """Sum each market's exposure over its selections."""
-    return {market: sum(selections.values(), ZERO) for market, selections in state.exposure.items()}
+    """Return what rule 4 counts for each market."""
+    return state.market_exposure
 
 
 def status_json(settings: Settings, state: SystemSnapshot) -> dict[str, Any]:
@@ -84,6 +84,7 @@ def status_json(settings: Settings, state: SystemSnapshot) -> dict[str, Any]:
         "pnl": {"daily": state.daily_pnl, "total": state.total_pnl},
         "limits": dict(state.limits),
         "limit_problems": dict(state.limit_problems),
+        "rules": rules_json(settings, state),
         "queues": dict(state.queues),
         "processes": processes(state),
         "last_success": {task: iso(int(at * 1000)) for task, at in state.last_success.items()},

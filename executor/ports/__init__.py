@@ -25,7 +25,7 @@ from executor.ports.exchange import (
 )
 from executor.ports.ledger import Ledger
 from executor.ports.locks import Locks
-from executor.ports.market_facts import MarketFacts
+from executor.ports.market_facts import Counted, MarketFacts
 from executor.ports.order_store import Arrival, Change, Failure, Gate, MarketView, OrderStore, Recorded, SendState
 from executor.ports.order_stream import OrderStream, StreamMessage
 from executor.ports.set_aside import SetAside
@@ -47,6 +47,7 @@ __all__ = [
     "ClearedKind",
     "Clock",
     "Controls",
+    "Counted",
     "Exchange",
     "Failure",
     "Funds",

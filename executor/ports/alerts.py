@@ -4,7 +4,7 @@ Money in account currency; times and ages in milliseconds.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
@@ -18,6 +18,7 @@ class Alert(StrEnum):
     SESSION_EXPIRING = "session_expiring"  # none, or not kept alive for several intervals
     UNKNOWN_ORDERS = "unknown_orders"  # the exchange has not said what became of them
     EXPOSURE_HIGH = "exposure_high"
+    MARKET_ABOVE_LIMIT = "market_above_limit"  # a runner has left, a void, a bet of somebody else, or a lower limit
     DAILY_LOSS_NEAR_LIMIT = "daily_loss_near_limit"
     FAILURES_NEAR_BREAKER = "failures_near_breaker"
     TRANSACTIONS_NEAR_CAP = "transactions_near_cap"
@@ -56,6 +57,7 @@ class HealthSnapshot:
     clock_ahead: int  # this machine's clock before Redis's
     difference: Decimal
     difference_age: int  # how long the difference has lasted
+    market_exposure: Mapping[str, Decimal] = field(default_factory=dict)  # what rule 4 counts
     login_refused: str = ""  # the code with which the last login was refused for good
     stream_silent: int = 0  # for how long the watchdog has found the order stream unheard or late; 0: it is heard
     stream_behind: bool = False  # it is connected, and the exchange says that its data are late

@@ -62,6 +62,7 @@ class MarketView:
     market_asked: bool = False  # it has been looked up, with whatever result
     currency: str = ""  # of the account; "" where it is not known
     turn: str = ""  # the token of a turn taken on the market
+    netting: bool = False  # what rule 4 counts is netted over the market's results, where its facts are known
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one atomic step writes; at least an order, a signal or a foreign bet."""
+    """What one atomic step writes; at least an order, a signal, a foreign bet or a recount."""
 
     orders: Sequence[Order] = ()
     signals: Sequence[SignalRecord] = ()
@@ -109,6 +110,7 @@ class Change:
     transactions_max: int | None = None  # most of a clock hour, these included
     foreign: Sequence[ForeignBet] = ()
     foreign_gone: Sequence[str] = ()  # bet ids
+    recount: bool = False  # what the market's facts say has changed: write anew what is derived from the orders
     success_at: int = 0  # start of a call that placed something: failures before it no longer count
 
 

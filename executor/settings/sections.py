@@ -154,6 +154,7 @@ class RiskSettings(Section):
     max_daily_loss: Limit = Decimal(500)
     max_risk_per_trade_percent: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.02")
     bankroll: Limit = Decimal(10_000)
+    market_exposure: Annotated[Literal["sum", "net"], BeforeValidator(_lower)] = "sum"
     circuit_breaker_failures: Annotated[int, Field(ge=1, le=1000)] = 5
     circuit_breaker_window_seconds: Annotated[int, Field(ge=1, le=_DAY_S)] = 600
     circuit_breaker_counts_rejections: bool = False

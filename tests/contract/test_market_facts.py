@@ -2,18 +2,23 @@
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 import redis
 from support.exchange_rig import live
+from support.factories import make_order
 from support.sandbox_client import RunningSandbox
 from support.store_worlds import IDENTITY, RETENTION
 
 from executor import keys
-from executor.adapters.redis.market_facts import RedisMarketFacts
-from executor.adapters.redis.store import RedisStore
-from executor.domain.market import unsupported
+from executor.adapters.redis.market_facts import RedisMarketFacts, encode_market
+from executor.adapters.redis.store import RedisStore, Sums
+from executor.domain.market import Market, unsupported
+from executor.domain.money import Side
+from executor.domain.order import OrderStatus
+from executor.ports import Change, Counted
 
 pytest_plugins = ["support.sandbox_fixtures"]
 ONE, TWO, THREE = "1.200000001", "1.200000002", "1.999999999"
@@ -59,3 +64,53 @@ def test_facts_and_currency_that_are_none_are_not_known(redis_client: "redis.Red
     redis_client.delete(keys.market_facts(ONE))
     redis_client.hset(keys.market_facts(ONE), "a", junk)
     assert store.view(ONE).market is None
+
+
+def test_other_facts_change_the_fence_and_what_is_written_as_exposure(redis_client: "redis.Redis") -> None:
+    facts = RedisMarketFacts(redis_client)
+    store = RedisStore(redis_client, IDENTITY, RETENTION, Sums(netting=True))
+    first = Market(ONE, "WIN", "ODDS", "CLASSIC", winners=1, runners=(1, 2, 3), complete=True, read_at=1, raw="{}")
+    assert facts.save_facts([first], []) == {ONE: None}
+    view = store.view(ONE)
+    assert view.market == first
+    lays = [
+        make_order(
+            order_id=f"lay-{runner}", market_id=ONE, selection_id=runner, side=Side.LAY, status=OrderStatus.MATCHED,
+            size=Decimal(40), size_matched=Decimal(40), average_price_matched=Decimal(4),
+        )
+        for runner in (1, 2)
+    ]  # fmt: skip
+    assert store.commit(view, Change(orders=lays)) is not None
+    assert redis_client.hgetall(keys.MARKET_EXPOSURE) == redis_client.hgetall(keys.MARKET_HELD) == {ONE: "80.00"}
+    assert facts.counted([ONE]) == {ONE: Counted(first, "80.00", "80.00")}
+    view = store.view(ONE)
+    assert facts.save_facts([replace(first, read_at=2)], []) == {}  # read again, and nothing has changed
+    assert store.view(ONE).revision == view.revision
+    removed = replace(first, runners=(1, 3), removed=(2,), read_at=3)
+    assert facts.save_facts([removed], []) == {ONE: replace(first, read_at=2)}
+    assert store.commit(view, Change(recount=True)) is None  # it was read with the former facts
+    assert store.commit(store.view(ONE), Change(recount=True)) is not None
+    assert redis_client.hgetall(keys.MARKET_EXPOSURE) == {ONE: "120.00"}
+    gone = [replace(lay, status=OrderStatus.SETTLED) for lay in lays]
+    assert store.commit(store.view(ONE), Change(orders=gone)) is not None
+    assert redis_client.hgetall(keys.MARKET_EXPOSURE) == redis_client.hgetall(keys.MARKET_HELD) == {}
+
+
+def test_an_earlier_version_s_facts_are_read_as_of_a_market_that_may_grow(redis_client: "redis.Redis") -> None:
+    old = json.loads(encode_market(Market(ONE, "WIN", "ODDS", winners=1, runners=(1, 2), raw="{}")))
+    for name in ("removed", "others", "complete"):
+        del old[name]
+    redis_client.set(keys.market_facts(ONE), json.dumps(old))
+    market = RedisStore(redis_client, IDENTITY, RETENTION).view(ONE).market
+    assert market is not None
+    assert (market.runners, market.complete, market.removed) == ((1, 2), False, ())
+
+
+def test_the_exchange_says_who_has_left_and_whether_more_may_come(sandbox: RunningSandbox) -> None:
+    sandbox.control(
+        "markets", marketId=ONE, marketType="WIN", runners=[{"selectionId": runner} for runner in (1, 2, 3)]
+    )
+    sandbox.control("remove", marketId=ONE, selectionId=3)
+    with closing(live(sandbox)) as exchange:
+        market = exchange.market_facts([ONE])[0]
+    assert (set(market.runners), market.removed, market.others, market.complete) == ({1, 2}, (3,), (), True)

@@ -14,9 +14,10 @@ from decimal import Decimal
 
 from executor.adapters.redis.records import SIGNAL, encode, signal_fields, trade_fields
 from executor.domain.exposure import exposures
-from executor.domain.foreign import ForeignBet
-from executor.domain.market import Market
+from executor.domain.foreign import ForeignBet, foreign_exposure
+from executor.domain.market import Market, allows_as
 from executor.domain.money import ZERO
+from executor.domain.netting import counted_exposure
 from executor.domain.order import ACTIVE, Order, Trade
 from executor.domain.risk import LIMIT_FIELDS, is_true
 from executor.domain.signal_record import TERMINAL, SignalRecord
@@ -26,6 +27,7 @@ from executor.ports import (
     Alert,
     Arrival,
     Change,
+    Counted,
     Funds,
     Gate,
     HealthSnapshot,
@@ -96,6 +98,7 @@ class Memory:
     facts: dict[str, Market | None] = field(default_factory=dict)
     wanted: set[str] = field(default_factory=set)
     currency: str = ""
+    netting: bool = False
     storage: dict[str, tuple[str, int]] = field(default_factory=dict)  # process -> problem, until
     turns: dict[str, int] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
@@ -220,6 +223,7 @@ class MemoryStore:
             market=m.facts.get(market_id),
             market_asked=market_id in m.facts,
             currency=m.currency,
+            netting=m.netting,
             signals=signals,
             signals_raw={signal_id: encode(record) for signal_id, record in signals.items()},
             held=m.held.get(market_id, ""),
@@ -250,7 +254,7 @@ class MemoryStore:
     def _holds(self, view: MarketView, change: Change) -> bool:
         m, now = self._m, self.view(view.market_id, signal_ids=[signal.signal_id for signal in change.signals])
         gates = change.gates
-        moves = bool(change.orders or change.foreign or change.foreign_gone)
+        moves = bool(change.orders or change.foreign or change.foreign_gone or change.recount)
         checks = (
             (moves, view.revision == now.revision),
             (moves, view.turn == m.turns_taken.get(view.market_id, "")),
@@ -297,7 +301,7 @@ class MemoryStore:
         m.were_foreign |= {bet.bet_id for bet in change.foreign}
         for bet_id in change.foreign_gone:
             m.foreign.pop(bet_id, None)
-        if change.orders or change.foreign or change.foreign_gone:
+        if change.orders or change.foreign or change.foreign_gone or change.recount:
             m.revisions[view.market_id] = m.revisions.get(view.market_id, 0) + 1
         for trade in change.trades:
             m.enter(trade_fields(trade, self._identity))
@@ -603,10 +607,25 @@ class MemoryMarketFacts:
         self._m.wanted -= set(taken)
         return taken
 
-    def save_facts(self, markets: Sequence[Market], unknown: Sequence[str]) -> None:
+    def save_facts(self, markets: Sequence[Market], unknown: Sequence[str]) -> dict[str, Market | None]:
         self._m.reach("save_facts")
+        before = {market.market_id: self._m.facts.get(market.market_id) for market in markets}
+        now = {market.market_id: market for market in markets}
+        changed = {market_id: known for market_id, known in before.items() if not allows_as(known, now[market_id])}
+        self._m.revisions |= {market_id: self._m.revisions.get(market_id, 0) + 1 for market_id in changed}
         self._m.facts |= {market.market_id: market for market in markets}
         self._m.facts |= dict.fromkeys(unknown)
+        return changed
+
+    def counted(self, market_ids: Sequence[str]) -> dict[str, Counted]:
+        found: dict[str, Counted] = {}
+        for market_id in market_ids:
+            market, m = self._m.facts.get(market_id), self._m
+            orders = [order for order in m.orders.values() if order.market_id == market_id]
+            foreign = foreign_exposure(bet for bet in m.foreign.values() if bet.market_id == market_id)
+            sums = (counted_exposure(orders, foreign, market, netting=netting) for netting in (m.netting, True))
+            found[market_id] = Counted(market, *(f"{amount:f}" for amount in sums))
+        return found
 
     def unknown_markets(self) -> list[str]:
         markets = {order.market_id for order in self._m.orders.values()}
@@ -675,9 +694,15 @@ class MemoryAlerts:
         m.reach("snapshot")
         now = m.clock.now
         waiting = [int(entry_id.partition("-")[0]) for entry_id in m.feed if entry_id not in m.acknowledged]
-        counted = [
-            exposures([o for o in m.orders.values() if o.market_id == market_id]) for market_id in self._markets()
-        ]
+        counted = {
+            market_id: counted_exposure(
+                [o for o in m.orders.values() if o.market_id == market_id],
+                {},
+                m.facts.get(market_id),
+                netting=m.netting,
+            )
+            for market_id in self._markets()
+        }
         failures, _ = m.failed_since(self._window_s)
         pnl = m.pnl.get(day(now))
         return HealthSnapshot(
@@ -686,7 +711,8 @@ class MemoryAlerts:
             failures=failures,
             limits={name: Decimal(value) for name, value in m.limits.items()},
             daily_pnl=ZERO if pnl is None else Decimal(pnl),
-            exposure=sum((sum(selections.values(), ZERO) for selections in counted), ZERO),
+            exposure=sum(counted.values(), ZERO),
+            market_exposure=counted,
             transactions=m.sent[hour(now)],
             bridges=m.bridges,
             ledger_lag=len(waiting),

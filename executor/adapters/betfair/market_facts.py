@@ -4,7 +4,7 @@ Invariant: nothing here fails for an odd field; what cannot be read is not known
 Times in milliseconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 from executor.adapters.betfair.json_text import Row, encode
@@ -13,6 +13,8 @@ from executor.domain.market import Market
 _DESCRIBED = ("description", "runners")  # of the catalogue
 _BOOK = ("status", "numberOfWinners", "numberOfActiveRunners", "numberOfRunners", "inplay", "betDelay", "complete",
          "crossMatching", "runnersVoidable", "bspReconciled", "version", "runners")  # fmt: skip
+
+_REMOVED = frozenset({"REMOVED", "REMOVED_VACANT"})  # Betfair: RunnerStatus; bets on them are void
 
 
 def by_market(result: object) -> dict[str, Row]:
@@ -43,7 +45,10 @@ def combine(market_id: str, described: Mapping[str, Row], books: Mapping[str, Ro
         ladder=_text(ladder if isinstance(ladder, dict) else {}, "type"),
         each_way_divisor=_divisor(description.get("eachWayDivisor")),
         winners=winners if isinstance(winners, int) and not isinstance(winners, bool) and winners > 0 else 0,
-        runners=_active(book.get("runners")),
+        runners=_with_status(book, {"ACTIVE"}),
+        removed=_with_status(book, _REMOVED),
+        others=tuple(sorted({*_with_status(book, None)} - {*_with_status(book, {"ACTIVE", *_REMOVED})})),
+        complete=book.get("complete") is True,
         status=_text(book, "status"),
         read_at=now,
         raw=encode(said),
@@ -63,7 +68,9 @@ def _divisor(value: object) -> Decimal | None:
     return divisor or None
 
 
-def _active(runners: object) -> tuple[int, ...]:
-    rows = runners if isinstance(runners, list) else []
-    ids = (row.get("selectionId") for row in rows if isinstance(row, dict) and row.get("status") == "ACTIVE")
+def _with_status(book: Mapping[str, object], statuses: Collection[str] | None) -> tuple[int, ...]:
+    """Return the runners with one of these statuses; None: all."""
+    runners = book.get("runners")
+    rows = [row for row in runners if isinstance(row, dict)] if isinstance(runners, list) else []
+    ids = (row.get("selectionId") for row in rows if statuses is None or row.get("status") in statuses)
     return tuple(number for number in ids if isinstance(number, int) and not isinstance(number, bool))

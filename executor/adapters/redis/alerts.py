@@ -59,6 +59,7 @@ class RedisAlerts(RedisAdapter):
             limits=state.limits,
             daily_pnl=state.daily_pnl,
             exposure=state.total_exposure,
+            market_exposure=state.market_exposure,
             transactions=state.transactions,
             bridges=sum(name.startswith(_BRIDGE) for name in state.processes),
             ledger_lag=state.ledger_lag,

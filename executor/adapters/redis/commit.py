@@ -1,8 +1,9 @@
 """What one commit compares and writes, as the commands that `commit.lua` runs.
 
-Owns the indexes and projections: which sets an order is in, what `risk:exposure`, `exposure` and `positions` hold after
-the change. The order of writes matters: Redis takes back nothing of a script that fails, so what may fail (a key of a
-wrong type) comes first and the records, which are plain SETs, come last: the truth changes wholly or not at all.
+Owns the indexes and projections: which sets an order is in, what `risk:exposure`, `executor:market_exposure`,
+`exposure` and `positions` hold after the change. The order of writes matters: Redis takes back nothing of a script that
+fails, so what may fail (a key of a wrong type) comes first and the records, which are plain SETs, come last: the truth
+changes wholly or not at all.
 """
 
 import json
@@ -12,8 +13,10 @@ from typing import Final
 
 from executor import keys
 from executor.adapters.redis.records import encode, order_fields, position_fields, signal_fields, trade_fields
-from executor.domain.exposure import exposure_key, exposures, matched_exposure_key, positions
+from executor.domain.exposure import exposure_key, exposures, matched_exposure_key, positions, results, worst
 from executor.domain.foreign import ForeignBet, foreign_exposure, with_foreign
+from executor.domain.money import ZERO
+from executor.domain.netting import net_of
 from executor.domain.order import ACTIVE, Order
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal_record import TERMINAL, SignalRecord, SignalStatus
@@ -104,13 +107,18 @@ def _projections(view: MarketView, change: Change, identity: str, request: Reque
 
     market = view.market_id
     # Of a market with a record that is none, nothing can be computed: what is shown stays as it was.
-    if view.unreadable or not (alters(exposure_key) or change.foreign or change.foreign_gone):
+    if view.unreadable or not (alters(exposure_key) or change.foreign or change.foreign_gone or change.recount):
         return
     everything = list({**view.orders, **{order.order_id: order for order in change.orders}}.values())
     foreign = foreign_exposure(_foreign_after(view, change).values())
-    held = with_foreign(exposures(everything), foreign)
+    found = results(everything)
+    held = with_foreign({selection: worst(*result) for selection, result in found.items()}, foreign)
     counted = {str(selection): f"{amount:f}" for selection, amount in held.items()}
     _projection(keys.risk_exposure(market), counted, 0, request)
+    net = net_of(found, foreign, view.market)
+    of_rules = net if view.netting else sum(held.values(), ZERO)
+    for key, total in ((keys.MARKET_EXPOSURE, of_rules), (keys.MARKET_HELD, net)):
+        request.writes.append(["HSET", key, market, f"{total:f}"] if counted else ["HDEL", key, market])
     if alters(matched_exposure_key):
         matched, shown_of = exposures(everything, matched_only=True), positions(everything)
         lost = {str(selection): f"{amount:f}" for selection, amount in matched.items()}
@@ -132,7 +140,7 @@ def _projection(key: str, values: Mapping[str, str], ttl: int, request: Request)
 
 
 def _moves_market(change: Change) -> bool:
-    return bool(change.orders or change.foreign or change.foreign_gone)
+    return bool(change.orders or change.foreign or change.foreign_gone or change.recount)
 
 
 def _foreign_after(view: MarketView, change: Change) -> dict[str, ForeignBet]:

@@ -30,6 +30,8 @@ _TYPES: Final = {
     keys.ORDERS_RECENT: "zset",
     keys.MARKETS: "set",
     keys.MARKETS_HELD: "hash",
+    keys.MARKET_EXPOSURE: "hash",
+    keys.MARKET_HELD: "hash",
     keys.FOREIGN_MARKETS: "set",
     keys.SET_ASIDE: "hash",
     keys.CANCELS_REFUSED: "hash",

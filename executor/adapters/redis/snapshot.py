@@ -61,6 +61,7 @@ class SystemSnapshot:
     held: Mapping[str, str] = field(default_factory=dict)  # markets where nothing is placed, and why
     foreign: Sequence[ForeignBet] = ()  # bets under our strategy ref that our records cannot hold
     set_aside: Mapping[str, str] = field(default_factory=dict)  # what cannot be read -> why
+    counted: Mapping[str, Decimal] = field(default_factory=dict)  # market -> what rule 4 counts
     unreadable: Sequence[str] = ()  # ids of unsettled orders whose record is missing or no order
 
     @property
@@ -81,7 +82,13 @@ class SystemSnapshot:
     @property
     def total_exposure(self) -> Decimal:
         """Sum what the rules count, over all markets."""
-        return sum((sum(selections.values(), ZERO) for selections in self.exposure.values()), ZERO)
+        return sum(self.market_exposure.values(), ZERO)
+
+    @property
+    def market_exposure(self) -> dict[str, Decimal]:
+        """Return market -> what rule 4 counts; the sum over its selections where nothing has been written since."""
+        sums = {market: sum(selections.values(), ZERO) for market, selections in self.exposure.items()}
+        return {market: self.counted.get(market, amount) for market, amount in sums.items()}
 
     @property
     def stake_deployed(self) -> Decimal:
@@ -141,13 +148,12 @@ class RedisSnapshot:
         pipe.zcard(keys.SIGNALS_OPEN)
         pipe.get(keys.transactions(hour(int(now * 1000))))
         pipe.hkeys(keys.ALERTS)
-        pipe.hgetall(keys.ORDER_STREAM)
-        pipe.hgetall(keys.MARKETS_HELD)
+        for key in (keys.ORDER_STREAM, keys.MARKETS_HELD, keys.SET_ASIDE, keys.MARKET_EXPOSURE):
+            pipe.hgetall(key)
         pipe.smembers(keys.FOREIGN_MARKETS)
-        pipe.hgetall(keys.SET_ASIDE)
         raw = _values(pipe.execute(raise_on_error=False))
-        identity, trading, started, reconciled, total, daily = (_text(reply) for reply in raw[:6])
-        breaker, limits, account, success = (_hash(reply) for reply in raw[6:10])
+        identity, trading, started, reconciled, total, daily = map(_text, raw[:6])
+        breaker, limits, account, success = map(_hash, raw[6:10])
         good, bad = _limits(limits)
         info = {**self._redis.info("server"), **self._redis.info("stats")}
         unsettled = list(raw[11] or ())
@@ -180,8 +186,9 @@ class RedisSnapshot:
             alerts=sorted(raw[15] or ()),
             stream=_hash(raw[16]),
             held=_hash(raw[17]),
-            foreign=self._foreign(sorted(raw[18] or ())),
-            set_aside=standing(_hash(raw[19]), int(now * 1000)),
+            foreign=self._foreign(sorted(raw[20] or ())),
+            set_aside=standing(_hash(raw[18]), int(now * 1000)),
+            counted=_amounts(raw[19]),
             unreadable=sorted(set(unsettled) - {order.order_id for order in orders}),
         )
 
@@ -197,10 +204,7 @@ class RedisSnapshot:
         for market in markets:
             pipe.hgetall(keys.risk_exposure(market))
         found = [_hash(reply) for reply in _values(pipe.execute(raise_on_error=False))]
-        return {
-            market: {name: value for name, text in held.items() if (value := amount(text)) is not None}
-            for market, held in zip(markets, found, strict=True)
-        }
+        return {market: _amounts(held) for market, held in zip(markets, found, strict=True)}
 
     def _foreign(self, markets: Sequence[str]) -> list[ForeignBet]:
         pipe = self._redis.pipeline(transaction=False)
@@ -264,3 +268,7 @@ def _text(value: object) -> str | None:
 
 def _hash(value: object) -> dict[str, str]:
     return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _amounts(value: object) -> dict[str, Decimal]:
+    return {name: found for name, text in _hash(value).items() if (found := amount(text)) is not None}

@@ -57,12 +57,20 @@ class Retention:
     breaker_window_s: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """How what is derived from the orders is summed up."""
+
+    netting: bool = False  # of a market, for rule 4
+
+
 class RedisStore(RecordReader):
     """`OrderStore` on one Redis db."""
 
-    def __init__(self, client: "Redis", identity: str, retention: Retention) -> None:
+    def __init__(self, client: "Redis", identity: str, retention: Retention, sums: Sums = Sums()) -> None:
         super().__init__(client)
         self._identity = identity
+        self._sums = sums
         self._keep = retention
         self._view = client.register_script(script("view", needs=["failures_from"]))
         self._commit = client.register_script(script("commit"))
@@ -223,6 +231,7 @@ class RedisStore(RecordReader):
             market=decode_market(raw[16]),
             market_asked=bool(raw[16]),
             currency=raw[17],
+            netting=self._sums.netting,
         )
 
     def _culprits(self, market_id: str, order_ids: Sequence[str]) -> dict[str, str]:

@@ -68,7 +68,7 @@ def market_of(console: Console, market_id: str) -> MarketModel:
         )
     return MarketModel(
         market_id=market_id,
-        exposure=sum(worst.values(), ZERO),
+        exposure=console.state().market_exposure.get(market_id, sum(worst.values(), ZERO)),
         limit=limit,
         selections=selections,
         if_none_wins=nobody,

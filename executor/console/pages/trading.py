@@ -20,6 +20,7 @@ from executor.domain.signal_record import SignalStatus
 from executor.engine.manual_resolution import retry_obstacle
 from executor.operations.orders import find_orders
 from executor.operations.pnl import By, grouped, totals
+from executor.operations.risk_rules import rules_lines
 from executor.operations.status import exposure_by_market
 from executor.operations.trading import obstacles, why_not_trading
 
@@ -120,6 +121,7 @@ def limits(console: Console) -> Mapping[str, Any]:
         "version": held.version,
         "why_not": why_not_trading(state),
         "obstacles": obstacles(state),
+        "rules": list(rules_lines(console.settings, state)),
         "risk_amount": bankroll * risk if bankroll is not None and risk is not None else None,
         "loss_left": left,
         "state": state,

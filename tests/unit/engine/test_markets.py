@@ -5,12 +5,15 @@ from decimal import Decimal
 
 import pytest
 from support.engine_rig import MARKET, Rig, make_policy
+from support.factories import make_order, make_rules
 
 from executor.domain.market import FRESH_MS, Market, unsupported
-from executor.domain.money import conversion_slack, minimum_size
+from executor.domain.money import Side, conversion_slack, minimum_size
+from executor.domain.order import OrderStatus
 from executor.domain.signal_record import SignalStatus
 from executor.engine.account import refresh_account
-from executor.engine.markets import learn
+from executor.engine.markets import learn, learn_at_once
+from executor.engine.watchdog import watch
 from executor.errors import NotSent
 
 PLAIN = Market(MARKET, "WIN", "ODDS", "CLASSIC", winners=1, runners=(1, 2), status="OPEN")
@@ -98,3 +101,63 @@ def test_what_a_penny_of_the_exchange_is_in_other_currencies() -> None:
     found = {code: conversion_slack(code) for code in ("GBP", "AUD", "HUF", "")}
     assert found == {"GBP": Decimal("0.01"), "AUD": Decimal("0.05"), "HUF": Decimal("4.00"), "": Decimal("0.01")}
     assert minimum_size("HUF") == 400
+
+
+NETTED = replace(PLAIN, runners=(1, 2, 3), complete=True)
+
+
+@pytest.fixture
+def netting(rig: Rig) -> Rig:
+    """Return a rig that nets, in a market of three runners with matched lays on two of them."""
+    rig.memory.netting = True
+    rig.engine = replace(rig.engine, policy=make_policy(rules=make_rules(netting=True)))
+    rig.exchange.markets[MARKET] = replace(NETTED, read_at=rig.clock.now)
+    rig.memory.facts[MARKET] = rig.exchange.markets[MARKET]
+    for selection in (1, 2):
+        lay = make_order(
+            order_id=f"lay-{selection}", selection_id=selection, side=Side.LAY, status=OrderStatus.MATCHED,
+            size=Decimal(90), size_matched=Decimal(90), average_price_matched=Decimal(6), market_id=MARKET,
+        )  # fmt: skip
+        rig.memory.orders[lay.order_id] = lay
+    return rig
+
+
+def test_a_removal_recounts_and_alerts(netting: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = netting
+    assert rig.alerts.snapshot().market_exposure == {MARKET: Decimal(360)}
+    assert watch(rig.engine) == []
+    rig.exchange.markets[MARKET] = replace(NETTED, runners=(1, 3), removed=(2,), read_at=rig.clock.now + 1)
+    refresh_account(rig.engine)
+    assert learn(rig.engine) == 1
+    assert rig.alerts.snapshot().market_exposure == {MARKET: Decimal(450)}
+    rig.exchange.markets[MARKET] = replace(NETTED, winners=2, read_at=rig.clock.now + 1)
+    refresh_account(rig.engine)
+    learn(rig.engine)
+    assert [change.recount for change in rig.store.commits] == [True, True]
+    assert watch(rig.engine) == ["market_above_limit"]
+    said = capsys.readouterr().out
+    assert said.count("market_exposure_changed") == 2
+    assert "'450'" in said or "450" in said
+
+
+def test_what_was_decided_by_facts_that_have_changed_is_decided_again(netting: Rig) -> None:
+    rig = netting
+    rig.memory.limits["MaxExposurePerMarket"] = "400"
+    back = {"selectionId": "3", "recommendedOdds": 3, "stake": 40, "betType": "Back"}
+    rig.accepted("first", primarySelection={**back, "stake": 10})  # 450 - 90 + 10
+    rig.received("second", primarySelection={**back, "stake": 30})  # 400: not above the limit
+    removed = replace(NETTED, runners=(1, 3), removed=(2,))
+    rig.store.before_commit.append(lambda: rig.market_facts.save_facts([removed], []))
+    assert rig.validate("second").reason == "MAX_EXPOSURE_PER_MARKET"
+    assert rig.signal("second").detail == "Market exposure 490 exceeds max per market 400"
+
+
+def test_facts_are_learnt_at_the_end_of_a_chain_only_where_they_are_netted_by(rig: Rig) -> None:
+    rig.exchange.markets[MARKET] = replace(NETTED, read_at=rig.clock.now)
+    rig.accepted("first")
+    learn_at_once(rig.engine)
+    assert rig.exchange.called("market_facts") == []
+    learn_at_once(replace(rig.engine, policy=make_policy(rules=make_rules(netting=True))))
+    assert len(rig.exchange.called("market_facts")) == 1
+    rig.memory.away.add("wanted")
+    learn_at_once(replace(rig.engine, policy=make_policy(rules=make_rules(netting=True))))

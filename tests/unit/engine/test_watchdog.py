@@ -17,7 +17,7 @@ from executor.ports import Alert, RefusedCancel
 
 S = OrderStatus
 TODAY = day(NOW)
-Scene = Callable[[Rig], None]
+Scene = Callable[[Rig], object]
 
 
 def fail(times: int) -> Scene:
@@ -71,7 +71,16 @@ CASES: dict[Alert, tuple[Scene, Scene, Scene]] = {
         put(session_at=NOW),
     ),
     Alert.UNKNOWN_ORDERS: (leave_unknown(44), leave_unknown(45), lambda rig: rig.memory.orders.clear()),
-    Alert.EXPOSURE_HIGH: (hold("5000"), hold("5000.01"), lambda rig: rig.memory.limits.update(Bankroll="20000")),
+    Alert.EXPOSURE_HIGH: (
+        lambda rig: (rig.memory.limits.update(MaxExposurePerMarket="9999"), hold("5000")(rig)),
+        hold("5000.01"),
+        lambda rig: rig.memory.limits.update(Bankroll="20000"),
+    ),
+    Alert.MARKET_ABOVE_LIMIT: (
+        hold("500"),
+        hold("500.01"),
+        lambda rig: rig.memory.limits.update(MaxExposurePerMarket="501"),
+    ),
     Alert.DAILY_LOSS_NEAR_LIMIT: (
         put(pnl={TODAY: "-400"}),
         put(pnl={TODAY: "-400.01"}),

@@ -53,6 +53,7 @@ def test_defaults_are_the_contract(tmp_path: Path) -> None:
         "EXECUTOR_RISK__CIRCUIT_BREAKER_ENABLED": "true",
         "EXECUTOR_RISK__MAX_STAKE_PER_ORDER": "100",
         "EXECUTOR_RISK__MAX_EXPOSURE_PER_MARKET": "500",
+        "EXECUTOR_RISK__MARKET_EXPOSURE": "sum",
         "EXECUTOR_RISK__MAX_EXPOSURE_PER_SELECTION": "200",
         "EXECUTOR_RISK__MAX_DAILY_LOSS": "500",
         "EXECUTOR_RISK__MAX_RISK_PER_TRADE_PERCENT": "0.02",

@@ -1,0 +1,1 @@
+"""Netting beside brute force: random markets, and every result that they allow."""

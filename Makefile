@@ -115,6 +115,11 @@ bench: $(STAMP) ## Measure speed beside bare Celery (ONLY="latency cost" ROUNDS=
 bench-sandbox: $(STAMP) ## Measure the test exchange alone: matching, placing, placeOrders over HTTPS
 	@$(WITHOUT_SETTINGS) $(BIN)/python -m benchmarks.sandbox $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OUT),--out '$(OUT)')
 
+.PHONY: fuzz-sandbox
+fuzz-sandbox: $(STAMP) ## Attack the test exchange's ports and play it damaged recordings (MINUTES=10 each, SEED=1, ONLY=connections)
+	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m fuzz_sandbox --minutes '$(MINUTES)' --seed '$(SEED)' \
+		$(if $(ONLY),--only $(ONLY))
+
 .PHONY: up
 up: ## Start everything in containers (docker compose)
 	./deploy/redis/make-secrets

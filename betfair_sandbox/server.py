@@ -35,8 +35,9 @@ _APIS: Final = "|".join(APIS)
 _log = logging.getLogger(__name__)
 # How often resting orders and displayed prices are looked at; finer than the half second that is the shortest wait.
 _TICK_S: Final = 0.1
-# Recorded lines played in one go: some ten milliseconds.
+# Recorded lines played in one go: some ten milliseconds, or one line when that is a long one.
 _LINES_A_TURN: Final = 20
+_TURN_S: Final = 0.02
 _WATCH_S: Final = 5
 
 
@@ -144,7 +145,7 @@ async def _play(world: World) -> None:
         waits_s = _TICK_S if replay is None else min(_TICK_S, replay.due_s())
         await asyncio.sleep(waits_s)
         if world.replay is not None:
-            world.replay.advance(_LINES_A_TURN)
+            world.replay.advance(_LINES_A_TURN, _TURN_S)
 
 
 def _applications(world: World) -> tuple[Application, Application]:

@@ -111,7 +111,7 @@ def _read(params: Params) -> Definition:
     if params.has("marketBaseRate"):
         facts["base_rate"] = _bounded(params, "marketBaseRate", _WHOLE_PERCENT)
     if params.has("eachWayDivisor"):
-        facts["each_way_divisor"] = _bounded(params, "eachWayDivisor", _WHOLE_PERCENT)
+        facts["each_way_divisor"] = _bounded(params, "eachWayDivisor", _WHOLE_PERCENT, 1)
     facts |= _line_range(params)
     rows = params.items("runners")
     if len(rows) > _MOST_RUNNERS:
@@ -130,7 +130,7 @@ def _read(params: Params) -> Definition:
 def _read_runner(row: object, at: int) -> RunnerDefinition:
     params = Params(row, "runners")
     factor = params.amount("adjustmentFactor")
-    bsp = None if params.raw("bsp") in {"NaN", "Infinity"} else params.amount("bsp")
+    bsp = None if params.raw("bsp") in ("NaN", "Infinity") else params.amount("bsp")
     if bsp is not None and bsp <= 1:
         raise BadValue("bsp is not above 1")
     return RunnerDefinition(
@@ -159,8 +159,8 @@ def _whole(params: Params, name: str, low: int, high: int) -> int:
     return value
 
 
-def _bounded(params: Params, name: str, high: int) -> Decimal:
+def _bounded(params: Params, name: str, high: int, low: int = 0) -> Decimal:
     value = params.amount(name)
-    if value is None or not 0 <= value <= high:
-        raise BadValue(f"{name} is not in 0..{high}")
+    if value is None or not low <= value <= high:
+        raise BadValue(f"{name} is not in {low}..{high}")
     return value

@@ -28,7 +28,7 @@ Skip = Callable[[str, int, str], None]
 
 
 class Line(NamedTuple):
-    """One line that could be read: when it was published and what it says of which markets."""
+    """One line: when it was published and what it says of which markets; of one that was skipped, nothing."""
 
     pt: int
     source: str
@@ -42,6 +42,8 @@ class BadLine(ValueError):
 
 def read_recording(path: Path, skip: Skip) -> Iterator[Line]:
     """Yield the lines of a recording in the order of time; what cannot be read is told to `skip`.
+
+    A skipped line is yielded without changes: whoever reads on has a turn at each, however many there are in a row.
 
     Raises:
         OSError: the file itself cannot be opened.
@@ -101,14 +103,13 @@ def _lines(source: str, stream: IO[bytes], skip: Skip) -> Iterator[Line]:
             if len(text) > _LONGEST_LINE:
                 skip(source, number, "the rest of the file is skipped: a line is longer than 8 MB")
                 return
-            if not text.strip():
-                continue
+            line = None
             try:
-                line = _read(text, source, number)
+                line = _read(text, source, number) if text.strip() else None
             except BadLine as error:
                 skip(source, number, str(error))
-                continue
             if line is None:
+                yield Line(latest, source, number, [])
                 continue
             # Betfair's never go back; one that does would hold up all that follows in a merge by time.
             latest = max(latest, line.pt)

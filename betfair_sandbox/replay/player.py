@@ -23,6 +23,15 @@ from betfair_sandbox.replay.files import BadLine, Line
 from betfair_sandbox.replay.ladders import RecordedRunner
 from betfair_sandbox.replay.offers import Offers
 
+# How a bet is settled does not change once it is struck, whatever a recording says later.
+_SETTLED_BY: Final = (
+    "betting_type",
+    "each_way_divisor",
+    "ladder_type",
+    "line_min",
+    "line_max",
+    "line_interval",
+)
 _GONE: Final = ("REMOVED", "REMOVED_VACANT")
 
 
@@ -92,7 +101,8 @@ class MarketPlayer:
         if market.results or market.status == "CLOSED":
             return  # settled, by the recording or by a person: what still comes changes nothing
         for name, value in definition.facts.items():
-            setattr(market, name, value)
+            if not (name in _SETTLED_BY and market.bets):
+                setattr(market, name, value)
         self._list_runners(market, definition)
         if definition.bsp_reconciled and not market.bsp_reconciled:
             reconcile(self._exchange, market, {row.key: row.bsp for row in definition.runners if row.bsp is not None})

@@ -5,7 +5,9 @@ the sandbox goes on. Units: recorded instants are epoch milliseconds, speed is r
 """
 
 import logging
+import math
 import re
+import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +24,7 @@ _log = logging.getLogger(__name__)
 _SKIPS_KEPT: Final = 1_000
 _SKIPS_LOGGED: Final = 20
 FASTEST: Final = 10_000
+_SKIPPED_A_STEP: Final = 5_000
 _BEFORE: Final = re.compile(r"-(\d{1,6})(s|m|h)")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600}
 
@@ -49,6 +52,8 @@ class Replay:
         self._last: Line | None = None
         self._lines: Iterator[Line] = read_recording(path, self._skip)
         self._next = next(self._lines, None)
+        while self._next is not None and not self._next.changes:
+            self._next = next(self._lines, None)
         self._speed = speed
         self._paused = False
         first = self._next.pt if self._next is not None else 0
@@ -67,21 +72,24 @@ class Replay:
             return float(_SECONDS["h"])
         return max(0.0, float((self._next.pt - self._recorded_now()) / self._speed) / 1000)
 
-    def advance(self, limit: int) -> int:
-        """Play the lines that are due, `limit` at most; return how many that were."""
-        now = self._recorded_now()
+    def advance(self, limit: int, turn_s: float = math.inf) -> int:
+        """Play the lines that are due, `limit` at most, and none after `turn_s`; return how many that were."""
+        now, ends = self._recorded_now(), time.perf_counter() + turn_s
         played = 0
         while not self._paused and self._next is not None and self._next.pt <= now and played < limit:
             self._play_next(show=True)
             played += 1
+            if time.perf_counter() >= ends:
+                break
         return played
 
     def step(self, lines: int) -> int:
         """Play so many lines whatever the time; the clock goes on from the last of them."""
-        played = 0
-        while self._next is not None and played < lines:
+        played, looked = 0, 0
+        while self._next is not None and played < lines and looked < lines + _SKIPPED_A_STEP:
+            played += bool(self._next.changes)
+            looked += 1
             self._play_next(show=True)
-            played += 1
         if self._last is not None:
             self._set_clock(self._last.pt)
         return played
@@ -148,6 +156,9 @@ class Replay:
     def _play_next(self, *, show: bool) -> None:
         line = self._next
         if line is None:
+            return
+        if not line.changes:
+            self._next = next(self._lines, None)
             return
         for change in line.changes:
             try:

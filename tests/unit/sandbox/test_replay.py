@@ -494,3 +494,50 @@ def test_the_shipped_samples_play_to_their_result(name: str) -> None:
     rig.play_all()
     assert rig.replay.status()["skippedCount"] == 0
     assert [key for key, runner in rig.market.runners.items() if runner.status == "WINNER"] == [WINNER]
+
+
+# -- what the fuzz found -----------------------------------------------------------------------------------------------
+
+
+def test_a_starting_price_of_another_type_is_a_skipped_line(tmp_path: Path) -> None:
+    rig = made(tmp_path, line(START, definition()), line(START + 1, definition(bsp={11: [2.5]})))
+    rig.play_all()
+    (skipped,) = rig.replay.status()["skipped"]
+    assert skipped["reason"] == "marketDefinition: bsp is not a number"
+
+
+def test_how_a_bet_is_settled_does_not_change_under_it(tmp_path: Path) -> None:
+    shown = line(START + 1, rc(11, atl=[[2, 50]]), rc(12, atb=[[1.5, 50]], atl=[[2, 50]]))
+    twisted = definition(eachWayDivisor=4, bettingType="LINE", lineMinUnit=1, lineMaxUnit=9, lineInterval=1)
+    no_divisor = definition(eachWayDivisor=0)
+    won = definition(status="CLOSED", statuses={11: "LOSER", 12: "WINNER", 13: "LOSER", 14: "LOSER"})
+    lines = (
+        line(START, definition()),
+        shown,
+        line(START + 2, no_divisor),
+        line(START + 3, twisted),
+        line(START + 4, won),
+    )
+    rig = made(tmp_path, *lines)
+    rig.replay.step(2)
+    bet = rig.place(MARKET, 12, Side.LAY, 2, 4)
+    rig.play_all()
+    (skipped,) = rig.replay.status()["skipped"]
+    assert skipped["reason"] == "marketDefinition: eachWayDivisor is not in 1..100"
+    assert (bet.size_matched, bet.profit) == (D(4), D(-4))
+    assert rig.market.each_way_divisor is None
+
+
+def test_lines_that_say_nothing_take_turns_like_others(tmp_path: Path) -> None:
+    rig = made(tmp_path, *[b"junk"] * 50, line(START, definition()), *[b"junk"] * 9_000, line(START, rc(11, ltp=2)))
+    assert rig.replay.advance(100) == 100
+    assert not rig.replay.exhausted
+    assert rig.replay.step(1) == 0  # nothing but junk for so long: the next call goes on
+    assert rig.replay.step(1) == 1
+    assert rig.replay.status()["skippedCount"] == 9_050
+    assert rig.replay.status()["linesPlayed"] == 2
+
+
+def test_a_turn_ends_when_its_time_is_over(tmp_path: Path) -> None:
+    rig = made(tmp_path, *(line(START, definition(version=number + 1)) for number in range(50)))
+    assert rig.replay.advance(50, turn_s=0) == 1

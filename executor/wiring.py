@@ -193,6 +193,7 @@ def order_stream(settings: Settings) -> OrderStream:
         app_key=settings.betfair.app_key.get_secret_value(),
         strategy_ref=settings.betfair.strategy_ref,
         ca_bundle=str(settings.betfair.ca_bundle or certifi.where()),
+        proxy=settings.betfair.proxy,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 from support.exchange_rig import sandbox_settings
+from support.http_proxy import HttpProxy
 from support.sandbox_client import RunningSandbox, start_process, wait_for
 from support.trading_rig import TradingRig, trading
 
@@ -31,7 +32,7 @@ pytest_plugins = ["support.sandbox_fixtures"]
 SELECTION = 1  # of RunningSandbox.market
 
 
-def make_stream(rig: TradingRig, sandbox: RunningSandbox) -> BetfairOrderStream:
+def make_stream(rig: TradingRig, sandbox: RunningSandbox, proxy: str = "") -> BetfairOrderStream:
     settings = sandbox_settings(sandbox).betfair
     assert settings.stream_address is not None
     assert isinstance(rig.engine.exchange, BetfairExchange)
@@ -41,6 +42,7 @@ def make_stream(rig: TradingRig, sandbox: RunningSandbox) -> BetfairOrderStream:
         app_key=settings.app_key.get_secret_value(),
         strategy_ref=settings.strategy_ref,
         ca_bundle=str(settings.ca_bundle),
+        proxy=proxy,
     )
 
 
@@ -238,3 +240,23 @@ def test_on_paper_it_waits_and_says_why(tmp_path: Path, redis_client: "redis.Red
     process.terminate()
     assert process.wait(20) == 0
     process.stderr.close()
+
+
+def test_the_stream_goes_through_the_proxy_that_is_set(rig: TradingRig, sandbox: RunningSandbox) -> None:
+    with HttpProxy("ann:proxy-secret") as proxy:
+        way = proxy.url("ann:proxy-secret")
+        stream = make_stream(rig, sandbox, way)
+        assert stream.connect()
+        message = stream.read()
+        assert message is not None
+        assert message.image
+        stream.close()
+        settings = sandbox_settings(sandbox).betfair
+        assert settings.stream_address is not None
+        assert proxy.asked == ["{}:{}".format(*settings.stream_address)]
+        with pytest.raises(NotSent, match=r"407") as refused:
+            make_stream(rig, sandbox, proxy.url("ann:wrong-secret")).connect()
+        assert "secret" not in str(refused.value)
+    with pytest.raises(NotSent, match="through the proxy") as away:
+        make_stream(rig, sandbox, way).connect()
+    assert "secret" not in str(away.value)

@@ -6,7 +6,6 @@ what ended meanwhile is the poll's to find. Units: `_s` seconds, times in ms sin
 """
 
 import json
-import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from executor.adapters.betfair import outcomes as policy
 from executor.adapters.betfair import wire
 from executor.adapters.betfair.json_text import Row, WireError, decode
 from executor.adapters.betfair.transport import CONNECT_TIMEOUT_S
+from executor.adapters.betfair.tunnel import connect_tls
 from executor.domain.order import BetState
 from executor.errors import ExecutorError, NotSent, Refused, SessionExpired, Throttled
 from executor.ports import StreamMessage
@@ -58,6 +58,7 @@ class BetfairOrderStream:
         app_key: str,
         strategy_ref: str,
         ca_bundle: str,
+        proxy: str = "",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address
@@ -65,6 +66,7 @@ class BetfairOrderStream:
         self._app_key = app_key
         self._strategy_ref = strategy_ref
         self._ca_bundle = ca_bundle
+        self._proxy = proxy
         self._monotonic = monotonic
         self._socket: ssl.SSLSocket | None = None
         self._buffer = bytearray()
@@ -130,13 +132,10 @@ class BetfairOrderStream:
 
     def _open(self) -> None:
         context = ssl.create_default_context(cafile=self._ca_bundle)
-        host, _ = self._address
         try:
-            plain = socket.create_connection(self._address, timeout=CONNECT_TIMEOUT_S)
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket = context.wrap_socket(plain, server_hostname=host)
+            self._socket = connect_tls(self._address, context, CONNECT_TIMEOUT_S, proxy=self._proxy)
         except OSError as error:
-            raise NotSent(f"order stream: no connection to {host}: {error}") from None
+            raise NotSent(f"order stream: no connection to {self._address[0]}: {error}") from None
 
     def _expect_success(self, number: int, token: str) -> None:
         while (row := self._line()).get("op") != "status" or row.get("id") not in {number, None}:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from executor import wiring
+from executor import keys, wiring
 from executor.adapters.data_folder import storage_problem
 from executor.adapters.redis.client import connect
 from executor.adapters.redis.console import server, write_probe
@@ -30,6 +30,7 @@ from executor.settings.urls import mask_url
 
 _OLDEST: Final = (6, 2)  # what the engine's scripts need
 _COUNTS_REFUSALS: Final = (7, 2)
+_COUNTS_ENTRIES: Final = (7, 0)
 _SKEW_WARN_S: Final = 1.0
 _SKEW_FAIL_S: Final = 5.0  # contract section 3: more is reported as clock skew
 _CROWDED: Final = 100  # messages in a queue, entries behind: no busy moment any more
@@ -95,6 +96,9 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     if facts.version < _COUNTS_REFUSALS:
         blind = "this server does not count all that it refuses its users: redis_denied_total and its alert are blind"
         yield Finding("redis refusals", WARN, blind, "look at ACL LOG by hand, or use Redis 7.2 or Valkey")
+    if facts.version < _COUNTS_ENTRIES:
+        blind = f"this server does not count entries: what a publisher drops from {keys.SIGNALS} is not noticed"
+        yield Finding("redis streams", WARN, blind, "see that no publisher trims it, or use Redis 7 or Valkey")
     if facts.eviction == "noeviction":
         yield Finding("redis memory", OK, "noeviction")
     else:

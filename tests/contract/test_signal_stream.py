@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import redis
+from support.redis_versions import counts_entries
 
 from executor import keys
 from executor.adapters.redis.client import connect_bytes
@@ -113,6 +114,8 @@ def test_the_group_is_made_anew_at_the_first_entry(
 def test_what_a_publisher_drops_is_seen_and_told_once(
     redis_client: "redis.Redis", stream: SignalStream, options: dict[str, Any]
 ) -> None:
+    if not counts_entries(redis_client):
+        pytest.skip("this server does not count what was added to a stream; `executor check` says so")
     stream.acknowledge(ids(stream.read_new(1, 0)) or ["0-1"])
     add(redis_client, 3)
     redis_client.xadd(keys.SIGNALS, KIND, **options)

@@ -1,5 +1,6 @@
 """Real bridges behind `stream:signals`: what XADD has answered is executed once, whoever dies and whatever is added."""
 
+import contextlib
 import json
 import re
 import signal
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 from support.process_rig import Process, Stack, make_stack, message, running, wait
+from support.redis_versions import counts_entries
+from support.sandbox_client import wait_for
 
 from executor import keys
 from executor.devstack.redis_server import PrivateRedis
@@ -143,14 +146,25 @@ def test_nothing_that_anyone_adds_stops_it(stack: Stack, bridges: tuple[Process,
 def test_misuse_is_counted_and_the_next_signal_trades(
     stack: Stack, bridges: tuple[Process, ...], sample: str, options: dict[str, Any]
 ) -> None:
+    if sample == "removed" and not counts_entries(stack.state):
+        pytest.skip("this server does not count what was added to a stream; `executor check` says so")
     name = f'signal_stream_misuse_total{{kind="{sample}"}}'
     before = total(bridges, name)
     empty(stack)
-    if sample == "own_id":
-        stack.state.delete(keys.SIGNALS)  # an id of long ago is taken by a stream that had none yet
-        wait(lambda: stack.state.exists(keys.SIGNALS))
-    stack.state.xadd(keys.SIGNALS, {"x": "y"}, **options)
-    wait(lambda: total(bridges, name) > before)
+
+    def misuse() -> None:
+        if sample == "own_id":
+            stack.state.delete(keys.SIGNALS)  # an id of long ago is taken by a stream that had none yet
+            wait(lambda: stack.state.exists(keys.SIGNALS))
+        stack.state.xadd(keys.SIGNALS, {"x": "y"}, **options)
+
+    def counted() -> bool:
+        misuse()  # again and again: a bridge that has not yet found nothing waiting cannot tell how old an id may be
+        with contextlib.suppress(AssertionError):
+            return wait_for(lambda: total(bridges, name) > before, 3)
+        return False
+
+    wait(counted)
     trades(stack, f"after-{sample}-{options.get('id', '')}")
 
 

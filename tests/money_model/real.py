@@ -44,7 +44,7 @@ local redis = setmetatable({
     if command == 'TIME' then
       return shifted()
     elseif command == 'XADD' and args[2] == '*' then
-      args[2] = shifted()[1] .. '000-*'
+      args[2] = shifted()[1] .. '000-' .. plain.call('INCR', 'model:entries') -- `ms-*` is Redis 7's
     end
     return plain.call(command, unpack(args))
   end

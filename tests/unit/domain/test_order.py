@@ -171,6 +171,24 @@ def test_a_void_told_by_the_cleared_lists_takes_back_the_match_though_they_leave
     assert merged.is_over
 
 
+@pytest.mark.parametrize(("told", "fill"), [(D(7), D(3)), (D(4), None), (D(3), None)])
+def test_a_match_unknown_until_after_the_settlement_is_booked_and_nothing_else_is(told: Decimal, fill: Any) -> None:
+    # What was settled has been reckoned by the settled list: an average or a cancel that differs is no news any more.
+    order = make_order(
+        status=S.SETTLED, bet_id="b1", size_matched=D(4), average_price_matched=D(3), trade_count=2, finished_at=NOW
+    )
+    bet = make_bet(
+        order, bet_id="b1", executable=False, size_matched=told, average_price_matched=D(2), size_cancelled=D(1)
+    )
+    merged, trades = merge(order, bet, NOW + 9)
+    assert merged.status is S.SETTLED
+    if fill is None:
+        assert (merged, trades) == (order, ())
+    else:
+        assert sum((t.size for t in trades if t.kind is TradeKind.FILL), D(0)) >= fill
+        assert (merged.size_matched, merged.average_price_matched) == (told, D(2))
+
+
 def test_a_match_without_an_average_counts_at_its_limit() -> None:
     order = make_order(side=Side.LAY)
     merged, (trade,) = merge(order, make_bet(order, size_matched=D(4)), NOW)

@@ -63,6 +63,7 @@ class _Child:
     last_log_line: list[str] = field(default_factory=list)
     begin: int = 0  # where this life's output starts in the log
     read: int = 0  # how far `new_lines` has come
+    held_until: float = 0.0
 
 
 def parent_death_signal(number: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
@@ -83,8 +84,9 @@ def parent_death_signal(number: signal.Signals = signal.SIGKILL) -> Callable[[],
 class Supervisor:
     """The children, in the order in which they were started."""
 
-    def __init__(self, logs: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, logs: Path, tell: Callable[[str], None], *, back_off_s: Sequence[float] = _BACK_OFF_S) -> None:
         self._logs = logs
+        self._back_off_s = tuple(back_off_s)
         self._tell = tell
         self._children: dict[str, _Child] = {}
         self.force = False  # set while stopping: no more patience
@@ -104,6 +106,10 @@ class Supervisor:
         """Return a child's process id while it runs."""
         process = self._children[name].process
         return process.pid if process is not None and process.poll() is None else None
+
+    def hold(self, name: str, seconds: float) -> None:
+        """Let a child that ends within this time stay down until it is over."""
+        self._children[name].held_until = time.monotonic() + seconds
 
     @property
     def names(self) -> list[str]:
@@ -178,7 +184,8 @@ class Supervisor:
         recent = [re.sub(r"\d+", "#", line) for line in child.last_log_line[-_HOPELESS:]]  # times and ids differ
         if len(recent) == _HOPELESS and len(set(recent)) == 1:
             raise CrashLoopError(f"{child.program.name} fails at every start: {words} (all of it: {child.log})")
-        wait_s = _BACK_OFF_S[min(child.failures, len(_BACK_OFF_S) - 1)]
+        wait_s = self._back_off_s[min(child.failures, len(self._back_off_s) - 1)]
+        wait_s = max(wait_s, child.held_until - time.monotonic())
         child.failures += 1
         child.due = time.monotonic() + wait_s
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -57,10 +57,8 @@ def test_a_killed_child_is_started_again_and_its_output_is_kept(
     assert "child was killed by signal 9; it starts again in 1 s" in told[0]
 
 
-def test_a_child_that_always_fails_the_same_way_is_hopeless_and_says_why(
-    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("executor.devstack.supervisor._BACK_OFF_S", (0.05,))
+def test_a_child_that_always_fails_the_same_way_is_hopeless_and_says_why(tmp_path: Path, told: list[str]) -> None:
+    supervisor = Supervisor(tmp_path / "logs", told.append, back_off_s=[0.05])
     code = "import sys, time; sys.exit(f'port 5003 is taken, at {time.time()}')"
     supervisor.start(program(tmp_path, "child", code))
 
@@ -71,10 +69,24 @@ def test_a_child_that_always_fails_the_same_way_is_hopeless_and_says_why(
         give_up()
 
 
-def test_different_failures_are_waited_out(
-    supervisor: Supervisor, tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("executor.devstack.supervisor._BACK_OFF_S", (0.01,))
+def test_a_child_that_is_held_stays_down_for_so_long(tmp_path: Path, told: list[str]) -> None:
+    supervisor = Supervisor(tmp_path / "logs", told.append, back_off_s=[0.01])
+    supervisor.start(program(tmp_path, "child", SLEEP))
+    try:
+        first = supervisor.pid("child")
+        assert first
+        began = time.monotonic()
+        supervisor.hold("child", 1.5)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: "child" in supervisor.tick())
+        assert time.monotonic() - began >= 1.5
+    finally:
+        supervisor.force = True
+        supervisor.stop()
+
+
+def test_different_failures_are_waited_out(tmp_path: Path, told: list[str]) -> None:
+    supervisor = Supervisor(tmp_path / "logs", told.append, back_off_s=[0.01])
     count = tmp_path / "count"
     count.write_text("")
     code = f"""

@@ -1,8 +1,11 @@
-"""The running system: private Redis with its append-only file, sandbox over HTTPS, workers, beat, bridges.
+"""The running system: private Redis with its append-only file, sandbox over HTTPS, workers, beat, bridges, two order
+streams, console; the line to the exchange can be cut.
 
-Everything on loopback and free ports in one temporary folder; the environment has nothing of ours but what is set here.
+Everything in one temporary folder, on loopback and free ports, the engine's and the exchange's each in a network
+namespace of its own where that may be made; the environment has nothing of ours but what is set here.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -10,29 +13,55 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import redis
+import requests
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from support.sandbox_client import _START, RunningSandbox
+from support.sandbox_client import RunningSandbox
 from support.small_disk import NoSmallDiskError, SmallDisk
+from support.stepped_clock import SteppedClock
 
-from betfair_sandbox.options import sandbox_env
+from executor.adapters.redis.console_access import ConsoleAccess
+from executor.console.principal import Role
+from executor.console.tokens import digest_of
 from executor.devstack.redis_server import PrivateRedis, free_ports
-from storm.processes import Child, stop_all
+from executor.devstack.supervisor import Program, Supervisor
+from storm.line import Line, a_line
+from storm.processes import Child
 
 API_TIMEOUT_S: Final = 5
 UNMATCHED_S: Final = 8
 BALANCE: Final = 1_000_000
 LOSABLE_S: Final = 1.0  # what a power cut takes of an append-only file that is synchronised every second
+PUBLISHER: Final = "exe_a-token-of-the-storm"
+_ROOT: Final = Path(__file__).parents[2]
 _FOREIGN: Final = ("EXECUTOR_", "CELERY_", "FLOWER_", "PROMETHEUS_MULTIPROC_")
 _CELERY: Final = (sys.executable, "-m", "celery", "-A", "executor.app")
 _WORKER: Final = (*_CELERY, "worker", "--without-gossip", "--without-mingle")
+_COMMAND: Final = (sys.executable, "-c", "from executor.cli.main import run; run()")
+_ORDERS: Final = ("-Q", "signals,orders,trades")
+# Name -> what to run, the setting of its port for metrics, its stage when all is stopped: no signal first, beat early.
+_PROGRAMS: Final[dict[str, tuple[tuple[str, ...], str, int]]] = {
+    "maintenance": ((*_WORKER, "-Q", "maintenance", "-P", "threads", "-n", "maintenance@%h"), "PORT", 3),
+    "worker-1": ((*_WORKER, *_ORDERS, "-n", "worker-1@%h"), "PORT", 3),
+    "worker-2": ((*_WORKER, *_ORDERS, "-n", "worker-2@%h"), "PORT", 3),
+    "beat": ((*_CELERY, "beat"), "PORT", 2),
+    "bridge-1": ((*_COMMAND, "bridge"), "BRIDGE_PORT", 1),
+    "bridge-2": ((*_COMMAND, "bridge"), "BRIDGE_PORT", 1),
+    "stream-1": ((*_COMMAND, "stream"), "STREAM_PORT", 2),
+    "stream-2": ((*_COMMAND, "stream"), "STREAM_PORT", 2),
+    "console": ((*_COMMAND, "console", "--no-link"), "CONSOLE_PORT", 1),
+}
+_EXCHANGE: Final = "sandbox"
+_EXCHANGE_STAGE: Final = 9
+_AGAIN_S: Final = 1.0  # between an exit and the next start
+_GRACE_S: Final = 20.0  # a worker lets calls end; faults are off by then
 _READY_S: Final = 60.0
-_FAKETIME: Final = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+_PAGE_S: Final = 5.0
 
 
 class Arena:
@@ -42,22 +71,20 @@ class Arena:
         self.folder = folder
         self.data = folder / "data"
         self.data.mkdir(parents=True)
-        try:
-            self.disk: SmallDisk | None = SmallDisk(self.data, "96m")
-            self.data_seen = self.disk.path
-        except NoSmallDiskError:
-            self.disk, self.data_seen = None, self.data
         self._seed = seed
-        self.redis = PrivateRedis(folder / "redis")
         self._clean = {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
-        self.exchange_process = self._child(
-            "sandbox", (sys.executable, "-c", _START, str(folder / "sandbox"), "0", "0")
-        )
-        self.exchange_process.environment = self._clean
-        self.children: dict[str, Child] = {}
-        self.sandbox: RunningSandbox
-        self._offset = folder / "clock-offset"
+        self._stack = contextlib.ExitStack()
+        self._said = folder / "supervisor.txt"
+        self._supervisor = Supervisor(folder, self._say, back_off_s=[_AGAIN_S])
         self._sizes: deque[tuple[float, Path, int]] = deque(maxlen=200)
+        self.children: dict[str, Child] = {}
+        self.metrics_ports: dict[str, int] = {}
+        self.clocks: dict[str, SteppedClock] = {}  # of each child, where they can be stepped
+        self.disk: SmallDisk | None = None
+        self.line: Line
+        self.redis: PrivateRedis
+        self.sandbox: RunningSandbox
+        self.console_url = ""
 
     def client(self, db: int = 0, *, timeout_s: float = 3) -> "redis.Redis":
         """Return a client that repeats nothing and waits briefly."""
@@ -71,7 +98,12 @@ class Arena:
 
     def __enter__(self) -> Self:
         try:
+            self.line = self._stack.enter_context(a_line())
+            self._mount()
+            self.redis = PrivateRedis(self.folder / "redis")
+            self._stack.callback(self.redis.stop)
             self.redis.start()
+            self._stack.callback(self._supervisor.stop)
             self._start_exchange()
             self._start_system()
         except BaseException:
@@ -80,17 +112,15 @@ class Arena:
         return self
 
     def __exit__(self, *_: object) -> None:
-        names = ["bridge-1", "bridge-2", "beat", "worker-1", "worker-2", "maintenance"]
-        stop_all([self.children[name] for name in names if name in self.children])
-        stop_all([self.exchange_process], 5)
-        self.redis.stop()
-        if self.disk is not None:
-            self.disk.close()
+        for child in self.children.values():
+            child.resume()
+        self._stack.close()
 
     def tick(self) -> None:
         """Start again what exited, and remember how long the append-only file is."""
         for child in self.children.values():
             child.tick()
+        self._supervisor.tick()
         if path := self._append_only():
             self._sizes.append((time.monotonic(), path, path.stat().st_size))
 
@@ -125,11 +155,38 @@ class Arena:
         with Celery(broker=self.redis.url(1)) as sender, suppress(OperationalError):
             sender.send_task(f"executor.{task}", queue="maintenance", retry=False, expires=10)
 
-    def tail(self, name: str, lines: int = 15) -> list[str]:
-        """Return the last lines that a process wrote."""
-        return (self.folder / f"{name}.log").read_text(errors="replace").splitlines()[-lines:]
+    def unwell(self) -> list[str]:
+        """Say of which process `/health` or `/metrics` is not well now."""
+        found = []
+        with requests.Session() as session:
+            session.trust_env = False
+            for name, port in self.metrics_ports.items():
+                for page in ("health", "metrics"):
+                    try:
+                        status = session.get(f"http://127.0.0.1:{port}/{page}", timeout=_PAGE_S).status_code
+                    except requests.RequestException as error:
+                        found.append(f"{name} /{page}: {type(error).__name__}")
+                    else:
+                        found += [f"{name} /{page}: HTTP {status}"] if status != requests.codes.ok else []
+        return found
 
     # --- starting ----------------------------------------------------------------------------------------------------
+
+    def _say(self, line: str) -> None:
+        with self._said.open("a") as file:
+            file.write(f"{time.time():.2f} {line}\n")
+
+    def _mount(self) -> None:
+        try:
+            self.disk = SmallDisk(self.data, "96m")
+        except NoSmallDiskError:
+            return
+        self._stack.callback(self.disk.close)
+
+    @property
+    def data_seen(self) -> Path:
+        """The data folder as it is seen from here."""
+        return self.disk.path if self.disk is not None else self.data
 
     def _append_only(self) -> Path | None:
         found = sorted(self.redis.data_dir.glob("appendonlydir/*.incr.aof")) or sorted(
@@ -138,55 +195,51 @@ class Arena:
         return found[-1] if found else None
 
     def _start_exchange(self) -> None:
-        self.exchange_process.start()
-        log = self.exchange_process.log
-        self.wait(lambda: "ready" in log.read_text(), "sandbox")
-        self.sandbox = RunningSandbox.at(self.folder / "sandbox")
+        folder = self.folder / _EXCHANGE
+        command = (sys.executable, "-m", "storm.exchange", str(folder), self.line.bind, *self.line.names)
+        environment = {**self._clean, "PYTHONPATH": f"{_ROOT / 'tests'}:{_ROOT}"}
+        self._run(_EXCHANGE, (*self.line.prefix, *command), environment, _EXCHANGE_STAGE)
+        log = self._supervisor.log(_EXCHANGE)
+        self.wait(lambda: "ready" in log.read_text(), _EXCHANGE)
+        self.sandbox = RunningSandbox.at(folder, host=self.line.beside)
         self.sandbox.control("reset", seed=self._seed, balance=BALANCE)
 
-    def _child(self, name: str, command: tuple[str, ...], **settings: object) -> Child:
-        environment = {**self._clean, **{variable: str(value) for variable, value in settings.items()}}
-        return Child(name, command, environment, self.folder, self.folder / f"{name}.log")
-
-    @property
-    def clock_steps(self) -> bool:
-        """Tell whether our processes' clock can be stepped here."""
-        return _FAKETIME is not None
-
-    def step_clock(self, offset: str) -> None:
-        """Let beat see another time of day."""
-        fresh = self._offset.with_suffix(".new")
-        fresh.write_text(offset)
-        fresh.replace(self._offset)  # never read half-written
+    def _run(self, name: str, command: tuple[str, ...], environment: dict[str, str], stage: int) -> None:
+        self._supervisor.start(
+            Program(
+                name=name, command=command, environment=environment, folder=self.folder, stage=stage, grace_s=_GRACE_S
+            )
+        )
 
     def _start_system(self) -> None:
-        common: dict[str, Any] = {
-            **sandbox_env(self.folder / "sandbox"),
+        console_port, *ports = free_ports(len(_PROGRAMS) + 1)
+        common = {
+            **self._clean,
+            **self.line.engine_env(self.folder / _EXCHANGE),
             "EXECUTOR_REDIS__URL": self.redis.url(),
-            "EXECUTOR_DATA_DIR": self.data,
-            "EXECUTOR_BETFAIR__API_TIMEOUT_SECONDS": API_TIMEOUT_S,
-            "EXECUTOR_ORDER_MANAGER__UNMATCHED_ORDER_TIMEOUT_SECONDS": UNMATCHED_S,
-            "EXECUTOR_RISK__MAX_DAILY_LOSS": 1_000_000,  # markets end at random: it is not the point here
+            "EXECUTOR_DATA_DIR": str(self.data),
+            "EXECUTOR_BETFAIR__API_TIMEOUT_SECONDS": str(API_TIMEOUT_S),
+            "EXECUTOR_ORDER_MANAGER__UNMATCHED_ORDER_TIMEOUT_SECONDS": str(UNMATCHED_S),
+            "EXECUTOR_RISK__MAX_DAILY_LOSS": "1000000",  # markets end at random: it is not the point here
             "EXECUTOR_LOGGING__FORMAT": "json",
+            "EXECUTOR_CONSOLE__PORT": str(console_port),
         }
-        # Of beat alone: libfaketime steps the steady clock along, and threads that wait by it would wait for an hour.
-        stepped: dict[str, Any] = {}
-        if _FAKETIME is not None:
-            self.step_clock("+0s")
-            stepped = {"LD_PRELOAD": _FAKETIME, "FAKETIME_TIMESTAMP_FILE": self._offset, "FAKETIME_NO_CACHE": 1}
+        self.console_url = f"http://127.0.0.1:{console_port}"
         enter = self.disk.enter(self.folder) if self.disk is not None else ()
-        orders = ("-Q", "signals,orders,trades")
-        commands = {
-            "maintenance": (*_WORKER, "-Q", "maintenance", "-P", "threads", "-n", "maintenance@%h"),
-            "worker-1": (*_WORKER, *orders, "-n", "worker-1@%h"),
-            "worker-2": (*_WORKER, *orders, "-n", "worker-2@%h"),
-            "beat": (*_CELERY, "beat"),
-            "bridge-1": (sys.executable, "-c", "from executor.cli.main import run; run()", "bridge"),
-            "bridge-2": (sys.executable, "-c", "from executor.cli.main import run; run()", "bridge"),
-        }
-        ports = free_ports(len(commands))
-        for (name, command), number in zip(commands.items(), ports, strict=True):
-            port = "EXECUTOR_METRICS__BRIDGE_PORT" if name.startswith("bridge") else "EXECUTOR_METRICS__PORT"
-            clock = stepped if name == "beat" else {}
-            self.children[name] = self._child(name, (*enter, *command), **common, **clock, **{port: number})
-            self.children[name].start()
+        if not SteppedClock.why_not():
+            self.clocks = {name: SteppedClock(self.folder, name) for name in _PROGRAMS}
+        for (name, (command, setting, stage)), port in zip(_PROGRAMS.items(), ports, strict=True):
+            clock = self.clocks[name].environ if self.clocks else {}
+            environment = {**common, **clock, f"EXECUTOR_METRICS__{setting}": str(port)}
+            self._run(name, (*enter, *command), environment, stage)
+            self.children[name] = Child(self._supervisor, name)
+            if name != "beat":  # it has no page
+                self.metrics_ports[name] = port
+
+    def add_publisher(self) -> None:
+        """Let a program with the token of the storm hand in signals over HTTP."""
+        with self.client() as client:
+            store = ConsoleAccess(client)
+            now = str(store.now())
+            fields = {"name": "storm", "role": Role.PUBLISHER.value, "created_at": now, "expires_at": "0"}
+            assert store.put_token(digest_of(PUBLISHER), fields)

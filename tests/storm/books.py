@@ -15,6 +15,7 @@ from typing import Any
 from executor import keys
 from storm.accidents import ODD
 from storm.arena import Arena
+from storm.exchange import ODD_MARKET
 
 Json = dict[str, Any]
 
@@ -25,6 +26,8 @@ class Books:
 
     bets: dict[str, list[Json]]  # customerOrderRef -> the exchange's orders
     calls: list[Json]  # the journal's placeOrders
+    streams: int  # subscriptions to the order stream
+    odd_rows: int  # told by the exchange
     faults: int
     orders: dict[str, Json]  # our order records
     signals: dict[str, Json]  # our signal records
@@ -58,9 +61,11 @@ def read(arena: Arena) -> Books:
         fills, profits, net = _ledger(arena)
         return Books(
             bets=bets,
-            calls=[call for call in journal if call["method"] == "placeOrders"],
+            calls=[call for call in journal if call["method"] == "placeOrders" and not _by_hand(call)],
+            streams=sum(call["method"] == "orderSubscription" for call in journal),
+            odd_rows=arena.sandbox.get("odd")["told"],
             faults=sum(bool(call["fault"]) for call in journal),
-            orders=orders,
+            orders={name: order for name, order in orders.items() if order["market_id"] != ODD_MARKET},
             signals=signals,
             open_signals=client.zrange(keys.SIGNALS_OPEN, 0, -1),
             active=client.zrange(keys.ORDERS_ACTIVE, 0, -1),
@@ -75,6 +80,10 @@ def read(arena: Arena) -> Books:
             pnl_total=Decimal(client.get(keys.PNL_TOTAL) or 0),
             balance=next(Decimal(account["balance"]) for account in accounts if account["name"] == "sandbox"),
         )
+
+
+def _by_hand(call: Json) -> bool:
+    return bool(call["params"].get("marketId") == ODD_MARKET)
 
 
 def _records(client: Any, pattern: str) -> dict[str, Json]:
@@ -95,7 +104,7 @@ def _hashes(client: Any, prefix: str) -> dict[str, dict[str, Decimal]]:
     for name in client.scan_iter(f"{prefix}*", count=1000):
         values = client.hgetall(name)
         amounts = {selection: Decimal(text) for selection, text in values.items() if Decimal(text)}
-        if amounts:
+        if amounts and name != f"{prefix}{ODD_MARKET}":
             found[name.removeprefix(prefix)] = amounts
     return found
 
@@ -114,7 +123,9 @@ def _ledger(arena: Arena) -> tuple[dict[str, Decimal], dict[str, Decimal], Decim
             shutil.copyfile(f"{path}{end}", f"{copy}{end}")
     # A file that was begun on a full disk has no tables yet; one in mid-change is read at the next look.
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(copy, timeout=10)) as ledger:
-        for bet_id, kind, size in ledger.execute("select bet_id, kind, size from trades"):
+        for bet_id, kind, size in ledger.execute(
+            "select bet_id, kind, size from trades where market_id != ?", [ODD_MARKET]
+        ):
             fills[bet_id] = fills.get(bet_id, Decimal(0)) + (Decimal(size) if kind == "fill" else -Decimal(size))
         for bet_id, profit, after in ledger.execute("select bet_id, profit, net_profit from settlements"):
             profits[bet_id] = Decimal(profit)

@@ -16,10 +16,11 @@ from typing import Any, Final
 import redis
 import requests
 
+from betfair_sandbox.control.faults import TIMED_KINDS
 from executor import keys
 from storm.accidents import Accidents
 from storm.arena import Arena
-from storm.plan import Event
+from storm.plan import ALWAYS, Event
 from storm.processes import Child
 from storm.signals import Markets
 
@@ -88,21 +89,38 @@ class Breakage:
         if not listening:
             self._deaf_at = time.monotonic()
 
-    def do(self, event: Event) -> None:
-        """Start an event; one that cannot happen now does not."""
+    def do(self, event: Event) -> bool:
+        """Start an event; returns whether it happened: one that cannot happen now does not."""
         name = event.kind.replace(" ", "_")
         try:
             done = getattr(self, f"_{name}")(event)
         except (redis.RedisError, requests.RequestException) as error:
             self.diary.note(f"{event.kind} failed: {error}")
-            return
+            return False
         if done is not False:
             self.diary.counts[event.kind] += 1
-            self.diary.note(f"{event.kind} {event.method} {event.fault}".rstrip())
+            self.diary.note(f"{event.kind} {event.method} {event.fault} {event.pick:.3f} {event.for_s:.2f}")
+        return done is not False
+
+    def missing(self) -> list[str]:
+        """Return what a storm must have and this one has not had yet; what this machine does not allow is not asked."""
+        never = {"disk full": self._arena.disk is None, "clock step": not self._arena.clocks}
+        return [kind for kind in ALWAYS if not self.diary.counts[kind] and not never.get(kind)]
+
+    @property
+    def line(self) -> str:
+        """How the line to the exchange is cut."""
+        return self._arena.line.what
+
+    @property
+    def stepped(self) -> set[str]:
+        """The kinds of processes whose clock was stepped."""
+        return self._accidents.stepped
 
     def finish(self) -> None:
         """Bring everything back: the exchange, Redis, paused processes, markets, controls."""
         self._arena.sandbox.disarm()
+        self._arena.sandbox.control("odd", seconds=0)
         for child in self._arena.children.values():
             child.resume()
         while self._later or self._redis_back:
@@ -129,6 +147,15 @@ class Breakage:
 
     def _kill_beat(self, event: Event) -> bool:
         return self._child("beat", event.pick).kill()
+
+    def _kill_stream(self, event: Event) -> bool:
+        return self._child("stream", event.pick).kill()
+
+    def _kill_console(self, event: Event) -> bool:
+        return self._child("console", event.pick).kill()
+
+    def _pause_stream(self, event: Event) -> bool:
+        return self._child("stream", event.pick).pause(event.for_s + 3)
 
     def _kill_bridge(self, event: Event) -> bool:
         return self._others_listen() and self._child("bridge", event.pick).kill()
@@ -213,8 +240,14 @@ class Breakage:
     def _clock_step(self, event: Event) -> bool:
         return self._accidents.clock_step(event)
 
-    def _odd_row(self, event: Event) -> bool:
-        return self._accidents.odd_row(event)
+    def _odd_bet(self, event: Event) -> bool:
+        return self._accidents.odd_bet(event)
+
+    def _odd_rows(self, event: Event) -> bool:
+        return self._accidents.odd_rows(event)
+
+    def _line_cut(self, event: Event) -> bool:
+        return self._accidents.line_cut(event)
 
     # --- people ------------------------------------------------------------------------------------------------------
 
@@ -296,6 +329,6 @@ class Breakage:
         armed = self._arena.sandbox.control("faults")
         if sum(fault["method"] == event.method for fault in armed) >= 4:
             return False  # what waits for calls that do not come must not pile up
-        seconds = {"seconds": event.for_s} if event.fault == "delay" else {}
+        seconds = {"seconds": event.for_s} if event.fault in TIMED_KINDS else {}
         self._control("faults", method=event.method, kind=event.fault, count=event.count, **seconds)
         return True

@@ -27,8 +27,13 @@ EVERY_S: Final = {
     "fault": 1.3,
     "damage files": 20.0,
     "disk full": 60.0,
-    "odd row": 40.0,
-    "clock step": 45.0,
+    "odd bet": 40.0,
+    "odd rows": 30.0,
+    "clock step": 20.0,
+    "line cut": 40.0,
+    "kill stream": 30.0,
+    "pause stream": 60.0,
+    "kill console": 45.0,
 }
 # A short storm has each of these at least once, spread over its time.
 ALWAYS: Final = (
@@ -43,8 +48,12 @@ ALWAYS: Final = (
     "kill beat",
     "damage files",
     "disk full",
-    "odd row",
+    "odd bet",
+    "odd rows",
     "clock step",
+    "line cut",
+    "kill stream",
+    "kill console",
 )
 _CALM_S: Final = 3.0  # at the start: something must be running before it can break
 
@@ -57,6 +66,8 @@ _METHODS: Final = {
     "getAccountFunds": 3,
     "certlogin": 3,
     "keepAlive": 2,
+    "orderSubscription": 7,
+    "authentication": 3,
 }
 _COMMON: Final = ("refuse_connection", "http_503", "delay", "drop_response")
 _ERRORS: Final = (
@@ -127,6 +138,10 @@ def _fault(rng: Random, method: str) -> str:
     if method == "keepAlive":
         return rng.choice([*_COMMON, "expire_session", "error:INTERNAL_ERROR"])
     kinds = [*_COMMON, "expire_session"]
+    if method == "authentication":
+        return rng.choice(["error:NO_SESSION", "error:TOO_MANY_REQUESTS", "error:UNEXPECTED_ERROR"])
+    if method == "orderSubscription":
+        return rng.choice(["drop_connection", "drop_connection", "silence", "status_503", "error:UNEXPECTED_ERROR"])
     if method == "getAccountFunds":
         return rng.choice([*kinds, "error:UNEXPECTED_ERROR"])
     kinds += _ERRORS

@@ -4,7 +4,9 @@ Units: seconds.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +30,10 @@ FOR_GOOD: Final = ("doubles", "repeated", "over limit", "sent while off")  # not
 _TICK_S: Final = 0.03
 _PROGRESS_S: Final = 5.0
 _LOOK_S: Final = 1.5
+_WHOLE_S: Final = 120.0  # a storm as long as this has everything in it
+_AGAIN_S: Final = 1.0  # when what could not happen is tried again
+_TRIES: Final = 15
+_WELL_S: Final = 30.0
 
 Say = Callable[[str], None]
 
@@ -35,7 +41,7 @@ Say = Callable[[str], None]
 def storm(folder: Path, *, seed: int, seconds: float, rate: float, say: Say, force: bool = False) -> Result:
     """Run one storm; everything that was started is stopped when it returns or raises.
 
-    `hurry`: settlements, which beat asks for once a minute, are asked for more often.
+    `force`: settlements, which beat asks for once a minute, are asked for more often.
     """
     began = time.monotonic()
     with Arena(folder, seed) as arena:
@@ -50,13 +56,27 @@ def storm(folder: Path, *, seed: int, seconds: float, rate: float, say: Say, for
         waited = _calm(arena, publisher, breakage, say, force=force)
         books = reading.read(arena)
         verdict = Verdict(books, publisher.published, breakage.diary)
-        found = result(seed, seconds / 60, publisher, breakage.diary, books, verdict)
-        seen, wrong = disagreements(folder / "sandbox", arena.redis.url())
+        found = result(seed, seconds / 60, publisher, breakage, books, verdict)
+        seen, wrong = disagreements(folder / "sandbox", arena.redis.url(), arena.line.beside)
         found.numbers["witness"] = f"{seen} orders read, {len(wrong)} disagreements"
         found.numbers["calm after"] = f"{waited:.0f} s"
         found.violations += [f"witness: {line}" for line in wrong]
+        unwell = _unwell(arena)
+        found.numbers["unwell"] = len(unwell)
+        found.violations += [f"unwell: {line}" for line in unwell]
+        missing = breakage.missing() if seconds >= _WHOLE_S else []
+        found.violations += [f"it never came to a {kind}, so nothing is known of it" for kind in missing]
         (folder / "diary.txt").write_text("\n".join(breakage.diary.notes) + "\n")
         return found
+
+
+def _unwell(arena: Arena) -> list[str]:
+    """Return of which process no page is well, though there was time for it."""
+    ends = time.monotonic() + _WELL_S
+    while (found := arena.unwell()) and time.monotonic() < ends:
+        arena.tick()
+        time.sleep(_LOOK_S)
+    return found
 
 
 def wait_until_it_trades(arena: Arena) -> None:
@@ -70,13 +90,18 @@ def wait_until_it_trades(arena: Arena) -> None:
 
 def _rage(arena: Arena, publisher: Publisher, breakage: Breakage, seed: int, seconds: float, say: Say) -> None:
     plan = make_plan(seed, seconds)
+    tried: Counter[str] = Counter()
     began = told = time.monotonic()
     while (at := time.monotonic() - began) < seconds:
         arena.tick()
         publisher.tick()
         breakage.tick()
         while plan and plan[0].at_s <= at:
-            breakage.do(plan.pop(0))
+            event = plan.pop(0)
+            tried[event.kind] += 1
+            if not breakage.do(event) and tried[event.kind] < _TRIES and event.kind in breakage.missing():
+                plan.append(replace(event, at_s=at + _AGAIN_S))
+                plan.sort(key=lambda event: event.at_s)
         if time.monotonic() - told > _PROGRESS_S:
             told = time.monotonic()
             counts = breakage.diary.counts

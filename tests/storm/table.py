@@ -5,14 +5,19 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
+from support.stepped_clock import SteppedClock
+
 from storm.books import Books
-from storm.breakage import Diary
+from storm.breakage import Breakage
+from storm.plan import EVERY_S
 from storm.publisher import Publisher
 from storm.verdict import Verdict
 
-_KILLS: Final = ("kill worker", "kill task", "kill maintenance", "kill beat", "kill bridge")
+_KILLS: Final = tuple(kind for kind in EVERY_S if kind.startswith("kill"))
+_PAUSES: Final = tuple(kind for kind in EVERY_S if kind.endswith("pause") or kind.startswith("pause"))
 _RESTARTS: Final = ("redis restart", "redis kill", "redis power cut")
-_ACCIDENTS: Final = ("damage files", "disk full", "odd row", "clock step")
+_ACCIDENTS: Final = ("line cut", "damage files", "disk full", "odd bet", "odd rows", "clock step")
+_REASONS: Final = 6  # why signals were not executed, the commonest
 _EVIDENCE: Final = 40  # lines; the first say as much as all
 
 
@@ -37,30 +42,40 @@ class Result:
         return [*shown, *self.violations[:_EVIDENCE], *rest, f"storm: FAILED seed={self.seed}; {replay}"]
 
 
-def result(seed: int, minutes: float, publisher: Publisher, diary: Diary, books: Books, verdict: Verdict) -> Result:
+def result(
+    seed: int, minutes: float, publisher: Publisher, breakage: Breakage, books: Books, judged: Verdict
+) -> Result:
     """Count."""
+    diary = breakage.diary
     statuses = Counter(record["status"] for record in books.signals.values())
     accepted = [record for record in books.signals.values() if record["status"] in {"COMPLETED", "FAILED"}]
+    reasons = Counter(
+        str(record.get("reason", "")) for record in books.signals.values() if record["status"] != "COMPLETED"
+    )
     took = [(record["finished_at"] - record["received_at"]) / 1000 for record in accepted] or [0.0]
     adopted = sum(order["strategy"] == "adopted" for order in books.orders.values())
     restarts = sum(diary.counts[name] for name in _RESTARTS)
     numbers: dict[str, object] = {
         "seed": seed,
         "minutes": f"{minutes:g}",
-        "signals": f"{len(publisher.published)} (published {publisher.said} times, {publisher.repeats} repeats)",
+        "signals": f"{len(publisher.published)} (published {publisher.said} times, {publisher.over_http} of them over "
+        f"HTTP, {publisher.repeats} repeats)",
         "accepted": f"{len(accepted)} ({statuses['COMPLETED']} completed, {statuses['FAILED']} failed)",
         "rejected": f"{statuses['REJECTED'] + statuses['EXPIRED']} ({statuses['EXPIRED']} expired)",
+        "why not": ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(_REASONS)),
         "placed": f"{sum(map(len, books.bets.values()))} ({adopted} adopted)",
-        "kills": sum(diary.counts[name] for name in _KILLS),
-        "pauses": sum(
-            diary.counts[name] for name in ("pause worker", "pause maintenance", "pause bridge", "redis pause")
-        ),
+        "kills": ", ".join(f"{diary.counts[name]} {name.removeprefix('kill ')}" for name in _KILLS),
+        "pauses": sum(diary.counts[name] for name in _PAUSES),
         "redis restarts": f"{restarts} ({diary.counts['redis power cut']} losing the last second)",
         "blips": diary.counts["blip"],
         "faults": books.faults,
         "accidents": ", ".join(f"{diary.counts[name]} {name}" for name in _ACCIDENTS),
+        "line": breakage.line,
+        "odd rows told": books.odd_rows,
+        "clocks stepped": ", ".join(sorted(breakage.stepped)) or f"none: {SteppedClock.why_not()}",
+        "order streams": f"connected {books.streams} times",
         "trips": diary.counts["trip"],
-        **verdict.counts,
+        **judged.counts,
         "time to resolve": f"p50 {median(took):.2f} s, max {max(took):.1f} s",
     }
-    return Result(seed, minutes, numbers, list(verdict.violations))
+    return Result(seed, minutes, numbers, list(judged.violations))

@@ -101,11 +101,7 @@ class Storm:
     def all_down(self) -> None:
         """Kill every bridge and let none come back for a while."""
         for name in BRIDGES:
-            child = self.arena.children[name]
-            self.kills += child.kill()
-            if child.process is not None:
-                child.process.wait()
-            child.process, child.ended = None, time.monotonic() + DOWN_S
+            self.kills += self.arena.children[name].keep_down(DOWN_S)
 
     def restart_redis(self) -> None:
         self.arena.redis.restart()

@@ -14,6 +14,7 @@ import redis
 from support.sandbox_client import RunningSandbox
 
 from executor import keys
+from storm.exchange import ODD_MARKET
 
 _PAGE: Final = 1000
 _SIZES: Final = {
@@ -24,13 +25,13 @@ _SIZES: Final = {
 }
 
 
-def disagreements(directory: Path, redis_url: str) -> tuple[int, list[str]]:
+def disagreements(directory: Path, redis_url: str, host: str = "localhost") -> tuple[int, list[str]]:
     """Return how many orders the witness saw, and where our records say something else."""
-    sandbox = RunningSandbox.at(directory)
+    sandbox = RunningSandbox.at(directory, host=host)
     client = sandbox.betfair()
     try:
         with redis.Redis.from_url(redis_url, decode_responses=True) as ours:
-            current = list(_current(client))
+            current = [order for order in _current(client) if order.market_id != ODD_MARKET]
             wrong = [line for order in current for line in _current_order(ours, order)]
             cleared = list(_cleared(client))
             wrong += [line for order in cleared for line in _cleared_order(ours, order)]

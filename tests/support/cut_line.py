@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 ROOT: Final = Path(__file__).parents[2]
 EXCHANGE: Final = "sandbox"  # by its name in the certificate
 EXCHANGE_IP: Final = "10.99.2.2"
+CONTROL_IP: Final = "10.99.3.2"  # of the exchange, beside the line
 _ENGINE_IP: Final = "10.99.1.2"
 _SANDBOX: Final = """
 import sys
@@ -47,8 +48,12 @@ def why_not() -> str:
 
 @dataclass
 class CutLine:
-    """Two sides and the line between them; `ways` are "there" (what the engine sends) and "back"."""
+    """Two sides and the line between them; `ways` are "there" (what the engine sends) and "back".
 
+    `beside`: another line, that is never cut, for who drives both sides.
+    """
+
+    beside: bool = False
     name: str = field(default_factory=lambda: f"cut-{secrets.token_hex(3)}")
 
     @property
@@ -96,6 +101,11 @@ class CutLine:
             _ip("-n", side, "link", "set", end, "up")
             _ip("-n", router, "link", "set", at_router, "up")
             _ip("-n", side, "route", "add", "default", "via", gateway)
+        if self.beside:
+            _ip("link", "add", "beside", "netns", engine, "type", "veth", "peer", "name", "beside", "netns", exchange)
+            for side, address in ((engine, "10.99.3.1"), (exchange, CONTROL_IP)):
+                _ip("-n", side, "addr", "add", f"{address}/24", "dev", "beside")
+                _ip("-n", side, "link", "set", "beside", "up")
         self.heal()
 
     def cut(self, *ways: str) -> None:

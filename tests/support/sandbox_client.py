@@ -103,9 +103,9 @@ class RunningSandbox:
     token: str = ""
 
     @classmethod
-    def at(cls, directory: Path, account: str = "") -> "RunningSandbox":
+    def at(cls, directory: Path, account: str = "", host: str = "localhost") -> "RunningSandbox":
         """Return the sandbox of this folder as its first account or a further one sees it."""
-        env = sandbox_env(directory)
+        env = sandbox_env(directory, host=host)
         options = SandboxOptions(directory=directory)
         options = as_customer(options, account) if account else options
         sandbox = cls(directory, options, env["EXECUTOR_BETFAIR__API_URL"], env["EXECUTOR_BETFAIR__IDENTITY_CERT_URL"])

@@ -197,6 +197,20 @@ SIGNALS_FACTS: Final = (
     "executor:signals:stream"  # hash; bridges: how many entries they dropped, and misuse that they saw
 )
 
+# --- notifications ---------------------------------------------------------------------------------------------------
+NOTICES: Final = "stream:notices"  # stream; what a person may have to know; 10,000 entries
+NOTIFY_POSITION: Final = "executor:notify:position"  # string; the notifier: up to where it has read the stream
+NOTIFY_MAILBOXES: Final = (
+    "executor:notify:mailboxes"  # hash address -> JSON; what waits to be told there, what was told
+)
+NOTIFY_ADDRESSES: Final = "executor:notify:addresses"  # hash address -> JSON; how each is, for people: no secret
+NOTIFY_PROCESSES: Final = "executor:notify:processes"  # string (JSON); which processes there should be
+
+
+def summary(day: str) -> str:
+    """Name the string that says that a UTC day's summary was told; TTL 3 days."""
+    return f"executor:summary:{day}"
+
 
 # --- console: who may use it ----------------------------------------------------------------------------------------
 CONSOLE_TOKENS: Final = (

@@ -123,7 +123,7 @@ def state(settings: Settings) -> RedisSnapshot:
 
 def failed_tasks(settings: Settings) -> FailedTasks:
     """Return the chain tasks that failed for good."""
-    return FailedTasks(connect(settings.redis.url))
+    return FailedTasks(connect(settings.redis.url), settings.identity)
 
 
 def ledger(settings: Settings) -> "SqlLedger":

@@ -21,6 +21,7 @@ from executor.cli import (
     halt,
     ledger,
     limits,
+    notify,
     orders,
     paper,
     pnl,
@@ -83,7 +84,7 @@ def main(
 
 for command in (
     status, check, halt, resume, limits, signals, orders, cancel, trades, paper, pnl, ledger, failed, resolve, send,
-    bridge, sandbox, stream, console, token,
+    bridge, sandbox, stream, console, token, notify,
 ):  # fmt: skip
     command.register(app)
 app.command()(up)

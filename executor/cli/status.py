@@ -17,6 +17,7 @@ from executor.cli.session import look
 from executor.cli.watching import Watch, show
 from executor.domain.order import OrderStatus
 from executor.operations.access import mismatch
+from executor.operations.notifications import failing
 from executor.operations.risk_rules import rules_lines
 from executor.operations.status import KINDS, beat_lives, exposure_by_market, poll_age, processes, status_json
 from executor.operations.trading import why_not_trading
@@ -48,6 +49,13 @@ def _show(*, as_json: bool) -> None:
         )
 
 
+def _alerts(state: SystemSnapshot) -> Iterator[tuple[str, Text]]:
+    if state.alerts:
+        yield "alerts", Text(", ".join(state.alerts), "red")
+    if problems := failing(state):
+        yield "notifications", Text("; ".join(problems), "red")
+
+
 def _share(held: Decimal, limit: Decimal | None) -> str:
     return f"{held / limit:.0%}" if limit else ""
 
@@ -56,8 +64,7 @@ def _facts(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str, str
     why = why_not_trading(state)
     yield "trading", Text(f"OFF: {why}", "bold red") if why else Text("on", "bold green")
     yield "breaker", _breaker(settings, state)
-    if state.alerts:
-        yield "alerts", Text(", ".join(state.alerts), "red")
+    yield from _alerts(state)
     yield "mode", _mode(settings)
     yield "identity", _identity(settings, state)
     yield "reconciled", _reconciled(settings, state)

@@ -34,6 +34,7 @@ OUR_STARTS: Final = ("EXECUTOR_", "CELERY_", "FLOWER_", "PROMETHEUS_MULTIPROC_")
 BRIDGE_PORT: Final = "EXECUTOR_METRICS__BRIDGE_PORT"
 CONSOLE_METRICS_PORT: Final = "EXECUTOR_METRICS__CONSOLE_PORT"
 CONSOLE_PORT: Final = "EXECUTOR_CONSOLE__PORT"
+NOTIFY_PORT: Final = "EXECUTOR_METRICS__NOTIFY_PORT"
 STREAM_PORT: Final = "EXECUTOR_METRICS__STREAM_PORT"
 METRICS_PORT: Final = "EXECUTOR_METRICS__PORT"
 BROKER_URL: Final = "EXECUTOR_REDIS__BROKER_URL"
@@ -64,6 +65,7 @@ class Ports:
     flower: int
     console: int = 0
     console_metrics: int = 0
+    notify: int = 0  # the metrics of the notifier
 
     @classmethod
     def free(cls, *, bridges: int) -> "Ports":
@@ -157,6 +159,10 @@ class Stack:
         """Return the web console; whoever starts it prints the one-time link, as this one's output is a log."""
         values = {CONSOLE_PORT: str(self.ports.console), CONSOLE_METRICS_PORT: str(self.ports.console_metrics)}
         return self._program("console", (*EXECUTOR, "console", "--no-link"), _GROUND, values)
+
+    def notifier(self) -> Program:
+        """Return what tells people."""
+        return self._program("notify", (*EXECUTOR, "notify"), _GROUND, {NOTIFY_PORT: str(self.ports.notify)})
 
     def _worker(self, name: str, queues: str, port: int, *pool: str) -> Program:
         # Two workers of one host need two node names; gossip and mingle serve fleets and cost seconds.

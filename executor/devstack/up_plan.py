@@ -24,6 +24,7 @@ from executor.devstack.stack import (
     DATA_DIR,
     LOG_FORMAT,
     METRICS_PORT,
+    NOTIFY_PORT,
     PAPER,
     REDIS_URL,
     STREAM_PORT,
@@ -122,6 +123,7 @@ def make_plan(options: UpOptions, folder: Path) -> Plan:
         flower=options.flower_port,
         console=settings.console.port if options.console_port is None else options.console_port,
         console_metrics=metrics.console_port if options.console_port != 0 else 0,
+        notify=metrics.notify_port if tells(settings) else 0,
     )
     own[CONSOLE_PORT] = str(ports_.console or settings.console.port)  # `executor console link` names it
     return Plan(settings, replaced(environment, own), own, folder, ports_)
@@ -130,6 +132,11 @@ def make_plan(options: UpOptions, folder: Path) -> Plan:
 def listens(settings: Settings) -> bool:
     """Tell whether there is an order stream to listen to."""
     return not settings.trading.enable_paper_trading and settings.betfair.stream_address is not None
+
+
+def tells(settings: Settings) -> bool:
+    """Tell whether there is anybody to be told."""
+    return bool(settings.notify.addresses or settings.notify.telegram_users)
 
 
 def check_ports(ports: Ports) -> None:
@@ -150,6 +157,7 @@ def check_ports(ports: Ports) -> None:
         (ports.flower, "Flower", "--flower-port, or do without it by --no-flower"),
         (ports.console, "the console", "--console-port, or do without it by --no-console"),
         (ports.console_metrics, "the console's metrics", CONSOLE_METRICS_PORT),
+        (ports.notify, "the notifier's metrics", NOTIFY_PORT),
     )
     taken: dict[int, str] = {}
     in_use: list[str] = []

@@ -23,7 +23,7 @@ from executor.devstack.redis_server import HOST, PrivateRedis
 from executor.devstack.sandbox_client import SandboxClient, SandboxSilentError
 from executor.devstack.stack import Stack
 from executor.devstack.supervisor import Supervisor, parent_death_signal
-from executor.devstack.up_plan import Plan
+from executor.devstack.up_plan import Plan, tells
 from executor.errors import ExecutorError, StoreUnavailable
 
 _TICK_S: Final = 0.2
@@ -89,6 +89,8 @@ class UpRun:
             self._supervisor.start(programs.flower())
         if self._plan.ports.console:
             self._supervisor.start(programs.console())
+        if tells(self._settings):
+            self._supervisor.start(programs.notifier())
         if not self._settings.trading.enable_paper_trading:
             self._live_view.line("Authenticating with Betfair API...")
 
@@ -114,6 +116,8 @@ class UpRun:
             if port:
                 more = f" and {ports.maintenance}" if what == "workers" else ""
                 say(f"Prometheus metrics of the {what} on port {port}{more}")
+        if tells(settings):
+            say(f"Notifications: {len(settings.notify.addresses)} addresses (try them: executor notify test)")
         if ports.flower:
             say(f"Flower on http://{HOST}:{ports.flower}")
 

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from executor.domain.order import OrderStatus
+from executor.engine.day_summary import sum_up_day
 from executor.engine.engine import Engine
 from executor.engine.lookup import is_ripe
 from executor.ports import Alert, HealthSnapshot
@@ -68,6 +69,7 @@ def watch(engine: Engine) -> list[str]:
             log.critical("circuit_breaker_tripped", why=why, hint=_HINTS[Alert.CIRCUIT_BREAKER])
     alerts = dict(_alerts(engine, engine.alerts.snapshot()))
     started, cleared = engine.alerts.raise_alerts(alerts)
+    sum_up_day(engine, sorted(alerts))
     for alert in started:
         log.error("alert_started", alert=alert, detail=alerts[alert], hint=_HINTS[alert])
     for alert in cleared:

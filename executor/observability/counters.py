@@ -5,7 +5,7 @@ process counts into files of its own (Prometheus' multiprocess mode), so that th
 instances is right. Import this module only after the directory of those files is set: see `exporter.prepare`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -55,6 +55,10 @@ RECONNECTS: Final = _counter("bridge_reconnects", "Connections that a bridge los
 STREAM_MISUSE: Final = _counter(
     "signal_stream_misuse", "Entries of stream:signals with ids of somebody's own, or removed by somebody", "kind"
 )
+NOTIFICATIONS: Final = _counter(
+    "notifications_sent", "Messages to an address of EXECUTOR_NOTIFY__URLS", "service", "result"
+)
+NOTICES_DROPPED: Final = _counter("notices_dropped", "Notices that could not be told for a day", "service")
 EXECUTION: Final = _histogram("order_execution_latency_seconds", "Arrival of a signal to the moment before sending")
 MATCHING: Final = _histogram("order_match_latency_seconds", "Placement of an order to its full match", _SLOW)
 API: Final = _histogram("betfair_api_latency_seconds", "Exchange calls")
@@ -176,6 +180,24 @@ class PrometheusTelemetry:
             API_ERRORS.labels(self._code(error_type)).inc()
 
 
+class NotifierCounts:
+    """`NotifierTelemetry` into Prometheus."""
+
+    def __init__(self, services: Iterable[str]) -> None:
+        for service in services:
+            NOTICES_DROPPED.labels(service)
+            for result in ("delivered", "failed"):
+                NOTIFICATIONS.labels(service, result)
+
+    def notification_sent(self, service: str, *, delivered: bool) -> None:
+        """Count a message that arrived, or did not."""
+        NOTIFICATIONS.labels(service, "delivered" if delivered else "failed").inc()
+
+    def notices_dropped(self, service: str, count: int) -> None:
+        """Count notices that could not be told for a day."""
+        NOTICES_DROPPED.labels(service).inc(count)
+
+
 def _gauge(name: str, text: str, value: Decimal | float | None) -> Iterator[Metric]:
     if value is not None:
         yield GaugeMetricFamily(PREFIX + name, text, value=float(value))
@@ -280,6 +302,10 @@ class StateCollector:
         yield from _gauge("reconciled", "1 when the last poll is recent and complete", int(state.reconciled))
         alerts = {str(alert): float(alert in state.alerts) for alert in Alert}
         yield _labelled("alert", "1 while the watchdog's alert stands", "alert", alerts)
+        waiting = sum(amount(one["waiting"]) or 0 for one in state.notify)
+        failing = sum(bool(amount(one["failures"])) for one in state.notify)
+        yield from _gauge("notices_waiting", "Notices that wait to be told, over all addresses", waiting)
+        yield from _gauge("notification_addresses_failing", "Addresses that do not take their messages", failing)
         denied = CounterMetricFamily(
             PREFIX + "redis_denied", "Attempts that Redis refused by its users", labels=["kind"]
         )

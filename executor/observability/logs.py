@@ -86,6 +86,11 @@ def add_secret(value: str) -> None:
     _redactor.add(value)
 
 
+def redact(text: str) -> str:
+    """Return a text without the secrets that this process knows; for what leaves it by another way than a log."""
+    return _redactor.text(text)
+
+
 def _common_processors(process: str) -> list[Processor]:
     """Return what completes every event, a library's as well as ours."""
 

@@ -20,6 +20,7 @@ from executor.operations.access import Access, mismatch
 from executor.operations.check_exchange import Login, examine_certificate, examine_exchange
 from executor.operations.check_result import FAIL, OK, SKIP, WARN, Finding
 from executor.operations.ledger import differences
+from executor.operations.notifications import failing
 from executor.operations.status import beat_lives, poll_age, processes
 from executor.operations.trading import why_not_trading
 from executor.operations.wording import duration
@@ -199,9 +200,22 @@ def _processes(settings: Settings, state: SystemSnapshot) -> Iterator[Finding]:
         if consoles
         else Finding("console", SKIP, "none runs: executor console serves the web page and the HTTP API")
     )
+    yield from _notifications(settings, state, alive.get("notify", []))
     crowded = [f"{name} {length}" for name, length in state.queues.items() if length > _CROWDED]
     if crowded:
         yield Finding("queues", WARN, ", ".join(crowded), "start more workers")
+
+
+def _notifications(settings: Settings, state: SystemSnapshot, alive: list[str]) -> Iterator[Finding]:
+    name, known = "notifications", len(settings.notify.addresses)
+    if problems := failing(state):
+        yield Finding(name, FAIL, "; ".join(problems), "executor notify test; what is critical is tried for ever")
+    elif not alive and (known or state.notify):
+        yield Finding(name, WARN, "no process: nobody is told", "start one: executor notify")
+    elif not known and not state.notify:
+        yield Finding(name, SKIP, "nobody is told: EXECUTOR_NOTIFY__URLS is empty")
+    else:
+        yield Finding(name, OK, ", ".join(one["shown"] for one in state.notify) or f"{known} addresses")
 
 
 def _stream(settings: Settings, state: SystemSnapshot, alive: list[str]) -> Iterator[Finding]:

@@ -62,7 +62,7 @@ def change_limits(access: Access, actor: Actor, wanted: Mapping[str, Decimal], v
         held = limits_held(client)
         old = None
         if not version or version == version_of(held):
-            old = set_limits(client, wanted, held if version else None)
+            old = set_limits(client, wanted, held if version else None, str(actor), access.settings.identity)
         act.after = wanted
         if old is None:
             raise Contended("somebody else has changed the limits since you looked: look again")

@@ -9,6 +9,7 @@ from typing import Any, Final
 from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.domain.order import OrderStatus
 from executor.domain.times import iso
+from executor.operations.notifications import addresses_json
 from executor.operations.orders import foreign_json
 from executor.operations.risk_rules import rules_json
 from executor.operations.trading import why_not_trading
@@ -64,6 +65,7 @@ def status_json(settings: Settings, state: SystemSnapshot) -> dict[str, Any]:
             "threshold": settings.risk.circuit_breaker_failures,
         },
         "alerts": list(state.alerts),
+        "notifications": addresses_json(state),
         "reconciled": state.reconciled,
         "stream": {"connected": bool(state.stream), "heard_s_ago": state.stream_age_s, **state.stream},
         "session": None if settings.trading.enable_paper_trading else state.session,

@@ -26,16 +26,18 @@ from executor.ports.exchange import (
 from executor.ports.ledger import Ledger
 from executor.ports.locks import Locks
 from executor.ports.market_facts import Counted, MarketFacts
+from executor.ports.notices import Address, NotDelivered, NoticeStore, Notifier
 from executor.ports.order_store import Arrival, Change, Failure, Gate, MarketView, OrderStore, Recorded, SendState
 from executor.ports.order_stream import OrderStream, StreamMessage
 from executor.ports.set_aside import SetAside
 from executor.ports.signatures import Opened, Signatures
-from executor.ports.telemetry import RefusedTask, Telemetry
+from executor.ports.telemetry import NotifierTelemetry, RefusedTask, Telemetry
 from executor.ports.trade_feed import TradeFeed
 
 __all__ = [
     "ARRIVES_WITHIN_S",
     "Accounts",
+    "Address",
     "Alert",
     "Alerts",
     "Arrival",
@@ -65,6 +67,10 @@ __all__ = [
     "MarketFacts",
     "MarketInfo",
     "MarketView",
+    "NotDelivered",
+    "NoticeStore",
+    "Notifier",
+    "NotifierTelemetry",
     "OddRow",
     "Opened",
     "OrderStore",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Alert(StrEnum):
@@ -34,6 +34,22 @@ class Alert(StrEnum):
     HEARTBEAT_MISSING = "heartbeat_missing"  # the exchange has heard nothing for as long as it waits
     CANCELLED_BY_EXCHANGE = "cancelled_by_exchange"  # for want of heartbeats
     EXPOSURE_DIFFERENCE = "exposure_difference"  # the exchange holds another exposure than our orders explain
+
+
+# For these somebody is to be woken: nothing is traded, or nobody knows what is.
+CRITICAL: Final = frozenset(
+    {
+        Alert.CIRCUIT_BREAKER,
+        Alert.BRIDGE_DEAD,
+        Alert.SESSION_EXPIRING,
+        Alert.UNKNOWN_ORDERS,
+        Alert.DAILY_LOSS_NEAR_LIMIT,
+        Alert.DISK_FULL,
+        Alert.CANCELS_REFUSED,
+        Alert.FOREIGN_BETS,
+        Alert.EXPOSURE_DIFFERENCE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +97,6 @@ class Alerts(Protocol):
 
     def raise_alerts(self, alerts: Mapping[Alert, str]) -> tuple[list[Alert], list[Alert]]:
         """Replace the alerts that stand, with what each means, and publish; returns those that are new, and gone."""
+
+    def tell_day(self, day: str, text: str) -> bool:
+        """Write a UTC day's summary as a notice, unless that was done; tells whether it was now."""

@@ -58,3 +58,13 @@ class Telemetry(Protocol):
 
     def api_call(self, method: str, seconds: float, error_type: str) -> None:
         """Observe one exchange call; `error_type` is empty on success."""
+
+
+class NotifierTelemetry(Protocol):
+    """What the notifier counts; `service` is of a closed set."""
+
+    def notification_sent(self, service: str, *, delivered: bool) -> None:
+        """Count a message that arrived, or did not."""
+
+    def notices_dropped(self, service: str, count: int) -> None:
+        """Count notices that could not be told for a day."""

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from executor.errors import ExecutorError
 from executor.settings.appsettings import FILE_NAME, read_appsettings
 from executor.settings.env import DOTENV_NAME, Given, Location, read_dotenv, read_variables, variable_name
+from executor.settings.notify import NotifySettings
 from executor.settings.sections import (
     BetfairSettings,
     ConsoleSettings,
@@ -32,7 +33,7 @@ from executor.settings.sections import (
     SignalsSettings,
     TradingSettings,
 )
-from executor.settings.urls import mask_url, url_secrets
+from executor.settings.urls import address_secrets, mask_url, url_secrets
 
 _MAX_VALUE_SHOWN: Final = 60  # characters of a wrong value in an error: enough to recognise it, still one line
 
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     metrics: MetricsSettings = MetricsSettings()
     console: ConsoleSettings = ConsoleSettings()
+    notify: NotifySettings = NotifySettings()
     ledger: LedgerSettings
     logging: LoggingSettings = LoggingSettings()
     data_dir: DataPath
@@ -130,7 +132,13 @@ _PATHS: Final = frozenset(
         ("console", "tls_key"),
     }
 )
-_SECRETS: Final = (("betfair", "app_key"), ("betfair", "password"), ("betfair", "certificate_password"))
+_SECRETS: Final = (
+    ("betfair", "app_key"),
+    ("betfair", "password"),
+    ("betfair", "certificate_password"),
+    ("notify", "urls"),
+    ("notify", "telegram_token"),
+)
 _URLS: Final = (("redis", "url"), ("redis", "broker_url"), ("ledger", "url"), ("betfair", "proxy"))
 
 _Source = Mapping[Location, Given]
@@ -218,6 +226,8 @@ def describe(settings: Settings) -> dict[str, str]:
 def secret_values(settings: Settings) -> frozenset[str]:
     """Return the texts that no log may show: the secrets, and the passwords in URLs."""
     secrets = {_get(settings, location).get_secret_value() for location in _SECRETS}
+    addresses = settings.notify.addresses
+    secrets = secrets.union(addresses, *map(address_secrets, addresses))
     return frozenset(secrets.union(*(url_secrets(_get(settings, location)) for location in _URLS)) - {""})
 
 

@@ -45,7 +45,8 @@ def _codes(value: object) -> object:
     return frozenset(code.strip().upper() for code in value.split(",") if code.strip()) if type(value) is str else value
 
 
-def _names(value: object) -> object:
+def names(value: object) -> object:
+    """Read names between commas, in any case."""
     return frozenset(name.strip().lower() for name in value.split(",") if name.strip()) if type(value) is str else value
 
 
@@ -60,7 +61,8 @@ def _path(value: Path | None) -> Path | None:
     return value
 
 
-def _lower(value: object) -> object:
+def lower(value: object) -> object:
+    """Take a word in any case."""
     return value.lower() if type(value) is str else value
 
 
@@ -154,7 +156,7 @@ class RiskSettings(Section):
     max_daily_loss: Limit = Decimal(500)
     max_risk_per_trade_percent: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.02")
     bankroll: Limit = Decimal(10_000)
-    market_exposure: Annotated[Literal["sum", "net"], BeforeValidator(_lower)] = "sum"
+    market_exposure: Annotated[Literal["sum", "net"], BeforeValidator(lower)] = "sum"
     circuit_breaker_failures: Annotated[int, Field(ge=1, le=1000)] = 5
     circuit_breaker_window_seconds: Annotated[int, Field(ge=1, le=_DAY_S)] = 600
     circuit_breaker_counts_rejections: bool = False
@@ -180,7 +182,7 @@ class TradingSettings(Section):
     min_odds: Price = Decimal("1.01")
     max_odds: Price = Decimal(1000)
     min_stake: Annotated[Limit, Field(gt=0)] = Decimal("2.0")
-    half_placed: Annotated[Literal["cancel_rest", "keep"], BeforeValidator(_lower)] = "cancel_rest"
+    half_placed: Annotated[Literal["cancel_rest", "keep"], BeforeValidator(lower)] = "cancel_rest"
     max_transactions_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] = 5000  # Betfair charges for more
 
     @model_validator(mode="after")
@@ -235,6 +237,7 @@ class MetricsSettings(Section):
     port: Port = 5003
     bridge_port: Port = 5004
     console_port: Port = 5007
+    notify_port: Port = 5008
     stream_port: Port = 5006
     instance: Annotated[str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.\-]{0,62})?$")] = ""
 
@@ -248,7 +251,7 @@ class ConsoleSettings(Section):
     behind_tls_proxy: bool = False
     tls_certificate: OptionalPath = None
     tls_key: OptionalPath = None
-    allowed_hosts: Annotated[frozenset[Host], BeforeValidator(_names)] = frozenset()
+    allowed_hosts: Annotated[frozenset[Host], BeforeValidator(names)] = frozenset()
     published_on_loopback: bool = False  # of a container: its port can be reached from this host only
 
     @model_validator(mode="after")
@@ -277,5 +280,5 @@ class LoggingSettings(Section):
     """What is logged, and in which form."""
 
     level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_level)] = "INFO"
-    format: Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)] = "auto"
+    format: Annotated[Literal["auto", "console", "json"], BeforeValidator(lower)] = "auto"
     file: bool = False

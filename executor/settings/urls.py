@@ -11,7 +11,9 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 from pydantic import AnyUrl, UrlConstraints, ValidationError
 
 _SECRET_OPTION: Final = re.compile(r"(?i)(?<=[?&])([^=&]*(?:password|passwd|secret|token)[^=&]*=)([^&]+)")
+_BETWEEN: Final = re.compile(r",(?=[A-Za-z][A-Za-z0-9+.\-]*://)")
 _SOCKET_SCHEMES: Final = ("unix", "redis+socket")
+_TOKEN_LENGTH: Final = 16  # characters; shorter ones are words, names, ports
 _MASK: Final = "***"
 
 
@@ -53,6 +55,24 @@ def proxy_url(text: str) -> str:
     if url.query is not None or url.fragment is not None or (url.path or "/") != "/":
         raise ValueError("should be an http:// or https:// URL of a proxy without path, query and fragment")
     return str(url).rstrip("/")
+
+
+def https_or_loopback_url(text: str) -> str:
+    """Return the base URL of an HTTP API: https, or of this machine."""
+    try:
+        url = _HttpUrl(text)
+    except ValidationError:
+        raise ValueError("should be an https:// URL") from None
+    if url.scheme != "https" and url.host not in {"127.0.0.1", "localhost", "[::1]"}:
+        raise ValueError("should be an https:// URL")
+    if url.username or url.password or url.query is not None or url.fragment is not None:
+        raise ValueError("should be a URL without user, query and fragment")
+    return str(url).rstrip("/")
+
+
+def split_urls(text: str) -> list[str]:
+    """Split a list of URLs: between two are blanks, line ends, or a comma; a comma within one is part of it."""
+    return [url for part in text.split() for url in _BETWEEN.split(part.strip(",")) if url]
 
 
 def redis_url(text: str) -> str:
@@ -103,6 +123,15 @@ def url_secrets(url: str) -> frozenset[str]:
     password = urlsplit(url).password
     found = {value for _, value in _SECRET_OPTION.findall(url)} | ({password} if password else set())
     return frozenset(found | {unquote(value) for value in found})
+
+
+def address_secrets(url: str) -> frozenset[str]:
+    """Return what may be secret in an address of Apprise's form: any part may be a token, so all long ones are."""
+    parts = re.split(r"[/?&=:@,]+", url.partition("://")[2])
+    long = {part for part in parts if len(part) >= _TOKEN_LENGTH}
+    # A Telegram bot's token has a colon inside.
+    pairs = set(re.findall(rf"[0-9]{{6,}}:[A-Za-z0-9_\-]{{{_TOKEN_LENGTH},}}", url))
+    return frozenset(url_secrets(url) | long | pairs | {unquote(one) for one in long})
 
 
 def _split(text: str) -> SplitResult:

@@ -27,6 +27,7 @@ def test_there_is_a_unit_for_each_process() -> None:
         "executor-console.service",
         "executor-flower.service",
         "executor-maintenance.service",
+        "executor-notify.service",
         "executor-stream.service",
         "executor-worker.service",
     }

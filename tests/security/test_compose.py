@@ -49,6 +49,7 @@ def test_each_process_has_the_url_of_its_own_user_and_no_other() -> None:
         "stream": ["redis-url-stream"],
         "flower": ["redis-url-flower"],
         "console": ["redis-url-console"],
+        "notify": ["redis-url-notify"],
     }
     for name, text in _services().items():
         assert re.findall(r"source: (redis-url-\w+)", text) == wanted.get(name, []), name
@@ -76,7 +77,7 @@ def test_a_secret_is_made_once_and_read_by_its_owner_only(tmp_path: Path) -> Non
     assert declared
     assert declared <= set(first)
     passwords = [text for name, text in first.items() if name.startswith("redis-password-")]
-    assert len(set(passwords)) == len(passwords) == 9
+    assert len(set(passwords)) == len(passwords) == 10
     assert not any(password in first["users.acl"] for password in passwords)
     (folder / "redis-password-bridge").unlink()
     make_secrets(folder)

@@ -109,6 +109,7 @@ class Memory:
     turns_taken: dict[str, str] = field(default_factory=dict)  # market -> whose turn it is
     set_aside: dict[str, tuple[str, int]] = field(default_factory=dict)  # name -> problem, last met
     refused: dict[str, RefusedCancel] = field(default_factory=dict)
+    told_days: dict[str, str] = field(default_factory=dict)
 
     def reach(self, method: str) -> None:
         if method in self.away or "*" in self.away:
@@ -736,6 +737,12 @@ class MemoryAlerts:
 
     def _markets(self) -> set[str]:
         return {order.market_id for order in self._m.orders.values()}
+
+    def tell_day(self, day: str, text: str) -> bool:
+        self._m.reach("tell_day")
+        new = day not in self._m.told_days
+        self._m.told_days.setdefault(day, text)
+        return new
 
     def is_tripped(self) -> bool:
         return bool(self._m.breaker) and not is_true(self._m.trading)

@@ -1,6 +1,7 @@
 """The watchdog's eyes and voice on Redis: one look at everything, and the alerts that stand.
 
-Invariant: an alert is published when it begins and when it ends, by whoever changed the hash. Times in milliseconds.
+Invariant: an alert is published, and written as a notice, when it begins and when it ends, by whoever changed the
+hash. Times in milliseconds.
 """
 
 import json
@@ -14,16 +15,20 @@ from redis.exceptions import ResponseError
 
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
-from executor.adapters.redis.client import guarded, hash_of
+from executor.adapters.redis.client import guarded, hash_of, script
+from executor.adapters.redis.notices import MOST, add_notice, notice_args
 from executor.adapters.redis.session import SESSION_TTL_S
 from executor.adapters.redis.signal_stream import MISUSE
 from executor.adapters.redis.snapshot import RedisSnapshot, SystemSnapshot, amount
 from executor.domain.money import ZERO
+from executor.domain.notice import Kind, Level, Notice
 from executor.domain.risk import is_true
 from executor.domain.times import iso
 from executor.ports import Alert, HealthSnapshot
+from executor.ports.alerts import CRITICAL
 
 _CODE: Final = re.compile(r'"code": "([A-Z0-9_]{1,64})"')
+_TOLD_S: Final = 3 * 24 * 3600  # a day is summed up once; by then nobody tries again
 _BRIDGE: Final = "bridge:"  # how a bridge's heartbeat begins
 _HEARTBEAT, _WATCHDOG = "heartbeat", "watchdog"  # as tasks that succeeded
 _SILENT_S: Final = 90  # three looks: after a pause of ours the silence is counted anew
@@ -40,6 +45,7 @@ class RedisAlerts(RedisAdapter):
         self._state = state
         self._identity = identity
         self._wall = wall
+        self._tell_once = client.register_script(script("tell_once", needs=["notice"]))
 
     @guarded
     def snapshot(self) -> HealthSnapshot:
@@ -153,18 +159,33 @@ class RedisAlerts(RedisAdapter):
         cleared = [alert for alert in Alert if alert in held and alert not in alerts]
         if not (started or cleared):
             return [], []
-        at = iso(self._now())
+        now = self._now()
+        at = iso(now)
         pipe = self._redis.pipeline(transaction=True)
         for alert in started:
             message = {"event": "alert_started", "alert": alert, "detail": alerts[alert]}
             pipe.hset(keys.ALERTS, alert, json.dumps({"since": at, "detail": alerts[alert]}))
             pipe.publish(keys.ALERT_UPDATES, json.dumps({**message, "identity": self._identity, "at": at}))
+            add_notice(pipe, _notice(alert, alerts[alert], now), self._identity)
         for alert in cleared:
             pipe.hdel(keys.ALERTS, alert)
             message = {"event": "alert_cleared", "alert": alert, "identity": self._identity, "at": at}
             pipe.publish(keys.ALERT_UPDATES, json.dumps(message))
+            add_notice(pipe, _notice(alert, "over", now, over=True), self._identity)
         pipe.execute()
         return started, cleared
+
+    @guarded
+    def tell_day(self, day: str, text: str) -> bool:
+        """Write a UTC day's summary as a notice, unless that was done; tells whether it was now."""
+        notice = Notice(kind=Kind.SUMMARY, level=Level.INFO, text=text, at=self._now())
+        names = [keys.summary(day), keys.NOTICES]
+        return bool(self._tell_once(keys=names, args=[_TOLD_S, MOST, *notice_args(notice, self._identity)]))
+
+
+def _notice(alert: Alert, text: str, at: int, *, over: bool = False) -> Notice:
+    level = Level.CRITICAL if alert in CRITICAL else Level.WARNING
+    return Notice(kind=Kind.ALERT, level=level, text=text, at=at, key=f"alert:{alert}", over=over)
 
 
 def _is_behind(state: SystemSnapshot) -> bool:

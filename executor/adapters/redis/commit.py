@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from executor import keys
+from executor.adapters.redis.notices import MOST, notice_args
 from executor.adapters.redis.records import encode, order_fields, position_fields, signal_fields, trade_fields
 from executor.domain.exposure import exposure_key, exposures, matched_exposure_key, positions, results, worst
 from executor.domain.foreign import ForeignBet, foreign_exposure, with_foreign
 from executor.domain.money import ZERO
 from executor.domain.netting import net_of
+from executor.domain.notice import BREAKER_KEY, Kind, Level, Notice
 from executor.domain.order import ACTIVE, Order
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal_record import TERMINAL, SignalRecord, SignalStatus
@@ -200,6 +202,11 @@ def _breaker(view: MarketView, change: Change, identity: str, request: Request) 
         add(["SET", keys.TRADING_ENABLED, "false"])
         message = {"event": "circuit_breaker_tripped", "reason": change.trip, "identity": identity, "at": iso(view.now)}
         add(["PUBLISH", keys.KILL_SWITCH, json.dumps(message)])
+        add(["=NOTICE", keys.NOTICES, "MAXLEN", "~", MOST, "*", *notice_args(_trip(change.trip, view.now), identity)])
+
+
+def _trip(why: str, at: int) -> Notice:
+    return Notice(kind=Kind.BREAKER, level=Level.CRITICAL, text=why, at=at, key=BREAKER_KEY)
 
 
 def _ended(view: MarketView, signals: Sequence[SignalRecord]) -> list[SignalRecord]:

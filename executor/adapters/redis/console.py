@@ -16,6 +16,8 @@ from redis.exceptions import NoPermissionError
 
 from executor import keys
 from executor.adapters.redis.client import guarded, script
+from executor.adapters.redis.notices import MOST
+from executor.domain.notice import Kind, Level, Notice, notice_fields
 from executor.domain.risk import LIMIT_FIELDS
 
 
@@ -37,7 +39,7 @@ def limits_held(client: "Redis") -> dict[str, str]:
 
 @guarded
 def set_limits(
-    client: "Redis", limits: Mapping[str, Decimal], seen: Mapping[str, str] | None = None
+    client: "Redis", limits: Mapping[str, Decimal], seen: Mapping[str, str] | None, who: str, identity: str
 ) -> dict[str, str | None] | None:
     """Write these limits by field, in one step; returns field -> what it was, or None when `seen` stands no more.
 
@@ -45,9 +47,13 @@ def set_limits(
     """
     values = {field: f"{value:f}" for field, value in limits.items()}
     expected = {field: seen.get(field, "") for field in LIMIT_FIELDS} if seen is not None else {}
-    args = [str(len(expected)), *_flat(expected), *_flat(values)]
+    seconds, micros = client.time()
+    at = int(seconds) * 1000 + int(micros) // 1000
+    notice = Notice(kind=Kind.LIMITS, level=Level.WARNING, text=f"changed by {who}", at=at)
+    told = json.dumps(notice_fields(notice, identity))
+    args = [str(MOST), told, str(len(expected)), *_flat(expected), *_flat(values)]
     # A repeat after a lost reply would find the new values where the old ones were expected, and say so: no harm.
-    old = client.register_script(script("limits"))(keys=[keys.LIMITS], args=args)
+    old = client.register_script(script("limits", needs=["notice"]))(keys=[keys.LIMITS, keys.NOTICES], args=args)
     return {field: text or None for field, text in zip(values, old, strict=True)} if isinstance(old, list) else None
 
 

@@ -15,9 +15,13 @@ from redis.exceptions import ResponseError
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
 from executor.adapters.redis.client import guarded, hash_of, script
+from executor.adapters.redis.notices import MOST, add_notice, notice_args
+from executor.domain.notice import BREAKER_KEY, Kind, Level, Notice
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import iso
 
+_TOLD_ELSEWHERE: Final = frozenset({"limits_changed"})  # in the script that changes them
+_CRITICAL: Final = frozenset({"orders_cancelled_by_exchange"})
 _MOST_HELD: Final = 2000  # markets; Lua unpacks no more than some thousand texts
 
 
@@ -29,8 +33,8 @@ class RedisControls(RedisAdapter):
         self._identity = identity
         self._first_start = client.register_script(script("first_start"))
         self._confirm = client.register_script(script("confirm_reconciled"))
-        self._trip = client.register_script(script("trip", needs=["failures_from"]))
-        self._switch = client.register_script(script("switch"))
+        self._trip = client.register_script(script("trip", needs=["failures_from", "notice"]))
+        self._switch = client.register_script(script("switch", needs=["notice"]))
 
     @guarded
     def claim_identity(self) -> str:
@@ -110,10 +114,14 @@ class RedisControls(RedisAdapter):
     @guarded
     def set_trading(self, *, enabled: bool, reason: str) -> None:
         """Throw the kill switch, or release it; releasing it also closes the breaker."""
+        now = self._now()
         message = {"event": "trading_enabled" if enabled else "trading_disabled", "reason": reason}
-        body = json.dumps({**message, "identity": self._identity, "at": iso(self._now())})
-        names = [keys.TRADING_ENABLED, keys.BREAKER, keys.BREAKER_SINCE]
-        self._switch(keys=names, args=["true" if enabled else "false", keys.KILL_SWITCH, body])
+        body = json.dumps({**message, "identity": self._identity, "at": iso(now)})
+        kind, what = (Kind.RESUME, "trading is on") if enabled else (Kind.HALT, "trading is OFF")
+        notice = Notice(kind=kind, level=Level.WARNING, text=f"{what}: {reason}", at=now)
+        names = [keys.TRADING_ENABLED, keys.BREAKER, keys.BREAKER_SINCE, keys.NOTICES]
+        args = ["true" if enabled else "false", keys.KILL_SWITCH, body, str(MOST), *notice_args(notice, self._identity)]
+        self._switch(keys=names, args=args)
 
     @guarded
     def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:
@@ -130,6 +138,10 @@ class RedisControls(RedisAdapter):
             mapping = hash_of({field: new for field, (_, new) in changed.items()})
             pipe.hset(keys.LIMITS, mapping=mapping)
             pipe.hset(keys.LIMITS_APPLIED, mapping=mapping)
+            if told := [f"{field} {old} -> {new}" for field, (old, new) in changed.items() if old not in {None, new}]:
+                text = f"changed by the settings at a start: {', '.join(told)}"
+                notice = Notice(kind=Kind.LIMITS, level=Level.WARNING, text=text, at=self._now())
+                add_notice(pipe, notice, self._identity)
             pipe.execute()
         return {field: values for field, values in changed.items() if values[0] != values[1]}
 
@@ -153,18 +165,38 @@ class RedisControls(RedisAdapter):
     @guarded
     def trip_breaker(self, threshold: int, window_s: int) -> str:
         """Trip the breaker if its condition holds and it is closed; returns why, or nothing."""
-        at = iso(self._now())
+        now = self._now()
+        at = iso(now)
         message = {"event": "circuit_breaker_tripped", "reason": "found by the watchdog", "at": at}
-        names = [keys.BREAKER, keys.BREAKER_SINCE, keys.TRADING_ENABLED, keys.FAILED_ORDERS]
+        names = [keys.BREAKER, keys.BREAKER_SINCE, keys.TRADING_ENABLED, keys.FAILED_ORDERS, keys.NOTICES]
         body = json.dumps({**message, "identity": self._identity})
-        count = self._trip(keys=names, args=[str(threshold), str(window_s), body, at, keys.KILL_SWITCH])
+        why = f"{threshold} or more failed order calls within {window_s} s, found by the watchdog"
+        notice = Notice(kind=Kind.BREAKER, level=Level.CRITICAL, text=why, at=now, key=BREAKER_KEY)
+        args = [
+            str(threshold),
+            str(window_s),
+            body,
+            at,
+            keys.KILL_SWITCH,
+            str(MOST),
+            *notice_args(notice, self._identity),
+        ]
+        count = self._trip(keys=names, args=args)
         return f"{count} failed order calls within {window_s} s" if count else ""
 
     @guarded
     def alert(self, event: str, fields: Mapping[str, str]) -> None:
-        """Publish an alert on the kill-switch channel."""
-        message = {"event": event, **fields, "identity": self._identity, "at": iso(self._now())}
-        self._redis.publish(keys.KILL_SWITCH, json.dumps(message))
+        """Publish an alert on the kill-switch channel, and write it as a notice where it has none of its own."""
+        now = self._now()
+        message = {"event": event, **fields, "identity": self._identity, "at": iso(now)}
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.publish(keys.KILL_SWITCH, json.dumps(message))
+        if event not in _TOLD_ELSEWHERE:
+            level = Level.CRITICAL if event in _CRITICAL else Level.WARNING
+            said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in fields.items())
+            text = f"{event.replace('_', ' ')}: {said}"
+            add_notice(pipe, Notice(kind=Kind.ALERT, level=level, text=text, at=now), self._identity)
+        pipe.execute()
 
     def _hashes(self, *names: str) -> list[Any]:
         pipe = self._redis.pipeline(transaction=True)

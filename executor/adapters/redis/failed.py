@@ -11,6 +11,8 @@ from redis import Redis
 
 from executor import keys
 from executor.adapters.redis.client import guarded
+from executor.adapters.redis.notices import add_notice
+from executor.domain.notice import Kind, Level, Notice
 from executor.domain.times import iso
 
 _MOST: Final = 1000  # more than a person will look through
@@ -19,17 +21,24 @@ _MOST: Final = 1000  # more than a person will look through
 class FailedTasks:
     """The list of failed tasks on one Redis db."""
 
-    def __init__(self, client: "Redis") -> None:
+    def __init__(self, client: "Redis", identity: str = "") -> None:
         self._redis = client
+        self._identity = identity
 
     @guarded
     def keep(self, task_id: str, fields: Mapping[str, str]) -> None:
         """Keep a failure; the same task failing again counts up its attempts."""
         held = self._read(cast("str | None", self._redis.hget(keys.FAILED_TASKS, task_id)))
         seconds, micros = self._redis.time()
-        at = iso(int(seconds) * 1000 + int(micros) // 1000)
+        now = int(seconds) * 1000 + int(micros) // 1000
         attempts = int(held.get("attempts", "0")) + 1
-        self._redis.hset(keys.FAILED_TASKS, task_id, json.dumps({**fields, "at": at, "attempts": str(attempts)}))
+        text = f"{fields.get('task', task_id)} of signal {fields.get('signal_id', '?')}: {fields.get('error', '')}"
+        notice = Notice(kind=Kind.FAILED_TASK, level=Level.WARNING, text=text, at=now)
+        pipe = self._redis.pipeline(transaction=True)
+        failure = {**fields, "at": iso(now), "attempts": str(attempts)}
+        pipe.hset(keys.FAILED_TASKS, task_id, json.dumps(failure))
+        add_notice(pipe, notice, self._identity)
+        pipe.execute()
         if int(self._redis.hlen(keys.FAILED_TASKS)) > _MOST:
             oldest = min(self.all().items(), key=lambda item: item[1].get("at", ""))[0]
             self.discard(oldest)

@@ -43,6 +43,11 @@ _TYPES: Final = {
     keys.MARKET_TYPES: "hash",
     keys.LAST_SUCCESS: "hash",
     keys.FAILED_TASKS: "hash",
+    keys.NOTICES: "stream",
+    keys.NOTIFY_POSITION: "string",
+    keys.NOTIFY_MAILBOXES: "hash",
+    keys.NOTIFY_ADDRESSES: "hash",
+    keys.NOTIFY_PROCESSES: "string",
 }
 _ABSENT: Final = "none"
 

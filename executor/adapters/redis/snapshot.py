@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from executor import keys
 from executor.adapters.redis.client import guarded, script
+from executor.adapters.redis.notices import shown_addresses
 from executor.adapters.redis.records import decode_foreign, decode_order
 from executor.adapters.redis.set_aside import standing
 from executor.domain.foreign import ForeignBet
@@ -57,6 +58,7 @@ class SystemSnapshot:
     transactions: int = 0  # instructions sent in this clock hour
     denied: Mapping[str, float] = field(default_factory=dict)  # what Redis refused since it started, by kind
     stream: Mapping[str, str] = field(default_factory=dict)  # of the order stream's connection; empty: there is none
+    notify: Sequence[Mapping[str, str]] = ()  # the addresses that are told, each with how it is
     alerts: Sequence[str] = ()  # of the watchdog, those that stand
     held: Mapping[str, str] = field(default_factory=dict)  # markets where nothing is placed, and why
     foreign: Sequence[ForeignBet] = ()  # bets under our strategy ref that our records cannot hold
@@ -136,22 +138,7 @@ class RedisSnapshot:
         """Take one look."""
         seconds, micros = self._redis.time()
         now = int(seconds) + int(micros) / 1_000_000
-        pipe = self._redis.pipeline(transaction=False)
-        for key in (keys.IDENTITY, keys.TRADING_ENABLED, keys.STARTED, keys.RECONCILED, keys.PNL_TOTAL):
-            pipe.get(key)
-        pipe.get(keys.pnl_daily(day(int(now * 1000))))
-        for key in (keys.BREAKER, keys.LIMITS, keys.ACCOUNT, keys.LAST_SUCCESS):
-            pipe.hgetall(key)
-        pipe.smembers(keys.MARKETS)
-        pipe.zrange(keys.ORDERS_UNSETTLED, 0, -1)
-        pipe.hlen(keys.FAILED_TASKS)
-        pipe.zcard(keys.SIGNALS_OPEN)
-        pipe.get(keys.transactions(hour(int(now * 1000))))
-        pipe.hkeys(keys.ALERTS)
-        for key in (keys.ORDER_STREAM, keys.MARKETS_HELD, keys.SET_ASIDE, keys.MARKET_EXPOSURE):
-            pipe.hgetall(key)
-        pipe.smembers(keys.FOREIGN_MARKETS)
-        raw = _values(pipe.execute(raise_on_error=False))
+        raw = self._read_all(now)
         identity, trading, started, reconciled, total, daily = map(_text, raw[:6])
         breaker, limits, account, success = map(_hash, raw[6:10])
         good, bad = _limits(limits)
@@ -189,8 +176,28 @@ class RedisSnapshot:
             foreign=self._foreign(sorted(raw[20] or ())),
             set_aside=standing(_hash(raw[18]), int(now * 1000)),
             counted=_amounts(raw[19]),
+            notify=shown_addresses(raw[21]),
             unreadable=sorted(set(unsettled) - {order.order_id for order in orders}),
         )
+
+    def _read_all(self, now: float) -> list[Any]:
+        pipe = self._redis.pipeline(transaction=False)
+        for key in (keys.IDENTITY, keys.TRADING_ENABLED, keys.STARTED, keys.RECONCILED, keys.PNL_TOTAL):
+            pipe.get(key)
+        pipe.get(keys.pnl_daily(day(int(now * 1000))))
+        for key in (keys.BREAKER, keys.LIMITS, keys.ACCOUNT, keys.LAST_SUCCESS):
+            pipe.hgetall(key)
+        pipe.smembers(keys.MARKETS)
+        pipe.zrange(keys.ORDERS_UNSETTLED, 0, -1)
+        pipe.hlen(keys.FAILED_TASKS)
+        pipe.zcard(keys.SIGNALS_OPEN)
+        pipe.get(keys.transactions(hour(int(now * 1000))))
+        pipe.hkeys(keys.ALERTS)
+        for key in (keys.ORDER_STREAM, keys.MARKETS_HELD, keys.SET_ASIDE, keys.MARKET_EXPOSURE):
+            pipe.hgetall(key)
+        pipe.smembers(keys.FOREIGN_MARKETS)
+        pipe.hvals(keys.NOTIFY_ADDRESSES)
+        return _values(pipe.execute(raise_on_error=False))
 
     def _failures(self) -> int:
         names = [keys.BREAKER_SINCE, keys.FAILED_ORDERS]

@@ -18,6 +18,7 @@ from executor.domain.order import OrderStatus
 from executor.domain.risk import LIMIT_FIELDS, Reason
 from executor.domain.signal_record import SignalStatus
 from executor.engine.manual_resolution import retry_obstacle
+from executor.operations.notifications import addresses_json
 from executor.operations.orders import find_orders
 from executor.operations.pnl import By, grouped, totals
 from executor.operations.risk_rules import rules_lines
@@ -142,7 +143,7 @@ def failed(console: Console) -> Mapping[str, Any]:
 
 def alerts(console: Console) -> Mapping[str, Any]:
     """Return the alerts that stand."""
-    return {"alerts": alerts_of(console)}
+    return {"alerts": alerts_of(console), "told": addresses_json(console.state())}
 
 
 def audit(console: Console, request: Request) -> Mapping[str, Any]:

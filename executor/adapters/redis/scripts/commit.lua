@@ -1,7 +1,7 @@
 -- Compares what was read, then writes: the one way in which signals and orders change.
 -- KEYS[1], ARGV[1]: a key and the unique value that this commit gives it (by its last write); already there means that
 -- the client repeats a commit whose reply was lost.  ARGV[2]: JSON {before, marked, cap, checks: [[expected, command...]], writes: [[command...]]};
--- the write {"=ZCARD", target, zset} sets target to the size of zset, {"=MAX", target, number} never lowers target.  Returns Redis TIME in ms, or 0 when something has changed and nothing was written.
+-- the write {"=ZCARD", target, zset} sets target to the size of zset, {"=MAX", target, number} never lowers target, {"=NOTICE", ...} is an XADD that may fail.  Returns Redis TIME in ms, or 0 when something has changed and nothing was written.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call('GET', KEYS[1]) == ARGV[1] then
@@ -48,6 +48,8 @@ end
 for _, write in ipairs(request.writes) do
   if write[1] == '=ZCARD' then
     redis.call('SET', write[2], redis.call('ZCARD', write[3]))
+  elseif write[1] == '=NOTICE' then
+    redis.pcall('XADD', unpack(write, 2))
   elseif write[1] == '=MAX' then
     local held = tonumber(redis.call('GET', write[2]) or '')
     if not held or held < tonumber(write[3]) then

@@ -3,11 +3,14 @@
 -- KEYS[2]  since: the last success, trip or reset
 -- KEYS[3]  trading enabled
 -- KEYS[4]  failed orders
+-- KEYS[5]  notices
 -- ARGV[1]  threshold
 -- ARGV[2]  window in seconds
 -- ARGV[3]  message for the channel
 -- ARGV[4]  ISO time
 -- ARGV[5]  kill-switch channel
+-- ARGV[6]  most notices
+-- ARGV[7...] the notice
 -- Returns the number of failures, or 0.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local time = redis.call('TIME')
@@ -18,5 +21,6 @@ redis.call('DEL', KEYS[3])
 redis.call('SET', KEYS[3], 'false')
 redis.call('HSET', KEYS[1], 'time', ARGV[4], 'failures', count, 'reason', 'found by the watchdog')
 redis.call('SET', KEYS[2], string.format('%.3f', time[1] + time[2] / 1000000))
+notice(KEYS[5], ARGV[6], unpack(ARGV, 7))
 redis.call('PUBLISH', ARGV[5], ARGV[3])
 return count

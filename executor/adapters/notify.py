@@ -57,7 +57,7 @@ class AppriseNotifier:
         masked = str(service.url(privacy=True)).partition("://")[2].partition("?")[0].partition("/")[0]
         service.request_rate_per_sec = 0  # ours is the slower one; its own makes the second e-mail wait 5.5 s
         self._complaint = _LastComplaint()
-        service.logger = logging.Logger("apprise")  # what it says of a failure is in our own line
+        service.logger = logging.Logger("apprise")  # noqa: LOG001 - its own: others send in other threads
         service.logger.addHandler(self._complaint)
         digest = hashlib.sha256(url.encode()).hexdigest()[:16]
         self._address = Address(digest, scheme, f"{scheme}://{masked}")

@@ -90,6 +90,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         "bridge-1:5004, bridge-2:5004": f"{HOST}:{ports.bridges[0]}",
         "stream:5006": f"{HOST}:{ports.stream}",
         "console:5007": f"{HOST}:{ports.console_metrics}",
+        "notify:5008": f"{HOST}:{ports.notify}",
         "flower:5555": f"{HOST}:{ports.flower}",
     }
     try:

@@ -11,6 +11,7 @@ import pytest
 import redis
 import requests
 from support.guarded_stack import MARKET, USERS, GuardedRedis, GuardedStack, envelope, signal
+from support.receivers import http_receiver
 
 from executor import keys
 from executor.devstack.redis_server import HOST, free_port
@@ -159,6 +160,33 @@ def test_the_console_looks_and_acts_as_its_own_user(guarded: GuardedStack) -> No
             console.terminate()
     assert console.returncode == 0, "an open stream does not keep it from stopping"
     assert not _denials(guarded)
+
+
+def test_the_notifier_tells_as_its_own_user(guarded: GuardedStack) -> None:
+    with http_receiver() as receiver:
+        environ = {
+            **guarded.environment_of("notify"),
+            "EXECUTOR_NOTIFY__URLS": receiver.url,
+            "EXECUTOR_METRICS__NOTIFY_PORT": str(free_port()),
+            "PATH": os.defpath,
+        }
+        with subprocess.Popen([PROGRAM, "notify"], cwd=guarded.folder, env=environ) as notifier:
+            try:
+                guarded.wait(lambda: _notifies(guarded))
+                page = f"http://127.0.0.1:{environ['EXECUTOR_METRICS__NOTIFY_PORT']}/metrics"
+                assert "aibetting_executor_notices_waiting" in requests.get(page, timeout=10).text
+                _run(guarded, "operator", "halt", "--reason", "told by acl")
+                _run(guarded, "operator", "resume")
+                guarded.wait(lambda: "trading is OFF: told by acl" in receiver.text)
+            finally:
+                notifier.terminate()
+    assert notifier.returncode == 0
+    assert not _denials(guarded)
+
+
+def _notifies(guarded: GuardedStack) -> int:
+    with guarded.redis.client("operator") as client:
+        return int(client.exists(keys.NOTIFY_ADDRESSES))
 
 
 def _answers(browser: requests.Session, base: str) -> bool:

@@ -1,7 +1,7 @@
 """The product's own processes on free ports, trading on their own sandbox, for tests that watch a real run.
 
 Owns: a private Redis, the sandbox, two workers, beat, a bridge and, but on paper, the order stream's process in the
-folder it is given, Flower and console where they are asked for; none outlives `stop`.
+folder it is given, Flower, console and notifier where they are asked for; none outlives `stop`.
 Invariant: nothing of the caller's settings is read, so it can never bet. Units: seconds.
 """
 
@@ -56,7 +56,7 @@ class RunningStack:
     ) -> None:
         self.ports = changed(Ports.free(bridges=1), flower=free_port())
         if console:
-            self.ports = changed(self.ports, console=free_port(), console_metrics=free_port())
+            self.ports = changed(self.ports, console=free_port(), console_metrics=free_port(), notify=free_port())
         self.sandbox_folder = folder / "sandbox"
         server = f"redis://{HOST}:{self.ports.redis}"
         ours = {REDIS_URL: f"{server}/0", BROKER_URL: f"{server}/1", DATA_DIR: str(folder / "data"), LOG_FORMAT: "json"}
@@ -81,9 +81,9 @@ class RunningStack:
 
     @property
     def metrics_ports(self) -> tuple[int, ...]:
-        """Where its processes are scraped: worker, maintenance, bridge, and stream and console where they run."""
+        """Where its processes are scraped: worker, maintenance, bridge, and the others where they run."""
         ports = self.ports
-        optional = [port for port in (ports.stream, ports.console_metrics) if port]
+        optional = [port for port in (ports.stream, ports.console_metrics, ports.notify) if port]
         return (ports.worker, ports.maintenance, *ports.bridges, *optional)
 
     def start(self) -> Self:
@@ -98,6 +98,7 @@ class RunningStack:
             self.supervisor.start(programs.flower())
         if self.ports.console:
             self.supervisor.start(programs.console())
+            self.supervisor.start(programs.notifier())
         until(self._is_ready, READY_S, "the processes did not become ready")
         return self
 

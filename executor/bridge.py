@@ -25,6 +25,7 @@ from redis.retry import Retry
 
 from executor import keys, wiring
 from executor.adapters.clock import monotonic
+from executor.adapters.redis.client import run_of
 from executor.adapters.redis.clock import RedisClock
 from executor.app import app, health, send_heartbeat, wait_for_redis
 from executor.domain.signal import MAX_BYTES, SignalKind
@@ -81,7 +82,7 @@ class Bridge:
         self._replay_buffer: deque[_Heard] = deque(maxlen=_REMEMBERED)
         self._read: deque[_Heard] = deque(maxlen=_REMEMBERED)
         self._memory = threading.Lock()
-        self._run_id = ""  # of the Redis in which they were recorded
+        self._run = ""  # of the master in which they were recorded
         self._door = DurableDoor(
             wiring.signal_stream(settings, self._name),
             intake,
@@ -200,21 +201,21 @@ class Bridge:
             log.warning("chain_not_queued", signal_id=record.signal_id if record else "", error=str(error))
 
     def _replay(self, pubsub: "redis.client.PubSub") -> None:
-        """Record the last messages once more in a Redis that was restarted; it keeps those that it still knows.
+        """Record the last messages once more in a Redis that was restarted or is another; it keeps those that it knows.
 
         A surebet is known by its content, and only for a while: a later or a second copy would be a new signal. What
         comes meanwhile is taken at once: nobody has it but this process, which may be killed.
         """
-        run_id = str(self._client.info("server")["run_id"])
-        remembered = self._remembered() if self._run_id not in {"", run_id} else ()
-        self._run_id = run_id
+        run = run_of(self._client)
+        remembered = self._remembered() if self._run not in {"", run} else ()
+        self._run = run
         said: set[bytes] = set()
         broken: RedisError | None = None
         for kind, data, arrived, heard in remembered:
             broken = broken or self._take_waiting(pubsub)
             known_s = self._intake.policy.max_age_s - _KNOWN_MARGIN_S if kind is SignalKind.SUREBET else math.inf
             # Under another name: for this one they would be repeats, to be counted and logged.
-            name, token = f"{self._name}:{run_id[:8]}", os.urandom(8).hex()
+            name, token = f"{self._name}:{run[:8]}", os.urandom(8).hex()
             while data not in said and monotonic() - heard < known_s and not self._stopping.is_set():
                 try:
                     self._start(receive(self._intake, kind, data, arrived, name, token=token))

@@ -75,6 +75,10 @@ class Contended(ExecutorError):
     """Others kept changing what was read: try again, a bounded number of times."""
 
 
+class NotYet(ExecutorError):
+    """What is needed may be there in a moment: try again in a second, nothing was decided."""
+
+
 class LedgerUnavailable(ExecutorError):
     """The ledger database did not answer: leave the entries in the stream and go on."""
 

@@ -61,6 +61,11 @@ def market_facts(market_id: str) -> str:
     return f"market:{market_id}:facts"
 
 
+def waiting(signal_id: str) -> str:
+    """Name the string with the ms since when a signal waits for orders to be reconciled; TTL of a minute."""
+    return f"executor:waiting:{signal_id}"
+
+
 def market_revision(market_id: str) -> str:
     """Name the string that changes with every write to an order of the market: the fence of every commit."""
     return f"market:{market_id}:revision"

@@ -23,7 +23,7 @@ from executor.engine.reconciliation import poll
 from executor.engine.streaming import StreamApplier
 from executor.errors import ExecutorError, LoginRefused, Refused, SessionExpired, StoreUnavailable, Throttled
 from executor.observability import exporter
-from executor.ports import OrderStream, StreamMessage
+from executor.ports import Hold, OrderStream, StreamMessage
 from executor.settings.load import Settings, SettingsError
 
 log = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ class StreamProcess:
             try:
                 with self.engine.locks.single_flight(_LOCK) as ours:
                     if ours:
-                        self._lead()
+                        self._lead(ours)
             except StoreUnavailable as error:
                 log.warning("waiting_for_redis", error=str(error))
             self.stopping.wait(_FOLLOW_S)
@@ -82,13 +82,13 @@ class StreamProcess:
     def _count(self, changed: int) -> None:
         self.changed += changed
 
-    def _lead(self) -> None:
+    def _lead(self, lead: Hold) -> None:
         failures = 0
-        while not self.stopping.is_set():
+        while not (self.stopping.is_set() or lead.lost):
             heard = monotonic()
             try:
                 self._connect()
-                while not self.stopping.is_set():
+                while not (self.stopping.is_set() or lead.lost):
                     self._take(self.stream.read())
                     failures = 0
             except ExecutorError as error:

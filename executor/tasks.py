@@ -4,6 +4,7 @@ A rejection is a result, not an error: the chain goes on, each later step reads 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -28,7 +29,8 @@ from executor.engine import (
     watchdog,
 )
 from executor.engine.engine import Engine, unknown_signal
-from executor.errors import Contended, ExecutorError, StoreUnavailable
+from executor.engine.waiting import RECONCILED_MS
+from executor.errors import Contended, ExecutorError, NotYet, StoreUnavailable
 from executor.ports import HeartbeatAction, RefusedTask
 from executor.wiring import failed_tasks, get_engine, get_settings
 
@@ -67,7 +69,7 @@ _CHAIN: Final[dict[str, Any]] = {
     "bind": True,
     "max_retries": RETRIES,
     "default_retry_delay": RETRY_S,  # also of a step whose process was killed; Celery's is three minutes
-    "throws": (Contended, StoreUnavailable),
+    "throws": (Contended, NotYet, StoreUnavailable),
 }
 
 
@@ -80,7 +82,7 @@ def _step(
     signal_id, market_id = ids
     try:
         return str(work(get_engine(), signal_id, market_id))
-    except (Contended, StoreUnavailable) as error:
+    except (Contended, NotYet, StoreUnavailable) as error:
         log.warning("step_postponed", task=task.name, signal_id=signal_id, error=str(error))
         raise task.retry(exc=error, countdown=RETRY_S) from error
 
@@ -93,13 +95,13 @@ def _refused(task: Task) -> str:
 @app.task(name="executor.validate_risk", **_CHAIN)  # type: ignore[untyped-decorator]
 def validate_risk(self: Task, *ids: object, **more: object) -> str:
     """Decide whether a signal's orders may be placed, and reserve their exposure."""
-    return _step(self, validation.validate, ids, more)
+    return _step(self, partial(validation.validate, patience_ms=RECONCILED_MS), ids, more)
 
 
 @app.task(name="executor.place_order", **_CHAIN)  # type: ignore[untyped-decorator]
 def place_order(self: Task, *ids: object, **more: object) -> str:
     """Send an accepted signal's orders to the exchange, at most once."""
-    return _step(self, placement.place, ids, more)
+    return _step(self, partial(placement.place, patience_ms=RECONCILED_MS), ids, more)
 
 
 @app.task(name="executor.log_trade", **_CHAIN)  # type: ignore[untyped-decorator]

@@ -20,6 +20,7 @@ from executor.engine.engine import Engine, Step, repeated, step, unknown_signal
 from executor.engine.optimistic import until_committed
 from executor.engine.reports import announce, conclude_all
 from executor.engine.sending import PlacementResult, Submission, as_refused, send
+from executor.engine.waiting import wait_for_poll
 from executor.errors import StoreUnavailable
 from executor.ports import Change, Failure, Gate, LegOutcome, LegReport, MarketView
 
@@ -33,14 +34,17 @@ _SENT: Final = frozenset({SignalStatus.COMPLETED, SignalStatus.FAILED})
 _GATES: Final = frozenset({Gate.TRADING, Gate.RECONCILED, Gate.DEADLINE})
 
 
-def place(engine: Engine, signal_id: str, market_id: str) -> Step:
+def place(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 0) -> Step:
     """Send an accepted signal's orders in one call, at most once; what was sent before is left alone.
 
+    `patience_ms`: how long they wait, reserved, for orders to be reconciled.
+
     Raises:
+        NotYet: they wait for orders to be reconciled.
         Contended, StoreUnavailable: nothing was sent.
     """
     for attempt in range(1, _SENDS + 1):
-        claim = _submit(engine, signal_id, market_id)
+        claim = _submit(engine, signal_id, market_id, patience_ms)
         if isinstance(claim, Step):
             return claim
         market_id = claim.record.market_id
@@ -63,7 +67,7 @@ def _cancel_rest(engine: Engine, claim: Submission) -> None:
         cancel_orders(engine, marked, CancelReason.HALF_PLACED)
 
 
-def _submit(engine: Engine, signal_id: str, market_id: str) -> Submission | Step:
+def _submit(engine: Engine, signal_id: str, market_id: str, patience_ms: int) -> Submission | Step:
     def attempt(turn: str) -> Submission | Step | None:
         nonlocal market_id
         since = engine.clock.monotonic()
@@ -74,13 +78,15 @@ def _submit(engine: Engine, signal_id: str, market_id: str) -> Submission | Step
         if record.market_id != market_id:
             market_id = record.market_id
             return None
-        return _claim_or_release(engine, view, record, since)
+        return _claim_or_release(engine, view, record, since, patience_ms)
 
     done = until_committed(engine, market_id, f"signal {signal_id}: market {market_id}", attempt)
     return cast("Submission | Step", done)  # mypy joins the two to object
 
 
-def _claim_or_release(engine: Engine, view: MarketView, record: SignalRecord, since: float) -> Submission | Step | None:
+def _claim_or_release(
+    engine: Engine, view: MarketView, record: SignalRecord, since: float, patience_ms: int
+) -> Submission | Step | None:
     orders = tuple(view.orders[order_id] for order_id in record.order_ids if order_id in view.orders)
     reserved = [order for order in orders if order.status is OrderStatus.RESERVED]
     if record.status is not SignalStatus.ACCEPTED or not reserved or len(reserved) < len(record.order_ids):
@@ -88,6 +94,8 @@ def _claim_or_release(engine: Engine, view: MarketView, record: SignalRecord, si
         return repeated(engine, record, "place_order") if sent else step(record)
     obstacle = _obstacle(engine, view, record)
     if obstacle is not None:
+        if obstacle[0] is Reason.NOT_RECONCILED:
+            wait_for_poll(engine, view, record, patience_ms)
         return _release(engine, view, record, orders, *obstacle)
     return _mark(engine, view, record, orders, since)
 

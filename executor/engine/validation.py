@@ -10,7 +10,7 @@ import structlog
 
 from executor.domain.foreign import foreign_exposure
 from executor.domain.market import unsupported
-from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, Order, customer_ref, order_ids
+from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, Order, order_ids
 from executor.domain.risk import Facts, Reason, Verdict, decide, is_true
 from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
 from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
@@ -18,6 +18,9 @@ from executor.engine.breaker import is_reset, with_rejection
 from executor.engine.engine import Engine, Policy, Step, repeated, step, unknown_signal
 from executor.engine.markets import ask_for_facts
 from executor.engine.optimistic import until_committed
+from executor.engine.reports import announce
+from executor.engine.taking_over import new_order, take_over
+from executor.engine.waiting import wait_for_poll
 from executor.errors import InvalidSignal
 from executor.ports import Change, Gate, MarketView
 
@@ -26,11 +29,14 @@ log = structlog.get_logger(__name__)
 _GATES = frozenset({Gate.TRADING, Gate.RECONCILED, Gate.LIMITS, Gate.PNL, Gate.BREAKER, Gate.DEADLINE})
 
 
-def validate(engine: Engine, signal_id: str, market_id: str) -> Step:
+def validate(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 0) -> Step:
     """Decide on a signal; a signal decided before keeps its decision.
+
+    `patience_ms`: how long it waits for orders to be reconciled.
 
     Raises:
         Contended: others kept changing what was read.
+        NotYet: it waits for orders to be reconciled.
         StoreUnavailable: nothing was decided.
     """
     started = engine.clock.monotonic()
@@ -47,7 +53,14 @@ def validate(engine: Engine, signal_id: str, market_id: str) -> Step:
             return None
         if record.status is not SignalStatus.RECEIVED:
             return repeated(engine, record, "validate_risk")
+        if (found := _taken_over(engine.policy, view, record)) is not None:
+            if not engine.store.commit(view, found):
+                return None
+            announce(engine, view, found)
+            return step(found.signals[0])
         verdict, orders = _decide(engine.policy, view, record)
+        if verdict.reason is Reason.NOT_RECONCILED:
+            wait_for_poll(engine, view, record, patience_ms)
         after, change = _change(engine.policy, view, record, verdict, orders)
         if not engine.store.commit(view, change):
             return None
@@ -56,6 +69,14 @@ def validate(engine: Engine, signal_id: str, market_id: str) -> Step:
         return step(after)
 
     return until_committed(engine, market_id, f"signal {signal_id}: market {market_id}", attempt)
+
+
+def _taken_over(policy: Policy, view: MarketView, record: SignalRecord) -> Change | None:
+    try:
+        signal = parse_signal(SignalKind(record.kind), record.payload.encode())
+    except (InvalidSignal, ValueError):  # what becomes of it is decided below
+        return None
+    return take_over(policy, view, record, signal)
 
 
 def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Verdict, tuple[Order, ...]]:
@@ -71,24 +92,8 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
     if signal.kind is SignalKind.SUREBET and _has_twin(policy, view, record, signal):
         return Verdict(Reason.DUPLICATE_SIGNAL, "This surebet has orders already, under an arrival that Redis lost"), ()
 
-    def reserve(leg: Leg, number: int) -> Order:
-        return Order(
-            order_id=ids[number - 1],
-            signal_id=record.signal_id,
-            leg=number,
-            market_id=record.market_id,
-            selection_id=leg.selection_id,
-            side=leg.side,
-            price=leg.price,
-            size=leg.size,
-            strategy=record.strategy,
-            created_at=view.now,
-            received_at=record.received_at,
-            timeout_s=signal.unmatched_timeout_s or policy.unmatched_timeout_s,
-            attempt=record.attempt,
-            paper=policy.paper,
-            customer_ref=customer_ref(record.signal_id, record.attempt),
-        )
+    def reserve(_leg: Leg, number: int) -> Order:
+        return new_order(policy, view, record, signal, number)
 
     facts = Facts(
         now=view.now,

@@ -24,7 +24,7 @@ from executor.ports.exchange import (
     SendPermit,
 )
 from executor.ports.ledger import Ledger
-from executor.ports.locks import Locks
+from executor.ports.locks import Hold, Locks
 from executor.ports.market_facts import Counted, MarketFacts
 from executor.ports.notices import Address, NotDelivered, NoticeStore, Notifier
 from executor.ports.order_store import Arrival, Change, Failure, Gate, MarketView, OrderStore, Recorded, SendState
@@ -57,6 +57,7 @@ __all__ = [
     "HealthSnapshot",
     "HeartbeatAction",
     "HeartbeatReport",
+    "Hold",
     "Instruction",
     "Ledger",
     "LegOutcome",

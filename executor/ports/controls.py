@@ -29,6 +29,9 @@ class Controls(Protocol):
         `held` are the markets in which nothing is placed all the same, each with why.
         """
 
+    def waiting_since(self, signal_id: str) -> int:
+        """Return since when a signal waits for orders to be reconciled: since the first time that this was asked."""
+
     def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:
         """Write limits that differ from the settings last applied, and missing ones; returns field -> (old, new)."""
 

@@ -4,14 +4,27 @@ Every method may raise `StoreUnavailable`.
 """
 
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(slots=True)
+class Hold:
+    """Whether a lock is ours; `lost` becomes true when somebody else has it after an outage or a failover."""
+
+    ours: bool
+    lost: bool = False
+
+    def __bool__(self) -> bool:
+        """Tell whether the lock was got."""
+        return self.ours
 
 
 class Locks(Protocol):
     """Locks, cool-downs and signs of life of tasks and processes."""
 
-    def single_flight(self, task: str) -> AbstractContextManager[bool]:
-        """Hold a task's lock while it runs; yields False when somebody else holds it."""
+    def single_flight(self, task: str) -> AbstractContextManager[Hold]:
+        """Hold a task's lock while it runs; what it yields is false when somebody else holds it."""
 
     def acquire_cooldown(self, task: str, pause_ms: int) -> bool:
         """Tell whether nobody else took this turn within the pause before; takes it if so."""

@@ -18,8 +18,10 @@ from support.http_proxy import HttpProxy
 from support.sandbox_client import RunningSandbox, start_process, wait_for
 from support.trading_rig import TradingRig, trading
 
+from executor import keys
 from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.betfair.order_stream import BetfairOrderStream
+from executor.adapters.redis.client import run_of
 from executor.adapters.redis.stream_status import RedisStreamStatus
 from executor.devstack.stack import EXECUTOR
 from executor.domain.order import Order, OrderStatus
@@ -192,6 +194,17 @@ def test_one_of_two_is_connected_and_the_other_takes_over(
     finally:
         second.stop()
         thread.join(timeout=20)
+
+
+@pytest.mark.slow
+def test_who_finds_another_in_its_place_leaves_the_stream(
+    rig: TradingRig, sandbox: RunningSandbox, redis_client: "redis.Redis"
+) -> None:
+    with listening(rig, sandbox, redis_client) as process:
+        redis_client.set(keys.task_lock("order_stream"), f"{run_of(redis_client)} theirs", ex=60)
+        wait_for(lambda: not redis_client.exists(keys.ORDER_STREAM), 20)
+        redis_client.delete(keys.task_lock("order_stream"))
+        wait_for(lambda: process.connections == 2)
 
 
 @pytest.mark.slow

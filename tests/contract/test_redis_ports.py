@@ -12,6 +12,7 @@ from support.sandbox_client import wait_for
 from support.store_worlds import IDENTITY, World, memory_world, redis_world
 
 from executor import keys
+from executor.adapters.redis.client import run_of
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import day
 from executor.ports import Funds
@@ -191,7 +192,7 @@ def test_market_types_are_asked_for_once(world: World) -> None:
 
 def test_a_lock_is_held_by_one_until_it_is_given_back(world: World) -> None:
     with world.locks.single_flight("poll") as first, world.locks.single_flight("poll") as second:
-        assert (first, second) == (True, False)
+        assert (bool(first), bool(second)) == (True, False)
         with world.locks.single_flight("other") as other:
             assert other
     with world.locks.single_flight("poll") as again:
@@ -205,6 +206,13 @@ def test_a_task_that_fails_gives_its_lock_back(world: World) -> None:
         assert ours
 
 
+def test_since_when_a_signal_waits_is_the_first_time_that_was_asked(world: World) -> None:
+    first = world.controls.waiting_since("signal-1")
+    assert first == pytest.approx(world.store.now(), abs=5000)
+    time.sleep(0.01)
+    assert world.controls.waiting_since("signal-1") == first
+
+
 # --- on Redis only: time really passes --------------------------------------------------------------------------------
 
 
@@ -216,22 +224,42 @@ def test_a_long_task_keeps_its_lock_and_a_killed_one_loses_it(redis_client: "red
             with other.locks.single_flight("poll") as ours:
                 assert not ours
             time.sleep(0.1)
-    redis_client.set(keys.task_lock("poll"), "somebody who was killed", ex=1)
+    redis_client.set(keys.task_lock("poll"), f"{run_of(redis_client)} somebody who was killed", ex=1)
+    with other.locks.single_flight("poll") as ours:
+        assert not ours
 
     def free() -> bool:
         with other.locks.single_flight("poll") as ours:
-            return ours
+            return bool(ours)
 
     wait_for(free, 3)
 
 
 def test_a_lock_that_somebody_else_took_over_is_left_alone(redis_client: "redis.Redis") -> None:
     ports = RedisPorts.on(redis_client, redis_client, IDENTITY, lock_s=1)
-    with ports.locks.single_flight("poll"):
-        redis_client.set(keys.task_lock("poll"), "theirs", ex=60)
-        time.sleep(0.5)  # a renewal is due after a third of a second
+    theirs = f"{run_of(redis_client)} theirs"
+    with ports.locks.single_flight("poll") as hold:
+        assert not hold.lost
+        redis_client.set(keys.task_lock("poll"), theirs, ex=60)
+        wait_for(lambda: hold.lost)  # a renewal is due after a third of a second
         assert redis_client.ttl(keys.task_lock("poll")) > 50
-    assert redis_client.get(keys.task_lock("poll")) == "theirs"
+    assert redis_client.get(keys.task_lock("poll")) == theirs
+
+
+def test_a_lock_of_another_run_of_the_master_is_nobodys(redis_client: "redis.Redis") -> None:
+    ports = RedisPorts.on(redis_client, redis_client, IDENTITY, lock_s=1)
+    redis_client.set(keys.task_lock("poll"), f"{'0' * 40} a poll that the failover interrupted", ex=60)
+    with ports.locks.single_flight("poll") as ours:
+        assert ours
+
+
+def test_a_lock_that_an_outage_lost_is_taken_anew(redis_client: "redis.Redis") -> None:
+    ports = RedisPorts.on(redis_client, redis_client, IDENTITY, lock_s=1)
+    with ports.locks.single_flight("poll") as hold:
+        redis_client.delete(keys.task_lock("poll"))
+        wait_for(lambda: redis_client.exists(keys.task_lock("poll")))
+        assert not hold.lost
+    assert not redis_client.exists(keys.task_lock("poll"))
 
 
 def test_no_thread_is_left_behind(redis_client: "redis.Redis") -> None:

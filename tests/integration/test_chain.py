@@ -63,6 +63,16 @@ def test_a_paper_signal_ends_as_a_fill_in_the_ledger(paper: Stack) -> None:
     assert wait(lambda: paper.state.xpending(keys.TRADES, keys.TRADES_GROUP)["pending"] == 0)
 
 
+def test_a_signal_waits_for_the_next_poll(paper: Stack) -> None:
+    run = paper.state.info("replication")["master_replid"]
+    wait(lambda: paper.state.set(keys.task_lock("poll_orders"), f"{run} a poll that takes long", nx=True, ex=60))
+    paper.state.delete(keys.RECONCILED)
+    paper.publish(message("waiting"))
+    wait(lambda: paper.state.exists(keys.waiting("waiting")))
+    paper.state.delete(keys.task_lock("poll_orders"))
+    assert paper.ended("waiting").status is SignalStatus.COMPLETED
+
+
 def test_a_surebet_goes_the_same_way_with_both_legs(paper: Stack) -> None:
     surebet = {
         "marketId": "1.6", "backSelectionId": "1", "backOdds": 2.5, "stakeBack": 10,

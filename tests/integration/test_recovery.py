@@ -77,7 +77,7 @@ def test_an_order_whose_submission_was_lost_is_adopted_and_not_sent_again(rig: R
     assert rig.calls() == 1
 
 
-def test_an_order_that_was_lost_with_its_signal_is_adopted_and_its_signal_refused(rig: RecoveryRig) -> None:
+def test_an_order_that_was_lost_with_its_signal_is_adopted_and_its_signal_takes_it_over(rig: RecoveryRig) -> None:
     saved = rig.saved()
     rig.accepted()
     rig.place()
@@ -89,8 +89,8 @@ def test_an_order_that_was_lost_with_its_signal_is_adopted_and_its_signal_refuse
     assert rig.exposure() == {"123456": 10}
     rig.received()  # said again by its sender
     step = validate(rig.worker(), "signal-1", MARKET)
-    assert step.reason == "DUPLICATE_SIGNAL"
-    assert (rig.orders(), rig.calls()) == (adopted, 1)
+    assert (step.verdict, rig.calls()) == ("COMPLETED", 1)
+    assert [(order.signal_id, str(order.status)) for order in rig.orders()] == [("signal-1", "PENDING")]
 
 
 def test_a_signal_refused_again_while_its_call_was_under_way_leaves_nothing_reserved(rig: RecoveryRig) -> None:

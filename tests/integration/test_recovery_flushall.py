@@ -128,7 +128,8 @@ def test_flushall_while_trading(rig: RecoveryRig) -> None:
     assert validate(rig.worker(), "signal-7", MARKET).reason == "TRADING_DISABLED"
     rig.worker_controls().set_trading(enabled=True, reason="resumed")
     rig.received("signal-2", primarySelection=_selection("102"))
-    assert validate(rig.worker(), "signal-2", MARKET).reason == "DUPLICATE_SIGNAL"
+    assert validate(rig.worker(), "signal-2", MARKET).verdict == "COMPLETED", "its bet is its own again"
+    assert rig.calls() == before
     rig.accepted("signal-8", primarySelection=_selection("108"))
     rig.place("signal-8")
     assert rig.calls() == before + 1

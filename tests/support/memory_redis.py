@@ -31,6 +31,7 @@ from executor.ports import (
     Funds,
     Gate,
     HealthSnapshot,
+    Hold,
     MarketView,
     Recorded,
     RefusedCancel,
@@ -87,6 +88,7 @@ class Memory:
     signals_waiting: int = 0
     signals_age: int = 0
     misuse_age: int | None = None
+    waiting: dict[str, int] = field(default_factory=dict)
     stream_silent: int = 0
     heartbeat_age: int | None = 0
     switch_fired: str = ""
@@ -394,6 +396,9 @@ class MemoryControls:
         self._m.identity = self._m.identity or self._identity
         return self._m.identity
 
+    def waiting_since(self, signal_id: str) -> int:
+        return self._m.waiting.setdefault(signal_id, self._m.clock.now)
+
     def is_started(self) -> bool:
         return self._m.started
 
@@ -475,12 +480,12 @@ class MemoryLocks:
         self._m = memory
 
     @contextmanager
-    def single_flight(self, task: str) -> Iterator[bool]:
+    def single_flight(self, task: str) -> Iterator[Hold]:
         self._m.reach("single_flight")
         ours = task not in self._m.locks
         self._m.locks |= {task}
         try:
-            yield ours
+            yield Hold(ours)
         finally:
             self._m.locks -= {task} if ours else set()
 

@@ -54,6 +54,15 @@ def connect_bytes(url: str) -> "redis.Redis":
     )
 
 
+def run_of(client: "redis.Redis") -> str:
+    """Name this run of the master: another one may lack the last writes.
+
+    Redis: master_replid changes with each start of a master and each promotion; a run id would be the same again when a
+    server is promoted a second time.
+    """
+    return str(client.info("replication")["master_replid"])
+
+
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Turn whatever redis-py raises into `StoreUnavailable` with one line."""

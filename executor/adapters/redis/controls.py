@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
-from executor.adapters.redis.client import guarded, hash_of, script
+from executor.adapters.redis.client import guarded, hash_of, run_of, script
 from executor.adapters.redis.notices import MOST, add_notice, notice_args
 from executor.domain.notice import BREAKER_KEY, Kind, Level, Notice
 from executor.domain.risk import LIMIT_FIELDS
@@ -22,6 +22,7 @@ from executor.domain.times import iso
 
 _TOLD_ELSEWHERE: Final = frozenset({"limits_changed"})  # in the script that changes them
 _CRITICAL: Final = frozenset({"orders_cancelled_by_exchange"})
+_WAITING_S: Final = 60  # several times as long as a signal waits for a poll
 _MOST_HELD: Final = 2000  # markets; Lua unpacks no more than some thousand texts
 
 
@@ -56,9 +57,9 @@ class RedisControls(RedisAdapter):
 
     @guarded
     def data_generation(self) -> str:
-        """Name the data as they are: this run of the server (a restart may lose a second), this filling of the db."""
+        """Name the data as they are: this run of the master (a restart or failover may lose a second), this filling."""
         self._redis.set(keys.DATA_GENERATION, secrets.token_hex(8), nx=True)
-        return f"{self._redis.info('server')['run_id']} {self._get(keys.DATA_GENERATION)}"
+        return f"{run_of(self._redis)} {self._get(keys.DATA_GENERATION)}"
 
     @guarded
     def confirm_reconciled(self, ttl_s: int, mark: str, held: Mapping[str, str]) -> bool:
@@ -70,6 +71,14 @@ class RedisControls(RedisAdapter):
             return False
         self._redis.set(keys.ACTIVE_COUNT, 0, nx=True)  # documented for people to read, so it is there from the start
         return True
+
+    @guarded
+    def waiting_since(self, signal_id: str) -> int:
+        """Return since when a signal waits for orders to be reconciled: since the first time that this was asked."""
+        key = keys.waiting(signal_id)
+        self._redis.set(key, self._now(), nx=True, ex=_WAITING_S)
+        held = self._get(key) or ""
+        return int(held) if held.isascii() and held.isdecimal() else 0
 
     @guarded
     def report_storage(self, process: str, problem: str, ttl_s: int) -> None:

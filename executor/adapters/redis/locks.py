@@ -16,9 +16,18 @@ from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
 from executor.adapters.redis.client import guarded, script, store_errors
 from executor.domain.times import iso
+from executor.ports import Hold
 
 _LOCK_S: Final = 15  # a killed holder must not stop the poll for as long as `executor:reconciled` lasts, 20 s
 _DROPPED_AT_ONCE: Final = 500  # messages; Redis does nothing else meanwhile, for 5 ms
+
+
+class _Held(Hold):
+    """A lock of ours, and the value that says so."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__(ours=True)
+        self.value = value
 
 
 class RedisLocks(RedisAdapter):
@@ -28,29 +37,33 @@ class RedisLocks(RedisAdapter):
         super().__init__(client)
         self._broker = broker  # the db of the queues
         self._lock_s = lock_s
+        self._lock = client.register_script(script("lock"))
         self._unlock = client.register_script(script("unlock"))
         self._drop_expired = broker.register_script(script("drop_expired"))
         self._renew_lock = client.register_script(script("renew_lock"))
 
     @contextmanager
-    def single_flight(self, task: str) -> Iterator[bool]:
-        """Hold a task's lock, renewed while the task runs; yields False when somebody else holds it."""
+    def single_flight(self, task: str) -> Iterator[Hold]:
+        """Hold a task's lock, renewed while the task runs; what it yields is false when somebody else holds it."""
         token = secrets.token_hex(8)
         key = keys.task_lock(task)
         with store_errors():
-            ours = bool(self._redis.set(key, token, nx=True, ex=self._lock_s))
-        if not ours:
-            yield False
+            value = self._take(key, token)
+        if not value:
+            yield Hold(ours=False)
             return
-        done = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=(key, token, done), daemon=True)
+        held, done = _Held(value), threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(key, token, held, done), daemon=True)
         renewing.start()
         try:
-            yield True
+            yield held
         finally:
             done.set()
             with store_errors():
-                self._unlock(keys=[key], args=[token])
+                self._unlock(keys=[key], args=[held.value])
+
+    def _take(self, key: str, token: str) -> str:
+        return cast("str | None", self._lock(keys=[key], args=[token, self._lock_s])) or ""
 
     @guarded
     def acquire_cooldown(self, task: str, pause_ms: int) -> bool:
@@ -82,7 +95,10 @@ class RedisLocks(RedisAdapter):
         """Say that a process lives."""
         self._redis.set(keys.heartbeat(process), iso(self._now()), ex=ttl_s)
 
-    def _renew(self, key: str, token: str, done: threading.Event) -> None:
+    def _renew(self, key: str, token: str, held: "_Held", done: threading.Event) -> None:
+        """Keep the lock; where it is gone, after an outage or a failover, take it anew, unless somebody else has."""
         while not done.wait(self._lock_s / 3):
             with suppress(RedisError):
-                self._renew_lock(keys=[key], args=[token, self._lock_s])
+                if not self._renew_lock(keys=[key], args=[held.value, self._lock_s]):
+                    value = self._take(key, token)
+                    held.value, held.lost = value or held.value, not value

@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from executor import keys
-from executor.adapters.redis.client import guarded, script
+from executor.adapters.redis.client import guarded, run_of, script
 from executor.adapters.redis.notices import shown_addresses
 from executor.adapters.redis.records import decode_foreign, decode_order
 from executor.adapters.redis.set_aside import standing
@@ -142,7 +142,7 @@ class RedisSnapshot:
         identity, trading, started, reconciled, total, daily = map(_text, raw[:6])
         breaker, limits, account, success = map(_hash, raw[6:10])
         good, bad = _limits(limits)
-        info = {**self._redis.info("server"), **self._redis.info("stats")}
+        info = self._redis.info("stats")
         unsettled = list(raw[11] or ())
         orders = self._orders(unsettled)
         return SystemSnapshot(
@@ -150,7 +150,7 @@ class RedisSnapshot:
             identity=identity,
             trading=trading,
             started=started is not None,
-            reconciled=(reconciled or "").partition(" ")[0] == info["run_id"],
+            reconciled=(reconciled or "").partition(" ")[0] == run_of(self._redis),
             breaker=breaker,
             recent_failures=self._failures(),
             limits=good,

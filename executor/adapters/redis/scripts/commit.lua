@@ -36,10 +36,11 @@ end
 if request.cap and tonumber(redis.call('GET', request.cap[1]) or '0') > request.cap[2] then
   return 0
 end
--- A mark of an earlier run of this server says nothing: its last second may not have reached the disk.
+-- A mark of an earlier run of this master says nothing: its last second may not have reached the disk, or the replica that
+-- was promoted. The replication id changes with each start and each promotion, a run id only with each start.
 if request.marked then
   local mark = redis.call('GET', request.marked)
-  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
   if not mark or string.sub(mark, 1, #run) ~= run then
     return 0
   end

@@ -4,7 +4,7 @@
 -- KEYS[3]  and on: order records
 -- Returns seconds, microseconds, the kill switch, whether the mark is of this run, the records.
 local time = redis.call('TIME')
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 local reconciled = redis.call('GET', KEYS[2])
 local orders = {}
 for at = 3, #KEYS do

@@ -21,7 +21,7 @@
 -- ARGV[4]  the market's id
 -- A record of another type reads as a text that is no record, a control of another type as what lets nothing through.
 local time = redis.call('TIME')
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 local function get(key, name)
   local value
   if name then

@@ -108,7 +108,7 @@ def _permit(engine: Engine, claim: Submission) -> SendPermit:
     send_by = claim.since + min((claim.record.deadline - first.submitted_at) / 1000, engine.policy.send_within_s)
 
     def check() -> None:
-        state = engine.store.send_state([order.order_id for order in claim.orders])
+        state = engine.store.send_state(claim.record.market_id, [order.order_id for order in claim.orders])
         if state.now >= claim.record.deadline:
             late = state.now - claim.record.deadline
             raise NoLongerAllowed(Reason.SIGNAL_EXPIRED, f"Signal expired {late} ms before its first byte could go")
@@ -118,6 +118,8 @@ def _permit(engine: Engine, claim: Submission) -> SendPermit:
             raise NoLongerAllowed(Reason.TRADING_DISABLED, "Trading was disabled before the first byte could go")
         if not state.reconciled:
             raise NoLongerAllowed(Reason.NOT_RECONCILED, "Orders were not reconciled when the first byte could go")
+        if state.held:
+            raise NoLongerAllowed(Reason.NOT_RECONCILED, f"The market was held before the first byte: {state.held}")
         if any(state.orders.get(order.order_id) != order for order in claim.orders):
             raise NoLongerAllowed(_CHANGED, "the order's record has changed since it was marked as sent")
         engine.telemetry.execution_latency((state.now - first.received_at) / 1000)

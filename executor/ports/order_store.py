@@ -72,6 +72,7 @@ class SendState:
     now: int
     trading: str | None
     reconciled: bool
+    held: str  # why nothing is placed in the market; "" where it is
     orders: Mapping[str, Order]
 
 
@@ -152,7 +153,7 @@ class OrderStore(Protocol):
     def release_turn(self, market_id: str, turn: str) -> None:
         """Let others change the market's orders again."""
 
-    def send_state(self, order_ids: Sequence[str]) -> SendState:
+    def send_state(self, market_id: str, order_ids: Sequence[str]) -> SendState:
         """Read, at one moment, what sending these orders rests on; the last look before a call's first byte."""
 
     def commit(self, view: MarketView, change: Change) -> MarketView | None:

@@ -325,3 +325,20 @@ def test_legs_are_reserved_together(world: World) -> None:
     legs = (make_order(), make_order(order_id="second", leg=2, side=Side.LAY))
     assert world.accept(*legs)
     assert {order.order_id for order in world.store.unsettled_orders()} == set(ids(legs))
+
+
+# --- the last look ----------------------------------------------------------------------------------------------------
+
+
+def test_the_last_look_before_sending_sees_switch_mark_held_market_and_records(world: World) -> None:
+    world.ready()
+    world.signal()
+    order = make_order()
+    assert world.accept(order)
+    state = world.store.send_state(MARKET, [order.order_id, "nothing"])
+    assert (state.trading, state.reconciled, state.held, list(state.orders)) == ("true", True, "", [order.order_id])
+    world.controls.confirm_reconciled(60, world.controls.data_generation(), {MARKET: "an odd record"})
+    world.put("trading", "false")
+    state = world.store.send_state(MARKET, [order.order_id])
+    assert (state.trading, state.held) == ("false", "an odd record")
+    assert world.store.send_state("1.1", []).held == "", "the others are not held"

@@ -234,13 +234,14 @@ class MemoryStore:
             unreadable=["an order"] if market_id == m.unreadable else [],
         )
 
-    def send_state(self, order_ids: Sequence[str]) -> SendState:
+    def send_state(self, market_id: str, order_ids: Sequence[str]) -> SendState:
         m = self._m
         m.reach("send_state")
         return SendState(
             now=m.clock.now,
             trading=m.trading,
             reconciled=m.reconciled_until > m.clock.now,
+            held=m.held.get(market_id, ""),
             orders={order_id: m.orders[order_id] for order_id in order_ids if order_id in m.orders},
         )
 

@@ -244,15 +244,17 @@ class RedisStore(RecordReader):
         return {keys.order(order_id): why for order_id, why in self.unreadable({*members, *order_ids}).items()}
 
     @guarded
-    def send_state(self, order_ids: Sequence[str]) -> SendState:
-        """Read, at one moment, what sending these orders rests on."""
-        answer = self._send_state(keys=[keys.TRADING_ENABLED, keys.RECONCILED, *map(keys.order, order_ids)])
+    def send_state(self, market_id: str, order_ids: Sequence[str]) -> SendState:
+        """Read, at one moment, what sending these orders of a market rests on."""
+        names = [keys.TRADING_ENABLED, keys.RECONCILED, keys.MARKETS_HELD, *map(keys.order, order_ids)]
+        answer = self._send_state(keys=names, args=[market_id])
         raw: list[Any] = cast("list[Any]", answer)
-        orders = [decode_order(text) for text in raw[4] if text is not None]
+        orders = [decode_order(text) for text in raw[5] if text is not None]
         return SendState(
             now=int(raw[0]) * 1000 + int(raw[1]) // 1000,
             trading=raw[2],
             reconciled=bool(raw[3]),
+            held=str(raw[4]),
             orders={order.order_id: order for order in orders},
         )
 

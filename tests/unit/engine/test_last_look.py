@@ -29,6 +29,10 @@ def lose_the_mark(rig: Rig) -> None:
     rig.memory.reconciled_until = 0
 
 
+def hold_the_market(rig: Rig) -> None:
+    rig.memory.held[rig.signal().market_id] = "an order's record cannot be read"
+
+
 def pass_the_deadline(rig: Rig) -> None:
     rig.clock.tick((rig.signal().deadline - rig.clock.now) / 1000)
 
@@ -37,6 +41,7 @@ GONE: list[tuple[Callable[[Rig], None], S, Reason]] = [
     (halt, S.FAILED, Reason.TRADING_DISABLED),
     (trip, S.FAILED, Reason.CIRCUIT_BREAKER_OPEN),
     (lose_the_mark, S.FAILED, Reason.NOT_RECONCILED),
+    (hold_the_market, S.FAILED, Reason.NOT_RECONCILED),
     (pass_the_deadline, S.EXPIRED, Reason.SIGNAL_EXPIRED),
 ]
 

@@ -165,7 +165,8 @@ def exchange(settings: Settings, counting: Telemetry) -> Exchange:
     ):  # with it alone, the console cancels within the workers' session
         refuse_without_account(settings)
     tokens = RedisTokenStore(connect(settings.redis.url), settings.identity)
-    return BetfairExchange(settings.betfair, tokens, counting, on_token=add_secret)
+    known_currency = RedisAccounts(connect(settings.redis.url)).currency
+    return BetfairExchange(settings.betfair, tokens, counting, on_token=add_secret, known_currency=known_currency)
 
 
 def order_stream(settings: Settings) -> OrderStream:
@@ -194,6 +195,7 @@ def order_stream(settings: Settings) -> OrderStream:
         strategy_ref=settings.betfair.strategy_ref,
         ca_bundle=str(settings.betfair.ca_bundle or certifi.where()),
         proxy=settings.betfair.proxy,
+        known_currency=get_engine().accounts.currency,
     )
 
 

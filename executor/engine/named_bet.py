@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from executor.domain.money import ZERO
+from executor.domain.money import ZERO, conversion_slack
 from executor.domain.order import ADOPTED, BetState, Order, OrderStatus, merge, move
 from executor.engine.engine import Engine
 from executor.engine.optimistic import until_committed
@@ -22,7 +22,6 @@ from executor.ports import Change
 log = structlog.get_logger(__name__)
 
 RESOLVED: Final = "RESOLVED"  # reason of the record that watched a bet until a person said whose it is
-_PENNY: Final = Decimal("0.01")  # the exchange works in pounds: a size in another currency comes back rounded
 _BEFORE_MS: Final = 60_000  # clocks; a bet from before the order was made is another's
 
 
@@ -33,7 +32,7 @@ def assign_bet(engine: Engine, order: Order, bet: BetState, who: str) -> None:
         NotAllowed: it cannot be, and why.
         Contended: others kept changing the market's orders.
     """
-    _refuse_another(order, bet)
+    _refuse_another(order, bet, conversion_slack(engine.accounts.currency()))
     owner_id = engine.store.owners([bet.bet_id]).get(bet.bet_id, "")
     owner = next(iter(engine.store.orders([owner_id])), None) if owner_id else None
     bet = replace(bet, order_id=order.order_id)
@@ -45,12 +44,12 @@ def assign_bet(engine: Engine, order: Order, bet: BetState, who: str) -> None:
         _take_over(engine, order, owner, bet, who)
 
 
-def _refuse_another(order: Order, bet: BetState) -> None:
+def _refuse_another(order: Order, bet: BetState, slack: Decimal) -> None:
     if bet.order_id not in {"", order.order_id}:
         raise NotAllowed(f"bet {bet.bet_id} carries the reference of order {bet.order_id}")
     if (bet.market_id, bet.selection_id, bet.side) != (order.market_id, order.selection_id, order.side):
         raise NotAllowed(f"bet {bet.bet_id} is on market {bet.market_id}, selection {bet.selection_id}, {bet.side}")
-    if bet.price != order.price or abs(bet.size - order.size) > _PENNY:
+    if bet.price != order.price or abs(bet.size - order.size) > slack:
         raise NotAllowed(
             f"bet {bet.bet_id} is {bet.size:f} at {bet.price:f}, "
             f"order {order.order_id} is {order.size:f} at {order.price:f}"

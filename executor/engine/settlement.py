@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 
 from executor.domain.commission import MarketCharge
-from executor.domain.money import ZERO
+from executor.domain.money import ZERO, conversion_slack
 from executor.domain.order import Order, OrderStatus, merge
 from executor.domain.order import settle as settle_order
 from executor.domain.times import day
@@ -36,7 +36,6 @@ log = structlog.get_logger(__name__)
 
 _DAY_MS: Final = 24 * 3600 * 1000
 HISTORY_MS: Final = 90 * _DAY_MS  # Betfair keeps what was settled for about this long
-_CONVERTED: Final = Decimal("0.02")  # that two sizes of an account in another currency than GBP may be off by
 _BATCH: Final = 100  # orders changed by one commit
 PAPER_POSITION_MS: Final = _DAY_MS  # contract section 5: a paper position ends 24 h after its fill
 
@@ -167,8 +166,13 @@ def _settle_market(engine: Engine, market: Market, results: Mapping[str, Settled
         rows, result = market.rows[order.order_id], results[order.order_id]
         if bet := market.listed.get(order.order_id):
             return merge(order, bet, now, read.asked_at)
+        if order.order_id in market.known and _is_more_than_asked(order, rows, slack):
+            # Void between the reads of the two lists: the next read tells.
+            log.warning("settlement_postponed", order_id=order.order_id, error="more is settled and void than asked")
+            return order, ()
         return _apply(order, rows, result, now, read.asked_at, is_new=order.order_id not in market.known)
 
+    slack = 2 * conversion_slack(engine.accounts.currency())  # of two sizes
     names = list(market.rows)
     changed: list[Order] = []
     for at in range(0, len(names), _BATCH):
@@ -184,19 +188,16 @@ def _settle_market(engine: Engine, market: Market, results: Mapping[str, Settled
     return len(changed)
 
 
+def _is_more_than_asked(order: Order, rows: Sequence[ClearedBet], slack: Decimal) -> bool:
+    state = cleared_state(rows, order)
+    most = max(order.size, order.size_matched + order.size_voided) + slack
+    return bool(state.size_matched and state.size_voided) and state.size_matched + state.size_voided > most
+
+
 def _apply(
     order: Order, rows: Sequence[ClearedBet], result: SettledResult, now: int, asked_at: int, *, is_new: bool
 ) -> Rewritten:
-    state = cleared_state(rows, order)
-    both = bool(state.size_matched and state.size_voided) and not is_new
-    most = max(order.size, order.size_matched + order.size_voided) + _CONVERTED
-    if both and state.size_matched + state.size_voided > most:
-        # Void between the reads of the two lists: the next read tells.
-        log.warning(
-            "settlement_postponed", order_id=order.order_id, error="more is settled and void than was asked for"
-        )
-        return order, ()
-    merged, trades = merge(order, state, now, asked_at)
+    merged, trades = merge(order, cleared_state(rows, order), now, asked_at)
     if is_new:
         merged, trades = with_void(merged, trades, rows, now)
     if not is_settled(rows) and merged.status is not OrderStatus.SETTLED:

@@ -40,5 +40,8 @@ class Accounts(Protocol):
     def save_currency(self, currency: str) -> None:
         """Remember the account's currency; "" leaves what is known."""
 
+    def currency(self) -> str:
+        """Return the account's currency as it was last asked for; "" where it is not known."""
+
     def save_account(self, funds: Funds, difference: Decimal) -> None:
         """Remember the account's money, how far its exposure is off ours, and since when it is."""

@@ -1,6 +1,7 @@
 """Lists with rows that cannot be read, or that our records cannot hold: each is set aside, the others are read."""
 
 import json
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
-from support.exchange_rig import ScriptedServer, http, rpc
+from support.exchange_rig import TOKEN, MemoryTelemetry, MemoryTokenStore, ScriptedServer, http, rpc
 from support.hostile import VALUES, written
 
 from executor.adapters.betfair.exchange import BetfairExchange
@@ -113,6 +114,18 @@ def test_odd_rows_are_part_of_their_page(server: ScriptedServer, exchange: Betfa
     assert [request.call["params"]["fromRecord"] for request in server.requests] == [0, 2, 3]
     assert [bet.bet_id for bet in listing] == ["1", "2", "3"]
     assert [row.bet_id for row in listing.odd] == [""], "bet 2 could be read on the later page"
+
+
+def test_parts_that_rounding_in_pounds_explains_are_read_by_the_accounts_currency(server: ScriptedServer) -> None:
+    rows = [current("1", priceSize={"price": 1.22, "size": 400.0}, sizeMatched=200.0, sizeCancelled=207.0)]
+    server.script = lambda request: rpc(request, result={"currentOrders": rows, "moreAvailable": False})
+    known = ""
+    with closing(
+        BetfairExchange(server.settings(), MemoryTokenStore(TOKEN), MemoryTelemetry(), known_currency=lambda: known)
+    ) as exchange:
+        assert [row.bet_id for row in exchange.current_orders().odd] == ["1"]
+        known = "HUF"  # asked for by another process
+        assert [bet.bet_id for bet in exchange.current_orders()] == ["1"]
 
 
 @pytest.mark.parametrize(

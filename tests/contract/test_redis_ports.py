@@ -370,3 +370,10 @@ def test_a_queue_is_as_long_as_its_list(redis_client: "redis.Redis") -> None:
     assert ports.locks.queue_length("signals") == 0
     redis_client.lpush("signals", "a", "b")
     assert ports.locks.queue_length("signals") == 2
+
+
+def test_the_currency_is_the_last_one_that_was_told(world: World) -> None:
+    assert world.accounts.currency() == ""
+    world.accounts.save_currency("AUD")
+    world.accounts.save_currency("")
+    assert world.accounts.currency() == "AUD"

@@ -554,6 +554,10 @@ class MemoryAccounts:
     def save_currency(self, currency: str) -> None:
         self._m.currency = currency or self._m.currency
 
+    def currency(self) -> str:
+        self._m.reach("currency")
+        return self._m.currency
+
     def save_account(self, funds: Funds, difference: Decimal) -> None:
         self._m.account = funds
         self._m.difference = difference

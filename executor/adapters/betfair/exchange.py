@@ -7,6 +7,7 @@ Decimal in the account's currency, times in milliseconds.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final, NoReturn, TypeVar
 
 import structlog
@@ -57,7 +58,8 @@ _log = structlog.get_logger(__name__)
 class BetfairExchange:
     """The port `Exchange` on Betfair's API, or on whatever speaks it at the URLs of the settings.
 
-    `on_token` is told of each new session token before it is used, so that logs can mask it.
+    `on_token` is told of each new session token before it is used, so that logs can mask it; `known_currency` is the
+    account's as it was last asked for, by whichever process.
     """
 
     def __init__(
@@ -66,12 +68,13 @@ class BetfairExchange:
         tokens: TokenStore,
         telemetry: Telemetry,
         on_token: Callable[[str], None] = lambda _token: None,
+        known_currency: Callable[[], str] = str,
     ) -> None:
         bundle = str(settings.ca_bundle) if settings.ca_bundle else None
         self._transport = Transport(settings.api_timeout_seconds, bundle, proxy=settings.proxy)
         self.session = BetfairSession(settings, self._transport, tokens, telemetry, on_token)
         self._rpc = Rpc(settings, self._transport, telemetry)
-        self._slack = conversion_slack("")  # until the account's currency has been asked for
+        self._known_currency = known_currency
         self._strategy_ref = settings.strategy_ref
         self._timeout_s = settings.api_timeout_seconds
         self._tokens = tokens
@@ -208,10 +211,8 @@ class BetfairExchange:
         ]
 
     def currency(self) -> str:
-        """Return the account's currency (Betfair: getAccountDetails), and read sizes by it from now on."""
-        currency = self._call(ACCOUNT, "getAccountDetails", {}, wire.currency)
-        self._slack = conversion_slack(currency)
-        return currency
+        """Return the account's currency (Betfair: getAccountDetails)."""
+        return self._call(ACCOUNT, "getAccountDetails", {}, wire.currency)
 
     def heartbeat(self, timeout_s: int) -> HeartbeatReport:
         """Say that we live (Betfair: heartbeat); it takes back every unmatched bet of the account where none comes."""
@@ -242,10 +243,9 @@ class BetfairExchange:
         # Betfair: the data move between pages; by place time what is new comes last.
         order = {"orderBy": "BY_PLACE_TIME", "sortDir": "EARLIEST_TO_LATEST", "includeItemDescription": False}
         params = {**filters, **order, "customerStrategyRefs": [self._strategy_ref]}
-        return once(self._pages("listCurrentOrders", params, "currentOrders", self._current_order))
-
-    def _current_order(self, row: Row) -> BetState:
-        return wire.current_order(row, self._slack)
+        slack = conversion_slack(self._known_currency())
+        read = partial(wire.current_order, slack=slack)
+        return once(self._pages("listCurrentOrders", params, "currentOrders", read))
 
     def _cleared(self, filters: Mapping[str, object], kind: ClearedKind) -> Listing[ClearedBet]:
         return once(self._cleared_pages(filters, kind))

@@ -17,6 +17,7 @@ from executor.adapters.betfair import wire
 from executor.adapters.betfair.json_text import Row, WireError, decode
 from executor.adapters.betfair.transport import CONNECT_TIMEOUT_S
 from executor.adapters.betfair.tunnel import connect_tls
+from executor.domain.money import conversion_slack
 from executor.domain.order import BetState
 from executor.errors import ExecutorError, NotSent, Refused, SessionExpired, Throttled
 from executor.ports import StreamMessage
@@ -59,6 +60,7 @@ class BetfairOrderStream:
         strategy_ref: str,
         ca_bundle: str,
         proxy: str = "",
+        known_currency: Callable[[], str] = str,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address
@@ -67,6 +69,8 @@ class BetfairOrderStream:
         self._strategy_ref = strategy_ref
         self._ca_bundle = ca_bundle
         self._proxy = proxy
+        self._known_currency = known_currency
+        self._slack = conversion_slack("")
         self._monotonic = monotonic
         self._socket: ssl.SSLSocket | None = None
         self._buffer = bytearray()
@@ -76,6 +80,7 @@ class BetfairOrderStream:
     def connect(self) -> str:
         """Connect, authenticate and subscribe; returns Betfair's connection id (for their support)."""
         self.close()
+        self._slack = conversion_slack(self._known_currency())
         token = self._token = self._session.current() or self._session.renew(None)
         try:
             self._open()
@@ -114,7 +119,7 @@ class BetfairOrderStream:
         if isinstance(in_force, int) and not isinstance(in_force, bool) and in_force > 0:
             self._silence_s = _MISSED * in_force / 1000 + _GRACE_S
         published = row.get("pt")
-        bets, odd = _bets(row.get("oc"))
+        bets, odd = _bets(row.get("oc"), self._slack)
         return StreamMessage(
             published_at=published if isinstance(published, int) else 0,
             bets=tuple(bets),
@@ -200,7 +205,7 @@ class BetfairOrderStream:
         self._buffer += chunk
 
 
-def _bets(changes: object) -> tuple[list[BetState], list[str]]:
+def _bets(changes: object, slack: Decimal) -> tuple[list[BetState], list[str]]:
     """Read the bets of a message, each by itself; returns them, and what is odd about the others."""
     bets: list[BetState] = []
     odd: list[str] = []
@@ -208,7 +213,7 @@ def _bets(changes: object) -> tuple[list[BetState], list[str]]:
         for runner in _objects(market.get("orc")):
             for order in _objects(runner.get("uo")):
                 try:
-                    bets.append(_bet(market, runner, order))
+                    bets.append(wire.current_order(_row(market, runner, order), slack))
                 except (WireError, ExecutorError) as error:
                     odd.append(f"bet {str(order.get('id'))[:20]} of market {str(market.get('id'))[:20]}: {error}")
     return bets, odd
@@ -218,28 +223,26 @@ def _objects(value: object) -> Sequence[Row]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else ()
 
 
-def _bet(market: Row, runner: Row, order: Row) -> BetState:
-    """Read one order of the stream as the row of listCurrentOrders that it would be (Betfair: Order, ESA)."""
-    return wire.current_order(
-        {
-            "betId": order.get("id"),
-            "customerOrderRef": order.get("rfo"),
-            "marketId": market.get("id"),
-            "selectionId": runner.get("id"),
-            "handicap": runner.get("hc"),
-            "side": _SIDES.get(str(order.get("side")), order.get("side")),
-            "status": _STATUSES.get(str(order.get("status")), order.get("status")),
-            "orderType": _TYPES.get(str(order.get("ot")), order.get("ot")),
-            "priceSize": {"price": order.get("p"), "size": order.get("s")},
-            "sizeMatched": order.get("sm", Decimal(0)),
-            "averagePriceMatched": order.get("avp"),
-            "sizeCancelled": order.get("sc"),
-            "sizeLapsed": order.get("sl"),
-            "sizeVoided": order.get("sv"),
-            "placedDate": _moment(order.get("pd")),
-            "matchedDate": _moment(order.get("md")),
-        }
-    )
+def _row(market: Row, runner: Row, order: Row) -> Row:
+    """Return one order of the stream as the row of listCurrentOrders that it would be (Betfair: Order, ESA)."""
+    return {
+        "betId": order.get("id"),
+        "customerOrderRef": order.get("rfo"),
+        "marketId": market.get("id"),
+        "selectionId": runner.get("id"),
+        "handicap": runner.get("hc"),
+        "side": _SIDES.get(str(order.get("side")), order.get("side")),
+        "status": _STATUSES.get(str(order.get("status")), order.get("status")),
+        "orderType": _TYPES.get(str(order.get("ot")), order.get("ot")),
+        "priceSize": {"price": order.get("p"), "size": order.get("s")},
+        "sizeMatched": order.get("sm", Decimal(0)),
+        "averagePriceMatched": order.get("avp"),
+        "sizeCancelled": order.get("sc"),
+        "sizeLapsed": order.get("sl"),
+        "sizeVoided": order.get("sv"),
+        "placedDate": _moment(order.get("pd")),
+        "matchedDate": _moment(order.get("md")),
+    }
 
 
 def _moment(value: object) -> str | None:

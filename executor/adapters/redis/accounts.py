@@ -114,6 +114,11 @@ class RedisAccounts(RedisAdapter):
             self._redis.hset(keys.ACCOUNT, "currency", currency)
 
     @guarded
+    def currency(self) -> str:
+        """Return the account's currency as it was last asked for; "" where it is not known."""
+        return cast("str | None", self._redis.hget(keys.ACCOUNT, "currency")) or ""
+
+    @guarded
     def save_account(self, funds: Funds, difference: Decimal) -> None:
         """Remember the account's money, how far its exposure is off ours, and since when it is."""
         balance = funds.available + funds.exposure

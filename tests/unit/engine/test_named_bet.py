@@ -56,10 +56,15 @@ def test_a_bet_that_is_not_the_orders_is_refused(rig: Rig, name: str) -> None:
     assert (rig.order().status, rig.order().bet_id) == (S.SUBMITTED, "")
 
 
-def test_a_size_that_came_back_rounded_is_the_orders(rig: Rig) -> None:
+@pytest.mark.parametrize(("currency", "off"), [("GBP", "0.01"), ("", "0.01"), ("AUD", "0.05"), ("HUF", "4")])
+def test_a_size_that_came_back_rounded_is_the_orders(rig: Rig, currency: str, off: str) -> None:
+    rig.memory.currency = currency
     order = unanswered(rig)
     bet = nameless(rig, order)
-    rig.exchange.bets[bet.bet_id] = replace(bet, size=order.size - Decimal("0.01"))
+    rig.exchange.bets[bet.bet_id] = replace(bet, size=order.size - Decimal(off) - Decimal("0.01"))
+    with pytest.raises(NotAllowed):
+        resolve_placed(rig.engine, order.order_id, bet.bet_id, "ann")
+    rig.exchange.bets[bet.bet_id] = replace(bet, size=order.size - Decimal(off))
     assert resolve_placed(rig.engine, order.order_id, bet.bet_id, "ann").bet_id == bet.bet_id
 
 

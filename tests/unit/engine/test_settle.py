@@ -184,6 +184,19 @@ def test_a_part_voided_and_a_part_settled_is_one_bet(rig: Rig) -> None:
     assert pnl(rig) == booked(rig) == {TODAY: D("11.40")}
 
 
+@pytest.mark.parametrize(("currency", "over", "taken"), [("GBP", "0.02", True), ("GBP", "0.03", False),
+                                                         ("AUD", "0.10", True), ("AUD", "0.11", False)])  # fmt: skip
+def test_what_rounding_in_pounds_explains_is_settled_and_what_is_more_waits(
+    rig: Rig, currency: str, over: str, *, taken: bool
+) -> None:
+    rig.memory.currency = currency
+    order = matched(rig, "s")
+    row = verdict(rig, order, "12", size_settled=D(6))
+    rig.exchange.cleared.append(replace(row, kind=ClearedKind.VOIDED, size_settled=4 + D(over), profit=D(0)))
+    settle(rig.engine)
+    assert (rig.order("s").status is S.SETTLED) == taken
+
+
 def test_a_second_bet_under_a_reference_is_settled_as_a_bet_of_its_own(rig: Rig) -> None:
     order = rig.placed("s")
     rig.exchange.bets["other"] = replace(rig.exchange.bets[order.bet_id], bet_id="other")

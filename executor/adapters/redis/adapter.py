@@ -5,6 +5,12 @@ from typing import cast
 from redis import Redis
 
 
+def redis_time(client: "Redis") -> int:
+    """Return Redis TIME in ms, the engine's clock."""
+    seconds, micros = client.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
 class RedisAdapter:
     """A client, and the two reads that most need."""
 
@@ -16,5 +22,4 @@ class RedisAdapter:
 
     def _now(self) -> int:
         """Return Redis TIME in ms."""
-        seconds, micros = self._redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return redis_time(self._redis)

@@ -9,6 +9,7 @@ from typing import Final
 from redis import Redis
 
 from executor import keys
+from executor.adapters.redis.adapter import redis_time
 from executor.adapters.redis.client import guarded, hash_of
 from executor.adapters.redis.records import AUDIT
 from executor.domain.times import iso
@@ -21,10 +22,9 @@ FIELDS: Final = {"who": 128, "role": 32, "via": 16, "address": 64, "action": 64,
 @guarded
 def append(client: "Redis", identity: str, act: Mapping[str, str]) -> None:
     """Put one act on the feed, dated by Redis; the ledger books it with the next batch."""
-    seconds, micros = client.time()
     entry = {
         "type": AUDIT,
-        "at": iso(int(seconds) * 1000 + int(micros) // 1000),
+        "at": iso(redis_time(client)),
         "identity": identity,
         **{name: act.get(name, "")[:most] for name, most in FIELDS.items()},
     }

@@ -15,6 +15,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError
 
 from executor import keys
+from executor.adapters.redis.adapter import redis_time
 from executor.adapters.redis.client import guarded, script
 from executor.adapters.redis.notices import MOST
 from executor.domain.notice import Kind, Level, Notice, notice_fields
@@ -47,9 +48,7 @@ def set_limits(
     """
     values = {field: f"{value:f}" for field, value in limits.items()}
     expected = {field: seen.get(field, "") for field in LIMIT_FIELDS} if seen is not None else {}
-    seconds, micros = client.time()
-    at = int(seconds) * 1000 + int(micros) // 1000
-    notice = Notice(kind=Kind.LIMITS, level=Level.WARNING, text=f"changed by {who}", at=at)
+    notice = Notice(kind=Kind.LIMITS, level=Level.WARNING, text=f"changed by {who}", at=redis_time(client))
     told = json.dumps(notice_fields(notice, identity))
     args = [str(MOST), told, str(len(expected)), *_flat(expected), *_flat(values)]
     # A repeat after a lost reply would find the new values where the old ones were expected, and say so: no harm.

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from redis import Redis
 
 from executor import keys
+from executor.adapters.redis.adapter import redis_time
 from executor.adapters.redis.client import guarded
 
 _MAX_TOKENS: Final = 200  # more is no list that a person looks through
@@ -26,7 +27,7 @@ class ConsoleAccess:
     @guarded
     def now(self) -> int:
         """Return Redis TIME."""
-        return int(self._redis.time()[0])
+        return redis_time(self._redis) // 1000
 
     # -- sessions ----------------------------------------------------------------------------------------------------
 

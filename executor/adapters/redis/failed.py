@@ -10,6 +10,7 @@ from typing import Final, cast
 from redis import Redis
 
 from executor import keys
+from executor.adapters.redis.adapter import redis_time
 from executor.adapters.redis.client import guarded
 from executor.adapters.redis.notices import add_notice
 from executor.domain.notice import Kind, Level, Notice
@@ -29,8 +30,7 @@ class FailedTasks:
     def keep(self, task_id: str, fields: Mapping[str, str]) -> None:
         """Keep a failure; the same task failing again counts up its attempts."""
         held = self._read(cast("str | None", self._redis.hget(keys.FAILED_TASKS, task_id)))
-        seconds, micros = self._redis.time()
-        now = int(seconds) * 1000 + int(micros) // 1000
+        now = redis_time(self._redis)
         attempts = int(held.get("attempts", "0")) + 1
         text = f"{fields.get('task', task_id)} of signal {fields.get('signal_id', '?')}: {fields.get('error', '')}"
         notice = Notice(kind=Kind.FAILED_TASK, level=Level.WARNING, text=text, at=now)

@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from redis import Redis
 
 from executor import keys
+from executor.adapters.redis.adapter import redis_time
 from executor.adapters.redis.records import decode_order, decode_signal
 from executor.domain.order import ACTIVE, Order
 from executor.domain.signal_record import TERMINAL
@@ -78,8 +79,7 @@ def _wrong(client: "Redis", expected: dict[str, str]) -> list[str]:
 
 
 def _set_aside(client: "Redis", key: str) -> str:
-    seconds, micros = client.time()
-    client.rename(key, keys.aside(key, int(seconds) * 1000 + int(micros) // 1000))
+    client.rename(key, keys.aside(key, redis_time(client)))
     return key
 
 

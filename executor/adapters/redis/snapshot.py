@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from executor import keys
+from executor.adapters.redis.adapter import redis_time
 from executor.adapters.redis.client import guarded, run_of, script
 from executor.adapters.redis.notices import shown_addresses
 from executor.adapters.redis.records import decode_foreign, decode_order
@@ -136,8 +137,7 @@ class RedisSnapshot:
     @guarded
     def read(self) -> SystemSnapshot:
         """Take one look."""
-        seconds, micros = self._redis.time()
-        now = int(seconds) + int(micros) / 1_000_000
+        now = redis_time(self._redis) / 1000
         raw = self._read_all(now)
         identity, trading, started, reconciled, total, daily = map(_text, raw[:6])
         breaker, limits, account, success = map(_hash, raw[6:10])

@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from executor import keys
+from executor.adapters.redis.adapter import redis_time
 from executor.adapters.redis.client import guarded, hash_of, script
 from executor.adapters.redis.commit import after, request_for
 from executor.adapters.redis.market_facts import decode_market
@@ -82,8 +83,7 @@ class RedisStore(RecordReader):
     @guarded
     def now(self) -> int:
         """Return Redis TIME in ms."""
-        seconds, micros = self._redis.time()
-        return seconds * 1000 + micros // 1000
+        return redis_time(self._redis)
 
     @guarded
     def record(self, arrivals: Sequence[Arrival]) -> list[tuple[Recorded, str] | StoreUnavailable]:

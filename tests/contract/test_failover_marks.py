@@ -76,7 +76,7 @@ def test_the_mark_of_a_master_that_is_promoted_a_second_time_is_worth_nothing(se
     assert first.client.get(keys.RECONCILED), "the mark is there"
     assert first.client.info("server")["run_id"] == run_id, "and the server is the same"
     assert not world.store.view(MARKET).reconciled
-    assert not world.store.send_state([]).reconciled
+    assert not world.store.send_state("1.1", []).reconciled
     assert not reserves(world)
     assert not RedisSnapshot(first.client, first.client, breaker_window_s=600).read().reconciled
     reconcile(world)

@@ -60,6 +60,7 @@ def fuzz_connections(seed: int, seconds: float, folder: Path) -> int:
             process.wait(30)
         finally:
             process.kill()
+            process.communicate()
     told = errors.read_text()
     if process.returncode != 0 or "Traceback" in told:
         wrong += 1

@@ -155,10 +155,9 @@ class Attacker(threading.Thread):
             line.recv(4_096)
 
     def reset(self) -> None:
-        line = self._secure()
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        line.sendall(json.dumps(_requests(self.rng, self.sandbox)[0]).encode() + b"\r\n")
-        line.close()
+        with self._secure() as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            line.sendall(json.dumps(_requests(self.rng, self.sandbox)[0]).encode() + b"\r\n")
 
     def many(self) -> None:
         lines = []
@@ -266,10 +265,12 @@ def attack(directory: Path, pid: int, seed: int, seconds: float) -> dict[str, An
         stop.set()
         for attacker in attackers:
             attacker.join(30)
+            attacker.sandbox.session.close()
     assert not any(attacker.is_alive() for attacker in attackers), "an attacker hangs: it was neither answered nor cut"
     _given_back(pid, held_kb, open_files)
     customer.go_on(rng, 0.5)
     customer.client.close()
+    sandbox.session.close()
     done: Counter[str] = sum((attacker.done for attacker in attackers), Counter())
     return {"attacks": dict(done), "heard": customer.heard, "longest_silence_s": round(customer.longest_s, 2)}
 

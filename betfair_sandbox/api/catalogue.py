@@ -98,6 +98,8 @@ def _description(market: Market) -> Json:
         described["settleTime"] = format_date(market.settled_ms)
     if market.each_way_divisor is not None:
         described["eachWayDivisor"] = market.each_way_divisor
+    if market.bet_delay_models:
+        described["betDelayModels"] = list(market.bet_delay_models)
     if market.race_type:
         described["raceType"] = market.race_type
     if market.line_interval is not None:

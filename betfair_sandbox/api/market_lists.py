@@ -123,6 +123,9 @@ def _book_row(market: Market, *, delayed: bool) -> Json:
         "runnersVoidable": market.runners_voidable,
         "version": market.version,
     }
+    if market.key_line:
+        lines = [{"selectionId": selection_id, "handicap": handicap} for selection_id, handicap in market.key_line]
+        row["keyLineDescription"] = {"keyLine": lines}
     if market.last_match_ms:
         row["lastMatchTime"] = format_date(market.last_match_ms)
     return row

@@ -26,7 +26,16 @@ from betfair_sandbox.market.amending import (
 )
 from betfair_sandbox.market.exchange import Exchange
 from betfair_sandbox.market.money import ZERO
-from betfair_sandbox.market.placing import PlaceRequest, RecentRefs, judge, pending, place, read_place_request, refusal
+from betfair_sandbox.market.placing import (
+    PlaceRequest,
+    RecentRefs,
+    judge,
+    pending,
+    place,
+    read_place_request,
+    refusal,
+    waits_for_nobody,
+)
 
 # Betfair offers these to accounts that have asked for it: limits per event, and what vendors' programs do.
 _FORBIDDEN: Final = (
@@ -128,7 +137,7 @@ class Operations:
         if code:
             self._refs.release(account, request.customer_ref)
             return refusal(request, code, codes)
-        delay_s = self._exchange.bet_delay_s(request.market_id)
+        delay_s = 0 if waits_for_nobody(self._exchange, request) else self._exchange.bet_delay_s(request.market_id)
         if params.flag("async"):
             self._place_later(account, request, delay_s)
             return pending(request)

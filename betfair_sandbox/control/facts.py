@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from betfair_sandbox.api.wire import BadValue, Params, to_instant
+from betfair_sandbox.market.definition_parts import read_bet_delay_models, read_key_line
 from betfair_sandbox.market.markets import BETTING_TYPES, LADDER_TYPES
 
 _MAX_BET_DELAY_S: Final = 60
@@ -64,6 +65,12 @@ def read_facts(params: Params) -> dict[str, object]:
     facts |= {field: params.flag(name) for name, field in _FLAGS.items() if params.has(name)}
     facts |= {field: to_instant(params.raw(name), name) for name, field in _DATES.items() if params.has(name)}
     facts |= _line_range(params)
+    if params.has("suspendReason") or params.has("status"):
+        facts["suspend_reason"] = params.text("suspendReason")  # a new state has a reason of its own, or none
+    if params.has("betDelayModels"):
+        facts["bet_delay_models"] = read_bet_delay_models(params)
+    if params.has("keyLineDefinition"):
+        facts["key_line"] = read_key_line(params)
     return {name: value for name, value in facts.items() if value is not None}
 
 

@@ -201,20 +201,24 @@ class Exchange:
         self.refresh(market, {bet.account})
         return cancelled
 
-    def match_at_close(self, market: Market, runner: Runner, bet: Bet, price: Decimal, size: Decimal) -> None:
-        """Match all that remains of a bet with the house at the starting price; at that price it is `size`."""
-        self._open(bet, -bet.size_remaining)
-        runner.book.withdraw(bet)
-        bet.size += size - bet.size_remaining
-        bet.size_remaining = size
+    def match_at_close(
+        self, market: Market, runner: Runner, bet: Bet, price: Decimal, size: Decimal, *, rests: bool = False
+    ) -> None:
+        """Match what remains of a bet with the house, `size` at the starting price; of what `rests`, `size` only."""
+        self._open(bet, -(size if rests else bet.size_remaining))
+        if not rests:
+            bet.size += size - bet.size_remaining
+            bet.size_remaining = size
         bet.fill(price, size)
+        runner.book.settle(bet)
         bet.matched_ms = self.now_ms()
         account = self.accounts[bet.account]
         self._match_position(account, market, runner.key, bet.side, price, size)
         self._match_position(self.house, market, runner.key, opposite(bet.side), price, size)
-        if not market.recorded:
+        if not market.recorded and not rests:  # a trade has two sides
             runner.trade(price, size)
-        self.registers[bet.account].complete(bet)
+        if not bet.size_remaining:
+            self.registers[bet.account].complete(bet)
         self.changes.bet(bet)
 
     def restore(self, market: Market, bet: Bet) -> None:

@@ -187,6 +187,9 @@ class Market:
     open_ms: int = 0  # 0: as its start
     suspend_ms: int = 0  # 0: as its start
     settled_ms: int = 0
+    suspend_reason: str = ""  # shown while it is suspended
+    bet_delay_models: tuple[str, ...] = ()
+    key_line: tuple[tuple[int, Decimal], ...] = ()
     recorded: bool = False  # its offers, trades and results come from a recording
 
     @property

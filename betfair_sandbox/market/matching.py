@@ -187,15 +187,15 @@ class Book:
         order.price = price
         self._queues[order.side].add(order)
 
-    def withdraw(self, order: Order) -> None:
-        """Take an order out of its queue and leave its sizes to the caller."""
-        self.revision += 1
-        self._queues[order.side].remove(order)
-
     def meet(self, maker: Order, taker: Order, size: Decimal) -> Fill:
         """Match `size` of a resting `maker` with `taker` at the maker's price, whoever waits before it."""
         self.revision += 1
         return self._match(maker, taker, size)
+
+    def settle(self, order: Order) -> None:
+        """Note that an order was filled elsewhere: what is complete leaves its queue."""
+        self.revision += 1
+        self._drop_if_complete(order)
 
     def cancel(self, order: Order, size: Decimal | None = None) -> Decimal:
         """Take `size` (None: all) of what remains of `order` out of the book; return how much that was."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from betfair_sandbox.api.wire import BadValue, Json, Params, format_date, missing
 from betfair_sandbox.market.accounts import EXPOSURE_LIMIT, Account
+from betfair_sandbox.market.definition_parts import PASSIVE
 from betfair_sandbox.market.exchange import Exchange
 from betfair_sandbox.market.markets import LIMIT, LINE_PRICE, MARKET_ON_CLOSE, Bet, Market, runner_key
 from betfair_sandbox.market.money import ZERO
@@ -180,6 +181,23 @@ def _price_or_size_error(market: Market, instruction: Instruction, currency: str
 def sp_open(market: Market) -> bool:
     """Tell whether orders for the starting price are taken."""
     return market.bsp_market and not market.bsp_reconciled and not market.inplay
+
+
+def waits_for_nobody(exchange: Exchange, request: PlaceRequest) -> bool:
+    """Tell whether a request is taken without the bet delay: nothing of it can be matched at once.
+
+    Betfair: the bet delay model PASSIVE.
+    """
+    market = exchange.markets.get(request.market_id)
+    if market is None or PASSIVE not in market.bet_delay_models:
+        return False
+    for instruction in request.instructions:
+        runner = market.runners.get(runner_key(instruction.selection_id, instruction.handicap))
+        if runner is None or instruction.order_type != LIMIT or instruction.kill_below is not None:
+            return False
+        if runner.book.crosses(instruction.side, instruction.price):
+            return False
+    return True
 
 
 def _affordable(account: Account, market: Market, instructions: list[Instruction]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from betfair_sandbox.api.wire import BadValue, Params, to_instant
 from betfair_sandbox.market.accounts import RunnerKey
+from betfair_sandbox.market.definition_parts import read_bet_delay_models, read_key_line
 from betfair_sandbox.market.markets import BETTING_TYPES, LADDER_TYPES, runner_key
 from betfair_sandbox.market.money import ZERO
 from betfair_sandbox.replay.changes import read_id, read_number
@@ -113,6 +114,9 @@ def _read(params: Params) -> Definition:
     if params.has("eachWayDivisor"):
         facts["each_way_divisor"] = _bounded(params, "eachWayDivisor", _WHOLE_PERCENT, 1)
     facts |= _line_range(params)
+    facts["suspend_reason"] = params.text("suspendReason")
+    facts["bet_delay_models"] = read_bet_delay_models(params)
+    facts["key_line"] = read_key_line(params)
     rows = params.items("runners")
     if len(rows) > _MOST_RUNNERS:
         raise BadValue("runners are too many")

@@ -51,6 +51,13 @@ def market_definition(market: Market, now_ms: int) -> Json:
         "lineInterval": _number(market.line_interval),
     }
     definition.update({name: value for name, value in optional.items() if value not in {None, ""}})
+    if market.suspend_reason and market.status == "SUSPENDED":
+        definition["suspendReason"] = market.suspend_reason
+    if market.bet_delay_models:
+        definition["betDelayModels"] = list(market.bet_delay_models)
+    if market.key_line:
+        lines = [{"id": selection_id, "hc": float(handicap)} for selection_id, handicap in market.key_line]
+        definition["keyLineDefinition"] = {"kl": lines}
     if market.status == "CLOSED":
         definition["settledTime"] = format_date(market.settled_ms or now_ms)
     return definition

@@ -32,6 +32,7 @@ class MarketFilter:
     market_ids: tuple[str, ...]
     sets: tuple[tuple[str, frozenset[str]], ...]
     flags: tuple[tuple[str, bool], ...]
+    models: frozenset[str]
 
     @classmethod
     def read(cls, params: Params) -> "MarketFilter":
@@ -53,13 +54,16 @@ class MarketFilter:
         sets = tuple((fact, frozenset(params.texts(name))) for fact, name in named if params.items(name))
         flagged = (("bsp_market", "bspMarket"), ("turn_in_play_enabled", "turnInPlayEnabled"))
         flags = tuple((fact, params.flag(name)) for fact, name in flagged if params.has(name))
-        return cls(tuple(dict.fromkeys(params.texts("marketIds"))), sets, flags)
+        models = frozenset(params.texts("betDelayModels"))
+        return cls(tuple(dict.fromkeys(params.texts("marketIds"))), sets, flags, models)
 
     def matches(self, market: Market) -> bool:
         """Tell whether `market` is asked for; one that is closed only by its id."""
         if self.market_ids and market.market_id not in self.market_ids:
             return False
         if market.status == "CLOSED" and not self.market_ids:
+            return False
+        if self.models and self.models.isdisjoint(market.bet_delay_models):
             return False
         return all(getattr(market, name) in wanted for name, wanted in self.sets) and all(
             getattr(market, name) is wanted for name, wanted in self.flags

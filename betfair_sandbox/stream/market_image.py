@@ -171,6 +171,9 @@ class MarketImage:
             market.market_type,
             market.start_ms,
             market.bsp_reconciled,
+            market.suspend_reason,
+            market.bet_delay_models,
+            market.key_line,
             tuple(
                 (key, runner.status, runner.name, runner.bsp, runner.adjustment_factor)
                 for key, runner in market.runners.items()

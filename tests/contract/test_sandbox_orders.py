@@ -110,6 +110,17 @@ def test_in_play_an_order_waits_for_the_bet_delay(sandbox: RunningSandbox) -> No
     assert time.monotonic() - started >= 1
 
 
+def test_in_play_what_cannot_be_matched_does_not_wait_where_the_model_is_passive(sandbox: RunningSandbox) -> None:
+    sandbox.market(MARKET, to_back=[[3, 10]], inplay=True, betDelay=2, betDelayModels=["PASSIVE"])
+    started = time.monotonic()
+    assert sandbox.place(MARKET, limit(1, "BACK", 3.05, 2))["status"] == "SUCCESS"
+    assert time.monotonic() - started < 2
+    for waiting in (limit(1, "BACK", 3, 2), limit(1, "BACK", 3.05, 2, timeInForce="FILL_OR_KILL")):
+        started = time.monotonic()
+        assert sandbox.place(MARKET, waiting)["status"] == "SUCCESS"
+        assert time.monotonic() - started >= 2
+
+
 def test_in_play_a_cancel_does_not_wait(sandbox: RunningSandbox) -> None:
     sandbox.market(MARKET)
     resting = sandbox.place_one(MARKET, limit(1, "BACK", 3, 2, persistenceType="PERSIST"))

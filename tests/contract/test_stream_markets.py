@@ -127,6 +127,35 @@ def test_a_definition_comes_whole_when_it_changes(exchange: RunningSandbox, stre
     assert (removed["status"], "removalDate" in removed) == ("REMOVED", True)
 
 
+def test_a_definition_has_its_rarer_fields(exchange: RunningSandbox, stream: StreamClient) -> None:
+    rare = ("suspendReason", "betDelayModels", "keyLineDefinition")
+    definition = stream.markets(MARKET)["mc"][0]["marketDefinition"]
+    assert not {*rare} & {*definition}
+
+    def told(**change: object) -> list[object]:
+        exchange.control("markets", marketId=MARKET, **change)
+        (row,) = stream.change("mcm")["mc"]
+        return [row["marketDefinition"].get(name) for name in rare]
+
+    lines = {"kl": [{"id": 1, "hc": -0.5}, {"id": 2, "hc": 0.5}]}
+    assert told(betDelayModels=["PASSIVE", "DYNAMIC"]) == [None, ["PASSIVE", "DYNAMIC"], None]
+    assert told(keyLineDefinition=lines) == [None, ["PASSIVE", "DYNAMIC"], lines]
+    assert told(status="SUSPENDED", suspendReason="VAR") == ["VAR", ["PASSIVE", "DYNAMIC"], lines]
+    assert told(status="OPEN", betDelayModels=[]) == [None, None, lines]
+    (book,) = exchange.call("listMarketBook", marketIds=[MARKET])
+    assert book["keyLineDescription"]["keyLine"][0] == {"selectionId": 1, "handicap": -0.5}
+
+
+def test_a_filter_by_bet_delay_model(exchange: RunningSandbox, stream: StreamClient) -> None:
+    exchange.control("markets", marketId="1.6", runners=[1], betDelayModels=["PASSIVE"])
+    chosen = {"betDelayModels": ["PASSIVE"]}
+    assert [row["id"] for row in stream.markets(marketFilter=chosen)["mc"]] == ["1.6"]
+    projections = ["MARKET_DESCRIPTION"]
+    found = exchange.call("listMarketCatalogue", filter={}, maxResults=9, marketProjection=projections)
+    models = {row["marketId"]: row["description"].get("betDelayModels") for row in found}
+    assert models == {MARKET: None, "1.6": ["PASSIVE"]}
+
+
 def test_nothing_comes_after_closed(exchange: RunningSandbox, stream: StreamClient) -> None:
     held = HeldMarkets()
     held.apply(stream.markets(MARKET, heartbeatMs=500))

@@ -290,6 +290,66 @@ def test_a_starting_price_balances_stakes_and_liabilities(
     assert price == LADDER[0] or surplus(price - step) <= 0
 
 
+@given(backs=_closing, lays=_closing, rests=st.tuples(_closing, _closing))
+def test_a_starting_price_takes_in_what_rests_on_the_exchange(
+    backs: list[tuple[Decimal, Decimal]],
+    lays: list[tuple[Decimal, Decimal]],
+    rests: tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]],
+) -> None:
+    price = balanced(backs, lays, *rests)
+    assert price is not None
+
+    def backed_more(at: Decimal) -> Decimal:
+        """Return by how much what is backed at a price passes what is laid there."""
+        stakes = sum((stake for limit, stake in (*backs, *rests[0]) if limit <= at), D(0))
+        laid = sum((liability / (at - 1) for limit, liability in lays if limit >= at), D(0))
+        return stakes - laid - sum((stake for limit, stake in rests[1] if limit >= at), D(0))
+
+    step = D("0.01")
+    assert price == LADDER[-1] or backed_more(price + step) >= 0
+    clamped = not any(limit >= price for limit, _ in lays) and price == min(rests[1])[0]
+    assert price == LADDER[0] or clamped or backed_more(price - step) <= 0
+
+
+@pytest.mark.parametrize(
+    ("side", "amount", "price", "rest"),
+    [
+        (Side.BACK, 20, "3", [("LAY", "3", 30), ("LAY", "2.9", 40), ("BACK", "3.2", 30)]),  # the best lay pays for all
+        (Side.BACK, 60, "2.9", [("LAY", "3", 0), ("LAY", "2.9", 30), ("BACK", "3.2", 30)]),
+        (Side.BACK, 900, "2.9", [("LAY", "3", 0), ("LAY", "2.9", 0), ("BACK", "3.2", 30)]),  # the house takes the rest
+        (Side.LAY, 44, "3.2", [("LAY", "3", 50), ("LAY", "2.9", 40), ("BACK", "3.2", 10)]),  # 20 at 3.2
+        (Side.LAY, 99, "4.3", [("LAY", "3", 50), ("LAY", "2.9", 40), ("BACK", "3.2", 0)]),  # 30 at 4.3: they get more
+    ],
+)
+def test_offers_of_the_exchange_make_the_starting_price_and_are_matched_at_it(
+    side: Side, amount: int, price: str, rest: list[tuple[str, str, int]]
+) -> None:
+    rig = Rig(Kind("WIN", 1), {"bsp_market": True})
+    resting = [
+        rig.send("b", 1, Side(kind), "LIMIT", price=at, size=size, persistenceType="LAPSE")
+        for kind, at, size in (("LAY", "3", 50), ("LAY", "2.9", 40), ("BACK", "3.2", 30))
+    ]
+    closing = rig.send("a", 1, side, "MARKET_ON_CLOSE", liability=amount)
+    assert rig.market.runners[1].sp_near == D(price)
+    assert rig.market.runners[1].sp_far is None
+    reconcile(rig.exchange, rig.market, {})
+    assert rig.market.runners[1].bsp == closing.average_price_matched == D(price)
+    assert [(bet.side.value, str(bet.price), int(bet.size_remaining)) for bet in resting] == rest
+    assert all(bet.average_price_matched == D(price) for bet in resting if bet.size_matched)
+    for account in rig.exchange.accounts.values():
+        assert account.available == account.balance - account.exposure
+    settle_with(rig.exchange, rig.market, {1: WON})
+    assert rig.total() == 3 * START
+
+
+def test_a_given_starting_price_leaves_the_offers_alone() -> None:
+    rig = Rig(Kind("WIN", 1), {"bsp_market": True})
+    resting = rig.send("b", 1, Side.LAY, "LIMIT", price="3", size=50, persistenceType="LAPSE")
+    closing = rig.send("a", 1, Side.BACK, "MARKET_ON_CLOSE", liability=20)
+    reconcile(rig.exchange, rig.market, {1: D("2.5")})
+    assert (closing.average_price_matched, resting.size_remaining) == (D("2.5"), D(50))
+
+
 _bets = st.tuples(st.sampled_from(Side), st.sampled_from(["2", "3.5", "8"]), st.integers(2, 40))
 
 

@@ -12,6 +12,7 @@ from kombu.entity import Exchange, Queue
 
 from beat_schedule import periodic_tasks
 from executor.settings.load import SettingsError, load_settings
+from executor.settings.urls import celery_url, is_sentinel, sentinel_transport
 
 try:
     _settings = load_settings()
@@ -25,12 +26,12 @@ _SLOWEST_TASK_S: Final = 3 * _settings.betfair.api_timeout_seconds
 _LONGEST_PUBLISH_S: Final = 75
 
 # --- the broker ------------------------------------------------------------------------------------------------------
-broker_url = _settings.redis.broker_url
+broker_url = celery_url(_settings.redis.broker_url)
 # On a lost connection the worker ends what it runs, acknowledges it, and exits 1 for its supervisor to start it again.
 # Reconnecting in place would put running messages back into the queue (twice at once), and can crash Celery 5.7.
 broker_connection_retry = False
 broker_connection_retry_on_startup = True  # a worker started before Redis waits for it
-broker_transport_options = {
+broker_transport_options: dict[str, Any] = {
     # A message that a killed worker held is delivered again after this; shorter than a task means running it twice.
     "visibility_timeout": max(120, _SLOWEST_TASK_S + _LONGEST_PUBLISH_S),
     "unacked_restore_interval": 5,  # by default the search for such messages runs only every 100 s
@@ -49,6 +50,15 @@ broker_transport_options = {
     # writes what it leaves); by default a burst's bookkeeping takes turns with its orders.
     "queue_order_strategy": "sorted",
 }
+if is_sentinel(_settings.redis.broker_url):
+    # Another master is there within seconds; one that fell silent (power, cable) must be left as soon. A worker whose
+    # poll of the queue (1 s) is not answered ends, and its supervisor starts it on the new one.
+    broker_transport_options |= {
+        **sentinel_transport(_settings.redis.broker_url),
+        "socket_timeout": 3,
+        "socket_connect_timeout": 2,
+        "health_check_interval": 3,
+    }
 
 # --- messages --------------------------------------------------------------------------------------------------------
 accept_content = ["json"]  # never pickle: whoever writes to Redis must not run code here

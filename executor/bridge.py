@@ -19,14 +19,13 @@ from typing import Any, Final
 import redis
 import structlog
 from kombu.exceptions import OperationalError
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from executor import keys, wiring
 from executor.adapters.clock import monotonic
-from executor.adapters.redis.client import run_of
+from executor.adapters.redis.client import connect_bytes, run_of
 from executor.adapters.redis.clock import RedisClock
+from executor.adapters.redis.topology import MasterWatch
 from executor.app import app, health, send_heartbeat, wait_for_redis
 from executor.domain.signal import MAX_BYTES, SignalKind
 from executor.domain.signal_record import SignalRecord
@@ -49,6 +48,7 @@ _PING_S: Final = 5
 _SILENT_S: Final = 15  # three pings without an answer: the connection is dead, whatever the socket says
 _RECONNECT_S: Final = 0.5
 _DRAIN_S: Final = 10  # less than the 15 that compose and systemd give it; thousands of messages
+_MOVED_S: Final = 2  # of a server that is not the master any more, and may not answer at all
 _WRONG_TYPE: Final = "WRONGTYPE"  # somebody put something else where the record belongs: waiting changes nothing
 # A killed Redis loses up to three seconds (a sync each second, and writes wait two more for a slow one): as many
 # messages as a hundred a second bring in that time, at most 32 MB.
@@ -93,13 +93,8 @@ class Bridge:
             misused=misused,
             stopping=self._stopping,
         )
-        self._client = redis.Redis.from_url(
-            settings.redis.url,
-            socket_timeout=_PING_S,
-            socket_connect_timeout=_PING_S,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),  # redis-py would reconnect without a word; a gap must be noticed
-        )
+        self._client = connect_bytes(settings.redis.url)  # it repeats nothing: a gap must be noticed
+        self._watch = MasterWatch(self._client)
 
     @property
     def stopping(self) -> threading.Event:
@@ -149,12 +144,16 @@ class Bridge:
                     pinged = now
                 if now - heard > _SILENT_S:
                     raise redis.ConnectionError("no answer to pings")
+                if self._watch.has_left(pubsub.connection):
+                    # It goes on answering, and telling publishers that somebody heard them.
+                    self._drain(pubsub, _MOVED_S)
+                    raise redis.ConnectionError("the master has moved")
             self._drain(pubsub)
 
-    def _drain(self, pubsub: "redis.client.PubSub") -> None:
+    def _drain(self, pubsub: "redis.client.PubSub", within_s: float = _DRAIN_S) -> None:
         """Take what was sent to us before Redis knew that we stop: its publishers were told that somebody heard it."""
         pubsub.unsubscribe()  # type: ignore[no-untyped-call]
-        deadline = monotonic() + _DRAIN_S
+        deadline = monotonic() + within_s
         while pubsub.subscribed and monotonic() < deadline:
             message = pubsub.get_message(timeout=_WAIT_S)
             if message is not None:

@@ -12,10 +12,16 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.exceptions import KombuError
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport.redis import Channel as RedisChannel
+from kombu.transport.redis import SentinelChannel as RedisSentinelChannel
 from kombu.transport.redis import Transport as RedisTransport
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
+from redis.retry import Retry
 
+from executor.adapters.redis.topology import FollowingConnection, FollowingSSLConnection
 from executor.ports import RefusedTask
+from executor.settings.urls import SENTINEL
 
 log = structlog.get_logger(__name__)
 
@@ -58,11 +64,36 @@ class Channel(RedisChannel):
             refuse(RefusedTask.UNREADABLE, error=f"{type(error).__name__}: {error}")
             return True
 
+    def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - kombu's
+        """Return how to connect; a channel whose connection is gone says so in a way that is tried again on another."""
+        if self.connection is None:
+            raise RedisConnectionError("the channel's connection is closed")
+        return super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+
 
 class Transport(RedisTransport):
     """Kombu's transport, on such channels."""
 
     Channel = Channel
+
+
+class FollowingChannel(Channel, RedisSentinelChannel):
+    """A channel to whichever server the sentinels say is the master."""
+
+    connection_class = FollowingConnection
+    connection_class_ssl: Any = FollowingSSLConnection
+
+    def _sentinel_managed_pool(self, asynchronous: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - kombu's
+        """Ask each sentinel once: a dead one must not cost redis-py's repeats."""
+        self.sentinel_kwargs = {**(getattr(self, "sentinel_kwargs", None) or {}), "retry": Retry(NoBackoff(), 0)}
+        return super()._sentinel_managed_pool(asynchronous)  # type: ignore[no-untyped-call]
+
+
+class FollowingTransport(RedisTransport):
+    """Kombu's transport, on those."""
+
+    default_port = 26379
+    Channel = FollowingChannel
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]
@@ -124,3 +155,4 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
 def install() -> None:
     """Let kombu find the transport under the schemes of our URLs; before the first connection."""
     TRANSPORT_ALIASES.update(dict.fromkeys(_SCHEMES, f"{__name__}:Transport"))
+    TRANSPORT_ALIASES[SENTINEL] = f"{__name__}:FollowingTransport"

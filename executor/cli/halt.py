@@ -22,11 +22,20 @@ def halt(
 ) -> None:
     """Stop trading: from now on no order is sent. Polls, cancels and settlement go on."""
     access = Access(settings_to_act(), engine)
-    trading.halt(access, actor(), reason)
-    say("trading is off; executor resume switches it on again")
+    kept = trading.halt(access, actor(), reason)
+    if kept:
+        say("trading is off; executor resume switches it on again")
+    else:
+        complain(trading.NOT_KEPT)
     if cancel:
         _cancel_all(access)
-        return
+    else:
+        _tell_active(access)
+    if not kept:
+        raise typer.Exit(1)
+
+
+def _tell_active(access: Access) -> None:
     state = access.state.read()
     if active := state.count(OrderStatus.PENDING, OrderStatus.SUBMITTED):
         warn(f"{active} orders are still active at the exchange: executor halt --cancel takes them back")

@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from executor import keys
+from executor.adapters.redis.topology import MasterWatch
 from executor.errors import NotAllowed
 
 log = structlog.get_logger(__name__)
@@ -123,8 +124,8 @@ class Events:
     def _follow(self, client: "Redis") -> None:
         with client, client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
             pubsub.subscribe(*_NAMES)
-            last = _last_id(client)
-            while self._readers and not self._stopping.is_set():
+            last, watch = _last_id(client), MasterWatch(client)
+            while self._readers and not (self._stopping.is_set() or watch.has_left(pubsub.connection)):
                 message = pubsub.get_message(ignore_subscribe_messages=True, timeout=0.1)
                 if message is not None:
                     self._broadcast(_NAMES[message["channel"]], message["data"])

@@ -19,9 +19,9 @@ from executor.engine.cancellation import cancel_orders
 from executor.engine.engine import Engine, Step, repeated, step, unknown_signal
 from executor.engine.optimistic import until_committed
 from executor.engine.reports import announce, conclude_all
-from executor.engine.sending import PlacementResult, Submission, as_refused, send
+from executor.engine.sending import PlacementResult, Submission, as_refused, not_replicated, send
 from executor.engine.waiting import wait_for_poll
-from executor.errors import StoreUnavailable
+from executor.errors import NotYet, StoreUnavailable
 from executor.ports import Change, Failure, Gate, LegOutcome, LegReport, MarketView
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ def place(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 
     `patience_ms`: how long they wait, reserved, for orders to be reconciled.
 
     Raises:
-        NotYet: they wait for orders to be reconciled.
+        NotYet: they wait for orders to be reconciled, or for a replica that knows of them.
         Contended, StoreUnavailable: nothing was sent.
     """
     for attempt in range(1, _SENDS + 1):
@@ -48,6 +48,8 @@ def place(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 
         if isinstance(claim, Step):
             return claim
         market_id = claim.record.market_id
+        if not claim.view.replicated:
+            _give_back(engine, claim)
         answer = send(engine, claim)
         wait_s = (answer.retry_after_s or 0) * attempt
         last = answer.retry_after_s is None or attempt == _SENDS or wait_s > _LONGEST_WAIT_S
@@ -57,6 +59,17 @@ def place(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 
             return outcome
         engine.clock.sleep(wait_s)
     raise AssertionError("unreachable: the last attempt returns")
+
+
+def _give_back(engine: Engine, claim: Submission) -> None:
+    """Make orders reserved again that were marked as sent and are not: only this server knows of the mark.
+
+    Raises:
+        NotYet: always; another try finds a master whose replicas keep up, or the deadline.
+    """
+    log.warning("not_sent_yet", signal_id=claim.record.signal_id, why="no replica has the record of the submit step")
+    _record(engine, claim, not_replicated(claim))
+    raise NotYet("no replica has the order's record yet")
 
 
 def _cancel_rest(engine: Engine, claim: Submission) -> None:
@@ -130,6 +143,7 @@ def _mark(
         reset_breaker=is_reset(view),
         transactions=len(sent),
         transactions_max=engine.policy.max_transactions_per_hour,
+        durable=True,
     )
     left = engine.store.commit(view, change)
     return Submission(record, sent, left, since, engine.clock.monotonic()) if left else None

@@ -68,6 +68,11 @@ def _failed(claim: Submission, outcome: LegOutcome, code: str, error: Exception)
     return PlacementResult(_same(claim.orders, outcome, code, str(error) or repr(error)), failure=code)
 
 
+def not_replicated(claim: Submission) -> PlacementResult:
+    """Say that nothing was sent: a server that is lost now would take the record of it along."""
+    return replace(_not_sent(claim, "NOT_REPLICATED", "no replica has its record", 0.0), failure="")
+
+
 def send(engine: Engine, claim: Submission) -> PlacementResult:
     """Send the claimed orders, unless this process stood still since; whatever happens is an answer."""
     orders = claim.orders

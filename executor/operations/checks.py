@@ -19,6 +19,7 @@ from executor.errors import LedgerUnavailable, StoreUnavailable
 from executor.operations.access import Access, mismatch
 from executor.operations.check_exchange import Login, examine_certificate, examine_exchange
 from executor.operations.check_result import FAIL, OK, SKIP, WARN, Finding
+from executor.operations.check_topology import examine_topology
 from executor.operations.ledger import differences
 from executor.operations.notifications import failing
 from executor.operations.status import beat_lives, poll_age, processes
@@ -53,6 +54,7 @@ def examine(load: Callable[[], Access], *, login: Login) -> Iterator[Finding]:
         return
     settings = access.settings
     yield _settings(settings)
+    yield from examine_topology(settings)
     try:
         facts = list(_redis(settings))
         state = wiring.state(settings).read()

@@ -13,12 +13,16 @@ from executor.engine.cancel_until_clear import Outstanding, cancel_until_clear
 from executor.operations.access import Access, Actor
 from executor.operations.audit import audited
 
+NOT_KEPT: Final = (
+    "trading is off, but no replica of Redis knows it yet: a failover now would switch it on again; look at executor "
+    "check (redis), and halt again"
+)
 HALT_S: Final = 60.0  # an unanswered order is known to be absent after API timeout + 15 s
 _BY_A_PERSON: Final = "halted by a person"
 
 
-def halt(access: Access, actor: Actor, reason: str = "") -> None:
-    """Switch trading off: from now on no order is sent.
+def halt(access: Access, actor: Actor, reason: str = "") -> bool:
+    """Switch trading off: from now on no order is sent; tells whether a failover of Redis would keep it off.
 
     Raises:
         IdentityMismatch: the db belongs to another account or mode.
@@ -27,8 +31,11 @@ def halt(access: Access, actor: Actor, reason: str = "") -> None:
     why = reason.strip() or _BY_A_PERSON
     with audited(access, actor, "halt") as act:
         access.require_identity()
-        access.controls.set_trading(enabled=False, reason=f"{why} ({actor})")
+        kept = access.controls.set_trading(enabled=False, reason=f"{why} ({actor})")
         act.after = {"trading": "off", "reason": why}
+        if not kept:
+            act.outcome = "on no replica yet"
+    return kept
 
 
 def cancel_everything(

@@ -63,6 +63,7 @@ class MarketView:
     currency: str = ""  # of the account; "" where it is not known
     turn: str = ""  # the token of a turn taken on the market
     netting: bool = False  # what rule 4 counts is netted over the market's results, where its facts are known
+    replicated: bool = True  # what the last commit wrote would outlive its server, as far as that was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class Change:
     foreign: Sequence[ForeignBet] = ()
     foreign_gone: Sequence[str] = ()  # bet ids
     recount: bool = False  # what the market's facts say has changed: write anew what is derived from the orders
+    durable: bool = False  # it must outlive the server before anything is done on its strength
     success_at: int = 0  # start of a call that placed something: failures before it no longer count
 
 

@@ -5,8 +5,9 @@ a ValueError whose text says what is expected. A leaf: imports nothing of ours.
 """
 
 import re
-from typing import Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from pydantic import AnyUrl, UrlConstraints, ValidationError
 
@@ -15,6 +16,26 @@ _BETWEEN: Final = re.compile(r",(?=[A-Za-z][A-Za-z0-9+.\-]*://)")
 _SOCKET_SCHEMES: Final = ("unix", "redis+socket")
 _TOKEN_LENGTH: Final = 16  # characters; shorter ones are words, names, ports
 _MASK: Final = "***"
+SENTINEL: Final = "sentinel"
+SENTINEL_S: Final = 1.0  # a dead sentinel must not cost much: the next one knows, too
+_SENTINEL_PORT: Final = 26379
+_SENTINEL_FORM: Final = "sentinel://[user:password@]host1:26379,host2:26379/DB?master=NAME"
+_SENTINEL_OPTIONS: Final = frozenset({"master", "sentinel_user", "sentinel_password", "tls"})
+_MOST_PORT: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class SentinelUrl:
+    """A Redis whose master the sentinels name."""
+
+    sentinels: tuple[tuple[str, int], ...]
+    master: str
+    db: int
+    username: str
+    password: str = field(repr=False)
+    sentinel_user: str
+    sentinel_password: str = field(repr=False)
+    tls: bool
 
 
 class _HttpsUrl(AnyUrl):
@@ -75,20 +96,102 @@ def split_urls(text: str) -> list[str]:
     return [url for part in text.split() for url in _BETWEEN.split(part.strip(",")) if url]
 
 
+def is_sentinel(text: str) -> bool:
+    """Tell whether a URL names sentinels, and not a server."""
+    return text.startswith(f"{SENTINEL}://")
+
+
+def sentinel_url(text: str) -> SentinelUrl:
+    """Read a URL of sentinels; a ValueError says what is wrong with it and quotes none of it."""
+    rest = text.removeprefix(f"{SENTINEL}://")
+    address, _, query = rest.partition("?")
+    hosts, _, path = address.partition("/")
+    login, at, hosts = hosts.rpartition("@")
+    if not is_sentinel(text) or "@" in login or "#" in text or "/" in path or not text.isprintable():
+        raise ValueError(f"should be {_SENTINEL_FORM}; the characters @ : / ? # of a password are in percent form")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := sorted(set(options) - _SENTINEL_OPTIONS):
+        raise ValueError(
+            f"should be {_SENTINEL_FORM}: {unknown[0]!r} is none of {', '.join(sorted(_SENTINEL_OPTIONS))}"
+        )
+    if not options.get("master"):
+        raise ValueError(f"should name the master that the sentinels watch: {_SENTINEL_FORM}")
+    if path and not (path.isascii() and path.isdigit() and len(path) <= len("999999")):
+        raise ValueError(f"should name the db by a number: {_SENTINEL_FORM}")
+    if options.get("tls", "0") not in {"0", "1"}:
+        raise ValueError("tls should be 0 or 1")
+    user, colon, password = login.partition(":")
+    return SentinelUrl(
+        sentinels=tuple(_sentinel(name) for name in hosts.split(",")),
+        master=options["master"],
+        db=int(path or 0),
+        username=unquote(user) if at else "",
+        password=unquote(password) if colon else "",
+        sentinel_user=options.get("sentinel_user", ""),
+        sentinel_password=options.get("sentinel_password", ""),
+        tls=options.get("tls") == "1",
+    )
+
+
+def _sentinel(text: str) -> tuple[str, int]:
+    host, _, port = text.strip().rpartition(":") if ":" in text and not text.endswith("]") else (text.strip(), "", "")
+    host = host.removeprefix("[").removesuffix("]")
+    port = port or str(_SENTINEL_PORT)
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= _MOST_PORT:
+        raise ValueError(f"should name each sentinel as host:port: {_SENTINEL_FORM}")
+    return host, int(port)
+
+
+def celery_url(url: str) -> str:
+    """Return a broker's URL as kombu reads it: of sentinels one for each, with the login of the server in all."""
+    if not is_sentinel(url):
+        return url
+    known = sentinel_url(url)
+    login = f"{quote(known.username, safe='')}:{quote(known.password, safe='')}@" if known.password else ""
+    return ";".join(f"{SENTINEL}://{login}{_netloc(host)}:{port}/{known.db}" for host, port in known.sentinels)
+
+
+def sentinel_transport(url: str) -> dict[str, Any]:
+    """Return what kombu needs beside the URL: the master's name, and how the sentinels are spoken to."""
+    known = sentinel_url(url)
+    login = {"username": known.sentinel_user, "password": known.sentinel_password, "ssl": known.tls}
+    options = {"socket_timeout": SENTINEL_S, "socket_connect_timeout": SENTINEL_S}
+    return {
+        "master_name": known.master,
+        "sentinel_kwargs": options | {name: value for name, value in login.items() if value},
+    }
+
+
+def _netloc(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 def redis_url(text: str) -> str:
-    """Check a URL that redis-py reads: redis://, rediss:// or unix://."""
+    """Check a URL that we read: redis://, rediss://, unix:// or sentinel://."""
+    if is_sentinel(text):
+        sentinel_url(text)
+        return text
     _redis_parts(text, ("redis", "rediss", "unix"))
     return text
 
 
 def next_db_broker_url(url: str) -> str:
     """Return the broker's URL on the server of the Redis URL `url`, in the db after its own."""
+    if is_sentinel(url):
+        address, question, query = url.partition("?")
+        head = "/".join(address.split("/")[:3])
+        return f"{head}/{sentinel_url(url).db + 1}{question}{query}"
     parts = _redis_parts(url, ("redis", "rediss", "unix"))
     return _broker_url(parts, _db_of(parts) + 1)
 
 
 def broker_url(text: str) -> str:
-    """Return `text`, a URL as redis-py or Celery writes it, in the form that Celery's transport reads."""
+    """Return `text`, a URL as redis-py or Celery writes it, in the form that Celery's transport reads.
+
+    One of sentinels stays as it is: `celery_url` writes it for Celery.
+    """
+    if is_sentinel(text):
+        return redis_url(text)
     parts = _redis_parts(text, ("redis", "rediss", *_SOCKET_SCHEMES))
     return _broker_url(parts, _db_of(parts))
 
@@ -120,7 +223,7 @@ def mask_url(url: str) -> str:
 
 def url_secrets(url: str) -> frozenset[str]:
     """Return the passwords in `url`, as written and decoded."""
-    password = urlsplit(url).password
+    password = urlsplit(url.partition("?")[0]).password
     found = {value for _, value in _SECRET_OPTION.findall(url)} | ({password} if password else set())
     return frozenset(found | {unquote(value) for value in found})
 

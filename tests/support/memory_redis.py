@@ -88,6 +88,7 @@ class Memory:
     signals_waiting: int = 0
     signals_age: int = 0
     misuse_age: int | None = None
+    replicated: bool = True  # what a commit that is to be durable says
     waiting: dict[str, int] = field(default_factory=dict)
     stream_silent: int = 0
     heartbeat_age: int | None = 0
@@ -315,7 +316,8 @@ class MemoryStore:
                 m.enter(signal_fields(signal, self._identity))
             # A token of its own, as each write has in Redis: who read before this compares unequal after it.
             m.signals[signal.signal_id] = replace(signal, token=f"commit {len(self.commits)}")
-        return self.view(view.market_id, signal_ids=list(view.signals), order_ids=list(view.orders))
+        after = self.view(view.market_id, signal_ids=list(view.signals), order_ids=list(view.orders))
+        return replace(after, replicated=m.replicated or not change.durable)
 
     def _breaker(self, view: MarketView, change: Change) -> None:
         m = self._m

@@ -18,6 +18,7 @@ import requests
 
 from betfair_sandbox.options import sandbox_env
 from executor import keys, wiring
+from executor.adapters.redis.client import connect
 from executor.devstack.redis_server import HOST, PrivateRedis, free_port
 from executor.devstack.sandbox_client import SandboxClient
 from executor.devstack.stack import (
@@ -49,17 +50,18 @@ def until(look: Callable[[], _T], within_s: float, what: str) -> _T:
 
 
 class RunningStack:
-    """What `executor up` starts, on free ports."""
+    """What `executor up` starts, on free ports; with `url` on a Redis that somebody else has started."""
 
     def __init__(
-        self, folder: Path, environ: Mapping[str, str], *, flower: bool = False, console: bool = False
+        self, folder: Path, environ: Mapping[str, str], *, flower: bool = False, console: bool = False, url: str = ""
     ) -> None:
         self.ports = changed(Ports.free(bridges=1), flower=free_port())
         if console:
             self.ports = changed(self.ports, console=free_port(), console_metrics=free_port(), notify=free_port())
         self.sandbox_folder = folder / "sandbox"
         server = f"redis://{HOST}:{self.ports.redis}"
-        ours = {REDIS_URL: f"{server}/0", BROKER_URL: f"{server}/1", DATA_DIR: str(folder / "data"), LOG_FORMAT: "json"}
+        where = {REDIS_URL: url} if url else {REDIS_URL: f"{server}/0", BROKER_URL: f"{server}/1"}
+        ours = {**where, DATA_DIR: str(folder / "data"), LOG_FORMAT: "json"}
         exchange = sandbox_env(
             self.sandbox_folder,
             port=self.ports.sandbox,
@@ -77,7 +79,8 @@ class RunningStack:
         self._server = PrivateRedis(
             folder / "redis", port=self.ports.redis, append_only=False, first=parent_death_signal()
         )
-        self.redis = redis.Redis.from_url(f"{server}/0", decode_responses=True)
+        self._own_server = not url
+        self.redis = connect(url) if url else redis.Redis.from_url(f"{server}/0", decode_responses=True)
 
     @property
     def metrics_ports(self) -> tuple[int, ...]:
@@ -88,7 +91,8 @@ class RunningStack:
 
     def start(self) -> Self:
         """Start everything; returns when a signal would be traded."""
-        self._server.start()
+        if self._own_server:
+            self._server.start()
         programs = Stack(self.environ, self.folder, self.ports)
         self.supervisor.start(programs.sandbox(self.sandbox_folder))
         self.sandbox.wait_until_ready(READY_S, self.supervisor.tick)

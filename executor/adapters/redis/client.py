@@ -14,12 +14,21 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from executor.adapters.redis.topology import follow
 from executor.errors import StoreUnavailable
+from executor.settings.urls import is_sentinel, sentinel_url
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _TIMEOUT_S = 5  # a healthy Redis answers in a millisecond; longer means that it is not
+# Behind Sentinel another server is there within seconds: a silent master is left soon, and asked no third time.
+_SOON: dict[str, Any] = {
+    "socket_timeout": 1.5,
+    "socket_connect_timeout": 1.0,
+    "socket_keepalive": True,
+    "health_check_interval": 3,
+}
 _RETRIES = 2  # covers a dropped idle connection; a real outage is the caller's to wait out
 
 
@@ -31,6 +40,14 @@ def script(name: str, *, needs: Sequence[str] = ()) -> str:
 
 def connect(url: str, *, timeout_s: float = _TIMEOUT_S) -> "redis.Redis":
     """Make a client for `url`; connects at the first command."""
+    if is_sentinel(url):
+        return follow(
+            sentinel_url(url),
+            decode_responses=True,
+            encoding_errors="replace",
+            retry=Retry(NoBackoff(), 1),
+            **_SOON,
+        )
     return redis.Redis.from_url(
         url,
         decode_responses=True,
@@ -45,6 +62,8 @@ def connect(url: str, *, timeout_s: float = _TIMEOUT_S) -> "redis.Redis":
 
 def connect_bytes(url: str) -> "redis.Redis":
     """Make a client that decodes nothing and repeats nothing: what it reads is given once."""
+    if is_sentinel(url):
+        return follow(sentinel_url(url), retry=Retry(NoBackoff(), 0), **_SOON)
     return redis.Redis.from_url(
         url,
         socket_timeout=_TIMEOUT_S,

@@ -16,12 +16,14 @@ from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
 from executor.adapters.redis.client import guarded, hash_of, run_of, script
 from executor.adapters.redis.notices import MOST, add_notice, notice_args
+from executor.adapters.redis.topology import has_replicas, run_durably
 from executor.domain.notice import BREAKER_KEY, Kind, Level, Notice
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import iso
 
 _TOLD_ELSEWHERE: Final = frozenset({"limits_changed"})  # in the script that changes them
 _CRITICAL: Final = frozenset({"orders_cancelled_by_exchange"})
+_SWITCH_MS: Final = 2000  # how long a person waits to hear that a replica has it
 _WAITING_S: Final = 60  # several times as long as a signal waits for a poll
 _MOST_HELD: Final = 2000  # markets; Lua unpacks no more than some thousand texts
 
@@ -121,8 +123,8 @@ class RedisControls(RedisAdapter):
         return self._get(keys.TRADING_ENABLED)
 
     @guarded
-    def set_trading(self, *, enabled: bool, reason: str) -> None:
-        """Throw the kill switch, or release it; releasing it also closes the breaker."""
+    def set_trading(self, *, enabled: bool, reason: str) -> bool:
+        """Throw the kill switch, or release it and close the breaker; tells whether a failover would keep that."""
         now = self._now()
         message = {"event": "trading_enabled" if enabled else "trading_disabled", "reason": reason}
         body = json.dumps({**message, "identity": self._identity, "at": iso(now)})
@@ -130,7 +132,10 @@ class RedisControls(RedisAdapter):
         notice = Notice(kind=kind, level=Level.WARNING, text=f"{what}: {reason}", at=now)
         names = [keys.TRADING_ENABLED, keys.BREAKER, keys.BREAKER_SINCE, keys.NOTICES]
         args = ["true" if enabled else "false", keys.KILL_SWITCH, body, str(MOST), *notice_args(notice, self._identity)]
+        if has_replicas(self._redis):
+            return run_durably(self._redis, self._switch, names, args, _SWITCH_MS)[1]
         self._switch(keys=names, args=args)
+        return True
 
     @guarded
     def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:

@@ -10,7 +10,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -25,6 +25,7 @@ from executor.adapters.redis.market_facts import decode_market
 from executor.adapters.redis.mending import mend
 from executor.adapters.redis.record_reader import Reader, RecordReader
 from executor.adapters.redis.records import decode_foreign, decode_order, decode_signal, encode, signal_fields
+from executor.adapters.redis.topology import has_replicas, run_durably
 from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import hour
 from executor.errors import RecordUnreadable, StoreUnavailable
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+_REPLICA_MS = 300  # a replica is a round trip away; one that needs longer may not be there
 _TURN_MS = 3000  # a view of a market with thousands of orders takes a fraction of it
 
 
@@ -75,6 +77,7 @@ class RedisStore(RecordReader):
         self._keep = retention
         self._view = client.register_script(script("view", needs=["failures_from"]))
         self._commit = client.register_script(script("commit"))
+        self._has_replicas = has_replicas(client)
         self._record = client.register_script(script("record"))
         self._send_state = client.register_script(script("send_state"))
         self._close = client.register_script(script("close"))
@@ -263,9 +266,14 @@ class RedisStore(RecordReader):
         """Write a change if nothing that it depends on has changed since `view`; returns the view after it, or None."""
         token = secrets.token_hex(8)
         request = request_for(view, change, self._identity, token, self._keep.signal_s, self._keep.order_s)
-        answer = self._commit(keys=[request.key], args=[request.value, json.dumps(request.as_json())])
+        arguments = [request.value, json.dumps(request.as_json())]
+        replicated = True
+        if self._has_replicas and change.durable:
+            answer, replicated = run_durably(self._redis, self._commit, [request.key], arguments, _REPLICA_MS)
+        else:
+            answer = self._commit(keys=[request.key], args=arguments)
         now = int(cast("int", answer))
-        return after(view, change, request, now, token) if now else None
+        return replace(after(view, change, request, now, token), replicated=replicated) if now else None
 
     @guarded
     def acquire_turn(self, market_id: str) -> str:

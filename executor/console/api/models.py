@@ -153,6 +153,7 @@ class TradingAnswer(BaseModel):
     """The switch as it was read back; `obstacles` reject signals all the same, `left` may still be matched."""
 
     enabled: bool
+    warning: Annotated[str, Field(description="why a failover of Redis could switch it back; empty: it could not")] = ""
     obstacles: list[str] = []
     cancel: Annotated[str, Field(description="none, done, not all, or running")] = "none"
     left: list[str] = []

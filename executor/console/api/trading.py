@@ -31,17 +31,18 @@ def halt(who: Operator, console: Here, response: Response, body: HaltBody | None
 
 def halt_now(console: Console, who: Principal, wanted: HaltBody) -> TradingAnswer:
     """Throw the switch, read it back, and begin to cancel where that is wanted."""
-    trading.halt(console.access, who.actor, wanted.reason)
+    kept = trading.halt(console.access, who.actor, wanted.reason)
     console.looks.forget()
     enabled = is_true(console.access.controls.trading_value())
+    answer = TradingAnswer(enabled=enabled, warning="" if kept else trading.NOT_KEPT)
     if not wanted.cancel:
-        return TradingAnswer(enabled=enabled)
+        return answer
     running = console.pool.submit(cancel_everything, console.access, who.actor)
     try:
         left: Outstanding = running.result(WAIT_S)
     except NotYet:
-        return TradingAnswer(enabled=enabled, cancel="running")
-    return TradingAnswer(enabled=enabled, cancel="not all" if left else "done", left=left.lines())
+        return answer.model_copy(update={"cancel": "running"})
+    return answer.model_copy(update={"cancel": "not all" if left else "done", "left": left.lines()})
 
 
 @router.post("/resume")

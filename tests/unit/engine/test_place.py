@@ -10,6 +10,7 @@ from executor.domain.signal_record import SignalStatus
 from executor.errors import (
     LoginRefused,
     NotSent,
+    NotYet,
     OutcomeUnknown,
     Refused,
     SessionExpired,
@@ -267,3 +268,27 @@ def test_a_process_that_always_stands_still_gives_up_without_blame(rig: Rig) -> 
     rig.store.before_commit = stops
     assert rig.place().verdict == "FAILED"
     assert (sends(rig), rig.order().reason, rig.memory.failures) == (0, "PROCESS_PAUSED", {})
+
+
+def test_what_no_replica_knows_of_is_not_sent_until_one_does(rig: Rig) -> None:
+    rig.accepted(legs=2)
+    rig.memory.replicated = False
+    for _ in range(3):
+        with pytest.raises(NotYet):
+            rig.place()
+        assert [order.status for order in rig.orders()] == [S.RESERVED, S.RESERVED]
+    assert sends(rig) == 0
+    assert rig.memory.failures == {}, "the breaker counts what the exchange did"
+    rig.memory.replicated = True
+    assert rig.place().verdict == "COMPLETED"
+    assert sends(rig) == 1
+
+
+def test_what_no_replica_ever_knows_of_expires(rig: Rig) -> None:
+    rig.accepted()
+    rig.memory.replicated = False
+    with pytest.raises(NotYet):
+        rig.place()
+    rig.clock.tick(61)
+    assert rig.place().reason == "SIGNAL_EXPIRED"
+    assert not rig.order().counts

@@ -5,6 +5,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL') -- so that a WAIT on this connection has something to wait for
   return now
 end
 local request = cjson.decode(ARGV[2])

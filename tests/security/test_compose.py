@@ -77,7 +77,7 @@ def test_a_secret_is_made_once_and_read_by_its_owner_only(tmp_path: Path) -> Non
     assert declared
     assert declared <= set(first)
     passwords = [text for name, text in first.items() if name.startswith("redis-password-")]
-    assert len(set(passwords)) == len(passwords) == 10
+    assert len(set(passwords)) == len(passwords) == 12
     assert not any(password in first["users.acl"] for password in passwords)
     (folder / "redis-password-bridge").unlink()
     make_secrets(folder)

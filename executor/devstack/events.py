@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import redis
 from redis.exceptions import RedisError
 
 from executor import keys
+from executor.adapters.redis.client import connect
 from executor.adapters.redis.snapshot import amount
 from executor.domain.order import OrderStatus, TradeKind
 from executor.operations.wording import money
@@ -39,8 +39,7 @@ class EventFeed:
     """One subscription."""
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(url, decode_responses=True, encoding_errors="replace",
-                                            socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)  # fmt: skip
+        self._client = connect(url, timeout_s=_TIMEOUT_S)
         self._pubsub = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:

@@ -3,9 +3,10 @@
 redis-py repeats a command whose reply was lost; every script of ours is idempotent, so that a repeat does no harm.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -23,12 +24,7 @@ R = TypeVar("R")
 
 _TIMEOUT_S = 5  # a healthy Redis answers in a millisecond; longer means that it is not
 # Behind Sentinel another server is there within seconds: a silent master is left soon, and asked no third time.
-_SOON: dict[str, Any] = {
-    "socket_timeout": 1.5,
-    "socket_connect_timeout": 1.0,
-    "socket_keepalive": True,
-    "health_check_interval": 3,
-}
+_SOON: dict[str, Any] = {"socket_timeout": 1.5, "socket_connect_timeout": 1.0, "socket_keepalive": True}
 _RETRIES = 2  # covers a dropped idle connection; a real outage is the caller's to wait out
 
 
@@ -41,13 +37,7 @@ def script(name: str, *, needs: Sequence[str] = ()) -> str:
 def connect(url: str, *, timeout_s: float = _TIMEOUT_S) -> "redis.Redis":
     """Make a client for `url`; connects at the first command."""
     if is_sentinel(url):
-        return follow(
-            sentinel_url(url),
-            decode_responses=True,
-            encoding_errors="replace",
-            retry=Retry(NoBackoff(), 1),
-            **_SOON,
-        )
+        return redis.Redis(connection_pool=_shared(url, os.getpid()))
     return redis.Redis.from_url(
         url,
         decode_responses=True,
@@ -58,6 +48,17 @@ def connect(url: str, *, timeout_s: float = _TIMEOUT_S) -> "redis.Redis":
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), _RETRIES),
     )
+
+
+@cache
+def _shared(url: str, _pid: int) -> "redis.ConnectionPool":
+    """Return this process's connections to a master: who first finds that it has moved moves them all.
+
+    Each pool apart would learn it by a time-out of its own, and a step works with many adapters.
+    """
+    once = Retry(NoBackoff(), 1)
+    client = follow(sentinel_url(url), decode_responses=True, encoding_errors="replace", retry=once, **_SOON)
+    return client.connection_pool
 
 
 def connect_bytes(url: str) -> "redis.Redis":

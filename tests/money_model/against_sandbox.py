@@ -1,0 +1,165 @@
+"""Random histories of an account's money at the real sandbox: the exchange's own account is the fourth book.
+
+As `history`, but over HTTPS, in real time, and what is won is not reckoned here: it is what the sandbox's balance has
+become. Markets are settled, settled again, their results taken back and given anew, void as a whole; Redis is lost.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+import redis
+from support.factories import LIMITS
+from support.sandbox_client import RunningSandbox
+from support.trading_rig import IDENTITY, TradingRig
+
+from executor import keys
+from executor.domain.order import CancelReason, OrderStatus
+from executor.engine.accounting import write_ledger
+from executor.engine.cancellation import cancel_orders
+from executor.engine.reconciliation import poll
+from executor.engine.settlement import settle
+from executor.errors import ExecutorError
+
+D = Decimal
+BALANCE: Final = D(10_000)
+_MARKETS: Final = tuple(f"1.3000000{at:02}" for at in range(4))
+_RUNNERS: Final = (1, 2)
+
+
+@dataclass
+class SandboxHistory:
+    """One run; `client` is of the rig's Redis."""
+
+    seed: int
+    rig: TradingRig
+    sandbox: RunningSandbox
+    client: "redis.Redis"
+    log: list[str] = field(default_factory=list)
+    results: dict[str, str] = field(default_factory=dict)  # market -> settled, back or void
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.seed)  # noqa: S311 - a script
+        self.signals = 0
+        for market in _MARKETS:
+            self._offer(market, D(self.dice.choice(["3", "7.5", "1000"])))
+        self._resume()
+
+    def _offer(self, market: str, size: Decimal) -> None:
+        levels = {"availableToBack": [["2.5", str(size)]], "availableToLay": [["2.6", str(size)]]}
+        self.sandbox.control("markets", marketId=market, runners=[{"selectionId": one, **levels} for one in _RUNNERS])
+
+    def _resume(self) -> None:
+        poll(self.rig.engine)
+        self.client.set(keys.TRADING_ENABLED, "true")
+        for name, value in LIMITS.items():
+            self.client.hset(keys.LIMITS, name, value)
+
+    def _open(self) -> list[str]:
+        return [market for market in _MARKETS if market not in self.results]
+
+    # --- steps -------------------------------------------------------------------------------------------------------
+
+    def place(self) -> None:
+        market = self.dice.choice(_MARKETS)
+        self.signals += 1
+        leg = {
+            "selectionId": str(self.dice.choice(_RUNNERS)),
+            "recommendedOdds": self.dice.choice(["2.4", "2.5", "2.6", "2.8"]),
+            "stake": self.dice.choice(["5", "7.01", "10"]),
+            "betType": self.dice.choice(["Back", "Lay"]),
+        }
+        self.log.append(f"    {self.rig.trade(f'signal-{self.signals}', market, primarySelection=leg)}")
+
+    def offer(self) -> None:
+        if self._open():
+            self._offer(self.dice.choice(self._open()), D(self.dice.choice(["1.37", "4", "500"])))
+
+    def cancel(self) -> None:
+        pending = [order for order in self.rig.engine.store.active_orders() if order.status is OrderStatus.PENDING]
+        if pending:
+            cancel_orders(self.rig.engine, [self.dice.choice(pending)], CancelReason.MANUAL)
+
+    def settle(self) -> None:
+        markets = [market for market in _MARKETS if self.results.get(market) != "void"]
+        if len(self._open()) > 1 or len(markets) > len(self._open()):
+            self._settle(self.dice.choice(markets))
+
+    def _settle(self, market: str) -> None:
+        self.results[market] = "settled"
+        self.sandbox.control("settle", marketId=market, winners=self.dice.choice([[1], [2], []]))
+
+    def take_back(self) -> None:
+        settled = [market for market, result in self.results.items() if result == "settled"]
+        if settled:
+            market = self.dice.choice(settled)
+            self.results[market] = "back"
+            self.sandbox.control("settle", marketId=market, reverse=True)
+
+    def void(self) -> None:
+        if len(self._open()) > 1:
+            market = self.dice.choice(_MARKETS)
+            self.results[market] = "void"
+            self.sandbox.control("void", marketId=market)
+
+    def tick(self) -> None:
+        for work in self.dice.sample([poll, settle, write_ledger], self.dice.randint(1, 3)):
+            self._work(work)
+
+    def lose_redis(self) -> None:
+        self.client.flushdb()
+        self.rig.engine.controls.claim_identity()
+        self._resume()
+
+    def _work(self, work: Callable[[Any], object]) -> None:
+        try:
+            work(self.rig.engine)
+        except ExecutorError as error:
+            self.log.append(f"    {work.__name__}: {type(error).__name__} {error}")
+
+    def run(self, steps: int) -> None:
+        """Take steps, then let everything come to rest: a result that was taken back is given anew."""
+        for number in range(steps):
+            step = self.dice.choices(list(STEPS), list(STEPS.values()))[0]
+            self.log.append(f"{number} {step.__name__}")
+            step(self)
+        for market, result in list(self.results.items()):
+            if result == "back":
+                self._settle(market)
+        for _ in range(3):
+            self.client.delete(keys.FULL_READ)
+            for work in (poll, settle, write_ledger):
+                work(self.rig.engine)
+
+    # --- what must agree ---------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Compare the account's balance, Redis, the ledger and each order."""
+        accounts = self.sandbox.get("accounts")["accounts"]
+        earned = next(D(one["balance"]) for one in accounts if one["name"] == "sandbox") - BALANCE
+        booked = sum((sum(bets.values(), D(0)) for bets in self.rig.ledger.profits(IDENTITY).values()), D(0))
+        total = D(str(self.client.get(keys.PNL_TOTAL) or 0))
+        self.log.append(f"earned {earned}, Redis {total}, ledger {booked}")
+        assert (total, booked) == (earned, earned), self._story("Redis, ledger and the account's balance")
+        for bet in self.sandbox.get("orders"):
+            order = next(iter(self.rig.engine.store.orders([bet["customerOrderRef"]])), None)
+            assert order is not None or not D(bet["sizeMatched"]), self._story(f"no order of {bet}")
+            if order is not None:
+                assert order.size_matched == D(bet["sizeMatched"]), self._story(f"{order}\n{bet}")
+
+    def _story(self, what: str) -> str:
+        return "\n".join([f"seed {self.seed}: {what} disagree", *self.log, *map(str, self.sandbox.get("orders"))])
+
+
+STEPS: Final[dict[Callable[[SandboxHistory], None], int]] = {
+    SandboxHistory.place: 10,
+    SandboxHistory.offer: 6,
+    SandboxHistory.cancel: 2,
+    SandboxHistory.settle: 3,
+    SandboxHistory.take_back: 1,
+    SandboxHistory.void: 1,
+    SandboxHistory.tick: 6,
+    SandboxHistory.lose_redis: 1,
+}

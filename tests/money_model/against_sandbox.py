@@ -25,7 +25,7 @@ from executor.errors import ExecutorError
 
 D = Decimal
 BALANCE: Final = D(10_000)
-_MARKETS: Final = tuple(f"1.3000000{at:02}" for at in range(4))
+_MARKETS: Final = tuple(f"1.3000000{at:02}" for at in range(8))
 _RUNNERS: Final = (1, 2)
 
 
@@ -63,19 +63,19 @@ class SandboxHistory:
     # --- steps -------------------------------------------------------------------------------------------------------
 
     def place(self) -> None:
-        market = self.dice.choice(_MARKETS)
+        market = self.dice.choice(self._open()[:3])  # few at a time, so that each has several bets
         self.signals += 1
         leg = {
             "selectionId": str(self.dice.choice(_RUNNERS)),
             "recommendedOdds": self.dice.choice(["2.4", "2.5", "2.6", "2.8"]),
-            "stake": self.dice.choice(["5", "7.01", "10"]),
+            "stake": self.dice.choice(["5", "7.01", "10", "33"]),
             "betType": self.dice.choice(["Back", "Lay"]),
         }
         self.log.append(f"    {self.rig.trade(f'signal-{self.signals}', market, primarySelection=leg)}")
 
     def offer(self) -> None:
         if self._open():
-            self._offer(self.dice.choice(self._open()), D(self.dice.choice(["1.37", "4", "500"])))
+            self._offer(self.dice.choice(self._open()[:3]), D(self.dice.choice(["1.37", "4", "500"])))
 
     def cancel(self) -> None:
         pending = [order for order in self.rig.engine.store.active_orders() if order.status is OrderStatus.PENDING]
@@ -83,13 +83,14 @@ class SandboxHistory:
             cancel_orders(self.rig.engine, [self.dice.choice(pending)], CancelReason.MANUAL)
 
     def settle(self) -> None:
-        markets = [market for market in _MARKETS if self.results.get(market) != "void"]
-        if len(self._open()) > 1 or len(markets) > len(self._open()):
-            self._settle(self.dice.choice(markets))
+        again = [market for market, result in self.results.items() if result != "void"]
+        fresh = self._open()[:3] if len(self._open()) > 1 else []
+        if again or fresh:
+            self._settle(self.dice.choice([*again, *fresh]))
 
     def _settle(self, market: str) -> None:
         self.results[market] = "settled"
-        self.sandbox.control("settle", marketId=market, winners=self.dice.choice([[1], [2], []]))
+        self.sandbox.control("settle", marketId=market, winners=[self.dice.choice(_RUNNERS)])
 
     def take_back(self) -> None:
         settled = [market for market, result in self.results.items() if result == "settled"]
@@ -100,7 +101,7 @@ class SandboxHistory:
 
     def void(self) -> None:
         if len(self._open()) > 1:
-            market = self.dice.choice(_MARKETS)
+            market = self.dice.choice([*self.results, *self._open()[:3]])
             self.results[market] = "void"
             self.sandbox.control("void", marketId=market)
 
@@ -125,8 +126,8 @@ class SandboxHistory:
             step = self.dice.choices(list(STEPS), list(STEPS.values()))[0]
             self.log.append(f"{number} {step.__name__}")
             step(self)
-        for market, result in list(self.results.items()):
-            if result == "back":
+        for market in _MARKETS[:-1]:  # one stays open
+            if self.results.get(market, "back") == "back":
                 self._settle(market)
         for _ in range(3):
             self.client.delete(keys.FULL_READ)
@@ -154,10 +155,10 @@ class SandboxHistory:
 
 
 STEPS: Final[dict[Callable[[SandboxHistory], None], int]] = {
-    SandboxHistory.place: 10,
+    SandboxHistory.place: 14,
     SandboxHistory.offer: 6,
     SandboxHistory.cancel: 2,
-    SandboxHistory.settle: 3,
+    SandboxHistory.settle: 2,
     SandboxHistory.take_back: 1,
     SandboxHistory.void: 1,
     SandboxHistory.tick: 6,

@@ -100,6 +100,10 @@ money-model: $(STAMP) ## Compare the books after random histories (SEEDS=1000)
 netting: $(STAMP) ## Compare netting with every result of random markets, 300 large ones among them (SEEDS=100000)
 	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m netting --seeds '$(SEEDS)'
 
+.PHONY: funds
+funds: $(STAMP) ## Compare the check of funds with the sandbox's arithmetic, over HTTPS (SIGNALS=10000; five minutes)
+	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m funds --signals '$(or $(SIGNALS),10000)'
+
 # Which measurements (all by default), how many interleaved rounds of how many seconds, and where to write the report.
 ONLY ?=
 ROUNDS ?=

@@ -98,6 +98,7 @@ def risk_exposure(market_id: str) -> str:
 
 
 MARKET_EXPOSURE: Final = "executor:market_exposure"  # hash market -> what rule 4 counts there: sum, or netted
+HELD_TOTAL: Final = "executor:market_held:total"  # string; the sum of MARKET_HELD in pennies, kept by each commit
 MARKET_HELD: Final = "executor:market_held"  # hash market -> the most that the exchange holds there; netted if known
 
 

@@ -27,6 +27,7 @@ from executor.adapters.redis.store import RedisStore, Retention, Sums
 from executor.adapters.redis.stream_status import RedisStreamStatus
 from executor.adapters.redis.trade_feed import RedisTradeFeed
 from executor.adapters.signatures import JwsSignatures
+from executor.domain.confidence import parse_scale
 from executor.domain.risk import LIMIT_FIELDS, Rules
 from executor.engine.engine import Engine, Policy
 from executor.engine.intake import Intake
@@ -64,6 +65,9 @@ def policy(settings: Settings) -> Policy:
             max_odds=settings.trading.max_odds,
             min_stake=settings.trading.min_stake,
             netting=risk.market_exposure == "net",
+            check_funds=risk.check_funds and not settings.trading.enable_paper_trading,  # paper has no account
+            currency="" if settings.trading.enable_paper_trading else risk.currency,
+            confidence=parse_scale(risk.confidence_scale),
             min_stake_by_currency="min_stake" not in settings.trading.model_fields_set,
         ),
         limits={attribute: getattr(risk, attribute) for attribute in LIMIT_FIELDS.values()},

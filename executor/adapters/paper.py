@@ -123,6 +123,10 @@ class PaperExchange:
         """Return "": paper money has none."""
         return ""
 
+    def currency_rates(self) -> dict[str, Decimal]:
+        """Return nothing: paper money is converted into nothing."""
+        return {}
+
     def heartbeat(self, timeout_s: int) -> HeartbeatReport:
         """Report nothing: nobody would cancel anything."""
         return HeartbeatReport(HeartbeatAction.NONE, timeout_s)

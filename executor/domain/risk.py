@@ -10,12 +10,27 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from executor.domain.exposure import results, with_order, worst
+from executor.domain.account import UNKNOWN, Account, rate_of, room
+from executor.domain.confidence import LEVEL, ConfidenceScale
+from executor.domain.exposure import Results, results, with_order, worst
+from executor.domain.hedge import is_hedge
+from executor.domain.limits import (
+    LIMIT_FIELDS,
+    InvalidLimits,
+    Limits,
+    in_currency,
+    number,
+    parse_limit,
+    parse_limits,
+    scaled,
+)
 from executor.domain.market import Market
 from executor.domain.money import MAX_PRICE, MIN_PRICE, ONE, ZERO, liability, minimum_size, parse_number
-from executor.domain.netting import counted
+from executor.domain.netting import counted, net_of
 from executor.domain.order import Order
 from executor.domain.signal import Leg, Signal
+
+__all__ = ["LIMIT_FIELDS", "InvalidLimits", "Limits", "number", "parse_limit", "parse_limits"]
 
 
 class Reason(StrEnum):
@@ -28,8 +43,10 @@ class Reason(StrEnum):
     NOT_RECONCILED = "NOT_RECONCILED"
     INVALID_LIMITS = "INVALID_LIMITS"
     UNSUPPORTED_MARKET = "UNSUPPORTED_MARKET"  # known to be each way, of lines, or of another price ladder than ours
+    RATES_UNKNOWN = "RATES_UNKNOWN"  # the limits are in another currency than the account
     ODDS_OUT_OF_RANGE = "ODDS_OUT_OF_RANGE"
     STAKE_BELOW_MINIMUM = "STAKE_BELOW_MINIMUM"
+    INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
     MAX_STAKE_PER_ORDER = "MAX_STAKE_PER_ORDER"
     MAX_RISK_PER_TRADE = "MAX_RISK_PER_TRADE"
     MAX_EXPOSURE_PER_SELECTION = "MAX_EXPOSURE_PER_SELECTION"
@@ -50,64 +67,6 @@ LIMIT_RULES: Final = (
 # reference: Validation Rules. The closed label set of `risk_violations_total`.
 SEVEN_RULES: Final = (*LIMIT_RULES, Reason.CIRCUIT_BREAKER_OPEN, Reason.TRADING_DISABLED)
 
-_ABSURD: Final = Decimal(10) ** 9  # no Betfair account holds as much; a slip of the keyboard does
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The six limits of `risk:limits`."""
-
-    bankroll: Decimal
-    max_exposure_per_market: Decimal
-    max_exposure_per_selection: Decimal
-    max_stake_per_order: Decimal
-    max_daily_loss: Decimal
-    max_risk_per_trade_percent: Decimal
-
-
-# Field of the Redis hash (the reference's names) -> attribute.
-LIMIT_FIELDS: Final = {
-    "Bankroll": "bankroll",
-    "MaxExposurePerMarket": "max_exposure_per_market",
-    "MaxExposurePerSelection": "max_exposure_per_selection",
-    "MaxStakePerOrder": "max_stake_per_order",
-    "MaxDailyLoss": "max_daily_loss",
-    "MaxRiskPerTradePercent": "max_risk_per_trade_percent",
-}
-
-
-class InvalidLimits(ValueError):
-    """`risk:limits` holds what no limit can be; the text names the field."""
-
-
-def parse_limit(field: str, text: str | None) -> Decimal:
-    """Read one limit; a percentage is a fraction of the bankroll (0.02 = 2 %).
-
-    Raises:
-        InvalidLimits: unknown, missing, not a number, negative or absurd.
-    """
-    if field not in LIMIT_FIELDS:
-        raise InvalidLimits(f"unknown limit {field}; known: {', '.join(LIMIT_FIELDS)}")
-    if text is None:
-        raise InvalidLimits(f"{field} is missing")
-    try:
-        value = parse_number(text)
-    except ValueError:
-        raise InvalidLimits(f"{field} is not a number: {text[:40]!r}") from None
-    top = ONE if field == "MaxRiskPerTradePercent" else _ABSURD
-    if not ZERO <= value <= top:
-        raise InvalidLimits(f"{field} must be from 0 to {number(top)}, not {text[:40]}")
-    return value
-
-
-def parse_limits(fields: Mapping[str, str]) -> Limits:
-    """Read the hash `risk:limits`.
-
-    Raises:
-        InvalidLimits: naming the first field that is wrong.
-    """
-    return Limits(**{attribute: parse_limit(field, fields.get(field)) for field, attribute in LIMIT_FIELDS.items()})
-
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -119,6 +78,9 @@ class Rules:
     max_odds: Decimal
     min_stake: Decimal
     netting: bool = False  # rule 4 counts the worst of the results that a market allows, not the sum of its selections
+    check_funds: bool = False  # against the account's last reading
+    currency: str = ""  # of the limits; "": the account's
+    confidence: ConfidenceScale = LEVEL
     min_stake_by_currency: bool = False  # nobody set it: the exchange's own minimum holds where it is higher
 
     def minimum(self, currency: str) -> Decimal:
@@ -140,9 +102,20 @@ class Facts:
     orders: Sequence[Order]  # the market's, all that count among them
     held: str = ""  # why nothing may be placed in this market
     unsupported: str = ""  # why the rules do not hold for this market
-    currency: str = ""  # the account's; "" where it is not known
     foreign: Mapping[int, Decimal] = field(default_factory=dict)  # selection -> what bets that are no orders can lose
     market: Market | None = None  # what the exchange says that the market is; None: not known
+    account: Account = UNKNOWN
+    held_elsewhere: Decimal = ZERO  # the most that the exchange holds for our orders in all other markets
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What the limits are for one signal, in account currency, and what to say of how they came about."""
+
+    limits: Limits
+    pnl: Decimal
+    per_order: str = ""
+    converted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +125,7 @@ class Verdict:
     reason: Reason | None = None
     detail: str = ""
     leg: int = 0
+    held_elsewhere_max: Decimal | None = None  # the most that other markets may hold for it to stand; None: whatever
 
     @property
     def accepted(self) -> bool:
@@ -159,47 +133,66 @@ class Verdict:
         return self.reason is None
 
 
-def number(value: Decimal) -> str:
-    """Write a number as the reference does: 200, not 200.00."""
-    return f"{value.normalize():f}" if value else "0"
-
-
 def is_true(text: str | None) -> bool:
     """Read the kill switch: `true` or `1` in any case trades, everything else does not."""
     return text is not None and text.lower() in {"true", "1"}
 
 
-def _stake(leg: Leg, limits: Limits) -> str:
-    if leg.size <= limits.max_stake_per_order:
+def _stake(leg: Leg, terms: _Terms) -> str:
+    most = terms.limits.max_stake_per_order
+    if leg.size <= most:
         return ""
-    return f"Stake {number(leg.size)} exceeds max per order {number(limits.max_stake_per_order)}"
+    return f"Stake {number(leg.size)} exceeds max per order {number(most)}{terms.per_order}"
 
 
-def _risk(leg: Leg, limits: Limits) -> str:
-    allowed = limits.bankroll * limits.max_risk_per_trade_percent
+def _risk(leg: Leg, terms: _Terms) -> str:
+    allowed = terms.limits.bankroll * terms.limits.max_risk_per_trade_percent
     risk = liability(leg.side, leg.price, leg.size)
     if risk <= allowed:
         return ""
-    return f"Risk {number(risk)} exceeds max per trade {number(allowed)}"
+    return f"Risk {number(risk)} exceeds max per trade {number(allowed)}{terms.per_order}"
 
 
-def _selection(held: Decimal, wanted: Decimal, limits: Limits) -> str:
+def _selection(held: Decimal, wanted: Decimal, terms: _Terms) -> str:
     # An order that adds nothing to the worst case closes a position: never refused for a limit already passed.
-    if wanted <= max(limits.max_exposure_per_selection, held):
+    most = terms.limits.max_exposure_per_selection
+    if wanted <= max(most, held):
         return ""
-    return f"Selection exposure {number(wanted)} exceeds max per selection {number(limits.max_exposure_per_selection)}"
+    return f"Selection exposure {number(wanted)} exceeds max per selection {number(most)}{terms.converted}"
 
 
-def _market(held: Decimal, wanted: Decimal, limits: Limits) -> str:
-    if wanted <= max(limits.max_exposure_per_market, held):
+def _market(held: Decimal, wanted: Decimal, terms: _Terms) -> str:
+    most = terms.limits.max_exposure_per_market
+    if wanted <= max(most, held):
         return ""
-    return f"Market exposure {number(wanted)} exceeds max per market {number(limits.max_exposure_per_market)}"
+    return f"Market exposure {number(wanted)} exceeds max per market {number(most)}{terms.converted}"
 
 
-def _daily_loss(pnl: Decimal, limits: Limits) -> str:
-    if pnl > -limits.max_daily_loss:
+def _daily_loss(terms: _Terms) -> str:
+    most = terms.limits.max_daily_loss
+    if terms.pnl > -most:
         return ""
-    return f"Daily P&L {number(pnl)} has reached max daily loss {number(limits.max_daily_loss)}"
+    return f"Daily P&L {number(terms.pnl)} has reached max daily loss {number(most)}{terms.converted}"
+
+
+def _funds(facts: Facts, rules: Rules, before: Results, after: Results) -> str:
+    """Say what is lacking for an order; what adds nothing to the market's worst case needs no funds."""
+    most = room(facts.account, facts.now) if rules.check_funds else None
+    if most is None:
+        return ""
+    held, wanted = (net_of(found, facts.foreign, facts.market) for found in (before, after))
+    total = facts.held_elsewhere + wanted
+    if wanted <= held or total <= most:
+        return ""
+    return f"Exposure {number(total)} over all markets exceeds the {number(max(most, ZERO))} that the account can lose"
+
+
+def _held_elsewhere_max(facts: Facts, rules: Rules, before: Results, after: Results) -> Decimal | None:
+    most = room(facts.account, facts.now) if rules.check_funds else None
+    if most is None:
+        return None
+    held, wanted = (net_of(found, facts.foreign, facts.market) for found in (before, after))
+    return most - wanted if wanted > held else None
 
 
 def _daily_pnl(text: str | None) -> Decimal:
@@ -211,7 +204,26 @@ def _daily_pnl(text: str | None) -> Decimal:
         raise InvalidLimits(f"today's P&L in Redis is not a number: {text[:40]!r}") from None
 
 
-def _before_the_legs(facts: Facts) -> Verdict | tuple[Limits, Decimal]:
+def _terms(signal: Signal, facts: Facts, rules: Rules) -> _Terms | None:
+    """Return the limits as they are for a signal; None where they cannot be converted."""
+    limits, pnl = parse_limits(facts.limits), _daily_pnl(facts.daily_pnl)
+    rate = rate_of(facts.account, rules.currency, facts.now)
+    if rate is None:
+        return None
+    converted = ""
+    if rate != ONE:
+        limits = in_currency(limits, rate)
+        converted = f" (1 {rules.currency} is {number(rate)} {facts.account.currency})"
+    per_order = converted
+    factor = ONE if is_hedge(signal) else rules.confidence.factor(signal.confidence)
+    if factor != ONE:
+        given = "no confidence" if signal.confidence is None else f"confidence {number(signal.confidence)}"
+        per_order = f" ({given}: {number(factor)} of the limit){converted}"
+        limits = scaled(limits, factor)
+    return _Terms(limits, pnl, per_order, converted)
+
+
+def _before_the_legs(signal: Signal, facts: Facts, rules: Rules) -> Verdict | _Terms:
     if facts.now >= facts.deadline:
         return Verdict(Reason.SIGNAL_EXPIRED, f"Signal expired {facts.now - facts.deadline} ms ago")
     if not facts.reconciled:
@@ -219,10 +231,15 @@ def _before_the_legs(facts: Facts) -> Verdict | tuple[Limits, Decimal]:
     if facts.held:
         return Verdict(Reason.NOT_RECONCILED, f"Nothing is placed in this market: {facts.held}")
     try:
-        limits = parse_limits(facts.limits), _daily_pnl(facts.daily_pnl)
+        terms = _terms(signal, facts, rules)
     except InvalidLimits as error:
         return Verdict(Reason.INVALID_LIMITS, str(error))
-    return Verdict(Reason.UNSUPPORTED_MARKET, facts.unsupported) if facts.unsupported else limits
+    if facts.unsupported:
+        return Verdict(Reason.UNSUPPORTED_MARKET, facts.unsupported)
+    if terms is None:
+        ours = facts.account.currency or "a currency that is not known yet"
+        return Verdict(Reason.RATES_UNKNOWN, f"No rate of the last day from {rules.currency} to {ours}")
+    return terms
 
 
 def decide(
@@ -232,54 +249,62 @@ def decide(
 
     `reserve` makes the order of a leg (its number from 1). Returns the verdict and, when accepted, the reservations.
     """
-    first = _before_the_legs(facts)
-    if isinstance(first, Verdict):
-        return first, ()
-    limits, pnl = first
+    terms = _before_the_legs(signal, facts, rules)
+    if isinstance(terms, Verdict):
+        return terms, ()
+    found = results(facts.orders)
     reserved: tuple[Order, ...] = ()
     for at, leg in enumerate(signal.legs, start=1):
         order = reserve(leg, at)
-        reason, detail = _judge(leg, order, (*facts.orders, *reserved), facts, rules, limits=limits, pnl=pnl)
+        after = with_order(found, order)
+        reason, detail = _judge(leg, found, after, facts, rules, terms=terms, hedge=is_hedge(signal))
         if reason is not None:
             return Verdict(reason, detail, at), ()
-        reserved = (*reserved, order)
-    return Verdict(), reserved
+        found, reserved = after, (*reserved, order)
+    return Verdict(held_elsewhere_max=_held_elsewhere_max(facts, rules, results(facts.orders), found)), reserved
 
 
 def _judge(
-    leg: Leg,
-    order: Order,
-    others: Sequence[Order],
-    facts: Facts,
-    rules: Rules,
-    *,
-    limits: Limits,
-    pnl: Decimal,
+    leg: Leg, before: Results, after: Results, facts: Facts, rules: Rules, *, terms: _Terms, hedge: bool
 ) -> tuple[Reason | None, str]:
     lowest, highest = max(rules.min_odds, MIN_PRICE), min(rules.max_odds, MAX_PRICE)  # beyond the ladder nothing holds
     if not lowest <= leg.price <= highest:
         span = f"{number(lowest)} to {number(highest)}"
         return Reason.ODDS_OUT_OF_RANGE, f"Odds {number(leg.price)} outside {span}"
-    if leg.size < (minimum := rules.minimum(facts.currency)) or leg.size <= ZERO:
+    if leg.size < (minimum := rules.minimum(facts.account.currency)) or leg.size <= ZERO:
         return Reason.STAKE_BELOW_MINIMUM, f"Stake {number(leg.size)} below minimum {number(minimum)}"
-    if rules.enabled:
-        before = results(others)
-        after, selection_id = with_order(before, order), leg.selection_id
-        elsewhere = facts.foreign.get(selection_id, ZERO)
-        alone, together = (worst(*found.get(selection_id, (ZERO, ZERO))) + elsewhere for found in (before, after))
-        held, wanted = (counted(found, facts.foreign, facts.market, netting=rules.netting) for found in (before, after))
-        checks: tuple[tuple[Reason, Callable[[], str]], ...] = (
-            (Reason.MAX_STAKE_PER_ORDER, lambda: _stake(leg, limits)),
-            (Reason.MAX_RISK_PER_TRADE, lambda: _risk(leg, limits)),
-            (Reason.MAX_EXPOSURE_PER_SELECTION, lambda: _selection(alone, together, limits)),
-            (Reason.MAX_EXPOSURE_PER_MARKET, lambda: _market(held, wanted, limits)),
-            (Reason.MAX_DAILY_LOSS, lambda: _daily_loss(pnl, limits)),
-        )
-        for reason, check in checks:
-            if problem := check():
-                return reason, problem
+    if problem := _funds(facts, rules, before, after):
+        return Reason.INSUFFICIENT_FUNDS, problem
+    reason, problem = _limit_rules(leg, before, after, facts, rules, terms=terms, hedge=hedge)
+    if reason is not None:
+        return reason, problem
     if rules.breaker_enabled and facts.breaker_open:
         return Reason.CIRCUIT_BREAKER_OPEN, "Circuit breaker is open; after fixing the cause: SET trading:enabled true"
     if not facts.trading_enabled:
         return Reason.TRADING_DISABLED, "Trading is disabled; to trade: SET trading:enabled true"
+    return None, ""
+
+
+def _limit_rules(
+    leg: Leg, before: Results, after: Results, facts: Facts, rules: Rules, *, terms: _Terms, hedge: bool
+) -> tuple[Reason | None, str]:
+    elsewhere = facts.foreign.get(leg.selection_id, ZERO)
+    alone, together = (worst(*found.get(leg.selection_id, (ZERO, ZERO))) + elsewhere for found in (before, after))
+    if hedge and together > alone:
+        most = number(alone)
+        return Reason.MAX_EXPOSURE_PER_SELECTION, f"Hedge would raise the selection's exposure {most} to {together:f}"
+    if not rules.enabled:
+        return None, ""
+    held, wanted = (counted(found, facts.foreign, facts.market, netting=rules.netting) for found in (before, after))
+    checks: tuple[tuple[Reason, Callable[[], str]], ...] = (
+        (Reason.MAX_STAKE_PER_ORDER, lambda: _stake(leg, terms)),
+        (Reason.MAX_RISK_PER_TRADE, lambda: _risk(leg, terms)),
+        (Reason.MAX_EXPOSURE_PER_SELECTION, lambda: _selection(alone, together, terms)),
+        (Reason.MAX_EXPOSURE_PER_MARKET, lambda: _market(held, wanted, terms)),
+        # What only reduces an exposure is not what a day's loss must stop.
+        (Reason.MAX_DAILY_LOSS, lambda: "" if hedge else _daily_loss(terms)),
+    )
+    for reason, check in checks:
+        if problem := check():
+            return reason, problem
     return None, ""

@@ -7,10 +7,9 @@ before any rule sees them.
 """
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -20,12 +19,13 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from executor.domain.message import MAX_BYTES, MAX_DEPTH, decode
 from executor.domain.money import ZERO, Side, parse_number, to_rung, to_size
 from executor.errors import InvalidSignal
 
-MAX_BYTES: Final = 64 * 1024  # a signal is a few hundred bytes; contract section 3
+__all__ = ["MAX_BYTES", "MAX_DEPTH"]  # beside what is defined here
+
 MAX_ID: Final = 128
-MAX_DEPTH: Final = 32  # a signal nests twice, what it carries besides is ignored; far from Python's recursion limit
 _MAX_AMOUNT: Final = Decimal(10) ** 9  # no account of Betfair's holds more; keeps every sum exact
 _MAX_SECONDS: Final = Decimal(10) ** 9  # 31 years: anything longer is capped by the settings anyway
 _MARKET_ID: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,20}", re.ASCII)
@@ -61,6 +61,8 @@ class Signal:
     sent_at: datetime | None = None
     unmatched_timeout_s: int | None = None
     market_type: str = ""  # as its sender says; the exchange's own word decides
+    # How sure its sender is, 0 to 1; None where it does not say. The same bets are the same signal however sure he is.
+    confidence: Decimal | None = field(default=None, compare=False)
 
 
 def _number(value: object) -> Decimal:
@@ -78,6 +80,13 @@ def _amount(value: object) -> Decimal:
 
 def _seconds(value: object) -> Decimal | None:
     return None if value is None else max(min(_number(value), _MAX_SECONDS), -_MAX_SECONDS)
+
+
+def _confidence(value: object) -> Decimal | None:
+    try:
+        return _number(value)
+    except ValueError:  # it was never looked at; what is no number says nothing
+        return None
 
 
 def _whole(value: object) -> int:
@@ -167,9 +176,10 @@ class _Message(BaseModel):
             alias = spelt.get(str(name).replace("_", "").lower())
             if alias is None:
                 continue
-            if alias in known and known[alias] != value:
+            differs = alias in known and known[alias] != value
+            if differs and alias != "confidence":
                 raise InvalidSignal(alias, "is given twice with different values")
-            known[alias] = value
+            known[alias] = None if differs else value  # two confidences name no bet, and say nothing
         return known
 
 
@@ -180,6 +190,7 @@ class _Common(_Message):
     timestamp: Time = None
     unmatched_timeout_seconds: UnmatchedTimeout = None
     market_type: Name = ""
+    confidence: Annotated[Decimal | None, BeforeValidator(_confidence)] = None
     handicap: Handicap = ZERO
 
 
@@ -222,42 +233,6 @@ class _Strategy(_Common):
 MessageT = TypeVar("MessageT", bound=_Common)
 
 
-def _pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found and found[name] != value:
-            raise InvalidSignal(name[:64] if name.isprintable() else "message", "is given twice with different values")
-        found[name] = value
-    return found
-
-
-def _no_constant(name: str) -> Decimal:
-    raise InvalidSignal("message", f"{name} is not a number")
-
-
-def _decode(raw: bytes) -> object:
-    if len(raw) > MAX_BYTES:
-        raise InvalidSignal("message", f"{len(raw)} bytes exceed {MAX_BYTES}")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidSignal("message", "is not UTF-8 text") from None
-    try:
-        data = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_pairs)
-    except (ValueError, ArithmeticError, RecursionError):
-        raise InvalidSignal("message", "is not JSON") from None
-    if _nests_deeper(data, MAX_DEPTH):
-        raise InvalidSignal("message", f"nests deeper than {MAX_DEPTH}")
-    return data
-
-
-def _nests_deeper(value: object, than: int) -> bool:
-    if not isinstance(value, dict | list):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    return than == 0 or any(_nests_deeper(item, than - 1) for item in inner)
-
-
 def _parse(model: type[MessageT], data: object) -> MessageT:
     try:
         return model.model_validate(data)
@@ -276,7 +251,7 @@ def parse_signal(kind: SignalKind, raw: bytes) -> Signal:
     Raises:
         InvalidSignal: the message is malformed; the error names the field.
     """
-    data = _decode(raw)
+    data = decode(raw)
     if kind is SignalKind.SUREBET:
         message: _Surebet | _Strategy = _parse(_Surebet, data)
     else:
@@ -291,6 +266,7 @@ def parse_signal(kind: SignalKind, raw: bytes) -> Signal:
         sent_at=message.timestamp,
         unmatched_timeout_s=message.unmatched_timeout_seconds,
         market_type=message.market_type,
+        confidence=message.confidence,
     )
     return signal if signal.signal_id else replace(signal, signal_id=content_id(signal))
 

@@ -14,6 +14,7 @@ from executor.domain.order import Order
 from executor.engine.engine import Engine
 from executor.engine.markets import refresh
 
+_RATES_MS: Final = 3_600_000
 _ROUNDING: Final = Decimal("1.00")  # the exchange rounds each market's exposure; a hundred markets make no more
 
 
@@ -34,11 +35,23 @@ def _save_market_types(engine: Engine) -> None:
 
 
 def _save_account(engine: Engine) -> None:
+    reading = engine.accounts.before_reading()
     orders, foreign = engine.store.unsettled_orders(), engine.store.foreign_bets()
     funds = engine.exchange.funds()
     difference = ZERO if engine.policy.paper else _unexplained(funds.exposure, orders, foreign)
-    engine.accounts.save_account(funds, difference)
+    engine.accounts.save_account(funds, difference, reading)
     engine.accounts.save_currency(engine.exchange.currency())
+    _save_rates(engine)
+
+
+def _save_rates(engine: Engine) -> None:
+    """Read the exchange's rates every hour; at once where they are of another currency than the limits are in now."""
+    account, now, wanted = engine.accounts.account(), engine.store.now(), engine.policy.rules.currency
+    wanted = wanted or account.currency
+    if not account.currency or (now - account.rates_at < _RATES_MS and account.rate_from == wanted):
+        return
+    if rates := engine.exchange.currency_rates():
+        engine.accounts.save_rates(rates, wanted)
 
 
 def _unexplained(held: Decimal, orders: Sequence[Order], foreign: Sequence[ForeignBet]) -> Decimal:

@@ -106,9 +106,10 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
         orders=tuple(view.orders.values()),
         held=view.held,
         unsupported=unsupported(view.market, signal.market_type),
-        currency=view.currency,
         foreign=foreign_exposure(view.foreign.values()),
         market=view.market,
+        account=view.account,
+        held_elsewhere=view.held_elsewhere,
     )
     return decide(signal, facts, policy.rules, reserve)
 
@@ -135,7 +136,13 @@ def _change(
     if verdict.reason is None:
         ids = tuple(order.order_id for order in orders)
         after = replace(advance(record, SignalStatus.ACCEPTED, view.now), order_ids=ids)
-        return after, Change(orders=orders, signals=(after,), gates=_GATES, reset_breaker=is_reset(view))
+        return after, Change(
+            orders=orders,
+            signals=(after,),
+            gates=_GATES,
+            reset_breaker=is_reset(view),
+            held_elsewhere_max=verdict.held_elsewhere_max,
+        )
     status = SignalStatus.EXPIRED if verdict.reason is Reason.SIGNAL_EXPIRED else SignalStatus.REJECTED
     detail = f"{verdict.detail} (leg {verdict.leg})" if verdict.leg > 1 else verdict.detail
     after = advance(record, status, view.now, verdict.reason, detail)

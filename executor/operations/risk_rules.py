@@ -1,21 +1,52 @@
-"""How the limits are applied, beside their numbers: what the settings choose of docs/risk.md."""
+"""How the limits are applied, beside their numbers: what the settings choose of docs/risk.md, and what it rests on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from decimal import Decimal
 from typing import Final
 
+from executor.adapters.redis.accounts import ACCOUNT_FIELDS, account_of
 from executor.adapters.redis.snapshot import SystemSnapshot
+from executor.domain.account import Account, rate_of, room
 from executor.settings.load import Settings
 
 _COUNTING: Final = {"sum": "the sum of its selections", "net": "the worst of its possible results"}
 
 
+def account_in(state: SystemSnapshot) -> Account:
+    """Return the account as a decision reads it."""
+    return account_of([state.account.get(name) for name in ACCOUNT_FIELDS])
+
+
 def rules_json(settings: Settings, state: SystemSnapshot) -> dict[str, object]:
     """Return what is chosen, and what it rests on now."""
-    del state
-    return {"market_exposure": settings.risk.market_exposure}
+    account, now, risk = account_in(state), int(state.now * 1000), settings.risk
+    checks = risk.check_funds and not settings.trading.enable_paper_trading
+    return {
+        "market_exposure": risk.market_exposure,
+        "check_funds": checks,
+        "funds": room(account, now) if checks else None,
+        "currency": account.currency or None,
+        "limits_currency": risk.currency or account.currency or None,
+        "rate": rate_of(account, risk.currency, now),
+        "confidence_scale": risk.confidence_scale,
+    }
 
 
 def rules_lines(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str, str]]:
     """Say the same in words, a line each."""
-    found: Mapping[str, object] = rules_json(settings, state)
-    yield "market exposure", f"{found['market_exposure']}: {_COUNTING[settings.risk.market_exposure]}"
+    found, account = rules_json(settings, state), account_in(state)
+    yield "market exposure", f"{settings.risk.market_exposure}: {_COUNTING[settings.risk.market_exposure]}"
+    yield "funds", _funds(found["funds"]) if found["check_funds"] else "not checked"
+    if settings.risk.currency and settings.risk.currency != account.currency:
+        rate = found["rate"]
+        ours = account.currency or "?"
+        worth = f"1 {settings.risk.currency} is {rate} {ours}" if rate else "no rate of the last day: nothing is placed"
+        yield "limits are in", f"{settings.risk.currency}: {worth}"
+    if settings.risk.confidence_scale != "off":
+        yield "by confidence", settings.risk.confidence_scale
+
+
+def _funds(most: object) -> str:
+    if isinstance(most, Decimal):
+        return f"all markets together may lose {most:f}"
+    return "checked; the last reading is old, or there is none: the exchange decides"

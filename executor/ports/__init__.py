@@ -1,6 +1,6 @@
 """What the engine needs of the outside, in domain words. Adapters implement these; tests have one fake for each."""
 
-from executor.ports.accounts import Accounts
+from executor.ports.accounts import Accounts, Reading
 from executor.ports.alerts import Alert, Alerts, HealthSnapshot
 from executor.ports.backlog import Backlog, Load
 from executor.ports.cancel_attempts import CancelAttempts, RefusedCancel
@@ -76,6 +76,7 @@ __all__ = [
     "Opened",
     "OrderStore",
     "OrderStream",
+    "Reading",
     "Recorded",
     "RefusedCancel",
     "RefusedTask",

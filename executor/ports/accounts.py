@@ -4,10 +4,21 @@ Money is Decimal, times are milliseconds since the epoch in UTC. Every method ma
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
+from executor.domain.account import Account
 from executor.ports.exchange import Funds
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How things stood when a reading of the account began."""
+
+    at: int
+    held: Decimal  # the most that the exchange may hold for our orders
+    lost: int  # pennies, by all that was settled until then
 
 
 class Accounts(Protocol):
@@ -43,5 +54,17 @@ class Accounts(Protocol):
     def currency(self) -> str:
         """Return the account's currency as it was last asked for; "" where it is not known."""
 
-    def save_account(self, funds: Funds, difference: Decimal) -> None:
-        """Remember the account's money, how far its exposure is off ours, and since when it is."""
+    def before_reading(self) -> Reading:
+        """Say how things stand before the account's money is read."""
+
+    def save_account(self, funds: Funds, difference: Decimal, reading: Reading | None = None) -> None:
+        """Remember the account's money, how far its exposure is off ours, and since when it is.
+
+        `reading` is how things stood before it was read; without it, as they stand now.
+        """
+
+    def account(self) -> Account:
+        """Return what is known of the account."""
+
+    def save_rates(self, rates: Mapping[str, Decimal], currency: str) -> None:
+        """Remember the exchange's rates, and what one unit of this currency (the limits') is in the account's."""

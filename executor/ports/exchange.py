@@ -156,10 +156,11 @@ class ClearedBet:
 
 @dataclass(frozen=True, slots=True)
 class Funds:
-    """The account's money (Betfair: getAccountFunds); `exposure` is positive here."""
+    """The account's money (Betfair: getAccountFunds); `exposure` and its limit are positive here."""
 
     available: Decimal
     exposure: Decimal
+    exposure_limit: Decimal | None = None  # None: there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,9 @@ class Exchange(Protocol):
 
     def currency(self) -> str:
         """Return the currency of the account, "" where there is none."""
+
+    def currency_rates(self) -> dict[str, Decimal]:
+        """Return how many units of each currency the exchange counts for one pound; nothing where it has no rates."""
 
     def heartbeat(self, timeout_s: int) -> HeartbeatReport:
         """Say that we live; after `timeout_s` without it takes back all unmatched bets of the account; 0: never."""

@@ -5,9 +5,11 @@ Times are milliseconds since the epoch in UTC. Every method of `OrderStore` may 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+from executor.domain.account import UNKNOWN, Account
 from executor.domain.foreign import ForeignBet
 from executor.domain.market import Market
 from executor.domain.order import Order, Trade
@@ -60,7 +62,8 @@ class MarketView:
     unreadable: Sequence[str] = ()  # records left out because they are none; only where they were asked to be
     market: Market | None = None  # what the exchange says that it is; None: not known
     market_asked: bool = False  # it has been looked up, with whatever result
-    currency: str = ""  # of the account; "" where it is not known
+    account: Account = UNKNOWN
+    held_elsewhere: Decimal = Decimal(0)  # the most that the exchange holds for our orders in all other markets
     turn: str = ""  # the token of a turn taken on the market
     netting: bool = False  # what rule 4 counts is netted over the market's results, where its facts are known
     replicated: bool = True  # what the last commit wrote would outlive its server, as far as that was asked for
@@ -112,6 +115,7 @@ class Change:
     transactions_max: int | None = None  # most of a clock hour, these included
     foreign: Sequence[ForeignBet] = ()
     foreign_gone: Sequence[str] = ()  # bet ids
+    held_elsewhere_max: Decimal | None = None  # the most that other markets may hold for it; None: whatever it is
     recount: bool = False  # what the market's facts say has changed: write anew what is derived from the orders
     durable: bool = False  # it must outlive the server before anything is done on its strength
     success_at: int = 0  # start of a call that placed something: failures before it no longer count

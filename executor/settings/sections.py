@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from executor.domain.confidence import parse_scale
 from executor.settings.urls import (
     api_url,
     broker_url,
@@ -64,6 +65,14 @@ def _path(value: Path | None) -> Path | None:
 def lower(value: object) -> object:
     """Take a word in any case."""
     return value.lower() if type(value) is str else value
+
+
+def _upper(value: object) -> object:
+    return value.strip().upper() if type(value) is str else value
+
+
+def _scale(value: str) -> str:
+    return str(parse_scale(value))
 
 
 def _utf8(value: SecretStr) -> SecretStr:
@@ -157,6 +166,9 @@ class RiskSettings(Section):
     max_risk_per_trade_percent: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.02")
     bankroll: Limit = Decimal(10_000)
     market_exposure: Annotated[Literal["sum", "net"], BeforeValidator(lower)] = "sum"
+    check_funds: bool = True
+    currency: Annotated[str, BeforeValidator(_upper), Field(pattern="^([A-Z]{3})?$")] = ""  # "": the account's
+    confidence_scale: Annotated[str, AfterValidator(_scale)] = "off"
     circuit_breaker_failures: Annotated[int, Field(ge=1, le=1000)] = 5
     circuit_breaker_window_seconds: Annotated[int, Field(ge=1, le=_DAY_S)] = 600
     circuit_breaker_counts_rejections: bool = False

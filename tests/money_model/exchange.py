@@ -322,6 +322,9 @@ class ModelExchange:
         del market_ids
         return []
 
+    def currency_rates(self) -> dict[str, D]:
+        return {}
+
     def currency(self) -> str:
         return ""
 

@@ -83,6 +83,7 @@ class ScriptedExchange:
     account_currency: str = ""
     did: HeartbeatAction = HeartbeatAction.NONE  # for want of a heartbeat
     age_s: int | None = 60
+    rates: dict[str, Decimal] = field(default_factory=dict)
     money: Funds = field(default_factory=lambda: Funds(Decimal(900), Decimal(100)))
 
     def called(self, method: str) -> list[object]:
@@ -240,6 +241,10 @@ class ScriptedExchange:
     def market_facts(self, market_ids: Sequence[str]) -> list[Market]:
         self._read("market_facts", tuple(market_ids))
         return [self.markets[market_id] for market_id in market_ids if market_id in self.markets]
+
+    def currency_rates(self) -> dict[str, Decimal]:
+        self._read("currency_rates")
+        return self.rates
 
     def currency(self) -> str:
         self._read("currency")

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from executor.adapters.redis.records import SIGNAL, encode, signal_fields, trade_fields
+from executor.domain.account import UNKNOWN, Account, rate_between
 from executor.domain.exposure import exposures
 from executor.domain.foreign import ForeignBet, foreign_exposure
 from executor.domain.market import Market, allows_as
 from executor.domain.money import ZERO
 from executor.domain.netting import counted_exposure
-from executor.domain.order import ACTIVE, Order, Trade
+from executor.domain.order import ACTIVE, Order, Trade, TradeKind
 from executor.domain.risk import LIMIT_FIELDS, is_true
 from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import day, hour, iso
@@ -33,6 +34,7 @@ from executor.ports import (
     HealthSnapshot,
     Hold,
     MarketView,
+    Reading,
     Recorded,
     RefusedCancel,
     SendState,
@@ -101,6 +103,9 @@ class Memory:
     facts: dict[str, Market | None] = field(default_factory=dict)
     wanted: set[str] = field(default_factory=set)
     currency: str = ""
+    money: Account = UNKNOWN
+    lost: int = 0  # pennies
+    lost_before: int = 0
     netting: bool = False
     storage: dict[str, tuple[str, int]] = field(default_factory=dict)  # process -> problem, until
     turns: dict[str, int] = field(default_factory=dict)
@@ -113,6 +118,19 @@ class Memory:
     set_aside: dict[str, tuple[str, int]] = field(default_factory=dict)  # name -> problem, last met
     refused: dict[str, RefusedCancel] = field(default_factory=dict)
     told_days: dict[str, str] = field(default_factory=dict)
+
+    def held_in(self, market_id: str) -> Decimal:
+        orders = [order for order in self.orders.values() if order.market_id == market_id]
+        foreign = foreign_exposure(bet for bet in self.foreign.values() if bet.market_id == market_id)
+        return counted_exposure(orders, foreign, self.facts.get(market_id), netting=True)
+
+    def held_total(self) -> Decimal:
+        return sum((self.held_in(market_id) for market_id in {o.market_id for o in self.orders.values()}), ZERO)
+
+    @property
+    def account_known(self) -> Account:
+        known = replace(self.money, currency=self.currency)
+        return replace(known, lost=Decimal(self.lost - self.lost_before) / 100)
 
     def reach(self, method: str) -> None:
         if method in self.away or "*" in self.away:
@@ -226,7 +244,8 @@ class MemoryStore:
             },
             market=m.facts.get(market_id),
             market_asked=market_id in m.facts,
-            currency=m.currency,
+            account=m.account_known,
+            held_elsewhere=m.held_total() - m.held_in(market_id),
             netting=m.netting,
             signals=signals,
             signals_raw={signal_id: encode(record) for signal_id, record in signals.items()},
@@ -284,6 +303,9 @@ class MemoryStore:
                 bool(view.signals) and m.clock.now < min((s.deadline for s in view.signals.values()), default=0),
             ),
         )
+        most = change.held_elsewhere_max
+        if most is not None and now.held_elsewhere > most:
+            return False
         cap = change.transactions_max
         return all(held for asked, held in checks if asked) and (
             cap is None or m.sent[view.transactions_key] + change.transactions <= cap
@@ -309,6 +331,8 @@ class MemoryStore:
         if change.orders or change.foreign or change.foreign_gone or change.recount:
             m.revisions[view.market_id] = m.revisions.get(view.market_id, 0) + 1
         for trade in change.trades:
+            if trade.kind is TradeKind.SETTLEMENT and trade.order.net_profit < ZERO:
+                m.lost -= int(trade.order.net_profit * 100)
             m.enter(trade_fields(trade, self._identity))
         for signal in change.signals:
             before = view.signals.get(signal.signal_id)
@@ -560,7 +584,27 @@ class MemoryAccounts:
         self._m.reach("currency")
         return self._m.currency
 
-    def save_account(self, funds: Funds, difference: Decimal) -> None:
+    def before_reading(self) -> Reading:
+        return Reading(self._m.clock.now, self._m.held_total(), self._m.lost)
+
+    def account(self) -> Account:
+        return self._m.account_known
+
+    def save_rates(self, rates: Mapping[str, Decimal], currency: str) -> None:
+        rate = rate_between(rates, currency, self._m.currency)
+        self._m.money = replace(self._m.money, rate_from=currency, rate=rate, rates_at=self._m.clock.now)
+
+    def save_account(self, funds: Funds, difference: Decimal, reading: Reading | None = None) -> None:
+        before = reading or self.before_reading()
+        self._m.lost_before = before.lost
+        self._m.money = replace(
+            self._m.money,
+            available=funds.available,
+            exposure=funds.exposure,
+            exposure_limit=funds.exposure_limit,
+            others=max(ZERO, funds.exposure - max(before.held, self._m.held_total())),
+            read_at=before.at,
+        )
         self._m.account = funds
         self._m.difference = difference
         self._m.difference_since = (self._m.difference_since or self._m.clock.now) if difference else None

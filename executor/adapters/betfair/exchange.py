@@ -13,29 +13,26 @@ from typing import Final, NoReturn, TypeVar
 import structlog
 
 from executor.adapters.betfair import wire
-from executor.adapters.betfair.json_text import Row, as_row
-from executor.adapters.betfair.lists import batches, joined, market_infos, names, once, page
+from executor.adapters.betfair.account_reads import AccountReads
+from executor.adapters.betfair.json_text import Row
+from executor.adapters.betfair.lists import batches, joined, names, once, page
 from executor.adapters.betfair.logins import TokenStore
-from executor.adapters.betfair.market_facts import by_market, catalogue_of, combine
 from executor.adapters.betfair.reports import read_cancelled, read_placed
-from executor.adapters.betfair.rpc import ACCOUNT, BETTING, HEARTBEAT, Api, Rpc
+from executor.adapters.betfair.rpc import BETTING, HEARTBEAT, Api, Rpc
 from executor.adapters.betfair.session import BetfairSession, store_needed
 from executor.adapters.betfair.transport import Transport
 from executor.domain.commission import MarketCharge
-from executor.domain.market import Market
-from executor.domain.money import ZERO, conversion_slack
+from executor.domain.money import ZERO
 from executor.domain.order import BetState
 from executor.errors import LoginRefused, NotSent, OutcomeUnknown, SessionExpired, Throttled
 from executor.ports import (
     CancelReport,
     ClearedBet,
     ClearedKind,
-    Funds,
     HeartbeatReport,
     Instruction,
     LegReport,
     Listing,
-    MarketInfo,
     SendPermit,
     Telemetry,
 )
@@ -43,7 +40,6 @@ from executor.settings.sections import BetfairSettings
 
 MAX_PLACE: Final = 200  # Betfair: placeOrders
 MAX_CANCEL: Final = 60  # Betfair: cancelOrders
-MAX_CATALOGUE: Final = 100  # Betfair: Market Data Request Limits, weight 1 each of 200; half of it
 MAX_MARKETS: Final = 100  # markets per call; no limit is documented, this keeps calls small
 PAGE: Final = 1000  # Betfair: the largest page
 MAX_PAGES: Final = 50  # 50,000 bets: more is a runaway, and the read fails instead of going on for ever
@@ -55,7 +51,7 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-class BetfairExchange:
+class BetfairExchange(AccountReads):
     """The port `Exchange` on Betfair's API, or on whatever speaks it at the URLs of the settings.
 
     `on_token` is told of each new session token before it is used, so that logs can mask it; `known_currency` is the
@@ -77,7 +73,7 @@ class BetfairExchange:
         self._known_currency = known_currency
         self._strategy_ref = settings.strategy_ref
         self._timeout_s = settings.api_timeout_seconds
-        self._tokens = tokens
+        super().__init__(tokens)
 
     def prepare(self) -> None:
         """Log in and open a connection, where that is not done or the last one has not been used for a while."""
@@ -188,31 +184,6 @@ class BetfairExchange:
                 for odd in some_rows.odd:  # its market goes by the configured rate until it can be read
                     _log.error("commission_not_readable", market_id=odd.market_id, problem=odd.problem)
         return charges
-
-    def funds(self) -> Funds:
-        """Return the account's money (Betfair: getAccountFunds)."""
-        return self._call(ACCOUNT, "getAccountFunds", {}, lambda result: wire.funds(as_row(result, "funds")))
-
-    def market_info(self, market_ids: Sequence[str]) -> list[MarketInfo]:
-        """Return the types of the markets that are known and not closed (Betfair: listMarketCatalogue)."""
-        found: list[MarketInfo | None] = []
-        for some in batches(market_ids, MAX_CATALOGUE):
-            found += self._call(BETTING, "listMarketCatalogue", catalogue_of(some), market_infos)
-        return [each for each in found if each is not None]
-
-    def market_facts(self, market_ids: Sequence[str]) -> list[Market]:
-        """Return what these markets are (Betfair: listMarketCatalogue, listMarketBook); unknown ones are left out."""
-        described = self._call(BETTING, "listMarketCatalogue", catalogue_of(market_ids), by_market)
-        books = self._call(BETTING, "listMarketBook", {"marketIds": list(market_ids)}, by_market)
-        return [
-            combine(market_id, described, books, self._tokens.now())
-            for market_id in market_ids
-            if market_id in described | books
-        ]
-
-    def currency(self) -> str:
-        """Return the account's currency (Betfair: getAccountDetails)."""
-        return self._call(ACCOUNT, "getAccountDetails", {}, wire.currency)
 
     def heartbeat(self, timeout_s: int) -> HeartbeatReport:
         """Say that we live (Betfair: heartbeat); it takes back every unmatched bet of the account where none comes."""

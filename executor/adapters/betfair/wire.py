@@ -6,6 +6,7 @@ a price or an average price is taken as it comes; times become milliseconds sinc
 """
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
@@ -230,9 +231,26 @@ def market_charge(row: Row) -> tuple[str, MarketCharge] | None:
 
 def funds(row: Row) -> Funds:
     """Read the account's money; Betfair writes exposure as zero or less."""
+    limit = abs(to_money(number(row, "exposureLimit"))) if row.get("exposureLimit") is not None else ZERO
     return Funds(
-        available=to_money(number(row, "availableToBetBalance")), exposure=abs(to_money(number(row, "exposure")))
+        available=to_money(number(row, "availableToBetBalance")),
+        exposure=abs(to_money(number(row, "exposure"))),
+        exposure_limit=limit or None,
     )
+
+
+def currency_rates(result: object) -> dict[str, Decimal]:
+    """Read what one pound is in other currencies (Betfair: CurrencyRate); a row that cannot be read is left out."""
+    found: dict[str, Decimal] = {}
+    for row in result if isinstance(result, list) else []:
+        code = row.get("currencyCode") if isinstance(row, dict) else None
+        if not isinstance(code, str) or not _CURRENCY.fullmatch(code):
+            continue
+        with suppress(WireError):
+            rate = number(row, "rate")
+            if rate > ZERO:
+                found[code] = rate
+    return found
 
 
 def currency(result: object) -> str:

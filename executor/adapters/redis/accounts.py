@@ -4,6 +4,7 @@ Invariant: P&L is a sum over per-bet records each time it is written, and two wr
 one of them wrote. Amounts in account currency, times in ms.
 """
 
+import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -16,10 +17,11 @@ from redis.exceptions import WatchError
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
 from executor.adapters.redis.client import guarded, hash_of
-from executor.domain.money import ZERO
+from executor.domain.account import Account, parse_amount, rate_between
+from executor.domain.money import PENNY, ZERO
 from executor.domain.times import iso
 from executor.errors import StoreUnavailable
-from executor.ports import Funds
+from executor.ports import Funds, Reading
 
 _DAILY_S: Final = 48 * 3600  # contract section 4
 # A day is summed up from all its bets each time one of them changes, so they must outlive any outage and correction.
@@ -27,6 +29,37 @@ _SETTLEMENTS_S: Final = 100 * 24 * 3600
 _MOMENT: Final = re.compile("[0-9]{1,15}", re.ASCII)  # ms
 _TRIES: Final = 20  # at a sum, while others book into it; settlement runs in one or two processes
 _AHEAD_MS: Final = 60_000  # what the clocks of a Redis and its replacement may differ by
+
+
+# Of the account's hash, as a decision reads them.
+ACCOUNT_FIELDS: Final = (
+    "currency", "available", "exposure", "exposure_limit", "others", "lost", "lost_before", "read_at",
+    "rate_from", "rate", "rates_at",
+)  # fmt: skip
+
+
+def account_of(values: Sequence[str | None]) -> Account:
+    """Read the account's fields; what is none counts as not known."""
+    held = dict(zip(ACCOUNT_FIELDS, values, strict=False))
+    amounts = {name: parse_amount(held.get(name)) for name in ACCOUNT_FIELDS}
+    lost = ((amounts["lost"] or ZERO) - (amounts["lost_before"] or ZERO)) * PENNY
+    return Account(
+        currency=held.get("currency") or "",
+        available=amounts["available"],
+        exposure=amounts["exposure"],
+        exposure_limit=amounts["exposure_limit"],
+        others=amounts["others"] or ZERO,
+        lost=max(lost, ZERO),
+        read_at=int(amounts["read_at"] or 0),
+        rate_from=held.get("rate_from") or "",
+        rate=amounts["rate"],
+        rates_at=int(amounts["rates_at"] or 0),
+    )
+
+
+def held_elsewhere(total: str, own: str) -> Decimal:
+    """Return what is held beside one market's: the sum is in pennies."""
+    return (parse_amount(total) or ZERO) * PENNY - (parse_amount(own) or ZERO)
 
 
 class RedisAccounts(RedisAdapter):
@@ -119,13 +152,49 @@ class RedisAccounts(RedisAdapter):
         return cast("str | None", self._redis.hget(keys.ACCOUNT, "currency")) or ""
 
     @guarded
-    def save_account(self, funds: Funds, difference: Decimal) -> None:
+    def before_reading(self) -> Reading:
+        """Say how things stand before the account's money is read."""
+        return self._reading()
+
+    def _reading(self) -> Reading:
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.get(keys.HELD_TOTAL)
+        pipe.hget(keys.ACCOUNT, "lost")
+        held, lost = (reply if isinstance(reply, str) else "0" for reply in pipe.execute(raise_on_error=False))
+        pennies = parse_amount(held) or ZERO
+        return Reading(self._now(), pennies * PENNY, int(parse_amount(lost) or 0))
+
+    @guarded
+    def account(self) -> Account:
+        """Return what is known of the account."""
+        return account_of(cast("list[str | None]", self._redis.hmget(keys.ACCOUNT, ACCOUNT_FIELDS)))
+
+    @guarded
+    def save_rates(self, rates: Mapping[str, Decimal], currency: str) -> None:
+        """Remember the exchange's rates, and what one unit of this currency (the limits') is in the account's."""
+        own = cast("str | None", self._redis.hget(keys.ACCOUNT, "currency")) or ""
+        rate = rate_between(rates, currency, own)
+        fields = {"rates": json.dumps({code: f"{found:f}" for code, found in sorted(rates.items())})}
+        fields |= {"rates_at": str(self._now()), "rate_from": currency, "rate": "" if rate is None else f"{rate:f}"}
+        self._redis.hset(keys.ACCOUNT, mapping=hash_of(fields))
+
+    @guarded
+    def save_account(self, funds: Funds, difference: Decimal, reading: Reading | None = None) -> None:
         """Remember the account's money, how far its exposure is off ours, and since when it is."""
+        after = self._reading()
+        before = reading or after
+        limit = funds.exposure_limit
+        marks = {
+            "exposure_limit": "" if limit is None else f"{limit:f}",
+            "others": f"{max(ZERO, funds.exposure - max(before.held, after.held)):f}",
+            "lost_before": str(before.lost),
+            "read_at": str(before.at),
+        }
         balance = funds.available + funds.exposure
         amounts = {"available": funds.available, "exposure": funds.exposure, "balance": balance}
         fields = {name: f"{amount:f}" for name, amount in {**amounts, "difference": difference}.items()}
         now = self._now()
-        self._redis.hset(keys.ACCOUNT, mapping=hash_of({**fields, "at": iso(now)}))
+        self._redis.hset(keys.ACCOUNT, mapping=hash_of({**fields, **marks, "at": iso(now)}))
         if difference:
             self._redis.hsetnx(keys.ACCOUNT, "difference_since", str(now))
         else:

@@ -19,7 +19,7 @@ from executor.domain.foreign import ForeignBet, foreign_exposure, with_foreign
 from executor.domain.money import ZERO
 from executor.domain.netting import net_of
 from executor.domain.notice import BREAKER_KEY, Kind, Level, Notice
-from executor.domain.order import ACTIVE, Order
+from executor.domain.order import ACTIVE, Order, TradeKind
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal_record import TERMINAL, SignalRecord, SignalStatus
 from executor.domain.times import iso
@@ -48,6 +48,7 @@ class Request:
     records: list[Command] = field(default_factory=list)  # written after all else
     before: int | None = None  # Redis TIME in ms
     cap: tuple[str, int] | None = None  # key of a number, and the most it may be
+    funds: tuple[str, str, str, int] | None = None  # `commit.lua` says what
     marked: str | None = None  # key that must hold a mark of this run of the server
     signals: dict[str, SignalRecord] = field(default_factory=dict)  # as written, and as text
     signals_raw: dict[str, str] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class Request:
     def as_json(self) -> dict[str, object]:
         """Return it in the script's shape."""
         body: dict[str, object] = {"checks": self.checks, "writes": [*self.writes, *self.records]}
-        limits = {"before": self.before, "marked": self.marked, "cap": self.cap}
+        limits = {"before": self.before, "marked": self.marked, "cap": self.cap, "funds": self.funds}
         return {**body, **{name: value for name, value in limits.items() if value is not None}}
 
     def signal(self, record: SignalRecord, keep_s: int) -> None:
@@ -97,6 +98,9 @@ def _bounds(view: MarketView, change: Change, identity: str, request: Request) -
         request.checks.append([view.held or None, "HGET", keys.MARKETS_HELD, view.market_id])
     if Gate.DEADLINE in change.gates:
         request.before = min(signal.deadline for signal in view.signals.values())
+    if change.held_elsewhere_max is not None:
+        most = int(change.held_elsewhere_max * 100)
+        request.funds = (keys.HELD_TOTAL, keys.MARKET_HELD, view.market_id, most)
     if change.transactions_max is not None:
         request.cap = (view.transactions_key, change.transactions_max - change.transactions)
 
@@ -119,8 +123,9 @@ def _projections(view: MarketView, change: Change, identity: str, request: Reque
     _projection(keys.risk_exposure(market), counted, 0, request)
     net = net_of(found, foreign, view.market)
     of_rules = net if view.netting else sum(held.values(), ZERO)
-    for key, total in ((keys.MARKET_EXPOSURE, of_rules), (keys.MARKET_HELD, net)):
-        request.writes.append(["HSET", key, market, f"{total:f}"] if counted else ["HDEL", key, market])
+    written: Command = ["HSET", keys.MARKET_EXPOSURE, market, f"{of_rules:f}"]
+    request.writes.append(written if counted else ["HDEL", keys.MARKET_EXPOSURE, market])
+    request.writes.append(["=HELD", keys.MARKET_HELD, keys.HELD_TOTAL, market, f"{net:f}" if counted else ""])
     if alters(matched_exposure_key):
         matched, shown_of = exposures(everything, matched_only=True), positions(everything)
         lost = {str(selection): f"{amount:f}" for selection, amount in matched.items()}
@@ -180,6 +185,14 @@ def _order(order: Order, identity: str, keep_s: int, request: Request) -> None:
     if order.bet_id:
         owner: Command = ["SET", keys.bet(order.bet_id), name]
         request.records.append([*owner, "EX", keep_s] if order.is_over else owner)
+
+
+def _losses(change: Change, request: Request) -> None:
+    """Add to what the account has lost: what its last reading says that it has may not know of it yet."""
+    settled = [trade.order.net_profit for trade in change.trades if trade.kind is TradeKind.SETTLEMENT]
+    lost = -sum((net for net in settled if net < ZERO), ZERO)
+    if lost:
+        request.writes.append(["HINCRBY", keys.ACCOUNT, "lost", int(lost * 100)])
 
 
 def _breaker(view: MarketView, change: Change, identity: str, request: Request) -> None:
@@ -263,6 +276,7 @@ def request_for(view: MarketView, change: Change, identity: str, token: str, sig
         request.writes.append(["ZREMRANGEBYRANK", keys.ORDERS_RECENT, 0, -_RECENT - 1])
         _projections(view, change, identity, request)
         _foreign(view, change, request)
+    _losses(change, request)
     _breaker(view, change, identity, request)
     if change.orders:
         for order in change.orders:

@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from executor import keys
+from executor.adapters.redis.accounts import ACCOUNT_FIELDS, account_of, held_elsewhere
 from executor.adapters.redis.adapter import redis_time
 from executor.adapters.redis.client import guarded, hash_of, script
 from executor.adapters.redis.commit import after, request_for
@@ -45,6 +46,17 @@ def _count(text: str | None) -> int:
         return int(text or 0)
     except ValueError:
         return sys.maxsize
+
+
+def _names(market_id: str, pnl_key: str, transactions_key: str) -> tuple[str, ...]:
+    """Return what `view.lua` reads of all and of a market, in its order."""
+    revision, orders = keys.market_revision(market_id), keys.market_orders(market_id)
+    foreign, facts = keys.foreign(market_id), keys.market_facts(market_id)
+    return (
+        *(keys.IDENTITY, keys.TRADING_ENABLED, keys.RECONCILED, keys.LIMITS, pnl_key, keys.BREAKER, keys.BREAKER_SINCE),
+        *(keys.FAILED_ORDERS, revision, orders, transactions_key, foreign, keys.MARKETS_HELD, facts),
+        *(keys.ACCOUNT, keys.MARKET_HELD, keys.HELD_TOTAL),
+    )
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:
@@ -180,27 +192,10 @@ class RedisStore(RecordReader):
         self, market_id: str, signal_ids: Sequence[str], order_ids: Sequence[str], now: str, *, strict: bool
     ) -> MarketView:
         pnl_key, transactions_key = keys.pnl_daily(now[:10]), keys.transactions(now)
+        names = _names(market_id, pnl_key, transactions_key)
         answer = self._view(
-            keys=[
-                keys.IDENTITY,
-                keys.TRADING_ENABLED,
-                keys.RECONCILED,
-                keys.LIMITS,
-                pnl_key,
-                keys.BREAKER,
-                keys.BREAKER_SINCE,
-                keys.FAILED_ORDERS,
-                keys.market_revision(market_id),
-                keys.market_orders(market_id),
-                transactions_key,
-                keys.foreign(market_id),
-                keys.MARKETS_HELD,
-                keys.market_facts(market_id),
-                keys.ACCOUNT,
-                *map(keys.signal, signal_ids),
-                *map(keys.order, order_ids),
-            ],
-            args=[keys.order(""), self._keep.breaker_window_s, len(signal_ids), market_id],
+            keys=[*names, *map(keys.signal, signal_ids), *map(keys.order, order_ids)],
+            args=[keys.order(""), self._keep.breaker_window_s, len(signal_ids), market_id, *ACCOUNT_FIELDS],
         )
         raw: list[Any] = cast("list[Any]", answer)
         reader = Reader(strict=strict)
@@ -233,7 +228,8 @@ class RedisStore(RecordReader):
             unreadable=reader.problems,
             market=decode_market(raw[16]),
             market_asked=bool(raw[16]),
-            currency=raw[17],
+            account=account_of(raw[17]),
+            held_elsewhere=held_elsewhere(raw[19], raw[18]),
             netting=self._sums.netting,
         )
 

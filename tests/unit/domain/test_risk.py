@@ -1,6 +1,7 @@
 """The rules: each reason in its exact words, their order, their edges, and the limits they read."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ from support.factories import (
     reserving,
 )
 
+from executor.domain.account import FUNDS_LAST_MS, RATES_LAST_MS, Account
+from executor.domain.confidence import parse_scale
+from executor.domain.market import Market
 from executor.domain.money import Side
 from executor.domain.order import OrderStatus
 from executor.domain.risk import (
@@ -71,6 +75,22 @@ REJECTED: Final = [  # facts, leg, rules -> reason, detail, leg (0: before the l
         R.INVALID_LIMITS,
         "MaxDailyLoss is not a number: 'lots'",
         0,
+    ),
+    (
+        {"account": Account("EUR", rate_from="USD", rate=D("0.9"), rates_at=NOW)},
+        {},
+        {"currency": "GBP"},
+        R.RATES_UNKNOWN,
+        "No rate of the last day from GBP to EUR",
+        0,
+    ),
+    (
+        {"account": Account("GBP", D(30), D(15), read_at=NOW), "held_elsewhere": D("0.01")},
+        {"size": D(45)},
+        {"check_funds": True},
+        R.INSUFFICIENT_FUNDS,
+        "Exposure 45.01 over all markets exceeds the 45 that the account can lose",
+        1,
     ),
     ({"daily_pnl": "1_0"}, {}, {}, R.INVALID_LIMITS, "today's P&L in Redis is not a number: '1_0'", 0),
     ({"daily_pnl": "NaN"}, {}, {}, R.INVALID_LIMITS, "today's P&L in Redis is not a number: 'NaN'", 0),
@@ -316,3 +336,133 @@ def test_numbers_are_written_as_the_reference_does(value: str, text: str) -> Non
 def test_a_mistyped_tiny_limit_is_told_in_one_short_line() -> None:
     verdict = judge(make_signal(), {"limits": make_limits(MaxStakePerOrder="1e-99999999")})
     assert verdict == Verdict(R.INVALID_LIMITS, "MaxStakePerOrder is not a number: '1e-99999999'", 0)
+
+
+ENOUGH: Final = Account("GBP", D(30), D(20), read_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("account", "more", "refused"),
+    [
+        (ENOUGH, {}, False),  # 50 of 50
+        (replace(ENOUGH, available=D("29.99")), {}, True),
+        (replace(ENOUGH, others=D("0.01")), {}, True),
+        (replace(ENOUGH, lost=D("0.01")), {}, True),
+        (replace(ENOUGH, exposure_limit=D("49.99")), {}, True),
+        (replace(ENOUGH, exposure_limit=D(50)), {}, False),
+        (ENOUGH, {"held_elsewhere": D("0.01")}, True),
+        (ENOUGH, {"foreign": {9: D("0.01")}}, True),
+        (replace(ENOUGH, available=D(1), read_at=NOW - FUNDS_LAST_MS), {}, True),
+        (replace(ENOUGH, available=D(1), read_at=NOW - FUNDS_LAST_MS - 1), {}, False),  # old: the exchange decides
+        (Account("GBP"), {}, False),  # never read
+        (replace(ENOUGH, available=D(-60)), {}, True),
+    ],
+)
+def test_funds_are_what_the_account_can_lose_beside_everything_else(
+    account: Account, more: dict[str, Any], refused: bool
+) -> None:
+    verdict = judge(make_signal(), {"account": account, **more}, {"check_funds": True})
+    assert verdict.reason == (R.INSUFFICIENT_FUNDS if refused else None)
+    assert judge(make_signal(), {"account": account, **more}).accepted, "the check is off"
+
+
+def test_what_adds_nothing_to_the_worst_case_needs_no_funds() -> None:
+    facts = {**held(100), "account": replace(ENOUGH, available=D(0))}
+    closing = make_signal(make_leg(selection_id=A, side=Side.LAY, size=D(40)))
+    assert judge(closing, facts, {"check_funds": True}).accepted
+    assert judge(make_signal(), facts, {"check_funds": True}).reason is R.INSUFFICIENT_FUNDS
+
+
+def test_funds_are_netted_as_the_exchange_nets_them_whatever_rule_four_counts() -> None:
+    market = Market("1.2", "WIN", "ODDS", "CLASSIC", winners=1, runners=(A, B), complete=True)
+    facts = {
+        "orders": [make_order(side=Side.LAY, selection_id=B, size=D(25), price=D(3), status=S.PENDING)],
+        "account": ENOUGH,
+        "limits": make_limits(MaxExposurePerMarket="999"),
+    }
+    signal = make_signal(make_leg(selection_id=A, side=Side.LAY, price=D(3), size=D(25)))
+    assert judge(signal, {**facts, "market": market}, {"check_funds": True}).accepted  # one of them wins: 50
+    assert judge(signal, facts, {"check_funds": True}).reason is R.INSUFFICIENT_FUNDS  # 100
+
+
+@pytest.mark.parametrize(
+    ("confidence", "stake", "factor"),
+    [
+        (None, "25", "no confidence: 0.25"),
+        ("0", "25", "confidence 0: 0.25"),
+        ("0.5", "25", "confidence 0.5: 0.25"),
+        ("0.7", "62.5", "confidence 0.7: 0.625"),
+        ("0.9", "100", ""),
+        ("1", "100", ""),
+        ("80", "25", "confidence 80: 0.25"),  # no share: it says nothing
+        ("-1", "25", "confidence -1: 0.25"),
+    ],
+)
+def test_confidence_scales_the_limits_per_order(confidence: str | None, stake: str, factor: str) -> None:
+    rules = {"confidence": parse_scale("0.5:0.25,0.9:1")}
+    given = None if confidence is None else D(confidence)
+    assert judge(make_signal(make_leg(size=D(stake)), confidence=given), {}, rules).accepted
+    over = judge(make_signal(make_leg(size=D(stake) + D("0.01")), confidence=given), {}, rules)
+    said = f" ({factor} of the limit)" if factor else ""
+    assert over.detail == f"Stake {number(D(stake) + D('0.01'))} exceeds max per order {stake}{said}"
+    risky = judge(make_signal(make_leg(side=Side.LAY, price=D(1000), size=D(2)), confidence=given), {}, rules)
+    assert risky.detail == f"Risk 1998 exceeds max per trade {number(D(stake) * 2)}{said}"
+
+
+@given(
+    st.lists(
+        st.tuples(st.decimals(0, 1, places=3), st.decimals(0, 1, places=3)),
+        min_size=1,
+        max_size=6,
+        unique_by=lambda point: point[0],
+    ),
+    st.none() | st.decimals(-1, 2, places=4),
+)
+@PROPERTY
+def test_a_factor_lies_between_those_of_the_points(points: list[tuple[D, D]], confidence: D | None) -> None:
+    scale = parse_scale(",".join(f"{at:f}:{factor:f}" for at, factor in sorted(points)))
+    factors = [factor for _, factor in points]
+    found = scale.factor(confidence)
+    assert min(factors) - D("0.0001") <= found <= max(factors) <= 1
+    if confidence is None or not 0 <= confidence <= 1:
+        assert found == min(factors)
+    for at, factor in points:
+        assert scale.factor(at) == factor
+
+
+@pytest.mark.parametrize(
+    "text", ["0.5", "0.5:x", "0.5:1.1", "0.5:-1", "0.9:1,0.5:0.2", "0.5:1,0.5:1", ":", "a:b", "0.5:1,"]
+)
+def test_a_scale_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="should"):
+        parse_scale(text)
+
+
+def test_limits_in_another_currency_are_converted_against_us() -> None:
+    account = Account("EUR", rate_from="GBP", rate=D("1.155"), rates_at=NOW)
+    facts, rules = {"account": account}, {"currency": "GBP"}
+    assert judge(make_signal(make_leg(size=D("115.5"))), facts, rules).accepted
+    over = judge(make_signal(make_leg(size=D("115.51"))), facts, rules)
+    assert over.detail == "Stake 115.51 exceeds max per order 115.5 (1 GBP is 1.155 EUR)"
+    lost = judge(make_signal(), {**facts, "daily_pnl": "-577.5"}, rules)
+    assert lost.detail == "Daily P&L -577.5 has reached max daily loss 577.5 (1 GBP is 1.155 EUR)"
+    assert judge(make_signal(), {**facts, "daily_pnl": "-577.49"}, rules).accepted
+    assert judge(make_signal(), {"account": replace(account, currency="GBP")}, rules).accepted
+    for known in (replace(account, rates_at=NOW - RATES_LAST_MS - 1), Account(), replace(account, rate=None)):
+        assert judge(make_signal(), {"account": known}, rules).reason is R.RATES_UNKNOWN
+    assert judge(make_signal(), {"account": replace(account, rates_at=NOW - RATES_LAST_MS)}, rules).accepted
+
+
+def test_a_hedge_may_only_reduce_and_is_not_stopped_by_the_days_loss() -> None:
+    def hedge(size: str, **facts: Any) -> Verdict:
+        signal = make_signal(
+            make_leg(selection_id=A, side=Side.LAY, size=D(size)), signal_id="hedge-1", strategy="hedge"
+        )
+        return judge(signal, {**held(100), "limits": make_limits(MaxExposurePerSelection="50"), **facts})
+
+    assert hedge("40").accepted
+    assert hedge("40", daily_pnl="-500").accepted
+    assert hedge("60").reason is R.MAX_EXPOSURE_PER_SELECTION  # unmatched backs cover nothing: 120 if it wins
+    assert hedge("40", trading_enabled=False).reason is R.TRADING_DISABLED
+    assert hedge("40", breaker_open=True).reason is R.CIRCUIT_BREAKER_OPEN
+    assert judge(make_signal(strategy="hedge"), {"daily_pnl": "-500"}).reason is R.MAX_DAILY_LOSS

@@ -14,11 +14,14 @@
 -- KEYS[13] markets in which nothing is placed
 -- KEYS[14] the market's facts
 -- KEYS[15] the account
--- KEYS[16...] signal records, then order records asked for beside the market's own
+-- KEYS[16] what the exchange holds, by market
+-- KEYS[17] its sum in pennies
+-- KEYS[18...] signal records, then order records asked for beside the market's own
 -- ARGV[1]  prefix of an order's key
 -- ARGV[2]  breaker window in seconds
 -- ARGV[3]  number of signal records among the keys
 -- ARGV[4]  the market's id
+-- ARGV[5...] fields of the account
 -- A record of another type reads as a text that is no record, a control of another type as what lets nothing through.
 local time = redis.call('TIME')
 local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
@@ -46,9 +49,9 @@ for _, id in ipairs(members.err and { '!' } or members) do
   wanted[#wanted + 1] = ARGV[1] .. id
 end
 local signals = {}
-for at = 16, #KEYS do
-  if at <= 15 + ARGV[3] then
-    signals[at - 15] = get(KEYS[at])
+for at = 18, #KEYS do
+  if at <= 17 + ARGV[3] then
+    signals[at - 17] = get(KEYS[at])
   else
     wanted[#wanted + 1] = KEYS[at]
   end
@@ -60,6 +63,7 @@ end
 if members.err then
   orders[1] = '!of another type'
 end
+local account = redis.pcall('HMGET', KEYS[15], unpack(ARGV, 5))
 local failures = redis.pcall('ZCOUNT', KEYS[8], lower, '+inf')
 return {
   time[1],
@@ -79,5 +83,7 @@ return {
   hash(KEYS[12], { '!', '!of another type' }),
   get(KEYS[13], ARGV[4]) or '',
   get(KEYS[14]) or '',
-  get(KEYS[15], 'currency') or '',
+  account.err and {} or account,
+  get(KEYS[16], ARGV[4]) or '',
+  get(KEYS[17]) or '',
 }

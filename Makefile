@@ -98,7 +98,11 @@ money-model: $(STAMP) ## Compare the books after random histories (SEEDS=1000)
 
 .PHONY: netting
 netting: $(STAMP) ## Compare netting with every result of random markets, 300 large ones among them (SEEDS=100000)
-	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m netting --seeds '$(SEEDS)'
+	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m netting --seeds '$(if $(filter command line,$(origin SEEDS)),$(SEEDS),100000)'
+
+.PHONY: hedging
+hedging: $(STAMP) ## Compare hedges with what they may do, under accidents (SEEDS=200)
+	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m hedging --seeds '$(if $(filter command line,$(origin SEEDS)),$(SEEDS),200)'
 
 .PHONY: funds
 funds: $(STAMP) ## Compare the check of funds with the sandbox's arithmetic, over HTTPS (SIGNALS=10000; five minutes)

@@ -29,6 +29,7 @@ ORDERS_ACTIVE: Final = "executor:orders:active"  # zset id -> created ms; SUBMIT
 ORDERS_UNSETTLED: Final = "executor:orders:unsettled"  # zset id -> created ms; reserved, live, or matched unsettled
 ORDERS_RECENT: Final = "executor:orders:recent"  # zset id -> created ms; the newest, for people to look at
 MARKETS: Final = "executor:markets"  # set; markets with orders that count
+HEDGES: Final = "executor:hedges"  # hash position -> JSON {attempt, said, waits, at}; hedge_exposure
 MARKETS_HELD: Final = "executor:markets:held"  # hash market id -> why nothing is placed there; each complete poll
 FOREIGN_MARKETS: Final = "executor:foreign"  # set; markets with bets that our records cannot hold
 SET_ASIDE: Final = "executor:set_aside"  # hash name -> JSON {since, seen, problem}; rows and records not readable

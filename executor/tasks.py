@@ -19,6 +19,7 @@ from executor.engine import (
     accounting,
     cancellation,
     dead_mans_switch,
+    hedging,
     markets,
     placement,
     reconciliation,
@@ -157,6 +158,10 @@ def _sweep(engine: Engine) -> int:
     return moved
 
 
+def _hedge(engine: Engine) -> str:
+    return hedging.hedge(engine, dispatch)
+
+
 def _heartbeat(engine: Engine) -> str:
     report = dead_mans_switch.send_heartbeat(engine)
     if report.action is not HeartbeatAction.NONE:
@@ -174,6 +179,7 @@ _PERIODIC: Final[dict[str, Callable[[Engine], object]]] = {
     "watchdog": watchdog.watch,
     "keep_alive": session.keep_alive,
     "heartbeat": _heartbeat,
+    "hedge_exposure": _hedge,
     "reauthenticate": session.reauthenticate,
 }
 

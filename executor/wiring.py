@@ -17,6 +17,7 @@ from executor.adapters.redis.cancel_attempts import RedisCancelAttempts
 from executor.adapters.redis.client import connect, connect_bytes
 from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.failed import FailedTasks
+from executor.adapters.redis.hedges import RedisHedges
 from executor.adapters.redis.locks import RedisLocks
 from executor.adapters.redis.market_facts import RedisMarketFacts
 from executor.adapters.redis.session import RedisTokenStore
@@ -28,6 +29,7 @@ from executor.adapters.redis.stream_status import RedisStreamStatus
 from executor.adapters.redis.trade_feed import RedisTradeFeed
 from executor.adapters.signatures import JwsSignatures
 from executor.domain.confidence import parse_scale
+from executor.domain.hedge import HedgePolicy
 from executor.domain.risk import LIMIT_FIELDS, Rules
 from executor.engine.engine import Engine, Policy
 from executor.engine.intake import Intake
@@ -91,6 +93,12 @@ def policy(settings: Settings) -> Policy:
         reauthenticate_after_s=settings.betfair.reauthentication_interval_hours * 3600,
         keep_alive_interval_s=settings.betfair.keep_alive_interval_seconds,
         heartbeat_s=settings.betfair.heartbeat_seconds,
+        hedge=HedgePolicy(
+            mode=settings.hedge.mode,
+            at_percent=settings.hedge.at_percent,
+            to_percent=settings.hedge.to_percent,
+            max_ticks=settings.hedge.max_ticks,
+        ),
         order_stream=settings.betfair.stream_address is not None,
     )
 
@@ -225,6 +233,7 @@ def build(settings: Settings) -> Engine:
         policy=policy(settings),
         alerts=RedisAlerts(connect(settings.redis.url), state(settings), settings.identity),
         set_aside=RedisSetAside(connect(settings.redis.url)),
+        hedges=RedisHedges(connect(settings.redis.url), settings.identity),
         cancel_attempts=RedisCancelAttempts(connect(settings.redis.url)),
     )
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 import structlog
 
 from executor.domain.commission import MarketCharge
+from executor.domain.hedge import Quotes
 from executor.domain.market import Market
 from executor.domain.money import ZERO
 from executor.domain.order import BetState
@@ -118,6 +119,11 @@ class PaperExchange:
         """Return nothing: only an exchange knows its markets."""
         del market_ids
         return []
+
+    def quotes(self, market_ids: Sequence[str]) -> dict[str, Quotes]:
+        """Return nothing: only an exchange has prices."""
+        del market_ids
+        return {}
 
     def currency(self) -> str:
         """Return "": paper money has none."""

@@ -19,6 +19,7 @@ from executor.cli import (
     console,
     failed,
     halt,
+    hedge,
     ledger,
     limits,
     notify,
@@ -84,7 +85,7 @@ def main(
 
 for command in (
     status, check, halt, resume, limits, signals, orders, cancel, trades, paper, pnl, ledger, failed, resolve, send,
-    bridge, sandbox, stream, console, token, notify,
+    bridge, sandbox, stream, console, token, notify, hedge,
 ):  # fmt: skip
     command.register(app)
 app.command()(up)

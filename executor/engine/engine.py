@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from executor.domain.hedge import NO_HEDGE, HedgePolicy
 from executor.domain.risk import Rules
 from executor.domain.signal_record import SignalRecord
 from executor.ports import (
@@ -20,6 +21,7 @@ from executor.ports import (
     Clock,
     Controls,
     Exchange,
+    Hedges,
     Ledger,
     Locks,
     MarketFacts,
@@ -63,6 +65,7 @@ class Policy:
     order_stream: bool  # a process is to hear it
     cancel_half_placed: bool
     max_transactions_per_hour: int
+    hedge: HedgePolicy = NO_HEDGE
     late_arrival_s: int = 15  # Betfair: how long a call that timed out may take to show; more behind a proxy
 
     @property
@@ -93,6 +96,7 @@ class Engine:
     policy: Policy
     alerts: Alerts
     set_aside: SetAside
+    hedges: Hedges
     cancel_attempts: CancelAttempts
 
 

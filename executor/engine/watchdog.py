@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from executor.domain.order import OrderStatus
+from executor.engine import hedging
 from executor.engine.day_summary import sum_up_day
 from executor.engine.engine import Engine
 from executor.engine.lookup import is_ripe
@@ -42,6 +43,7 @@ _HINTS: Final = {
     Alert.SESSION_EXPIRING: "executor check",
     Alert.UNKNOWN_ORDERS: "executor orders --active; look at the exchange; executor resolve",
     Alert.EXPOSURE_HIGH: "executor status",
+    Alert.HEDGE_WAITING: "executor hedge --dry-run; EXECUTOR_HEDGE__MODE",
     Alert.MARKET_ABOVE_LIMIT: "executor status; executor orders --market; only what lowers it is placed there",
     Alert.DAILY_LOSS_NEAR_LIMIT: "executor pnl",
     Alert.FAILURES_NEAR_BREAKER: "executor orders; the failures have their codes",
@@ -93,6 +95,8 @@ def _alerts(engine: Engine, health: HealthSnapshot) -> Iterator[tuple[Alert, str
         yield Alert.CLOCK_SKEW, f"this machine's clock is {health.clock_ahead} ms ahead of Redis's"
     yield from _of_limits(engine, health)
     yield from _of_orders(engine)
+    if engine.policy.hedge.mode != "off" and (waiting := hedging.standing(engine)):
+        yield Alert.HEDGE_WAITING, "; ".join(waiting[:_NAMED])
     yield from _set_aside(engine)
     if not engine.policy.paper:
         yield from _of_exchange(engine, health)

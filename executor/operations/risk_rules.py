@@ -29,6 +29,7 @@ def rules_json(settings: Settings, state: SystemSnapshot) -> dict[str, object]:
         "limits_currency": risk.currency or account.currency or None,
         "rate": rate_of(account, risk.currency, now),
         "confidence_scale": risk.confidence_scale,
+        "hedge": settings.hedge.mode,
     }
 
 
@@ -44,6 +45,9 @@ def rules_lines(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str
         yield "limits are in", f"{settings.risk.currency}: {worth}"
     if settings.risk.confidence_scale != "off":
         yield "by confidence", settings.risk.confidence_scale
+    if settings.hedge.mode != "off":
+        hedge = settings.hedge
+        yield "hedge", f"{hedge.mode}: from {hedge.at_percent}% of a selection's limit to {hedge.to_percent}%"
 
 
 def _funds(most: object) -> str:

@@ -23,6 +23,7 @@ from executor.ports.exchange import (
     OddRow,
     SendPermit,
 )
+from executor.ports.hedges import HedgeNote, Hedges
 from executor.ports.ledger import Ledger
 from executor.ports.locks import Hold, Locks
 from executor.ports.market_facts import Counted, MarketFacts
@@ -57,6 +58,8 @@ __all__ = [
     "HealthSnapshot",
     "HeartbeatAction",
     "HeartbeatReport",
+    "HedgeNote",
+    "Hedges",
     "Hold",
     "Instruction",
     "Ledger",

@@ -18,6 +18,7 @@ class Alert(StrEnum):
     SESSION_EXPIRING = "session_expiring"  # none, or not kept alive for several intervals
     UNKNOWN_ORDERS = "unknown_orders"  # the exchange has not said what became of them
     EXPOSURE_HIGH = "exposure_high"
+    HEDGE_WAITING = "hedge_waiting"  # a position is due, and is not hedged: the mode, the market, or the price
     MARKET_ABOVE_LIMIT = "market_above_limit"  # a runner has left, a void, a bet of somebody else, or a lower limit
     DAILY_LOSS_NEAR_LIMIT = "daily_loss_near_limit"
     FAILURES_NEAR_BREAKER = "failures_near_breaker"

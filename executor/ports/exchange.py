@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, Protocol, TypeVar, overload
 
 from executor.domain.commission import MarketCharge
+from executor.domain.hedge import Quotes
 from executor.domain.market import Market
 from executor.domain.money import ZERO, Side
 from executor.domain.order import BetState
@@ -263,6 +264,9 @@ class Exchange(Protocol):
 
     def market_facts(self, market_ids: Sequence[str]) -> list[Market]:
         """Return what these markets are, at most 40; those that the exchange does not know are left out."""
+
+    def quotes(self, market_ids: Sequence[str]) -> dict[str, Quotes]:
+        """Return the best prices of these markets' runners; markets that are not known are left out."""
 
     def currency(self) -> str:
         """Return the currency of the account, "" where there is none."""

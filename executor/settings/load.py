@@ -23,6 +23,7 @@ from executor.settings.sections import (
     BetfairSettings,
     ConsoleSettings,
     DataPath,
+    HedgeSettings,
     LedgerSettings,
     LoggingSettings,
     MetricsSettings,
@@ -59,6 +60,7 @@ class Settings(BaseSettings):
 
     betfair: BetfairSettings = BetfairSettings()
     risk: RiskSettings = RiskSettings()
+    hedge: HedgeSettings = HedgeSettings()
     order_manager: OrderManagerSettings = OrderManagerSettings()
     trading: TradingSettings = TradingSettings()
     signals: SignalsSettings = SignalsSettings()

@@ -178,6 +178,24 @@ class RiskSettings(Section):
     )
 
 
+class HedgeSettings(Section):
+    """Whether and when a selection's matched exposure is brought down by itself."""
+
+    mode: Annotated[Literal["off", "alert", "trade"], BeforeValidator(lower)] = "off"
+    at_percent: Annotated[Decimal, Field(gt=0, le=100)] = Decimal(90)
+    to_percent: Annotated[Decimal, Field(ge=0, lt=100)] = Decimal(50)
+    max_ticks: Annotated[int, Field(ge=0, le=50)] = 3
+
+    @model_validator(mode="after")
+    def _goes_down(self) -> Self:
+        if self.to_percent >= self.at_percent:
+            raise ValueError(
+                f"EXECUTOR_HEDGE__TO_PERCENT ({self.to_percent}) should be below "
+                f"EXECUTOR_HEDGE__AT_PERCENT ({self.at_percent})"
+            )
+        return self
+
+
 class OrderManagerSettings(Section):
     """How orders are followed up."""
 

@@ -36,6 +36,7 @@ POLICY: dict[str, tuple[str, int, tuple[type[Exception], ...]]] = {
     "executor.keep_alive": ("maintenance", 3, PERIODIC),
     "executor.reauthenticate": ("maintenance", 3, PERIODIC),
     "executor.heartbeat": ("maintenance", 3, PERIODIC),
+    "executor.hedge_exposure": ("maintenance", 3, PERIODIC),
 }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 
 from executor.domain.commission import MarketCharge
+from executor.domain.hedge import Quotes
 from executor.domain.market import Market
 from executor.domain.money import ZERO, Side
 from executor.domain.order import BetState
@@ -321,6 +322,10 @@ class ModelExchange:
     def market_facts(self, market_ids: Sequence[str]) -> list[Market]:
         del market_ids
         return []
+
+    def quotes(self, market_ids: Sequence[str]) -> dict[str, Quotes]:
+        del market_ids
+        return {}
 
     def currency_rates(self) -> dict[str, D]:
         return {}

@@ -16,6 +16,7 @@ from support.memory_redis import (
     MemoryAlerts,
     MemoryCancelAttempts,
     MemoryControls,
+    MemoryHedges,
     MemoryLocks,
     MemoryMarketFacts,
     MemorySetAside,
@@ -92,6 +93,7 @@ class MemoryRedis:
             MODEL_POLICY,
             MemoryAlerts(memory),
             MemorySetAside(memory),
+            MemoryHedges(memory),
             MemoryCancelAttempts(memory),
         )
 

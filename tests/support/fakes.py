@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from executor.domain.commission import MarketCharge
+from executor.domain.hedge import Quotes
 from executor.domain.market import Market
 from executor.domain.money import ZERO
 from executor.domain.order import BetState, Order
@@ -83,6 +84,7 @@ class ScriptedExchange:
     account_currency: str = ""
     did: HeartbeatAction = HeartbeatAction.NONE  # for want of a heartbeat
     age_s: int | None = 60
+    prices: dict[str, Quotes] = field(default_factory=dict)
     rates: dict[str, Decimal] = field(default_factory=dict)
     money: Funds = field(default_factory=lambda: Funds(Decimal(900), Decimal(100)))
 
@@ -241,6 +243,10 @@ class ScriptedExchange:
     def market_facts(self, market_ids: Sequence[str]) -> list[Market]:
         self._read("market_facts", tuple(market_ids))
         return [self.markets[market_id] for market_id in market_ids if market_id in self.markets]
+
+    def quotes(self, market_ids: Sequence[str]) -> dict[str, Quotes]:
+        self._read("quotes", tuple(market_ids))
+        return {market_id: self.prices[market_id] for market_id in market_ids if market_id in self.prices}
 
     def currency_rates(self) -> dict[str, Decimal]:
         self._read("currency_rates")

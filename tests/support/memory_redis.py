@@ -32,6 +32,7 @@ from executor.ports import (
     Funds,
     Gate,
     HealthSnapshot,
+    HedgeNote,
     Hold,
     MarketView,
     Reading,
@@ -106,6 +107,7 @@ class Memory:
     money: Account = UNKNOWN
     lost: int = 0  # pennies
     lost_before: int = 0
+    hedges: dict[str, HedgeNote] = field(default_factory=dict)
     netting: bool = False
     storage: dict[str, tuple[str, int]] = field(default_factory=dict)  # process -> problem, until
     turns: dict[str, int] = field(default_factory=dict)
@@ -695,6 +697,28 @@ class MemoryMarketFacts:
 
     def save_market_types(self, types: Mapping[str, str]) -> None:
         self._m.market_types.update(types)
+
+
+class MemoryHedges:
+    """`Hedges` on the same memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._m = memory
+        self.explained: list[tuple[str, str, str]] = []
+
+    def notes(self) -> dict[str, HedgeNote]:
+        self._m.reach("notes")
+        return dict(self._m.hedges)
+
+    def note(self, position: str, note: HedgeNote) -> None:
+        self._m.reach("note_hedge")
+        self._m.hedges[position] = note
+
+    def forget(self, position: str) -> None:
+        self._m.hedges.pop(position, None)
+
+    def explain(self, position: str, signal_id: str, said: str) -> None:
+        self.explained.append((position, signal_id, said))
 
 
 class MemorySetAside:

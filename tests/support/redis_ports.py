@@ -7,6 +7,7 @@ import redis
 from executor.adapters.redis.accounts import RedisAccounts
 from executor.adapters.redis.cancel_attempts import RedisCancelAttempts
 from executor.adapters.redis.controls import RedisControls
+from executor.adapters.redis.hedges import RedisHedges
 from executor.adapters.redis.locks import RedisLocks
 from executor.adapters.redis.market_facts import RedisMarketFacts
 from executor.adapters.redis.set_aside import RedisSetAside
@@ -24,6 +25,7 @@ class RedisPorts:
     market_facts: RedisMarketFacts
     set_aside: RedisSetAside
     cancel_attempts: RedisCancelAttempts
+    hedges: RedisHedges
 
     @classmethod
     def on(cls, client: "redis.Redis", broker: "redis.Redis", identity: str, *, lock_s: int = 15) -> "RedisPorts":
@@ -35,4 +37,5 @@ class RedisPorts:
             RedisMarketFacts(client),
             RedisSetAside(client),
             RedisCancelAttempts(client),
+            RedisHedges(client, identity),
         )

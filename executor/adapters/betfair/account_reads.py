@@ -11,12 +11,15 @@ from executor.adapters.betfair import wire
 from executor.adapters.betfair.json_text import as_row
 from executor.adapters.betfair.lists import batches, market_infos
 from executor.adapters.betfair.logins import TokenStore
-from executor.adapters.betfair.market_facts import by_market, catalogue_of, combine
+from executor.adapters.betfair.market_facts import by_market, catalogue_of, combine, quotes_of
 from executor.adapters.betfair.rpc import ACCOUNT, BETTING, Api
+from executor.domain.hedge import Quotes
 from executor.domain.market import Market
 from executor.ports import Funds, MarketInfo
 
 MAX_CATALOGUE: Final = 100  # Betfair: Market Data Request Limits, weight 1 each of 200; half of it
+
+MAX_BOOKS: Final = 40  # Betfair: Market Data Request Limits, 5 each of 200
 
 T = TypeVar("T")
 
@@ -49,6 +52,16 @@ class AccountReads:
             for market_id in market_ids
             if market_id in described | books
         ]
+
+    def quotes(self, market_ids: Sequence[str]) -> dict[str, Quotes]:
+        """Return the best offers and the last traded prices (Betfair: listMarketBook)."""
+        projection = {"priceData": ["EX_BEST_OFFERS"], "exBestOffersOverrides": {"bestPricesDepth": 1}}
+        found: dict[str, Quotes] = {}
+        for some in batches(market_ids, MAX_BOOKS):
+            params = {"marketIds": some, "priceProjection": projection}
+            books = self._call(BETTING, "listMarketBook", params, by_market)
+            found |= {market_id: quotes_of(book) for market_id, book in books.items()}
+        return found
 
     def currency(self) -> str:
         """Return the account's currency (Betfair: getAccountDetails)."""

@@ -22,7 +22,7 @@ from executor.adapters.betfair.rpc import BETTING, HEARTBEAT, Api, Rpc
 from executor.adapters.betfair.session import BetfairSession, store_needed
 from executor.adapters.betfair.transport import Transport
 from executor.domain.commission import MarketCharge
-from executor.domain.money import ZERO
+from executor.domain.money import ZERO, conversion_slack
 from executor.domain.order import BetState
 from executor.errors import LoginRefused, NotSent, OutcomeUnknown, SessionExpired, Throttled
 from executor.ports import (

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 from executor.adapters.betfair.json_text import Row, encode
+from executor.domain.hedge import Quote, Quotes
 from executor.domain.market import Market
 
 _DESCRIBED = ("description", "runners")  # of the catalogue
@@ -74,3 +75,27 @@ def _with_status(book: Mapping[str, object], statuses: Collection[str] | None) -
     rows = [row for row in runners if isinstance(row, dict)] if isinstance(runners, list) else []
     ids = (row.get("selectionId") for row in rows if statuses is None or row.get("status") in statuses)
     return tuple(number for number in ids if isinstance(number, int) and not isinstance(number, bool))
+
+
+def quotes_of(book: Row) -> Quotes:
+    """Read a market book's best prices; what cannot be read is no price."""
+    rows = book.get("runners")
+    runners: dict[int, Quote] = {}
+    for row in rows if isinstance(rows, list) else []:
+        selection_id = row.get("selectionId") if isinstance(row, dict) else None
+        if not isinstance(selection_id, int) or isinstance(selection_id, bool) or row.get("status") != "ACTIVE":
+            continue
+        offers = row.get("ex")
+        offers = offers if isinstance(offers, dict) else {}
+        back, lay = (_best(offers.get(name)) for name in ("availableToBack", "availableToLay"))
+        runners[selection_id] = Quote(back, lay, _price(row.get("lastPriceTraded")))
+    return Quotes(_text(book, "status"), runners)
+
+
+def _best(offers: object) -> Decimal | None:
+    first = offers[0] if isinstance(offers, list) and offers else None
+    return _price(first.get("price")) if isinstance(first, dict) else None
+
+
+def _price(value: object) -> Decimal | None:
+    return Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None

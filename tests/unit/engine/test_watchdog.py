@@ -9,11 +9,12 @@ from support.engine_rig import Rig, make_policy
 from support.factories import NOW, make_order
 
 from executor.domain.foreign import ForeignBet
+from executor.domain.hedge import HedgePolicy
 from executor.domain.order import OrderStatus
 from executor.domain.times import day, hour
 from executor.engine.watchdog import watch
 from executor.errors import StoreUnavailable
-from executor.ports import Alert, RefusedCancel
+from executor.ports import Alert, HedgeNote, RefusedCancel
 
 S = OrderStatus
 TODAY = day(NOW)
@@ -75,6 +76,11 @@ CASES: dict[Alert, tuple[Scene, Scene, Scene]] = {
         lambda rig: (rig.memory.limits.update(MaxExposurePerMarket="9999"), hold("5000")(rig)),
         hold("5000.01"),
         lambda rig: rig.memory.limits.update(Bankroll="20000"),
+    ),
+    Alert.HEDGE_WAITING: (
+        lambda rig: setattr(rig, "engine", replace(rig.engine, policy=make_policy(hedge=HedgePolicy("trade")))),
+        put(hedges={"p": HedgeNote(1, "no price", waits=True, at=NOW)}),
+        lambda rig: rig.clock.tick(91),
     ),
     Alert.MARKET_ABOVE_LIMIT: (
         hold("500"),

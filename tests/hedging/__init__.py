@@ -1,0 +1,1 @@
+"""Hedging under accidents: prices that move away, partial fills, suspensions, halts, processes that die half-way."""

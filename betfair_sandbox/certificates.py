@@ -35,11 +35,12 @@ class CertificatePaths:
     client_pem: Path
     client_pfx: Path
     betfair: Path
+    authorities: Path  # a folder with nothing else in it
 
     @classmethod
     def of(cls, directory: Path) -> "CertificatePaths":
         """Return the paths under `directory`."""
-        names = ("ca.pem", "server.pem", "client.pem", "client.pfx", "betfair.pem")
+        names = ("ca.pem", "server.pem", "client.pem", "client.pfx", "betfair.pem", "authorities")
         return cls(*(directory / name for name in names))
 
     def exist(self) -> bool:
@@ -58,6 +59,7 @@ def ensure_certificates(
     names = tuple(dict.fromkeys((*_HOST_NAMES, *extra_names)))
     known = _covers(paths.server, names) and (not betfair_names or _covers(paths.betfair, betfair_names))
     if known and paths.exist() and _opens(paths.client_pfx, pfx_password):
+        _share(paths)
         return paths
     directory.mkdir(parents=True, exist_ok=True)
     ca_key = _new_key()
@@ -81,7 +83,15 @@ def ensure_certificates(
         b"sandbox", client_key, client, [ca], serialization.BestAvailableEncryption(pfx_password.encode())
     )
     _write(paths.client_pfx, pfx)
+    _share(paths)
     return paths
+
+
+def _share(paths: CertificatePaths) -> None:
+    """Leave the authority in a folder of its own, twice: Nautilus Trader takes the first one there for a client's."""
+    paths.authorities.mkdir(exist_ok=True)
+    for name in ("ca-1.pem", "ca-2.pem"):
+        _write(paths.authorities / name, paths.ca.read_bytes(), mode=0o644)
 
 
 def _covers(server: Path, names: tuple[str, ...]) -> bool:

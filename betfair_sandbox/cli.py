@@ -26,6 +26,7 @@ from betfair_sandbox.options import (
     SandboxOptions,
     as_customer,
     client_env,
+    nautilus_env,
     sandbox_env,
 )
 
@@ -42,6 +43,7 @@ class Client(StrEnum):
     EXECUTOR = "executor"
     BETFAIRLIGHTWEIGHT = "betfairlightweight"
     FLUMINE = "flumine"
+    NAUTILUS = "nautilus"
 
 
 Directory = Annotated[Path | None, typer.Option("--dir", help=_DIRECTORY_HELP, file_okay=False)]
@@ -225,11 +227,12 @@ def print_environment(
     if not CertificatePaths.of(folder).exist():
         start = f"{program.name} --dir {shlex.quote(str(folder))}"
         _refuse(f"no sandbox was ever started in {folder}: start one with `{start}`")
-    variables = (
-        sandbox_env(folder, host=host, options=options)
-        if client is Client.EXECUTOR
-        else client_env(folder, host=host, options=options)
-    )
+    if client is Client.EXECUTOR:
+        variables = sandbox_env(folder, host=host, options=options)
+    elif client is Client.NAUTILUS:
+        variables = nautilus_env(folder, options=options)
+    else:
+        variables = client_env(folder, host=host, options=options)
     if as_json:
         typer.echo(json.dumps(variables, indent=2))
         return

@@ -141,3 +141,16 @@ def client_env(directory: Path, *, host: str = "localhost", options: SandboxOpti
         "BETFAIR_STREAM_PORT": str(ports["stream_port"]),
         "REQUESTS_CA_BUNDLE": str(paths.ca),
     }
+
+
+def nautilus_env(directory: Path, *, options: SandboxOptions | None = None) -> dict[str, str]:
+    """Return the variables that Nautilus Trader's Betfair adapter reads; it takes no addresses: `--as-betfair`."""
+    chosen = options or SandboxOptions(directory=directory)
+    paths = CertificatePaths.of(directory.absolute())
+    return {
+        "BETFAIR_USERNAME": chosen.username,
+        "BETFAIR_PASSWORD": chosen.password,
+        "BETFAIR_APP_KEY": chosen.app_key,
+        "BETFAIR_CERTS_DIR": str(paths.authorities),
+        "SSL_CERT_FILE": str(paths.ca),
+    }

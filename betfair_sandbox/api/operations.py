@@ -110,6 +110,10 @@ class Operations:
             "scores": dict.fromkeys(_SCORES, self._list_nothing),
         }
 
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of the operations of each API."""
+        return {api: tuple(methods) for api, methods in self._methods.items()}
+
     def find(self, method: str, api: Api) -> tuple[str, Operation] | None:
         """Return (short name, operation) for a JSON-RPC method, None when there is none."""
         name = method.removeprefix(api.prefix)

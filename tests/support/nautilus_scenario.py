@@ -9,13 +9,13 @@ in FOLDER/nautilus.log. Ends by itself.
 import asyncio
 import json
 import os
-import shutil
 import sys
 import threading
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from betfair_sandbox.options import nautilus_env
 from support.sandbox_client import RunningSandbox, limit
 from support.stand_in import lead_names_here, start_stand_in, wait
 
@@ -23,7 +23,7 @@ MARKET = "1.777000002"
 _READY_S = 60
 
 
-def make_node(folder: Path, sandbox: RunningSandbox) -> Any:
+def make_node(folder: Path) -> Any:
     from nautilus_trader.adapters.betfair import (  # noqa: PLC0415 - after the environment is set
         BetfairDataClientConfig,
         BetfairExecClientConfig,
@@ -34,15 +34,8 @@ def make_node(folder: Path, sandbox: RunningSandbox) -> Any:
     from nautilus_trader.config import LiveExecEngineConfig, LoggingConfig, TradingNodeConfig  # noqa: PLC0415
     from nautilus_trader.live.node import TradingNode  # noqa: PLC0415
 
-    options = sandbox.options
-    login = {"username": options.username, "password": options.password, "app_key": options.app_key}
     markets = BetfairInstrumentProviderConfig(account_currency="GBP", market_ids=[MARKET])
-    # Its stream trusts the authorities in this folder only; one alone it would take for a client's certificate.
-    authorities = folder / "authorities"
-    authorities.mkdir(exist_ok=True)
-    for name in ("first.pem", "second.pem"):
-        shutil.copy(sandbox.paths.ca, authorities / name)
-    common = {"account_currency": "GBP", **login, "instrument_config": markets, "certs_dir": str(authorities)}
+    common = {"account_currency": "GBP", "instrument_config": markets}
     config = TradingNodeConfig(
         trader_id="SANDBOX-001",
         logging=LoggingConfig(
@@ -190,14 +183,14 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     lead_names_here(folder)
     process = start_stand_in(folder, python)
-    os.environ["SSL_CERT_FILE"] = str(folder / "ca.pem")
+    os.environ.update(nautilus_env(folder))
     try:
         sandbox = RunningSandbox.at(folder)
         sandbox.log_in()
         sandbox.market(MARKET, [[2, 50]], [[2.1, 50]])
         sandbox.place_one(MARKET, limit(2, "BACK", 5, 3))
         run = Run(folder, sandbox)
-        run.node, run.strategy = make_node(folder, sandbox), make_strategy()
+        run.node, run.strategy = make_node(folder), make_strategy()
         run.node.trader.add_strategy(run.strategy)
         run.node.build()
         steps = threading.Thread(target=run.steps, name="steps", daemon=True)

@@ -5,7 +5,7 @@ commission, net after; amounts in account currency, days UTC.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,8 +15,21 @@ import typer
 from executor.cli.output import AsJson, Column, refuse, say, show_json, show_table
 from executor.cli.session import settings_to_read
 from executor.domain.money import ZERO
+from executor.errors import StoreUnavailable
 from executor.operations.access import Access
-from executor.operations.pnl import AMOUNTS, By, Row, grouped, pnl_csv, pnl_json, settled, totals
+from executor.operations.pnl import (
+    AMOUNTS,
+    By,
+    RatesUnknown,
+    Row,
+    converted,
+    currency_of,
+    grouped,
+    pnl_csv,
+    pnl_json,
+    settled,
+    totals,
+)
 from executor.operations.wording import money
 from executor.settings.urls import mask_url
 
@@ -28,6 +41,7 @@ def pnl(
     by: Annotated[By, typer.Option("--by", help="Rows of the table or the CSV.")] = By.DAY,
     since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day (UTC).")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    currency: Annotated[str, typer.Option("--currency", help="Convert, by the exchange's newest rates: EUR.")] = "",
     as_json: AsJson = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw equity and P&L by strategy.")] = None,
 ) -> None:
@@ -36,25 +50,39 @@ def pnl(
     access = Access(settings)
     rows = settled(access, since.strftime("%Y-%m-%d") if since else "")
     access.ledger.close()
+    account = _account(access)
+    if currency:
+        try:
+            rows = converted(rows, account, currency.strip().upper())
+        except RatesUnknown as error:
+            refuse(f"{error}; `executor status` shows the account, which is read every minute")
+    unit = currency.strip().upper() or currency_of(rows, account)
     if plot is not None:
         _plot(rows, plot)
     if as_json:
-        show_json(pnl_json(settings.identity, rows))
+        show_json(pnl_json(settings.identity, rows, unit))
     elif as_csv:
         sys.stdout.write(pnl_csv(rows, by))
     elif rows:
-        _table(rows, by)
+        _table(rows, by, unit)
     else:
         say(f"nothing is settled yet in {mask_url(settings.ledger.url)}")
     if plot is not None and not (as_json or as_csv):
         say(f"drawn to {plot}")
 
 
-def _table(rows: Sequence[Row], by: By) -> None:
+def _account(access: Access) -> Mapping[str, str]:
+    try:
+        return access.state.read().account
+    except StoreUnavailable:  # the ledger tells without it
+        return {}
+
+
+def _table(rows: Sequence[Row], by: By, unit: str) -> None:
     columns = [Column(str(by)), *(Column(name, "right") for name in ("bets", "profit", "commission", "net"))]
     lines = [*grouped(rows, by), {str(by): "total", **totals(rows)}]
     show_table(
-        f"Settled profit and loss by {by} (UTC)",
+        f"Settled profit and loss by {by} (UTC{f', {unit}' if unit else ''})",
         columns,
         ([line[by], str(line["bets"]), *(money(line[name]) for name in AMOUNTS)] for line in lines),
     )

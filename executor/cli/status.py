@@ -150,7 +150,8 @@ def _balance(account: Mapping[str, str]) -> str:
     if not account:
         return "not read yet"
     at = when(account.get("at", "?"))
-    return f"{account.get('balance', '?')} ({account.get('available', '?')} available) at {at} UTC"
+    unit = f" {account['currency']}" if account.get("currency") else ""
+    return f"{account.get('balance', '?')}{unit} ({account.get('available', '?')} available) at {at} UTC"
 
 
 def _orders(state: SystemSnapshot) -> str:

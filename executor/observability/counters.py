@@ -277,6 +277,8 @@ class StateCollector:
     def _money(self, state: SystemSnapshot) -> Iterator[Metric]:
         account = {name: amount(state.account.get(name)) for name in ("balance", "available")}
         yield from _gauge("account_balance", "Available plus held by the exchange", account.get("balance"))
+        if currency := state.account.get("currency"):  # of every amount here; no label of theirs
+            yield _labelled("account_currency", "1, with the currency of the account", "currency", {currency: 1.0})
         yield from _gauge("available_balance", "Available to bet", account.get("available"))
         difference = amount(state.account.get("difference"))
         yield from _gauge("exposure_difference", "Exposure at the exchange that our orders do not explain", difference)

@@ -6,17 +6,24 @@ commission, net after; amounts in account currency, days UTC.
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
-from executor.domain.money import ZERO
+from executor.domain.account import rate_between
+from executor.domain.money import ONE, ZERO, parse_number, to_money
+from executor.errors import ExecutorError
 from executor.operations.access import Access
 
 AMOUNTS: Final = ("profit", "commission", "net_profit")
 
 Row = Mapping[str, Any]
+
+
+class RatesUnknown(ExecutorError):
+    """Amounts cannot be converted; the text says between which currencies."""
 
 
 class By(StrEnum):
@@ -58,9 +65,45 @@ def settled(access: Access, since: str = "") -> list[dict[str, Any]]:
     return [row for row in rows if row["at"] >= since]
 
 
-def pnl_json(identity: str, rows: Sequence[Row]) -> dict[str, Any]:
+def converted(rows: Iterable[Row], account: Mapping[str, str], into: str) -> list[dict[str, Any]]:
+    """Return settlements in another currency, by the exchange's newest rates; each rounded to the penny.
+
+    `account` is the account's record. Rows of before carry no currency: they are in the account's.
+
+    Raises:
+        RatesUnknown: there is no rate between two of the currencies.
+    """
+    try:
+        held = json.loads(account.get("rates") or "{}")
+        rates = {str(code): parse_number(str(text)) for code, text in held.items()}
+    except (ValueError, AttributeError):
+        rates = {}
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        own = row.get("currency") or account.get("currency", "")
+        rate = ONE if own == into else rate_between(rates, own, into)
+        if rate is None:
+            raise RatesUnknown(
+                f"there is no rate from {own or 'the currency of the account, which is not known,'} to {into}"
+            )
+        found.append({**row, **{name: to_money(row[name] * rate) for name in AMOUNTS}, "currency": into})
+    return found
+
+
+def currency_of(rows: Sequence[Row], account: Mapping[str, str]) -> str:
+    """Return the one currency of all rows, "" where that is not known."""
+    found = {row.get("currency") or account.get("currency", "") for row in rows} or {account.get("currency", "")}
+    return found.pop() if len(found) == 1 else ""
+
+
+def pnl_json(identity: str, rows: Sequence[Row], currency: str = "") -> dict[str, Any]:
     """Return the total and every grouping."""
-    return {"identity": identity, "total": totals(rows), **{f"by_{by}": grouped(rows, by) for by in By}}
+    return {
+        "identity": identity,
+        "currency": currency or None,
+        "total": totals(rows),
+        **{f"by_{by}": grouped(rows, by) for by in By},
+    }
 
 
 def pnl_csv(rows: Sequence[Row], by: By) -> str:

@@ -103,11 +103,19 @@ def first_version(plain: Engine) -> None:
 def test_a_database_of_the_first_version_is_upgraded_with_its_rows(ledger: SqlLedger, plain: Engine) -> None:
     first_version(plain)
     assert ledger.profits(IDENTITY) == {TODAY: {"b1": Decimal("19.00")}}
+    assert [row["currency"] for row in [*ledger.entries(10), *ledger.settled(IDENTITY)]] == ["", ""]
     ledger.write([ended("3-0", SignalStatus.REJECTED), fill("4-0", "12.00")])
     assert [row["size"] for row in ledger.entries(10)] == [Decimal("2.00"), Decimal("10.00")]
     assert len(ledger.ended(10)) == 1
     with plain.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_amounts_carry_the_currency_that_the_feed_says(ledger: SqlLedger) -> None:
+    ledger.write([fill("4-0", "12.00", currency="EUR"), ("5-0", settled_entry(TODAY, "b1", "3.00", currency="EUR"))])
+    ledger.write([("6-0", settled_entry(TODAY, "b2", "1.00"))])
+    assert [row["currency"] for row in ledger.entries(10)] == ["EUR"]
+    assert [row["currency"] for row in ledger.settled(IDENTITY)] == ["EUR", ""]
 
 
 def test_many_processes_may_start_at_once(url: str, plain: Engine) -> None:
@@ -124,7 +132,7 @@ def test_many_processes_may_start_at_once(url: str, plain: Engine) -> None:
     for ledger in ledgers:
         ledger.close()
     with plain.connect() as connection:
-        assert MigrationContext.configure(connection).get_current_revision() == "0004"
+        assert MigrationContext.configure(connection).get_current_revision() == "0005"
 
 
 def test_a_newer_database_is_left_alone(url: str, ledger: SqlLedger, plain: Engine) -> None:

@@ -335,7 +335,7 @@ class MemoryStore:
         for trade in change.trades:
             if trade.kind is TradeKind.SETTLEMENT and trade.order.net_profit < ZERO:
                 m.lost -= int(trade.order.net_profit * 100)
-            m.enter(trade_fields(trade, self._identity))
+            m.enter(trade_fields(trade, self._identity, view.account.currency))
         for signal in change.signals:
             before = view.signals.get(signal.signal_id)
             if signal.status in TERMINAL and (before is None or before.status is not signal.status):

@@ -26,7 +26,7 @@ from decimal import Decimal
 from pathlib import Path
 from betfair_sandbox.options import SandboxOptions
 from betfair_sandbox.server import serve
-directory, port, cert_port, ends, *names = sys.argv[1:]
+directory, port, cert_port, ends, currency, *names = sys.argv[1:]
 accounts = tuple((name, Decimal(10_000)) for name in names)
 serve(
     SandboxOptions(
@@ -35,6 +35,7 @@ serve(
         cert_port=int(cert_port),
         further_accounts=accounts,
         stream_ends_with_session=ends == "True",
+        currency=currency,
     )
 )
 """
@@ -51,6 +52,7 @@ def start_process(
     stderr: int | IO[str] = subprocess.PIPE,
     *,
     stream_ends_with_session: bool = False,
+    currency: str = "GBP",
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
@@ -61,6 +63,7 @@ def start_process(
             str(port),
             str(cert_port),
             str(stream_ends_with_session),
+            currency,
             *accounts,
         ],
         stdout=subprocess.PIPE,

@@ -241,7 +241,7 @@ def _feed(view: MarketView, change: Change, signals: Sequence[SignalRecord], ide
         entry = signal_fields(ended, identity)
         request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
     for trade in change.trades:  # an entry cannot be taken back: the last of what may fail
-        entry = trade_fields(trade, identity)
+        entry = trade_fields(trade, identity, view.account.currency)
         request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
         request.writes.append(["PUBLISH", keys.TRADE_UPDATES, json.dumps(entry, separators=(",", ":"))])
 

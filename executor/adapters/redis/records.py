@@ -150,8 +150,8 @@ def decode_foreign(text: str) -> ForeignBet:
     return bet
 
 
-def trade_fields(trade: Trade, identity: str) -> dict[str, str]:
-    """Write an entry of `stream:trades`."""
+def trade_fields(trade: Trade, identity: str, currency: str = "") -> dict[str, str]:
+    """Write an entry of `stream:trades`; `currency` is the account's, where it is known."""
     order = trade.order
     entry = {
         "type": trade.kind,
@@ -170,6 +170,8 @@ def trade_fields(trade: Trade, identity: str) -> dict[str, str]:
         "at": iso(trade.at),
         "identity": identity,
     }
+    if currency:
+        entry["currency"] = currency
     if order.paper:
         entry["paper"] = "true"
     if trade.kind is TradeKind.SETTLEMENT:

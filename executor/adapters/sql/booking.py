@@ -100,6 +100,7 @@ def _book_trade(connection: Connection, entry: str, fields: Mapping[str, str]) -
         "size_matched": total,
         "average_price_matched": average,
         "paper": int(fields.get("paper") == "true"),
+        "currency": fields.get("currency", "")[:3],
     }
     connection.execute(_INSERT[trades], values | {name: fields[name] for name in _TEXT})
 
@@ -119,6 +120,7 @@ def _book_settlement(connection: Connection, entry: str, fields: Mapping[str, st
         **{name: fields[name] for name in _SETTLED},
         **{name: _amount(fields, name) for name in ("profit", "commission", "net_profit")},
         "strategy": fields["strategy"],
+        "currency": fields.get("currency", "")[:3],
     }
     if values["strategy"] == ADOPTED:  # Redis forgot whose bet this was; the accounts may know
         own = (trades.c.identity == identity) & (trades.c.bet_id == bet_id)

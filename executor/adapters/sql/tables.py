@@ -46,6 +46,7 @@ trades: Final = Table(
     Column("average_price_matched", Amount, nullable=False),
     Column("at", String(32), nullable=False),
     Column("paper", Integer, nullable=False),
+    Column("currency", String(3), nullable=False, server_default=""),  # "": an entry of before, in the account's
     Index("trades_once", "identity", "bet_id", "entry", "size_matched", unique=True),
     Index("trades_at", "at"),
     Index("trades_signal", "signal_id"),
@@ -63,6 +64,7 @@ settlements: Final = Table(
     Column("net_profit", Amount, nullable=False),
     Column("at", String(32), nullable=False),
     Column("entry", String(64), nullable=False),
+    Column("currency", String(3), nullable=False, server_default=""),
     Index("settlements_at", "at"),
 )
 signals: Final = Table(

@@ -143,7 +143,7 @@ def test_check_examines_what_trading_needs(
     assert lines.count("warn") == 2 + blind  # tests keep nothing on disk, and hear no order stream
     assert ("redis_denied_total and its alert are blind" in ran.out) == (version < (7, 2))
     assert ("a publisher drops from stream:signals" in ran.out) == (version < (7, 0))
-    assert len(lines) == 20 + blind
+    assert len(lines) == 21 + blind
     assert len(sandbox.journal("certlogin")) == logins + 1
     reconciliation.poll(engine)  # the first look may have taken longer than the last one's mark holds
     redis_client.delete(keys.heartbeat("bridge:host:3"), keys.heartbeat("worker:host:1"))

@@ -13,7 +13,6 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
 from betfair_sandbox import as_betfair
@@ -22,15 +21,12 @@ from betfair_sandbox.api.codes import APIS
 from betfair_sandbox.api.handlers import IdentityHandler, NavigationHandler, RestHandler, RpcHandler, UnknownHandler
 from betfair_sandbox.certificates import CertificatePaths, ensure_certificates
 from betfair_sandbox.control.control_api import control_routes
+from betfair_sandbox.http_server import GuardedServer, allow_files
 from betfair_sandbox.options import SandboxOptions
 from betfair_sandbox.sockets import Ports, betfair_tls, open_ports, own_tls
 from betfair_sandbox.stream.listener import Listener
 from betfair_sandbox.world import World
 
-# Betfair closes connections that are idle for 3 minutes (Best Practice).
-_IDLE_S: Final = 180
-# 200 instructions have about 60 KB.
-_MAX_BODY: Final = 2 * 1024 * 1024
 _APIS: Final = "|".join(APIS)
 _log = logging.getLogger(__name__)
 # How often resting orders and displayed prices are looked at; finer than the half second that is the shortest wait.
@@ -61,6 +57,7 @@ def serve(options: SandboxOptions) -> None:
     except OSError as error:
         print(f"sandbox: {error.strerror or error}{_where(error, options)}", file=sys.stderr)  # noqa: T201 - the same
         raise SystemExit(1) from None
+    allow_files()
     asyncio.run(_run(options, ports, contexts))
 
 
@@ -174,8 +171,8 @@ def _no_access_log(_handler: RequestHandler) -> None:
     """Say nothing per request: the journal does."""
 
 
-def _start(application: Application, context: ssl.SSLContext, sockets: list[socket.socket]) -> HTTPServer:
-    server = HTTPServer(application, ssl_options=context, idle_connection_timeout=_IDLE_S, max_body_size=_MAX_BODY)
+def _start(application: Application, context: ssl.SSLContext, sockets: list[socket.socket]) -> GuardedServer:
+    server = GuardedServer(application, context)
     server.add_sockets(sockets)
     return server
 

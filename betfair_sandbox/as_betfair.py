@@ -5,7 +5,11 @@ Betfair's names only in a network without a way out (a namespace, an internal ne
 programs were led to it would believe that they bet.
 """
 
+import socket
 import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -20,6 +24,17 @@ NAMES: Final = (
     *(f"{host}.betfair.{country}" for host in ("identitysso", "identitysso-cert", "api") for country in _COUNTRIES),
     *STREAM_NAMES,
 )
+
+
+_ARP_COMPLETE: Final = 2
+_LOOK_S: Final = 0.05
+GATEWAY_S: Final = 2.0  # one that exists answers within milliseconds
+
+
+def _knock(address: str) -> None:
+    """Let the kernel look for a neighbour: one byte to its discard port."""
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        line.sendto(b"?", (address, 9))
 
 
 class NotHere(Exception):
@@ -53,15 +68,18 @@ def read_addresses(text: str) -> Addresses:
     return Addresses(str(addresses[0]), str(addresses[1]))
 
 
-def refuse_on_a_host(proc: Path = Path("/proc")) -> None:
+def refuse_on_a_host(proc: Path = Path("/proc"), wait_s: float = 0, knock: Callable[[str], None] = _knock) -> None:
     """See that nothing can leave the network that this process is in.
+
+    Docker before 27 gives containers of an internal network a default route, too. Where its gateway does not exist
+    (`inhibit_ipv4`, as the compose file has it) nothing leaves either: whether it does is asked for `wait_s` seconds.
 
     Raises:
         NotHere: something can, or nobody can tell.
 
     """
     try:
-        device = _way_out((proc / "net/route").read_text(), _ipv6_routes(proc))
+        device = _way_out((proc / "net/route").read_text(), _ipv6_routes(proc), _Neighbours(proc, wait_s, knock))
     except OSError as error:
         raise NotHere(f"whether this network reaches others cannot be told: {error.strerror or error}") from None
     if device:
@@ -89,16 +107,42 @@ def _address(text: str) -> IPv4Address | IPv6Address:
         raise ValueError(f"{text} is not an address") from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Neighbours:
+    """Who is there on this link, by the kernel's own table (proc(5): net/arp)."""
+
+    proc: Path
+    wait_s: float
+    knock: Callable[[str], None]
+
+    def has(self, gateway: IPv4Address) -> bool:
+        """Tell whether a gateway is there; one that nobody can tell of is."""
+        if not gateway.is_private or gateway.is_unspecified or not (self.proc / "net/arp").exists():
+            return True
+        ends = time.monotonic() + self.wait_s
+        if self._answered(gateway):
+            return True  # and nothing was sent
+        self.knock(str(gateway))
+        while not (found := self._answered(gateway)) and time.monotonic() < ends:
+            time.sleep(_LOOK_S)
+        return found
+
+    def _answered(self, gateway: IPv4Address) -> bool:
+        rows = [line.split() for line in (self.proc / "net/arp").read_text().splitlines()[1:]]
+        return any(row[0] == str(gateway) and int(row[2], 16) & _ARP_COMPLETE for row in rows)
+
+
 def _ipv6_routes(proc: Path) -> str:
     path = proc / "net/ipv6_route"
     return path.read_text() if path.exists() else ""
 
 
-def _way_out(ipv4: str, ipv6: str) -> str:
+def _way_out(ipv4: str, ipv6: str, neighbours: _Neighbours) -> str:
     """Return the device of a default route, empty without one; the kernel's own tables (proc(5))."""
     for line in ipv4.splitlines()[1:]:
-        device, destination, *rest = line.split()
-        if destination == "00000000" and rest[5] == "00000000":
+        device, destination, gateway, *rest = line.split()
+        is_default = destination == "00000000" and rest[4] == "00000000"
+        if is_default and neighbours.has(IPv4Address(bytes.fromhex(gateway)[::-1])):
             return device
     for line in ipv6.splitlines():
         destination, length, *_, device = line.split()

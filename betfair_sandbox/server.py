@@ -47,7 +47,7 @@ def serve(options: SandboxOptions) -> None:
     names = as_betfair.NAMES if options.as_betfair is not None else ()
     try:
         if options.as_betfair is not None:
-            as_betfair.refuse_on_a_host()
+            as_betfair.refuse_on_a_host(wait_s=as_betfair.GATEWAY_S)
         paths = ensure_certificates(options.directory, options.certificate_password, options.server_names, names)
         ports = open_ports(options)
         contexts = _contexts(options, paths)

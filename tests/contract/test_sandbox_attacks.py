@@ -79,10 +79,12 @@ def test_a_page_of_another_site_changes_nothing(sandbox: RunningSandbox, origin:
 def test_only_the_pages_own_files_are_served(sandbox: RunningSandbox, path: str) -> None:
     address = urlsplit(sandbox.api)
     context = ssl.create_default_context(cafile=str(sandbox.paths.ca))
-    with socket.create_connection(("127.0.0.1", address.port or 0)) as plain:
-        with context.wrap_socket(plain, server_hostname="localhost") as line:  # as it is: clients tidy paths up
-            line.sendall(f"GET /sandbox/static/{path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
-            assert b"HTTP/1.1 404" in line.recv(4_096)
+    with (
+        socket.create_connection(("127.0.0.1", address.port or 0)) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as line,  # as it is: clients tidy paths up
+    ):
+        line.sendall(f"GET /sandbox/static/{path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+        assert b"HTTP/1.1 404" in line.recv(4_096)
 
 
 def test_a_body_that_is_too_big_is_refused(sandbox: RunningSandbox) -> None:

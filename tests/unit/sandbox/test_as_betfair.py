@@ -66,3 +66,40 @@ def test_a_network_with_a_way_out_is_refused(tmp_path: Path, ipv4: str, ipv6: st
 def test_where_nobody_can_tell_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotHere, match="cannot be told"):
         refuse_on_a_host(tmp_path)
+
+
+ARP_HEAD = "IP address       HW type     Flags       HW address            Mask     Device\n"
+THERE = "192.0.2.1        0x1         0x2         02:42:c0:00:02:01     *        eth0\n"
+NOT_THERE = "192.0.2.1        0x1         0x0         00:00:00:00:00:00     *        eth0\n"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "before", "after", "refused", "asked"),
+    [
+        ("010200C0", THERE, THERE, True, False),
+        ("010200C0", "", THERE, True, True),
+        ("010200C0", "", NOT_THERE, False, True),
+        ("010200C0", NOT_THERE, NOT_THERE, False, True),
+        ("00000000", "", "", True, False),  # a line to one peer needs no gateway
+        ("08080808", "", NOT_THERE, True, False),  # nobody outside is asked
+    ],
+)
+def test_a_default_route_without_a_gateway_is_no_way_out(
+    tmp_path: Path, gateway: str, before: str, after: str, refused: bool, asked: bool
+) -> None:
+    net = tmp_path / "net"
+    net.mkdir()
+    (net / "route").write_text(IPV4_HEAD + IPV4_LOCAL + IPV4_DEFAULT.replace("010200C0", gateway))
+    (net / "arp").write_text(ARP_HEAD + before)
+    knocks: list[str] = []
+
+    def knock(address: str) -> None:
+        knocks.append(address)
+        (net / "arp").write_text(ARP_HEAD + after)
+
+    if refused:
+        with pytest.raises(NotHere, match="eth0"):
+            refuse_on_a_host(tmp_path, 0.1, knock)
+    else:
+        refuse_on_a_host(tmp_path, 0.1, knock)
+    assert knocks == (["192.0.2.1"] if asked else [])

@@ -162,6 +162,7 @@ def test_check_examines_what_trading_needs(
         "bridges": "warn",
         "stream": "warn",
         "console": "skip",
+        "notifications": "skip",
         "trading": "fail",
         "bankroll": "warn",
     }

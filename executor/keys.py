@@ -131,6 +131,7 @@ ORDER_STREAM: Final = "executor:stream"  # hash; the order stream's connection a
 SETTLED_AT: Final = "executor:settled_at"  # string, ms; last complete settlement read
 TRADES: Final = "stream:trades"  # stream; every fill, void and settlement, and how each signal ended
 TRADES_GROUP: Final = "ledger"  # its consumer group
+AUDIT: Final = "stream:audit"  # stream; what was done by hand; whoever acts; the same group reads it
 
 
 def pnl_daily(day: str) -> str:

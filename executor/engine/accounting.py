@@ -46,8 +46,22 @@ def _write(engine: Engine, *, look_back: bool = False) -> int:
                 written += len(entries)
                 if len(entries) < _BATCH:
                     break
+            written += _write_acts(engine, look_back=look_back)
         except LedgerUnavailable as error:
             log.warning("ledger_pending", error=str(error), hint="entries wait in the stream; nothing is lost")
+    return written
+
+
+def _write_acts(engine: Engine, *, look_back: bool) -> int:
+    written = 0
+    if look_back and engine.trade_feed.rewind_acts(reached := engine.ledger.reached_acts(engine.policy.identity)):
+        log.error("ledger_went_back", reached=reached, why="acts that it had acknowledged are not booked")
+    while entries := engine.trade_feed.read_acts(_BATCH):
+        engine.ledger.write_acts(entries)
+        engine.trade_feed.acknowledge_acts([entry for entry, _ in entries])
+        written += len(entries)
+        if len(entries) < _BATCH:
+            break
     return written
 
 

@@ -49,6 +49,8 @@ CRITICAL: Final = frozenset(
         Alert.CANCELS_REFUSED,
         Alert.FOREIGN_BETS,
         Alert.EXPOSURE_DIFFERENCE,
+        Alert.CANCELLED_BY_EXCHANGE,
+        Alert.HEARTBEAT_MISSING,
     }
 )
 

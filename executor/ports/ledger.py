@@ -20,6 +20,16 @@ class Ledger(Protocol):
             LedgerUnavailable: the database did not answer; nothing was acknowledged.
         """
 
+    def write_acts(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        """Book entries of `stream:audit`; whatever else stands there is logged and never booked.
+
+        Raises:
+            LedgerUnavailable: the database did not answer; nothing was acknowledged.
+        """
+
+    def reached_acts(self, identity: str) -> str:
+        """Return the id of the newest act that is booked, "" where none is."""
+
     def reached(self, identity: str, generation: str) -> str:
         """Return the id of the entry up to which this feed is booked, "" where nothing of it is."""
 

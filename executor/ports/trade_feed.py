@@ -1,4 +1,4 @@
-"""The accounting feed, read by the ledger. Every method may raise `StoreUnavailable`."""
+"""The accounting feed, and that of what was done by hand, read by the ledger. All may raise `StoreUnavailable`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -20,6 +20,15 @@ class TradeFeed(Protocol):
 
     def rewind_trades(self, reached: str) -> bool:
         """Have everything after this entry read again, if more than that was acknowledged; tells whether it was."""
+
+    def read_acts(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+        """Return what was done by hand and the ledger has not acknowledged, oldest first."""
+
+    def acknowledge_acts(self, ids: Sequence[str]) -> None:
+        """Say that the ledger has them."""
+
+    def rewind_acts(self, reached: str) -> bool:
+        """Have every act after this one read again, if more than that was acknowledged; tells whether it was."""
 
     def append(self, trades: Sequence[Trade], identity: str) -> None:
         """Tell entries once more, of changes that are in the orders' records already."""

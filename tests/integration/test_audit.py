@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 import redis
+from sqlalchemy import delete
 from support.cli_rig import console
 
-from executor import wiring
+from executor import keys, wiring
+from executor.adapters.redis.client import hash_of
 from executor.adapters.redis.console import limits_held
+from executor.adapters.sql.tables import audit
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.risk import InvalidLimits
 from executor.engine import accounting
@@ -59,7 +62,8 @@ def test_a_feed_that_cannot_be_written_stops_no_halt(
 ) -> None:
     program = console(tmp_path, private_redis, {})
     redis_client.set("trading:enabled", "true")
-    redis_client.set("stream:trades", "somebody's slip")
+    redis_client.set("stream:audit", "somebody's slip")
+    redis_client.set("stream:notices", "somebody's slip")
     halt(Access(program.settings), Actor("anna"), "now")
     assert redis_client.get("trading:enabled") == "false"
 
@@ -68,3 +72,40 @@ def test_a_halt_without_redis_says_so(tmp_path: Path, private_redis: PrivateRedi
     program = console(tmp_path, private_redis, {"EXECUTOR_REDIS__URL": "redis://127.0.0.1:1/0"})
     with pytest.raises(StoreUnavailable):
         halt(Access(program.settings), Actor("anna"))
+
+
+def test_what_lies_in_the_feed_of_trades_since_before_is_booked_and_a_forged_trade_never(
+    tmp_path: Path, private_redis: PrivateRedis, redis_client: "redis.Redis"
+) -> None:
+    program = console(tmp_path, private_redis, {})
+    act = {"type": "audit", "at": "2026-11-29T10:00:00.000Z", "identity": "paper", "who": "anna", "role": "operator",
+           "via": "command", "address": "", "action": "halt", "target": "", "before": "", "after": "",
+           "outcome": "done"}  # fmt: skip
+    trade = {"type": "fill", "identity": "paper", "order_id": "o-1", "signal_id": "s", "bet_id": "1", "strategy": "x",
+             "market_id": "1.1", "selection_id": "1", "side": "BACK", "price": "2", "size": "5", "size_matched": "5",
+             "average_price_matched": "2", "at": "2026-11-29T10:00:00.000Z", "paper": "true"}  # fmt: skip
+    with program.engine() as engine:
+        redis_client.xadd(keys.TRADES, hash_of(act))
+        redis_client.xadd(keys.AUDIT, hash_of(trade))
+        redis_client.xadd(keys.AUDIT, hash_of({**act, "action": "resume", "at": "2026-11-29T10:00:01.000Z"}))
+        accounting.write_ledger(engine)
+        ledger = wiring.ledger(program.settings)
+        assert [one["action"] for one in ledger.acts("paper", 10)] == ["resume", "halt"]
+        assert ledger.count() == 0, "who may say what he did by hand forges no trade"
+        assert redis_client.xpending(keys.AUDIT, keys.TRADES_GROUP)["pending"] == 0
+
+
+def test_a_ledger_from_a_backup_gets_the_acts_again(
+    tmp_path: Path, private_redis: PrivateRedis, redis_client: "redis.Redis"
+) -> None:
+    program = console(tmp_path, private_redis, {})
+    with program.engine() as engine:
+        access = Access(program.settings)
+        for reason in ("first", "second"):
+            halt(access, Actor("anna"), reason)
+            accounting.write_ledger(engine)
+        newest = access.ledger.reached_acts("paper")
+        assert newest == redis_client.xinfo_stream(keys.AUDIT)["last-generated-id"]
+        access.ledger.run(lambda connection: connection.execute(delete(audit).where(audit.c.entry == newest)))
+        accounting.write_ledger(engine)
+        assert [json.loads(one["after"])["reason"] for one in access.ledger.acts("paper", 10)] == ["second", "first"]

@@ -24,6 +24,7 @@ class MemoryLedger:
     """`Ledger` in lists."""
 
     def __init__(self) -> None:
+        self.acts: dict[str, Fields] = {}
         self.away = False
         self.writes = 0
         self.trades: list[Fields] = []
@@ -105,6 +106,14 @@ class MemoryLedger:
             if owner == identity:
                 days[fields["at"][:10]] = days.get(fields["at"][:10], ZERO) + Decimal(fields["profit"])
         return {day: amount for day, amount in days.items() if amount}
+
+    def write_acts(self, entries: Sequence[tuple[str, Fields]]) -> None:
+        self._reach()
+        self.acts.update(entries)
+
+    def reached_acts(self, identity: str) -> str:
+        del identity
+        return max(self.acts, key=_order, default="")
 
     def reached(self, identity: str, generation: str) -> str:
         self._reach()

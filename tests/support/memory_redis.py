@@ -120,6 +120,7 @@ class Memory:
     set_aside: dict[str, tuple[str, int]] = field(default_factory=dict)  # name -> problem, last met
     refused: dict[str, RefusedCancel] = field(default_factory=dict)
     told_days: dict[str, str] = field(default_factory=dict)
+    acts: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def held_in(self, market_id: str) -> Decimal:
         orders = [order for order in self.orders.values() if order.market_id == market_id]
@@ -636,6 +637,19 @@ class MemoryTradeFeed:
         again = {entry for entry in self._m.acknowledged if _entry(entry) > last}
         self._m.acknowledged -= again
         return bool(again)
+
+    def read_acts(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+        self._m.reach("read_acts")
+        return list(self._m.acts.items())[:count]
+
+    def acknowledge_acts(self, ids: Sequence[str]) -> None:
+        self._m.reach("acknowledge_acts")
+        for entry in ids:
+            self._m.acts.pop(entry, None)
+
+    def rewind_acts(self, reached: str) -> bool:
+        del reached
+        return False
 
     def append(self, trades: Sequence[Trade], identity: str) -> None:
         for trade in trades:

@@ -1,6 +1,7 @@
-"""What people and programs did, or were refused, on its way to the ledger: an entry of the accounting feed.
+"""What people and programs did, or were refused, on its way to the ledger.
 
-Invariant: every text is cut to a length, so that nobody fills the feed through it. Times ISO 8601 in UTC.
+Invariants: it has a feed of its own, so that who may say what he did can say nothing of trades; every text is cut to a
+length, so that nobody fills the feed through it. Times ISO 8601 in UTC.
 """
 
 from collections.abc import Mapping
@@ -28,4 +29,4 @@ def append(client: "Redis", identity: str, act: Mapping[str, str]) -> None:
         "identity": identity,
         **{name: act.get(name, "")[:most] for name, most in FIELDS.items()},
     }
-    client.xadd(keys.TRADES, hash_of(entry))
+    client.xadd(keys.AUDIT, hash_of(entry))

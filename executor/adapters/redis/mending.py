@@ -39,6 +39,7 @@ _TYPES: Final = {
     keys.FAILED_ORDERS: "zset",
     keys.BREAKER_SINCE: "string",
     keys.TRADES: "stream",
+    keys.AUDIT: "stream",
     keys.ACCOUNT: "hash",
     keys.ALERTS: "hash",
     keys.MARKET_TYPES: "hash",

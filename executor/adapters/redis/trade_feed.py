@@ -1,4 +1,4 @@
-"""The accounting feed in Redis.
+"""The accounting feed in Redis, and beside it that of what was done by hand.
 
 Invariant: an entry stays until the ledger has acknowledged it. Times in milliseconds.
 """
@@ -34,26 +34,47 @@ class RedisTradeFeed(RedisAdapter):
         self._redis.set(keys.DATA_GENERATION, secrets.token_hex(8), nx=True)
         return self._get(keys.DATA_GENERATION) or ""
 
-    @guarded
     def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
         """Return entries of the feed that the ledger has not acknowledged, oldest first."""
-        while answer := cast("list[Any]", self._read(keys=[keys.TRADES], args=[keys.TRADES_GROUP, _CONSUMER, count])):
+        return self._unbooked(keys.TRADES, count)
+
+    def acknowledge_trades(self, ids: Sequence[str]) -> None:
+        """Say that the ledger has them."""
+        self._acknowledge(keys.TRADES, ids)
+
+    def rewind_trades(self, reached: str) -> bool:
+        """Have everything after this entry read again, if more than that was acknowledged; tells whether it was."""
+        return self._back_to(keys.TRADES, reached)
+
+    def read_acts(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+        """Return what was done by hand and the ledger has not acknowledged, oldest first."""
+        return self._unbooked(keys.AUDIT, count)
+
+    def acknowledge_acts(self, ids: Sequence[str]) -> None:
+        """Say that the ledger has them."""
+        self._acknowledge(keys.AUDIT, ids)
+
+    def rewind_acts(self, reached: str) -> bool:
+        """Have every act after this one read again, if more than that was acknowledged; tells whether it was."""
+        return self._back_to(keys.AUDIT, reached)
+
+    @guarded
+    def _unbooked(self, feed: str, count: int) -> list[tuple[str, Mapping[str, str]]]:
+        while answer := cast("list[Any]", self._read(keys=[feed], args=[keys.TRADES_GROUP, _CONSUMER, count])):
             found = _entries(answer)
             if gone := [entry for entry, fields in found if not fields]:  # deleted by hand since it was read
-                self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *gone)
+                self._redis.xack(feed, keys.TRADES_GROUP, *gone)
             if entries := [entry for entry in found if entry[1]]:
                 return entries
         return []
 
     @guarded
-    def acknowledge_trades(self, ids: Sequence[str]) -> None:
-        """Say that the ledger has them."""
-        self._redis.xack(keys.TRADES, keys.TRADES_GROUP, *ids)
+    def _acknowledge(self, feed: str, ids: Sequence[str]) -> None:
+        self._redis.xack(feed, keys.TRADES_GROUP, *ids)
 
     @guarded
-    def rewind_trades(self, reached: str) -> bool:
-        """Have everything after this entry read again, if more than that was acknowledged; tells whether it was."""
-        return bool(self._rewind(keys=[keys.TRADES], args=[keys.TRADES_GROUP, reached or "0-0"]))
+    def _back_to(self, feed: str, reached: str) -> bool:
+        return bool(self._rewind(keys=[feed], args=[keys.TRADES_GROUP, reached or "0-0"]))
 
     @guarded
     def append(self, trades: Sequence[Trade], identity: str) -> None:
@@ -65,17 +86,21 @@ class RedisTradeFeed(RedisAdapter):
 
     @guarded
     def trim_trades(self) -> None:
-        """Drop what the ledger acknowledged a week ago."""
+        """Drop what the ledger acknowledged a week ago, of both feeds."""
+        for feed in (keys.TRADES, keys.AUDIT):
+            self._trim(feed)
+
+    def _trim(self, feed: str) -> None:
         try:
-            groups = self._redis.xinfo_groups(keys.TRADES)
+            groups = self._redis.xinfo_groups(feed)
         except ResponseError:  # no feed yet
             return
         for group in groups:
             if group["name"] == keys.TRADES_GROUP:
-                pending = self._redis.xpending(keys.TRADES, keys.TRADES_GROUP)
+                pending = self._redis.xpending(feed, keys.TRADES_GROUP)
                 oldest = int(str(pending.get("min") or group["last-delivered-id"]).partition("-")[0])
                 old = self._now() - _KEEP_TRADES_MS
-                self._redis.xtrim(keys.TRADES, minid=min(old, oldest), approximate=True)
+                self._redis.xtrim(feed, minid=min(old, oldest), approximate=True)
 
 
 def _entries(answer: Sequence[Any]) -> list[tuple[str, Mapping[str, str]]]:

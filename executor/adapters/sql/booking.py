@@ -22,6 +22,8 @@ _SETTLED: Final = ("order_id", "market_id", "at")
 _ACT: Final = ("at", "who", "role", "via", "address", "action", "target", "before", "after", "outcome")
 _SIGNAL: Final = ("kind", "strategy", "market_id", "status", "reason", "detail", "received_at", "finished_at")
 
+_ACTS_LOOKED_AT: Final = 1000  # ids are text, which sorts otherwise than by time; times are to the millisecond
+
 # Made once: putting a statement together costs more than running it.
 _INSERT: Final = {table: insert(table) for table in (trades, settlements, signals, audit)}
 _BOOKED: Final = (
@@ -59,8 +61,8 @@ def book_entry(connection: Connection, entry: str, fields: Mapping[str, str]) ->
         _book_trade(connection, entry, fields)
     elif fields.get("type") == SIGNAL:
         _book_signal(connection, entry, fields)
-    elif fields.get("type") == AUDIT:
-        _book_act(connection, entry, fields)
+    elif fields.get("type") == AUDIT:  # of a version that had one feed for all
+        book_act(connection, entry, fields)
     else:
         raise ValueError("not an entry of ours")
 
@@ -135,7 +137,14 @@ def _book_signal(connection: Connection, entry: str, fields: Mapping[str, str]) 
     _put_newest(connection, signals, entry, key, values)
 
 
-def _book_act(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+def book_act(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+    """Book what was done by hand.
+
+    Raises:
+        KeyError, ValueError: it is no act.
+    """
+    if fields.get("type") != AUDIT:
+        raise ValueError("no act")
     key = {"identity": fields["identity"], "entry": entry}
     if connection.scalar(_HELD[audit], key) is None:
         values = {name: fields[name].replace("\0", "") for name in _ACT}
@@ -177,6 +186,12 @@ def remember(connection: Connection, feed: tuple[str, str], held: str | None, en
 
 def newest_entry(connection: Connection, identity: str) -> str:
     """Return the newest entry of which something is booked, "" where nothing is."""
-    tables: tuple[Table, ...] = (trades, settlements, signals, audit)
+    tables: tuple[Table, ...] = (trades, settlements, signals)  # not the audit: its feed is another one
     own = (select(table.c.entry).where(table.c.identity == identity) for table in tables)
     return max((entry for wanted in own for entry in connection.scalars(wanted)), key=order, default="")
+
+
+def newest_act(connection: Connection, identity: str) -> str:
+    """Return the newest act that is booked, "" where none is."""
+    own = select(audit.c.entry).where(audit.c.identity == identity)
+    return max(connection.scalars(own.order_by(audit.c.at.desc()).limit(_ACTS_LOOKED_AT)), key=order, default="")

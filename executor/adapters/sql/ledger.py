@@ -112,6 +112,25 @@ class SqlLedger(LedgerReads):
             if generation and some:
                 booking.remember(connection, feed, held, some[-1][0])
 
+        self._write(entries, book)
+
+    def write_acts(self, entries: Sequence[Entry]) -> None:
+        """Book what was done by hand; whatever else stands in its feed is logged and never booked."""
+
+        def book(connection: Connection, some: Sequence[Entry]) -> None:
+            for entry, fields in some:
+                try:
+                    booking.book_act(connection, entry, fields)
+                except (KeyError, ValueError) as error:
+                    booking.unreadable(entry, error)
+
+        self._write(entries, book)
+
+    def reached_acts(self, identity: str) -> str:
+        """Return the id of the newest act that is booked, "" where none is."""
+        return self.run(lambda connection: booking.newest_act(connection, identity))
+
+    def _write(self, entries: Sequence[Entry], book: Callable[[Connection, Sequence[Entry]], None]) -> None:
         try:
             self.run(lambda connection: book(connection, entries))
         except LedgerUnavailable as error:

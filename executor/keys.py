@@ -152,6 +152,7 @@ ALERTS: Final = "executor:alerts"  # hash alert -> JSON {since, detail}; watchdo
 MARKETS_WANTED: Final = "executor:markets:wanted"  # set; markets whose facts are to be read; validate_risk
 MARKET_TYPES: Final = "executor:market_types"  # hash market id -> type; refresh_account
 LAST_SUCCESS: Final = "executor:last_success"  # hash task -> epoch seconds
+FAILED_SIGNALS: Final = "executor:failed_signals"  # zset id -> ms; signals of whose orders none was placed; 1,000
 FAILED_TASKS: Final = "executor:failed_tasks"  # hash task id -> JSON; chain tasks that failed for good
 
 

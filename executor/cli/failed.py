@@ -16,15 +16,19 @@ from executor.operations.access import Access
 from executor.operations.failed import discard_failed, retry_failed
 from executor.operations.wording import when
 
-failed_app: Final = typer.Typer(help="Chain tasks that failed for good: list, run again, drop.")
+failed_app: Final = typer.Typer(
+    help="Chain tasks that failed, signals of which no order was placed: list, run again, drop."
+)
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Task ids, as `executor failed` lists them.")]
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help="Ids of tasks or signals, as `executor failed` lists them.")
+]
 Everything = Annotated[bool, typer.Option("--all", help="Every one of them.")]
 
 
 @failed_app.callback(invoke_without_command=True)
 def failed(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """List chain tasks that failed for good, oldest first."""
+    """List what failed for good, oldest first: chain tasks, and signals of which the exchange took no order."""
     if context.invoked_subcommand is not None:
         return
     settings = settings_to_read()
@@ -33,10 +37,10 @@ def failed(context: typer.Context, *, as_json: AsJson = False) -> None:
     if as_json:
         show_json([{"task_id": task_id, **fields} for task_id, fields in found.items()])
     elif not found:
-        say("no failed tasks")
+        say("nothing failed for good")
     else:
-        columns = [Column("task"), Column("error"), Column("times", "right")]
-        show_table("Failed tasks, oldest first (UTC)", columns, [_row(task_id, found[task_id]) for task_id in found])
+        columns = [Column("task or signal"), Column("error"), Column("times", "right")]
+        show_table("Failed, oldest first (UTC)", columns, [_row(task_id, found[task_id]) for task_id in found])
 
 
 def _row(task_id: str, fields: Mapping[str, str]) -> Sequence[str]:
@@ -80,10 +84,10 @@ def _chosen(
     found: Mapping[str, Mapping[str, str]], ids: Sequence[str] | None, *, everything: bool
 ) -> dict[str, Mapping[str, str]]:
     if bool(ids) == everything:
-        raise typer.BadParameter("name task ids, or give --all")
+        raise typer.BadParameter("name ids, or give --all")
     unknown = [task_id for task_id in ids or () if task_id not in found]
     if unknown:
-        refuse(f"no such failed task: {', '.join(unknown)}")
+        refuse(f"no such failed task or signal: {', '.join(unknown)}")
     return {task_id: found[task_id] for task_id in (found if everything else ids or ())}
 
 

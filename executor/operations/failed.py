@@ -22,7 +22,7 @@ def retry_failed(access: Access, actor: Actor, task_id: str, *, force: bool) -> 
         access.require_identity()
         fields = access.failed.all().get(task_id)
         if fields is None:
-            raise NotAllowed(f"there is no failed task {task_id}")
+            raise NotAllowed(f"there is no failed task or signal {task_id}")
         record = retry_signal(access.engine, fields.get("signal_id", ""), force=force, who=str(actor))
         access.dispatch(record)
         access.failed.discard(task_id)
@@ -39,7 +39,7 @@ def discard_failed(access: Access, actor: Actor, task_id: str) -> None:
     with audited(access, actor, "discard", task_id):
         access.require_identity()
         if not access.failed.discard(task_id):
-            raise NotAllowed(f"there is no failed task {task_id}")
+            raise NotAllowed(f"there is no failed task or signal {task_id}")
 
 
 def resolve_order(access: Access, actor: Actor, order_id: str, bet_id: str) -> Order:

@@ -31,6 +31,7 @@ _PROJECTION_S: Final = 24 * 3600  # contract section 4
 _REVISION_S: Final = 7 * 24 * 3600  # only a fence: no step takes that long
 _HOURS_S: Final = 2 * 3600  # of a clock hour's count: it is over by then
 _RECENT: Final = 5000  # what a person looks through; older ones are in the ledger
+_FAILED: Final = 1000  # signals: more than a person will look through
 _FAILURES: Final = 1000  # contract section 4
 _FAILURES_S: Final = 24 * 3600
 _FOREIGN_S: Final = 100 * 24 * 3600  # a bet that is none of ours is still not ours when its market is settled
@@ -231,6 +232,16 @@ def _ended(view: MarketView, signals: Sequence[SignalRecord]) -> list[SignalReco
     ]
 
 
+def _failed(view: MarketView, signals: Sequence[SignalRecord], request: Request) -> None:
+    """Keep those that failed for a person to look at, until they are tried again or a bet turned up after all."""
+    for signal in signals:
+        if signal.status is SignalStatus.FAILED:
+            request.writes.append(["ZADD", keys.FAILED_SIGNALS, view.now, signal.signal_id])
+            request.writes.append(["ZREMRANGEBYRANK", keys.FAILED_SIGNALS, 0, -_FAILED - 1])
+        elif _status(view, signal.signal_id) is SignalStatus.FAILED:
+            request.writes.append(["ZREM", keys.FAILED_SIGNALS, signal.signal_id])
+
+
 def _status(view: MarketView, signal_id: str) -> SignalStatus | None:
     before = view.signals.get(signal_id)
     return None if before is None else before.status
@@ -287,6 +298,7 @@ def request_for(view: MarketView, change: Change, identity: str, token: str, sig
         request.writes.append(["EXPIRE", view.transactions_key, _HOURS_S])
     for signal in reversed(signals):
         request.signal(signal, signal_s)
+    _failed(view, signals, request)
     _feed(view, change, signals, identity, request)
     if _moves_market(change):
         if view.turn:

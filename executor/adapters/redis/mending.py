@@ -45,6 +45,7 @@ _TYPES: Final = {
     keys.MARKET_TYPES: "hash",
     keys.LAST_SUCCESS: "hash",
     keys.FAILED_TASKS: "hash",
+    keys.FAILED_SIGNALS: "zset",
     keys.NOTICES: "stream",
     keys.NOTIFY_POSITION: "string",
     keys.NOTIFY_MAILBOXES: "hash",

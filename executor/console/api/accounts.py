@@ -45,7 +45,7 @@ def market_of(console: Console, market_id: str) -> MarketModel:
         NotFound: we have no order there.
     """
     orders = find_orders(console.access, market=market_id[:40])[:_ORDERS]
-    if not orders:
+    if not orders and all(bet.market_id != market_id for bet in console.state().foreign):
         raise NotFound("there is no order of ours in that market")
     held, limit = positions(orders), console.state().limits.get("MaxExposurePerMarket")
     pays, nobody = results(orders)

@@ -20,7 +20,7 @@ def failed(who: Viewer, console: Here) -> list[FailedModel]:
 
 def _known(console: Console, task_id: str) -> None:
     if task_id not in console.access.failed.all():
-        raise NotFound("there is no such failed task")
+        raise NotFound("there is no such failed task or signal")
 
 
 @router.post("/{task_id:path}/retry", status_code=202)

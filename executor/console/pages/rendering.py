@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from executor.console.context import Console
 from executor.console.pages import charts
 from executor.console.principal import Principal, Role
+from executor.console.problems import NotFound
 from executor.domain.times import iso
 from executor.errors import ExecutorError
 from executor.operations.trading import why_not_trading
@@ -33,7 +34,7 @@ PAGES: Final = (
     ("/markets", "Markets"),
     ("/pnl", "P&L"),
     ("/limits", "Limits"),
-    ("/failed", "Failed tasks"),
+    ("/failed", "Failed"),
     ("/alerts", "Alerts"),
     ("/processes", "Processes"),
     ("/audit", "Audit"),
@@ -135,7 +136,8 @@ def page(
     except ExecutorError as error:
         if partial:
             raise
-        template, context, status = "away.html", {"problem": str(error)}, 503
+        missing = isinstance(error, NotFound)
+        template, context, status = "away.html", {"problem": str(error), "missing": missing}, 404 if missing else 503
     text = console.templates.get_template(template).render(
         frame=frame,
         here=request.url.path,

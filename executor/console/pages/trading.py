@@ -46,7 +46,8 @@ def orders(console: Console, request: Request) -> Mapping[str, Any]:
         active=_text(request, "active") == "1",
         sort=sort if sort.lstrip("-") in _SORTS else "-created",
     )
-    return {"orders": found, "next": following, "statuses": list(OrderStatus), "sort": sort}
+    foreign = [] if _text(request, "after") else console.state().foreign
+    return {"orders": found, "next": following, "statuses": list(OrderStatus), "sort": sort, "foreign": foreign}
 
 
 def signals(console: Console, request: Request) -> Mapping[str, Any]:
@@ -89,7 +90,9 @@ def market(console: Console, market_id: str) -> Mapping[str, Any]:
     """Return one market: positions, and what each result pays."""
     found = market_of(console, market_id)
     orders = find_orders(console.access, market=market_id[:40])[:_MOST]
-    return {"market": found, "orders": orders, "share": charts.share(found.exposure, found.limit)}
+    foreign = [bet for bet in console.state().foreign if bet.market_id == market_id]
+    share = charts.share(found.exposure, found.limit)
+    return {"market": found, "orders": orders, "share": share, "foreign": foreign}
 
 
 def pnl(console: Console, request: Request) -> Mapping[str, Any]:

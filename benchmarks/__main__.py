@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.backlog import backlog
+from benchmarks.console import console
 from benchmarks.cost import cost
 from benchmarks.decision import decision
 from benchmarks.doors import doors
@@ -48,6 +49,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "workers": workers,
     "memory": memory,
     "backlog": backlog,
+    "console": console,
     "stream": fills,
 }
 _TROUBLE: Final = (BenchError, CrashLoopError, RedisServerError, SandboxSilentError)

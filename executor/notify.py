@@ -19,8 +19,10 @@ from executor.engine.notifying import Notifying
 from executor.errors import StoreUnavailable
 from executor.notify_wiring import notice_sender, notifiers, notifying
 from executor.observability import exporter
+from executor.operations.access import Access
 from executor.ports import Clock, Locks, NotDelivered, Notifier
 from executor.settings.load import Settings
+from executor.telegram import Answers, TelegramBot
 
 log = structlog.get_logger(__name__)
 
@@ -144,13 +146,24 @@ def main() -> int:
         collectors = [wiring.collector(settings)]
         stop_serving = exporter.serve(settings.metrics.host, port, collectors, lambda: health("notify"))
     threading.Thread(target=send_heartbeat, args=("notify", stopping), daemon=True).start()
-    if not process.notifying.addresses:
+    bot = _bot(settings)
+    if bot is not None:
+        threading.Thread(target=bot.run, args=(stopping,), name="telegram", daemon=True).start()
+    if not process.notifying.addresses and bot is None:
         log.warning("nobody_to_tell", hint="set EXECUTOR_NOTIFY__URLS, then: executor notify test")
         stopping.wait()  # ending would have a supervisor start it for ever
     process.run()
     if stop_serving is not None:
         stop_serving()
     return 0
+
+
+def _bot(settings: Settings) -> TelegramBot | None:
+    notify = settings.notify
+    if not notify.telegram_users:
+        return None
+    token = notify.telegram_token.get_secret_value()
+    return TelegramBot(notify.telegram_api, token, notify.telegram_users, Answers(Access(settings)))
 
 
 def make_process(settings: Settings, stopping: threading.Event) -> NotifyProcess:

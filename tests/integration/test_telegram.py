@@ -11,6 +11,7 @@ import pytest
 import redis
 import structlog
 from support.cli_rig import console
+from support.process_rig import wait
 
 from executor.devstack.redis_server import PrivateRedis
 from executor.operations.access import Access
@@ -154,3 +155,26 @@ def test_what_is_no_answer_stops_nothing_and_shows_no_token(bot: TelegramBot, te
             running.join(10)
             assert not running.is_alive()
     assert TOKEN not in str(logged)
+
+
+def test_the_notifier_answers_where_it_is_switched_on(
+    tmp_path: Path, private_redis: PrivateRedis, telegram: Server, now: int
+) -> None:
+    environ = {
+        "EXECUTOR_NOTIFY__TELEGRAM_TOKEN": TOKEN,
+        "EXECUTOR_NOTIFY__TELEGRAM_USERS": str(ANNA),
+        "EXECUTOR_NOTIFY__TELEGRAM_API": telegram.url,
+        "EXECUTOR_METRICS__NOTIFY_PORT": "0",
+    }
+    telegram.send("/status", now)
+    running = console(tmp_path, private_redis, environ).start("notify")
+    try:
+        wait(lambda: telegram.said)
+    finally:
+        running.terminate()
+        _, errors = running.communicate(timeout=30)
+    assert telegram.said[0][1].startswith("trading is on")
+    assert running.returncode == 0, errors
+    assert "secret" not in errors
+    alone = console(tmp_path, private_redis, {"EXECUTOR_NOTIFY__TELEGRAM_TOKEN": TOKEN}).run("status")
+    assert (alone.code, "EXECUTOR_NOTIFY__TELEGRAM_USERS" in alone.err, TOKEN in alone.err) == (1, True, False)

@@ -22,6 +22,7 @@ from executor.ports import (
     Controls,
     Failure,
     Gate,
+    Hedges,
     Locks,
     MarketFacts,
     OrderStore,
@@ -36,6 +37,7 @@ from support.memory_redis import (
     MemoryAccounts,
     MemoryCancelAttempts,
     MemoryControls,
+    MemoryHedges,
     MemoryLocks,
     MemoryMarketFacts,
     MemorySetAside,
@@ -82,6 +84,7 @@ class World:
     market_facts: MarketFacts
     set_aside: SetAside
     cancel_attempts: CancelAttempts
+    hedges: Hedges
     put: Callable[[str, Any], None]
     fails: Callable[[], dict[str, str]]  # the breaker's record
     trading: Callable[[], str | None]
@@ -160,6 +163,7 @@ def memory_world() -> World:
         market_facts=MemoryMarketFacts(memory),
         set_aside=MemorySetAside(memory),
         cancel_attempts=MemoryCancelAttempts(memory),
+        hedges=MemoryHedges(memory),
         put=put,
         fails=lambda: memory.breaker,
         trading=lambda: memory.trading,

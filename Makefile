@@ -119,6 +119,10 @@ bench: $(STAMP) ## Measure speed beside bare Celery (ONLY="latency cost" ROUNDS=
 	@$(WITHOUT_SETTINGS) $(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OUT),--out '$(OUT)')
 
+.PHONY: bench-rules
+bench-rules: $(STAMP) ## Measure the decision step with all of docs/risk.md on beside the seven rules alone, in turns
+	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks.rules
+
 .PHONY: bench-sandbox
 bench-sandbox: $(STAMP) ## Measure the test exchange alone: matching, placing, placeOrders over HTTPS
 	@$(WITHOUT_SETTINGS) $(BIN)/python -m benchmarks.sandbox $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OUT),--out '$(OUT)')

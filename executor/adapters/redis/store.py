@@ -264,7 +264,7 @@ class RedisStore(RecordReader):
         request = request_for(view, change, self._identity, token, self._keep.signal_s, self._keep.order_s)
         arguments = [request.value, json.dumps(request.as_json())]
         replicated = True
-        if self._has_replicas and change.durable:
+        if self._has_replicas and (change.durable or change.trip):
             answer, replicated = run_durably(self._redis, self._commit, [request.key], arguments, _REPLICA_MS)
         else:
             answer = self._commit(keys=[request.key], args=arguments)

@@ -101,6 +101,8 @@ class UpRun:
         say = self._live_view.line
         say("AIBetting Executor starting", "bold")
         say("=================================")
+        for problem in settings.ignored:
+            say(f"⚠ {problem}", "bold yellow")
         say("Configuration loaded:")
         if not paper:
             say(f"  Exchange: {exchange}{' (the sandbox: no real money)' if ports.sandbox else ''}")

@@ -31,6 +31,8 @@ _FILE_NAME: Final = re.compile(r"executor-(\d{8})\.log")
 _TOLD_BY_OURS: Final = logging.getLogger("celery.worker.strategy")
 _TRACES: Final = logging.getLogger("celery.app.trace")
 
+_TELL_PEOPLE: Final = frozenset({"cli", "up"})  # what a start logs of the settings, these say on their terminal
+
 _redactor: Final = Redactor()
 _installed: Final[list[logging.Handler]] = []
 
@@ -75,6 +77,9 @@ def configure_logging(settings: Settings, *, process: str) -> None:
     _TOLD_BY_OURS.setLevel(max(logging.WARNING, root.level))
     _TRACES.addFilter(_is_news)
     logging.captureWarnings(capture=True)
+    if process not in _TELL_PEOPLE:
+        for problem in settings.ignored:
+            structlog.get_logger(__name__).warning("setting_ignored", problem=problem)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

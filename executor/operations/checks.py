@@ -55,6 +55,7 @@ def examine(load: Callable[[], Access], *, login: Login) -> Iterator[Finding]:
     settings = access.settings
     yield _settings(settings)
     yield from examine_topology(settings)
+    yield from (Finding("settings", WARN, problem, "correct the name, or take it away") for problem in settings.ignored)
     try:
         facts = list(_redis(settings))
         state = wiring.state(settings).read()

@@ -14,6 +14,7 @@ from typing import Final
 import json5
 
 from executor.settings.env import Given, Location
+from executor.settings.nearly import NearNames, near_members
 
 FILE_NAME: Final = "appsettings.json"
 MAX_FILE_BYTES: Final = 262_144  # the reference's example has 300; the parser is slow and this is a mistake, not a file
@@ -21,15 +22,15 @@ _CATEGORY: Final = "aibettingexecutor"  # the original's own log category
 _LONGEST_PLAIN_NUMBER: Final = 30  # digits; beyond it no setting is valid and the exponent is shorter
 
 
-def read_appsettings(path: Path, known: Collection[Location]) -> tuple[dict[Location, Given], list[str]]:
-    """Return the settings in the file, of those `known`, and the problems with it; nothing if there is no file."""
+def read_appsettings(path: Path, known: Collection[Location]) -> tuple[dict[Location, Given], list[str], list[str]]:
+    """Return the settings in the file, of those `known`, the problems with it, and what in it is only nearly ours."""
     try:
         if not path.exists():
-            return {}, []
+            return {}, [], []
         if not path.is_file():
-            return {}, [f"{FILE_NAME}: should be a file"]
+            return _unusable("should be a file")
         if path.stat().st_size > MAX_FILE_BYTES:
-            return {}, [f"{FILE_NAME}: should be at most {MAX_FILE_BYTES} bytes"]
+            return _unusable(f"should be at most {MAX_FILE_BYTES} bytes")
         document = json5.loads(
             path.read_bytes().decode("utf-8-sig"),
             parse_float=Decimal,
@@ -37,14 +38,18 @@ def read_appsettings(path: Path, known: Collection[Location]) -> tuple[dict[Loca
             allow_duplicate_keys=False,
         )
     except OSError as error:
-        return {}, [f"{FILE_NAME}: cannot be read: {error.strerror}"]
+        return _unusable(f"cannot be read: {error.strerror}")
     except RecursionError:
-        return {}, [f"{FILE_NAME}: is nested too deeply"]
+        return _unusable("is nested too deeply")
     except (ValueError, ArithmeticError) as error:
-        return {}, [f"{FILE_NAME}: is not JSON{_place(str(error))}"]
+        return _unusable(f"is not JSON{_place(str(error))}")
     reader = _Reader(known)
     reader.read_document(document)
-    return reader.found, reader.problems
+    return reader.found, reader.problems, reader.nearly
+
+
+def _unusable(problem: str) -> tuple[dict[Location, Given], list[str], list[str]]:
+    return {}, [f"{FILE_NAME}: {problem}"], []
 
 
 def _place(parser_message: str) -> str:
@@ -85,6 +90,8 @@ class _Reader:
     def __init__(self, known: Collection[Location]) -> None:
         self.found: dict[Location, Given] = {}
         self.problems: list[str] = []
+        self.nearly: list[str] = []
+        self._names = NearNames(known)
         self._known = {tuple(_fold(part) for part in location): location for location in known}
         self._sections = {_fold(location[0]): location[0] for location in known if len(location) > 1}
         self._sections["riskmanagement"] = "risk"
@@ -94,6 +101,8 @@ class _Reader:
         if not isinstance(document, dict):
             self.problems.append(f"{FILE_NAME}: should hold an object")
             return
+        others = {name: value for name, value in document.items() if _fold(name) not in {"logging", "executor"}}
+        self.nearly += near_members(others, self._names, file=FILE_NAME, path="")
         for name, logging in _members(document, "logging"):
             for inner, levels in _members(logging, "loglevel"):
                 self._read_levels(levels, f"{name}:{inner}")
@@ -116,6 +125,8 @@ class _Reader:
                 self._read_section(section, value, f"{path}:{name}")
             elif section and value is not None:
                 self.problems.append(f"{FILE_NAME} {path}:{name}: should be an object")
+            elif section is None:
+                self.nearly += near_members({name: value}, self._names, file=FILE_NAME, path=path)
 
     def _read_section(self, section: str, members: dict[str, object], path: str) -> None:
         for name, value in members.items():

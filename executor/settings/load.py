@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError, model_validator
+from pydantic import PrivateAttr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from executor.errors import ExecutorError
 from executor.settings.appsettings import FILE_NAME, read_appsettings
 from executor.settings.env import DOTENV_NAME, Given, Location, read_dotenv, read_variables, variable_name
 from executor.settings.notify import NotifySettings
+from executor.settings.nearly import NearNames, near_files, near_variables
 from executor.settings.sections import (
     BetfairSettings,
     ConsoleSettings,
@@ -46,11 +47,13 @@ class SettingsError(ExecutorError):
     """The settings cannot be used; one line per problem, naming the variable or file and what is expected."""
 
     def __init__(self, *problems: str) -> None:
-        # A name in a file may hold anything, a line end or a terminal's control codes among it.
-        lines = (line if line.isprintable() else ascii(line)[1:-1] for line in problems)
-        super().__init__(
-            "\n".join(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in lines)
-        )
+        super().__init__("\n".join(_one_line(line) for line in problems))
+
+
+def _one_line(text: str) -> str:
+    """Make a line for people: a name in a file may hold anything, a line end or a terminal's control codes among it."""
+    line = text if text.isprintable() else ascii(text)[1:-1]
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
 
 
 class Settings(BaseSettings):
@@ -71,6 +74,13 @@ class Settings(BaseSettings):
     ledger: LedgerSettings
     logging: LoggingSettings = LoggingSettings()
     data_dir: DataPath
+
+    _ignored: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Say what was given and is only nearly a setting; one line each, for people."""
+        return self._ignored
 
     @classmethod
     def settings_customise_sources(
@@ -157,10 +167,11 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
     environ = os.environ if environ is None else environ
     folder = Path.cwd() if folder is None else folder.absolute()
     dotenv, problems = read_dotenv(folder / DOTENV_NAME, environ)
+    file = read_appsettings(folder / FILE_NAME, LOCATIONS)
     readings = (
         read_variables(environ, LOCATIONS, folder=folder),
         read_variables(dotenv, LOCATIONS, folder=folder, where=f" in {DOTENV_NAME}"),
-        read_appsettings(folder / FILE_NAME, LOCATIONS),
+        file[:2],
     )
     problems += [problem for _, found in readings for problem in found]
     if problems:
@@ -169,9 +180,21 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
     data_dir = _first(sources, ("data_dir",)) or Given(str(folder / "data"), "")
     sources.append({("data_dir",): data_dir, ("ledger", "url"): Given(f"sqlite:///{data_dir.text}/ledger.db", "")})
     try:
-        return Settings(_build_sources=(tuple(InitSettingsSource(Settings, _nested(each)) for each in sources), {}))
+        settings = Settings(_build_sources=(tuple(InitSettingsSource(Settings, _nested(each)) for each in sources), {}))
     except ValidationError as error:
         raise SettingsError(*_lines(error, sources)) from None
+    settings._ignored = tuple(_one_line(text) for text in _ignored(environ, dotenv, folder, file[2]))  # noqa: SLF001 - only made here
+    return settings
+
+
+def _ignored(
+    environ: Mapping[str, str], dotenv: Mapping[str, object], folder: Path, in_file: Sequence[str]
+) -> Iterator[str]:
+    names = NearNames(LOCATIONS)
+    yield from near_variables(environ, names)
+    yield from near_variables(dotenv, names, where=f" in {DOTENV_NAME}")
+    yield from in_file
+    yield from near_files(folder, read=FILE_NAME)
 
 
 def _prepared(source: _Source, folder: Path) -> dict[Location, Given]:

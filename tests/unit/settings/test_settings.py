@@ -131,7 +131,7 @@ def test_precedence(tmp_path: Path, given: str) -> None:
 
 def test_what_is_not_ours_is_ignored(tmp_path: Path) -> None:
     others = {"EXECUTOR_FOO": "x", "EXECUTOR_": "", "EXECUTOR_RISKS__BANKROLL": "x", "RISK__BANKROLL": "x", "PATH": "x"}
-    assert load_settings(others, tmp_path) == load_settings({}, tmp_path)
+    assert load_settings(others, tmp_path).model_dump() == load_settings({}, tmp_path).model_dump()
 
 
 def test_names_count_in_any_letter_case(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 # --- controls: people write them too -----------------------------------------------------------------------------
 TRADING_ENABLED: Final = "trading:enabled"  # string; kill switch; engine on first start and on a breaker trip
+HALTED: Final = "executor:halted"  # hash at, reason, by; who switched trading off by command; gone once it is on
 LIMITS: Final = "risk:limits"  # hash; engine from the settings, people
 LIMITS_APPLIED: Final = "executor:limits:applied"  # hash; the settings' limits as last applied
 IDENTITY: Final = "executor:identity"  # string; first start: whose db this is

@@ -103,9 +103,9 @@ def policy(settings: Settings) -> Policy:
     )
 
 
-def controls(settings: Settings) -> RedisControls:
-    """Return the switch, the limits and the breaker in Redis."""
-    return RedisControls(connect(settings.redis.url), settings.identity)
+def controls(settings: Settings, identity: str | None = None) -> RedisControls:
+    """Return the switch, the limits and the breaker in Redis, in another's name where one is given."""
+    return RedisControls(connect(settings.redis.url), identity or settings.identity)
 
 
 def locks(settings: Settings) -> RedisLocks:

@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 
 from executor.devstack.stack import REDIS_URL
 from executor.devstack.up_plan import ENVIRONMENT, LOCK
-from executor.settings.load import SettingsError, load_settings
+from executor.settings.load import SettingsError, load_to_stop
 
 
 def connect_running() -> Path | None:
@@ -20,7 +20,7 @@ def connect_running() -> Path | None:
     if REDIS_URL in os.environ or f"{REDIS_URL}_FILE" in os.environ:
         return None
     try:
-        data_dir = load_settings().data_dir
+        data_dir = load_to_stop().settings.data_dir
     except SettingsError:
         return None  # the command itself says what is wrong with them
     if not _is_held(data_dir / LOCK) or not (data_dir / ENVIRONMENT).is_file():

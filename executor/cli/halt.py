@@ -1,18 +1,26 @@
 """`executor halt`: the kill switch, by hand.
 
-Invariant: the switch is thrown before anything else is tried.
+Invariants: the switch is thrown before anything else is tried, whatever the settings say and whosever db it is; what
+could not be cancelled from here is named.
 """
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Final, NoReturn
 
 import typer
 
-from executor.cli.output import complain, refuse, say, warn
-from executor.cli.session import actor, engine, settings_to_act
-from executor.domain.order import OrderStatus
+from executor.cli.output import REFUSED, complain, refuse, say, warn
+from executor.cli.session import actor, engine, settings_to_stop
+from executor.domain.order import Order, OrderStatus
 from executor.engine.cancel_until_clear import Outstanding
 from executor.operations import trading
-from executor.operations.access import Access
+from executor.operations.access import Access, mismatch
+from executor.operations.wording import counted
+from executor.settings.load import ToStop
+from executor.settings.urls import mask_url
+
+_ACTIVE: Final = (OrderStatus.PENDING, OrderStatus.SUBMITTED)
+_SHOWN: Final = 20  # orders in lines of their own
 
 
 def halt(
@@ -21,24 +29,57 @@ def halt(
     cancel: Annotated[bool, typer.Option("--cancel", help="Also take back every unmatched bet of ours.")] = False,
 ) -> None:
     """Stop trading: from now on no order is sent. Polls, cancels and settlement go on."""
-    access = Access(settings_to_act(), engine)
+    found = settings_to_stop()
+    settings = found.settings
+    access = Access(settings, engine)
     kept = trading.halt(access, actor(), reason)
     if kept:
         say("trading is off; executor resume switches it on again")
     else:
         complain(trading.NOT_KEPT)
-    if cancel:
+    problem = _tell_of_settings(found, trading.owner_of(access))
+    if cancel and not problem:
         _cancel_all(access)
     else:
-        _tell_active(access)
+        _tell_active(access, wanted=cancel)
+    if found.in_doubt:
+        refuse(f"halted at {mask_url(settings.redis.url)}; what cannot be read may name another Redis")
     if not kept:
-        raise typer.Exit(1)
+        raise typer.Exit(REFUSED)
 
 
-def _tell_active(access: Access) -> None:
-    state = access.state.read()
-    if active := state.count(OrderStatus.PENDING, OrderStatus.SUBMITTED):
-        warn(f"{active} orders are still active at the exchange: executor halt --cancel takes them back")
+def _tell_active(access: Access, *, wanted: bool) -> None:
+    active = [order for order in access.state.read().orders if order.status in _ACTIVE]
+    if wanted and active:
+        _name_what_stays(active)
+    if active:
+        many = "orders are" if len(active) > 1 else "order is"
+        warn(f"{len(active)} {many} still active at the exchange: executor halt --cancel takes them back")
+
+
+def _tell_of_settings(found: ToStop, owner: str | None) -> str:
+    """Say what is wrong between the settings and the db; returns it, as it keeps bets from being reached."""
+    settings = found.settings
+    for line in settings.ignored:
+        warn(line)
+    if owner is None:
+        warn(f"nothing has run on this Redis db yet ({mask_url(settings.redis.url)}): is it the one that trades?")
+    problem = f"the settings here cannot be used: {found.problem}" if found.problem else ""
+    if not problem and mismatch(settings, owner):
+        problem = f"it was on for {owner!r}, and the settings here say {settings.identity!r}"
+    if problem:
+        warn(problem)
+    return problem
+
+
+def _name_what_stays(active: Sequence[Order]) -> NoReturn:
+    for order in active[:_SHOWN]:
+        complain(f"not cancelled: {order.order_id}, bet {order.bet_id or 'not known yet'} in {order.market_id}")
+    more = f" ({len(active) - _SHOWN} more)" if len(active) > _SHOWN else ""
+    refuse(
+        f"{counted(len(active), 'order')} cannot be cancelled from here{more}: run executor halt --cancel with the "
+        "settings that the workers have, or use the website"
+    )
 
 
 def _cancel_all(access: Access) -> None:

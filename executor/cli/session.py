@@ -16,7 +16,7 @@ from executor.engine.engine import Engine
 from executor.observability import command_counts
 from executor.observability.logs import configure_logging
 from executor.operations.access import Access, Actor, mismatch
-from executor.settings.load import Settings, SettingsError
+from executor.settings.load import Settings, SettingsError, ToStop, load_to_stop
 
 _PROCESS: Final = "cli"
 
@@ -40,12 +40,30 @@ def settings_to_act() -> Settings:
     settings = wiring.get_settings()
     try:
         configure_logging(settings, process=_PROCESS)
-    except SettingsError as error:  # a kill switch must work on a full disk
+    except SettingsError as error:  # whoever acts by hand must be able to on a full disk
         settings_to_read()
         warn(f"not logged to the file: {error}")
     _only(logging.WARNING)
     Access(settings).require_identity()
     return settings
+
+
+def settings_to_stop() -> ToStop:
+    """Return the settings for the kill switch, and what is wrong with them where they cannot be used.
+
+    Raises:
+        SettingsError: they do not even say where Redis is.
+    """
+    found = load_to_stop()
+    settings = found.settings
+    try:
+        configure_logging(settings, process=_PROCESS)
+    except SettingsError as error:  # a kill switch must work on a full disk
+        quiet = settings.logging.model_copy(update={"file": False})
+        configure_logging(settings.model_copy(update={"logging": quiet}), process=_PROCESS)
+        warn(f"not logged to the file: {error}")
+    _only(logging.WARNING)
+    return found
 
 
 def engine(settings: Settings) -> Engine:

@@ -17,11 +17,19 @@ from executor.devstack.live_view import LiveView
 from executor.devstack.redis_server import RedisServerError
 from executor.devstack.sandbox_client import SandboxSilentError
 from executor.devstack.supervisor import CrashLoopError
-from executor.devstack.up_plan import Plan, UpOptions, alone, check_ports, leave_settings, make_plan
+from executor.devstack.up_plan import (
+    USUAL_REDIS_PORT,
+    Plan,
+    UpOptions,
+    alone,
+    check_ports,
+    leave_settings,
+    make_plan,
+    next_free_port,
+)
 from executor.devstack.up_run import StoppedError, UpRun
 from executor.errors import ExecutorError
 
-_REDIS_PORT: Final = 6379
 _MAINTENANCE_PORT: Final = 5005
 _FLOWER_PORT: Final = 5555
 
@@ -32,7 +40,10 @@ def up(
     *,
     live: Annotated[bool, typer.Option("--live", help="Take Redis and exchange from the settings.")] = False,
     paper: Annotated[bool, typer.Option("--paper", help="Send nothing to any exchange.")] = False,
-    redis_port: PortNumber = _REDIS_PORT,
+    redis_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, metavar="PORT", help=f"By default {USUAL_REDIS_PORT}, or the next free one."),
+    ] = None,
     sandbox_port: PortNumber = DEFAULT_PORT,
     sandbox_cert_port: PortNumber = DEFAULT_CERT_PORT,
     sandbox_stream_port: PortNumber = DEFAULT_STREAM_PORT,
@@ -48,10 +59,11 @@ def up(
 
     Your settings count for all but Redis and exchange; with --live for those too. Metrics ports come from the settings.
     """
+    wanted = {sandbox_port, sandbox_cert_port, sandbox_stream_port, maintenance_port, flower_port, console_port}
     options = UpOptions(
         live=live,
         paper=paper,
-        redis_port=redis_port,
+        redis_port=redis_port or next_free_port(USUAL_REDIS_PORT, besides=wanted),
         sandbox_port=sandbox_port,
         sandbox_cert_port=sandbox_cert_port,
         sandbox_stream_port=sandbox_stream_port,

@@ -8,7 +8,7 @@ import fcntl
 import os
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,8 @@ from executor.settings.load import Settings, load_settings
 LOCK: Final = "up.lock"
 _LOCK_PAUSES_S: Final = (0.05, 0.1)
 ENVIRONMENT: Final = "up.env"
+USUAL_REDIS_PORT: Final = 6379
+_PORTS_TRIED: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,12 @@ def listens(settings: Settings) -> bool:
 def tells(settings: Settings) -> bool:
     """Tell whether there is anybody to be told."""
     return bool(settings.notify.addresses or settings.notify.telegram_users)
+
+
+def next_free_port(first: int, *, besides: Collection[int | None]) -> int:
+    """Return the first port that can be had from `first` on; where none of a hundred can, `first`, which is refused."""
+    ports = (port for port in range(first, first + _PORTS_TRIED) if port not in besides)
+    return next((port for port in ports if is_free(port)), first)
 
 
 def check_ports(ports: Ports) -> None:

@@ -21,9 +21,9 @@ from executor.devstack.live_view import LiveView, facts_of, quiet_logs
 from executor.devstack.lost_bets import void_lost_bets
 from executor.devstack.redis_server import HOST, PrivateRedis
 from executor.devstack.sandbox_client import SandboxClient, SandboxSilentError
-from executor.devstack.stack import Stack
+from executor.devstack.stack import Stack, is_free
 from executor.devstack.supervisor import Supervisor, parent_death_signal
-from executor.devstack.up_plan import Plan, tells
+from executor.devstack.up_plan import USUAL_REDIS_PORT, Plan, tells
 from executor.errors import ExecutorError, StoreUnavailable
 
 _TICK_S: Final = 0.2
@@ -114,6 +114,13 @@ class UpRun:
         if not paper and not ports.sandbox:
             say(f"  LIVE: signals become bets at {exchange}", "bold red")
         say(f"  Logs: {self._plan.logs}")
+        if ports.redis:
+            say(f"  Redis: its own, on port {ports.redis}")
+            if ports.redis != USUAL_REDIS_PORT and not is_free(USUAL_REDIS_PORT):
+                say(
+                    f"  What listens on port {USUAL_REDIS_PORT} is not ours; ours is: redis-cli -p {ports.redis}",
+                    "yellow",
+                )
         for port, what in ((ports.worker, "workers"), (ports.bridges[0], "bridge"), (ports.stream, "order stream")):
             if port:
                 more = f" and {ports.maintenance}" if what == "workers" else ""

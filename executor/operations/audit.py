@@ -30,6 +30,8 @@ class Act:
     before: Mapping[str, object] = field(default_factory=dict)
     after: Mapping[str, object] = field(default_factory=dict)
     outcome: str = DONE
+    store_away: bool = False  # and with it the feed
+    identity: str = ""  # whose db it was, where not the settings' own
 
 
 def record(access: Access, actor: Actor, act: Act) -> None:
@@ -46,8 +48,10 @@ def record(access: Access, actor: Actor, act: Act) -> None:
         "outcome": act.outcome,
     }
     log.info("audit", **fields)
+    if act.store_away:
+        return
     try:
-        append(access.redis, access.settings.identity, fields)
+        append(access.redis, act.identity or access.settings.identity, fields)
     except StoreUnavailable as error:
         log.error("audit_not_booked", action=act.action, who=actor.name, error=str(error))  # noqa: TRY400
 
@@ -59,7 +63,7 @@ def audited(access: Access, actor: Actor, action: str, target: str = "") -> Iter
     try:
         yield act
     except ExecutorError as error:
-        act.outcome = f"refused: {error}"
+        act.outcome, act.store_away = f"refused: {error}", isinstance(error, StoreUnavailable)
         raise
     finally:
         record(access, actor, act)

@@ -64,6 +64,7 @@ def status_json(settings: Settings, state: SystemSnapshot) -> dict[str, Any]:
             "failures": state.recent_failures,
             "threshold": settings.risk.circuit_breaker_failures,
         },
+        "halted": dict(state.halted),
         "alerts": list(state.alerts),
         "notifications": addresses_json(state),
         "reconciled": state.reconciled,

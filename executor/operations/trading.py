@@ -4,38 +4,49 @@ Invariant: the switch is thrown before anything else is tried.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
-from executor import keys
+from executor import keys, wiring
 from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.domain.order import CancelReason
 from executor.engine.cancel_until_clear import Outstanding, cancel_until_clear
+from executor.errors import StoreUnavailable
 from executor.operations.access import Access, Actor
 from executor.operations.audit import audited
+from executor.operations.wording import when
 
 NOT_KEPT: Final = (
     "trading is off, but no replica of Redis knows it yet: a failover now would switch it on again; look at executor "
     "check (redis), and halt again"
 )
 HALT_S: Final = 60.0  # an unanswered order is known to be absent after API timeout + 15 s
-_BY_A_PERSON: Final = "halted by a person"
+_BY_A_PERSON: Final = "no reason given"
 
 
 def halt(access: Access, actor: Actor, reason: str = "") -> bool:
-    """Switch trading off: from now on no order is sent; tells whether a failover of Redis would keep it off.
+    """Switch trading off, whosever it is: from now on no order is sent; tells whether a failover would keep it off.
 
     Raises:
-        IdentityMismatch: the db belongs to another account or mode.
         StoreUnavailable: Redis is away, so that nothing is sent, either.
     """
     why = reason.strip() or _BY_A_PERSON
     with audited(access, actor, "halt") as act:
-        access.require_identity()
-        kept = access.controls.set_trading(enabled=False, reason=f"{why} ({actor})")
+        owner = owner_of(access)
+        act.identity = owner or ""
+        controls = wiring.controls(access.settings, owner)
+        kept = controls.set_trading(enabled=False, reason=why, by=str(actor))
         act.after = {"trading": "off", "reason": why}
         if not kept:
             act.outcome = "on no replica yet"
     return kept
+
+
+def owner_of(access: Access) -> str | None:
+    """Return whose db it is, None where it is nobody's or cannot be told: a halt waits for no identity."""
+    with suppress(StoreUnavailable):
+        return access.state.owner()
+    return None
 
 
 def cancel_everything(
@@ -44,9 +55,11 @@ def cancel_everything(
     """Cancel, by bet id, until nothing of ours is unmatched or a minute is over; returns what is left.
 
     Raises:
+        IdentityMismatch: the db belongs to another account or mode, whose bets these settings cannot reach.
         StoreUnavailable: Redis is away.
     """
     with audited(access, actor, "cancel", "everything") as act:
+        access.require_identity()
         left = cancel_until_clear(
             access.engine, CancelReason.HALT, who=str(actor), patience_s=HALT_S, progress=progress
         )
@@ -66,7 +79,7 @@ def resume(access: Access, actor: Actor) -> list[str]:
     with audited(access, actor, "resume") as act:
         access.require_identity()
         before = access.state.read()
-        access.controls.set_trading(enabled=True, reason=f"resumed by {actor}")
+        access.controls.set_trading(enabled=True, reason="resumed", by=str(actor))
         act.before = {"trading": why_not_trading(before) or "on"}
         after = access.state.read()
         act.after = {"trading": why_not_trading(after) or "on"}
@@ -87,6 +100,10 @@ def why_not_trading(state: SystemSnapshot) -> str:
         return "not started yet: the first complete poll decides, start workers and beat"
     if state.trading is None:
         return "never enabled, or state was lost: executor check, then executor resume"
+    if state.halted:
+        at, by = when(state.halted.get("at", "?")), state.halted.get("by", "?")
+        why = state.halted.get("reason", "?")
+        return f"switched off by a person: {why} ({by}, {at} UTC); executor resume"
     return f"switched off by a person ({keys.TRADING_ENABLED} is {state.trading!r}); executor resume"
 
 

@@ -7,7 +7,9 @@ defaults, ranges and units are in `sections.py`.
 
 import functools
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -153,6 +155,10 @@ _SECRETS: Final = (
 )
 _URLS: Final = (("redis", "url"), ("redis", "broker_url"), ("ledger", "url"), ("betfair", "proxy"))
 
+_TO_STOP: Final = (("redis", "url"), ("redis", "broker_url"), ("data_dir",))
+_UNREAD: Final = (DOTENV_NAME, f"{FILE_NAME}:")  # how a problem with a whole file, or a line of .env, begins
+_WHERE: Final = re.compile("REDIS__|:Redis", re.IGNORECASE)
+
 _Source = Mapping[Location, Given]
 
 
@@ -176,15 +182,52 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: Path | None 
     problems += [problem for _, found in readings for problem in found]
     if problems:
         raise SettingsError(*problems)
-    sources = [_prepared(found, folder) for found, _ in readings]
+    settings = _built([found for found, _ in readings], folder)
+    settings._ignored = tuple(_one_line(text) for text in _ignored(environ, dotenv, folder, file[2]))  # noqa: SLF001 - only made here
+    return settings
+
+
+def _built(readings: Sequence[_Source], folder: Path) -> Settings:
+    sources = [_prepared(found, folder) for found in readings]
     data_dir = _first(sources, ("data_dir",)) or Given(str(folder / "data"), "")
     sources.append({("data_dir",): data_dir, ("ledger", "url"): Given(f"sqlite:///{data_dir.text}/ledger.db", "")})
     try:
-        settings = Settings(_build_sources=(tuple(InitSettingsSource(Settings, _nested(each)) for each in sources), {}))
+        return Settings(_build_sources=(tuple(InitSettingsSource(Settings, _nested(each)) for each in sources), {}))
     except ValidationError as error:
         raise SettingsError(*_lines(error, sources)) from None
-    settings._ignored = tuple(_one_line(text) for text in _ignored(environ, dotenv, folder, file[2]))  # noqa: SLF001 - only made here
-    return settings
+
+
+@dataclass(frozen=True, slots=True)
+class ToStop:
+    """What the kill switch needs of the settings, and what is wrong with them where they cannot be used."""
+
+    settings: Settings
+    problem: str = ""
+    in_doubt: bool = False  # what cannot be read may name another Redis
+
+
+def load_to_stop(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> ToStop:
+    """Read the settings for the kill switch, which no other setting may keep from working.
+
+    Where they cannot be used, nothing counts but where Redis and the data folder are.
+
+    Raises: SettingsError, where it is that which is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    folder = Path.cwd() if folder is None else folder.absolute()
+    try:
+        return ToStop(load_settings(environ, folder))
+    except SettingsError as error:
+        problem = str(error)
+    dotenv, _ = read_dotenv(folder / DOTENV_NAME, environ)
+    readings: list[_Source] = [
+        read_variables(environ, LOCATIONS, folder=folder)[0],
+        read_variables(dotenv, LOCATIONS, folder=folder, where=f" in {DOTENV_NAME}")[0],
+        read_appsettings(folder / FILE_NAME, LOCATIONS)[0],
+    ]
+    wanted: list[_Source] = [{place: found[place] for place in _TO_STOP if place in found} for found in readings]
+    hidden = any(line.startswith(_UNREAD) or _WHERE.search(line) for line in problem.splitlines())
+    return ToStop(_built(wanted, folder), problem, in_doubt=hidden and _TO_STOP[0] not in wanted[0])
 
 
 def _ignored(

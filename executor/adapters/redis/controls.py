@@ -25,6 +25,7 @@ _TOLD_ELSEWHERE: Final = frozenset({"limits_changed"})  # in the script that cha
 _CRITICAL: Final = frozenset({"orders_cancelled_by_exchange"})
 _SWITCH_MS: Final = 2000  # how long a person waits to hear that a replica has it
 _WAITING_S: Final = 60  # several times as long as a signal waits for a poll
+_LONGEST_REASON: Final = 500  # characters that `status` has to show
 _MOST_HELD: Final = 2000  # markets; Lua unpacks no more than some thousand texts
 
 
@@ -123,15 +124,21 @@ class RedisControls(RedisAdapter):
         return self._get(keys.TRADING_ENABLED)
 
     @guarded
-    def set_trading(self, *, enabled: bool, reason: str) -> bool:
-        """Throw the kill switch, or release it and close the breaker; tells whether a failover would keep that."""
+    def set_trading(self, *, enabled: bool, reason: str, by: str = "") -> bool:
+        """Throw the kill switch, or release it and close the breaker; tells whether a failover would keep that.
+
+        `by`: who.
+        """
         now = self._now()
-        message = {"event": "trading_enabled" if enabled else "trading_disabled", "reason": reason}
+        told = f"{reason} ({by})" if by else reason
+        message = {"event": "trading_enabled" if enabled else "trading_disabled", "reason": told}
         body = json.dumps({**message, "identity": self._identity, "at": iso(now)})
         kind, what = (Kind.RESUME, "trading is on") if enabled else (Kind.HALT, "trading is OFF")
-        notice = Notice(kind=kind, level=Level.WARNING, text=f"{what}: {reason}", at=now)
-        names = [keys.TRADING_ENABLED, keys.BREAKER, keys.BREAKER_SINCE, keys.NOTICES]
-        args = ["true" if enabled else "false", keys.KILL_SWITCH, body, str(MOST), *notice_args(notice, self._identity)]
+        notice = Notice(kind=kind, level=Level.WARNING, text=f"{what}: {told}", at=now)
+        names = [keys.TRADING_ENABLED, keys.BREAKER, keys.BREAKER_SINCE, keys.HALTED, keys.NOTICES]
+        who = [iso(now), *(text[:_LONGEST_REASON] for text in (reason, by))]
+        to_tell = [str(MOST), *notice_args(notice, self._identity)]
+        args = ["true" if enabled else "false", keys.KILL_SWITCH, body, *who, *to_tell]
         if has_replicas(self._redis):
             return run_durably(self._redis, self._switch, names, args, _SWITCH_MS)[1]
         self._switch(keys=names, args=args)
@@ -182,7 +189,8 @@ class RedisControls(RedisAdapter):
         now = self._now()
         at = iso(now)
         message = {"event": "circuit_breaker_tripped", "reason": "found by the watchdog", "at": at}
-        names = [keys.BREAKER, keys.BREAKER_SINCE, keys.TRADING_ENABLED, keys.FAILED_ORDERS, keys.NOTICES]
+        names = [keys.BREAKER, keys.BREAKER_SINCE, keys.TRADING_ENABLED, keys.FAILED_ORDERS]
+        names += [keys.HALTED, keys.NOTICES]
         body = json.dumps({**message, "identity": self._identity})
         why = f"{threshold} or more failed order calls within {window_s} s, found by the watchdog"
         notice = Notice(kind=Kind.BREAKER, level=Level.CRITICAL, text=why, at=now, key=BREAKER_KEY)

@@ -38,6 +38,7 @@ _TYPES: Final = {
     keys.CANCELS_REFUSED: "hash",
     keys.FAILED_ORDERS: "zset",
     keys.BREAKER_SINCE: "string",
+    keys.HALTED: "hash",
     keys.TRADES: "stream",
     keys.AUDIT: "stream",
     keys.ACCOUNT: "hash",

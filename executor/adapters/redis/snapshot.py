@@ -40,6 +40,7 @@ class SystemSnapshot:
     started: bool
     reconciled: bool
     breaker: Mapping[str, str]
+    halted: Mapping[str, str]  # at, reason, by: who switched trading off by command; only while it is off
     recent_failures: int
     limits: Mapping[str, Decimal]
     limit_problems: Mapping[str, str]
@@ -152,6 +153,7 @@ class RedisSnapshot:
             started=started is not None,
             reconciled=(reconciled or "").partition(" ")[0] == run_of(self._redis),
             breaker=breaker,
+            halted={} if is_true(trading) else _hash(raw[20]),
             recent_failures=self._failures(),
             limits=good,
             limit_problems=bad,
@@ -173,10 +175,10 @@ class RedisSnapshot:
             alerts=sorted(raw[15] or ()),
             stream=_hash(raw[16]),
             held=_hash(raw[17]),
-            foreign=self._foreign(sorted(raw[20] or ())),
+            foreign=self._foreign(sorted(raw[21] or ())),
             set_aside=standing(_hash(raw[18]), int(now * 1000)),
             counted=_amounts(raw[19]),
-            notify=shown_addresses(raw[21]),
+            notify=shown_addresses(raw[22]),
             unreadable=sorted(set(unsettled) - {order.order_id for order in orders}),
         )
 
@@ -193,7 +195,7 @@ class RedisSnapshot:
         pipe.zcard(keys.SIGNALS_OPEN)
         pipe.get(keys.transactions(hour(int(now * 1000))))
         pipe.hkeys(keys.ALERTS)
-        for key in (keys.ORDER_STREAM, keys.MARKETS_HELD, keys.SET_ASIDE, keys.MARKET_EXPOSURE):
+        for key in (keys.ORDER_STREAM, keys.MARKETS_HELD, keys.SET_ASIDE, keys.MARKET_EXPOSURE, keys.HALTED):
             pipe.hgetall(key)
         pipe.smembers(keys.FOREIGN_MARKETS)
         pipe.hvals(keys.NOTIFY_ADDRESSES)

@@ -6,6 +6,7 @@ Reads only, and shows what it can when something is wrong. Amounts in account cu
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Final
 from urllib.parse import urlsplit
 
 import typer
@@ -19,10 +20,13 @@ from executor.domain.order import OrderStatus
 from executor.operations.access import mismatch
 from executor.operations.notifications import failing
 from executor.operations.risk_rules import rules_lines
-from executor.operations.status import KINDS, beat_lives, exposure_by_market, poll_age, processes, status_json
+from executor.operations.status import KINDS, beat_lives, exposure_by_market, mode_of, poll_age, processes, status_json
 from executor.operations.trading import why_not_trading
 from executor.operations.wording import counted, duration, money, when
 from executor.settings.load import Settings
+
+_MARKETS: Final = 20  # lines of exposure; a glance is one screen
+_LISTED: Final = 5  # of what is wrong with many things at once
 
 
 def status(*, as_json: AsJson = False, watch: Watch = False) -> None:
@@ -39,14 +43,15 @@ def _show(*, as_json: bool) -> None:
     if state.exposure:
         limit = state.limits.get("MaxExposurePerMarket")
         say("")
+        markets = exposure_by_market(state)
+        shown = list(markets.items())[:_MARKETS]
         show_table(
             "Exposure by market",
             [Column("market"), Column("exposure", "right"), Column("limit", "right"), Column("used", "right")],
-            (
-                [market, money(held), money(limit), _share(held, limit)]
-                for market, held in exposure_by_market(state).items()
-            ),
+            ([market, money(held), money(limit), _share(held, limit)] for market, held in shown),
         )
+        if len(markets) > len(shown):
+            say(f"and {counted(len(markets) - len(shown), 'market')} with less: executor status --json")
 
 
 def _alerts(state: SystemSnapshot) -> Iterator[tuple[str, Text]]:
@@ -65,7 +70,7 @@ def _facts(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str, str
     yield "trading", Text(f"OFF: {why}", "bold red") if why else Text("on", "bold green")
     yield "breaker", _breaker(settings, state)
     yield from _alerts(state)
-    yield "mode", _mode(settings)
+    yield "mode", _mode(settings, state)
     yield "identity", _identity(settings, state)
     yield "reconciled", _reconciled(settings, state)
     if not settings.trading.enable_paper_trading:
@@ -74,12 +79,13 @@ def _facts(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str, str
         yield "balance", _balance(state.account)
     yield "orders", _orders(state)
     if state.unreadable:
-        yield "unreadable", Text(f"records of {', '.join(state.unreadable)}", "red")
+        named = [name for name, _ in _bounded(dict.fromkeys(state.unreadable, ""))]
+        yield "unreadable", Text(f"records of {', '.join(named)}", "red")
     if state.foreign:
         yield "foreign bets", Text(f"{len(state.foreign)}, not ours to cancel or settle: executor orders", "red")
-    for market, reason in state.held.items():
-        yield "market held", Text(f"{market}: {reason}; nothing is placed there", "red")
-    for name, problem in state.set_aside.items():
+    for market, reason in _bounded(state.held):
+        yield "market held", Text(f"{market}: {reason}{'; nothing is placed there' if reason else ''}", "red")
+    for name, problem in _bounded(state.set_aside):
         yield "set aside", Text(f"{name}: {problem}", "yellow")
     yield "signals open", str(state.open_signals)
     yield "exposure", f"{money(state.total_exposure)} in {counted(len(state.exposure), 'market')}"
@@ -102,10 +108,22 @@ def _processes(state: SystemSnapshot) -> Iterator[tuple[str, str | Text]]:
             yield f"{kind}s" if kind in KINDS else kind, ", ".join(where) or Text("none", "red")
 
 
-def _mode(settings: Settings) -> str:
-    if settings.trading.enable_paper_trading:
+def _mode(settings: Settings, state: SystemSnapshot) -> str | Text:
+    if mismatch(settings, state.identity):  # what these settings would do is not what happens
+        kind, _, where = (state.identity or "").partition(" ")
+        host = where.partition(" ")[0]
+        return Text(f"{kind}: orders go to {host}" if host else f"{kind}: nothing is sent", "red")
+    mode, host = mode_of(settings), urlsplit(settings.betfair.api_url).netloc
+    if mode == "paper":
         return "paper: nothing is sent"
-    return f"live: orders go to {urlsplit(settings.betfair.api_url).netloc}"
+    return f"sandbox: orders go to {host}, no real money" if mode == "sandbox" else f"live: orders go to {host}"
+
+
+def _bounded(found: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the first of many, and how many more there are."""
+    yield from list(found.items())[:_LISTED]
+    if len(found) > _LISTED:
+        yield f"and {len(found) - _LISTED} more", ""
 
 
 def _stream(settings: Settings, state: SystemSnapshot) -> str | Text:

@@ -120,7 +120,10 @@ def make_plan(options: UpOptions, folder: Path) -> Plan:
         sandbox_stream=options.sandbox_stream_port if sandbox else 0,
         worker=metrics.port,
         maintenance=options.maintenance_port if metrics.port else 0,
-        bridges=(metrics.bridge_port,),
+        # Real money: what is published on a channel while one bridge restarts reaches the other.
+        bridges=(metrics.bridge_port, 0)
+        if options.live and not settings.trading.enable_paper_trading
+        else (metrics.bridge_port,),
         stream=metrics.stream_port if listens(settings) else 0,
         flower=options.flower_port,
         console=settings.console.port if options.console_port is None else options.console_port,

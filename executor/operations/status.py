@@ -6,9 +6,11 @@ Reads only, and says what it can when something is wrong. Amounts in account cur
 from decimal import Decimal
 from typing import Any, Final
 
+from executor import wiring
 from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.domain.order import OrderStatus
 from executor.domain.times import iso
+from executor.operations.access import mismatch
 from executor.operations.notifications import addresses_json
 from executor.operations.orders import foreign_json
 from executor.operations.risk_rules import rules_json
@@ -40,9 +42,16 @@ def beat_lives(settings: Settings, state: SystemSnapshot) -> bool:
     return age is not None and age <= max(20, 4 * settings.order_manager.status_check_interval_seconds)
 
 
+def mode_of(settings: Settings) -> str:
+    """Say where orders go: nowhere (`paper`), to our own test exchange (`sandbox`), or anywhere else (`live`)."""
+    if settings.trading.enable_paper_trading:
+        return "paper"
+    return "sandbox" if wiring.is_test_exchange(settings) else "live"
+
+
 def exposure_by_market(state: SystemSnapshot) -> dict[str, Decimal]:
-    """Return what rule 4 counts for each market."""
-    return state.market_exposure
+    """Return what rule 4 counts for each market, the largest first."""
+    return dict(sorted(state.market_exposure.items(), key=lambda item: (-item[1], item[0])))
 
 
 def status_json(settings: Settings, state: SystemSnapshot) -> dict[str, Any]:
@@ -50,7 +59,7 @@ def status_json(settings: Settings, state: SystemSnapshot) -> dict[str, Any]:
     limit = state.limits.get("MaxExposurePerMarket")
     return {
         "at": iso(int(state.now * 1000)),
-        "mode": "paper" if settings.trading.enable_paper_trading else "live",
+        "mode": mode_of(settings) if not mismatch(settings, state.identity) else (state.identity or "").split(" ")[0],
         "identity": state.identity,
         "settings_identity": settings.identity,
         "trading": {

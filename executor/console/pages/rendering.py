@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
@@ -20,9 +20,9 @@ from executor.console.principal import Principal, Role
 from executor.console.problems import NotFound
 from executor.domain.times import iso
 from executor.errors import ExecutorError
+from executor.operations.status import mode_of
 from executor.operations.trading import why_not_trading
 from executor.operations.wording import counted, duration, money, words
-from executor.settings.load import Settings
 
 _DASH: Final = "\N{EN DASH}"
 _MINUS: Final = "\N{MINUS SIGN}"
@@ -83,13 +83,6 @@ def signed(amount: Decimal | None) -> str:
     if amount is None:
         return _DASH
     return f"+{money(amount)}" if amount > 0 else money(amount).replace("-", _MINUS)
-
-
-def mode_of(settings: Settings) -> str:
-    """Say where orders go: nowhere, to a test exchange, or to Betfair."""
-    if settings.trading.enable_paper_trading:
-        return "paper"
-    return "live" if ".betfair." in urlsplit(settings.betfair.api_url).netloc else "sandbox"
 
 
 def frame_of(console: Console, who: Principal) -> Frame:

@@ -50,7 +50,7 @@ def _show(found: Sequence[Order], foreign: Sequence[ForeignBet], *, as_json_: bo
     if not found:
         say("no orders")
         return
-    columns = [Column("order"), Column("side"), Column("price", "right"), Column("size", "right")]
+    columns = [Column("order, strategy, signal"), Column("side"), Column("price", "right"), Column("size", "right")]
     columns += [Column("matched", "right"), Column("status")]
     show_table("Orders, newest first (UTC)", columns, map(_row, found))
 
@@ -74,7 +74,8 @@ def _row(order: Order) -> Sequence[str | Text]:
     if reason:
         status.append(f"\n{reason}", "dim")
     paper = " paper" if order.paper else ""
-    name = f"{order.order_id}\n{order.market_id} / {order.selection_id}\n{at}{paper}"
+    whose = " ".join(filter(None, (order.strategy, order.signal_id)))
+    name = f"{order.order_id}\n{order.market_id} / {order.selection_id}\n{whose}\n{at}{paper}"
     return name, order.side, money(order.price), money(order.size), matched, status
 
 

@@ -16,13 +16,14 @@ import typer
 from redis import Redis
 
 from executor import keys, wiring
-from executor.adapters.redis.client import connect
-from executor.adapters.redis.console import add_signal, publish
-from executor.cli.output import complain, refuse, say
+from executor.adapters.redis.console import add_signal, publish, seen
+from executor.cli.output import complain, refuse, say, warn
 from executor.cli.session import settings_to_act
 from executor.domain.signal import MAX_BYTES, Signal, SignalKind, parse_signal
 from executor.errors import InvalidSignal
+from executor.operations.access import Access
 from executor.operations.publishing import guess_kind
+from executor.operations.wording import moment, when
 from executor.settings.load import Settings
 
 _CHANNELS: Final = {SignalKind.SUREBET: keys.SUREBET_SIGNALS, SignalKind.STRATEGY: keys.STRATEGY_SIGNALS}
@@ -73,12 +74,27 @@ def send(
     signals = _validated(found, channel)
     if key is not None:
         signals = _signed(signals, key)
-    settings = settings_to_act()
-    client = connect(settings.redis.url)
+    for signal, _ in signals:
+        if signal.moved:
+            warn(f"{signal.signal_id}: rounded: {signal.moved}")
+    access = Access(settings_to_act())
+    fresh = [(signal, text) for signal, text in signals if not _known(access, signal)]
     if door is _Door.STREAM:
-        _add(settings, client, signals)
+        _add(access.settings, access.redis, fresh)
     else:
-        _publish(client, signals)
+        _publish(access.redis, fresh)
+    if known := len(signals) - len(fresh):
+        refuse(f"{known} of {len(signals)} signals are known already, and were not sent: an id is executed once")
+
+
+def _known(access: Access, signal: Signal) -> bool:
+    """Say that a signal of this id, or a surebet of this content, has been recorded before."""
+    if not seen(access.redis, signal.signal_id):
+        return False
+    record = access.store.signal(signal.signal_id)
+    what = f"{record.status} since {when(moment(record.updated_at))} UTC" if record else "recorded before"
+    complain(f"{signal.signal_id}: known already: {what}")
+    return True
 
 
 def _signed(signals: Sequence[tuple[Signal, str]], key_file: Path) -> list[tuple[Signal, str]]:

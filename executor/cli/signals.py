@@ -34,12 +34,16 @@ def signals(
     note_identity(settings)
     access = Access(settings)
     rows = named_signals(access, ids) if ids else ended_signals(access, limit)
+    if ids and not as_json:
+        rows = [row | {"orders": _orders(access, row["order_ids"])} for row in rows]
     unknown = [signal_id for signal_id in ids or () if signal_id not in {row["signal_id"] for row in rows}]
     if as_json:
         show_json(rows)
     elif rows:
         columns = [Column("signal"), Column("status"), Column("why")]
         show_table("Signals, newest first (UTC)", columns, map(_row, rows))
+        if any(row["status"] == SignalStatus.COMPLETED for row in rows):
+            say("COMPLETED: its orders were placed; what became of them: executor orders", "dim")
     elif not ids:
         say(f"no signal has ended yet in {mask_url(settings.ledger.url)}")
     for signal_id in unknown:
@@ -48,12 +52,22 @@ def signals(
         raise typer.Exit(REFUSED)
 
 
+def _orders(access: Access, order_ids: Sequence[str]) -> list[str]:
+    """Name a signal's orders, and how each is now: the signal is over once they are placed."""
+    found = {order.order_id: order for order in access.store.orders(order_ids)}
+    return [f"{each} {found[each].status}" if each in found else each for each in order_ids]
+
+
 def _row(row: Mapping[str, Any]) -> Sequence[str | Text]:
     status = row["status"]
     at = when(row["finished_at"] or row["received_at"])
     lines = [row["signal_id"], f"{row['strategy']} {row['market_id']}".strip(), at]
-    why = "\n".join(filter(None, [words(row["reason"]), row["detail"], *row.get("order_ids", ())]))
-    return "\n".join(filter(None, lines)), Text(status, "red" if status in _BAD else _STYLES.get(status, "")), why
+    moved = f"rounded: {row['moved']}" if row.get("moved") else ""
+    why = "\n".join(filter(None, [words(row["reason"]), row["detail"], moved, *row.get("orders", ())]))
+    shown = Text(status, "red" if status in _BAD else _STYLES.get(status, ""))
+    if status == SignalStatus.COMPLETED:
+        shown.append("\nplaced", "dim")
+    return "\n".join(filter(None, lines)), shown, why
 
 
 def register(app: typer.Typer) -> None:

@@ -28,7 +28,7 @@ def trades(*, limit: Limit = 50, as_json_: AsJson = False) -> None:
     if not rows:
         say(f"no trades in {mask_url(settings.ledger.url)}")
         return
-    columns = [Column("at (UTC)"), Column("kind"), Column("order, bet"), Column("side")]
+    columns = [Column("at (UTC)"), Column("kind"), Column("order, bet, strategy, signal"), Column("side")]
     show_table(
         "Trades, newest first",
         [*columns, Column("size", "right"), Column("price", "right")],
@@ -36,7 +36,8 @@ def trades(*, limit: Limit = 50, as_json_: AsJson = False) -> None:
             (
                 row["at"][:19].replace("T", "\n"),
                 f"{row['kind']}\npaper" if row["paper"] else row["kind"],
-                f"{row['order_id']}\n{row['bet_id']}\n{row['market_id']} / {row['selection_id']}",
+                f"{row['order_id']}\n{row['bet_id']}\n{row['market_id']} / {row['selection_id']}\n"
+                f"{row['strategy']} {row['signal_id']}".rstrip(),
                 row["side"],
                 money(row["size"]),
                 money(row["price"]),

@@ -202,7 +202,7 @@ class UpRun:
         console = self._plan.ports.console
         doors = welcome(self._settings, sessions(self._settings), console) if console else []
         if not state.trading_enabled:
-            say("⚠ Trading is disabled: to trade, SET trading:enabled true", "bold yellow")
+            say("⚠ Trading is disabled: to trade: executor resume", "bold yellow")
         say("✅ Executor active - monitoring for trading signals", "bold green")
         if self._server is not None:
             say("To send a test signal:")

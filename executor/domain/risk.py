@@ -88,6 +88,9 @@ class Rules:
         return max(self.min_stake, minimum_size(currency)) if self.min_stake_by_currency else self.min_stake
 
 
+_RESUME: Final = "executor resume (SET trading:enabled true)"
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What one atomic read of Redis found, as the rules need it."""
@@ -279,9 +282,12 @@ def _judge(
     if reason is not None:
         return reason, problem
     if rules.breaker_enabled and facts.breaker_open:
-        return Reason.CIRCUIT_BREAKER_OPEN, "Circuit breaker is open; after fixing the cause: SET trading:enabled true"
+        return (
+            Reason.CIRCUIT_BREAKER_OPEN,
+            f"Circuit breaker is open; after fixing the cause: {_RESUME}",
+        )
     if not facts.trading_enabled:
-        return Reason.TRADING_DISABLED, "Trading is disabled; to trade: SET trading:enabled true"
+        return Reason.TRADING_DISABLED, f"Trading is disabled; to trade: {_RESUME}"
     return None, ""
 
 

@@ -21,11 +21,12 @@ from pydantic.alias_generators import to_camel
 
 from executor.domain.message import MAX_BYTES, MAX_DEPTH, decode
 from executor.domain.money import ZERO, Side, parse_number, to_rung, to_size
+from executor.domain.signal_json import MAX_ID, other_format
 from executor.errors import InvalidSignal
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH"]  # beside what is defined here
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_ID"]  # beside what is defined here
 
-MAX_ID: Final = 128
+_NOISE: Final = Decimal("0.00000001")  # contract section 3: beyond 8 decimals
 _MAX_AMOUNT: Final = Decimal(10) ** 9  # no account of Betfair's holds more; keeps every sum exact
 _MAX_SECONDS: Final = Decimal(10) ** 9  # 31 years: anything longer is capped by the settings anyway
 _MARKET_ID: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,20}", re.ASCII)
@@ -63,6 +64,7 @@ class Signal:
     market_type: str = ""  # as its sender says; the exchange's own word decides
     # How sure its sender is, 0 to 1; None where it does not say. The same bets are the same signal however sure he is.
     confidence: Decimal | None = field(default=None, compare=False)
+    moved: str = field(default="", compare=False)  # what was brought to the ladder, or to whole pennies
 
 
 def _number(value: object) -> Decimal:
@@ -240,6 +242,7 @@ def _parse(model: type[MessageT], data: object) -> MessageT:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         ours = first["msg"].removeprefix("Value error, ")
         problem = first["msg"].lower() if ours == first["msg"] else ours
+        problem = problem.replace("items after validation", "characters").replace(" items", " characters")
         raise InvalidSignal(".".join(map(str, first["loc"])) or "message", problem) from None
 
 
@@ -252,6 +255,8 @@ def parse_signal(kind: SignalKind, raw: bytes) -> Signal:
         InvalidSignal: the message is malformed; the error names the field.
     """
     data = decode(raw)
+    if problem := other_format(data, surebet=kind is SignalKind.SUREBET):
+        raise InvalidSignal("message", problem)
     if kind is SignalKind.SUREBET:
         message: _Surebet | _Strategy = _parse(_Surebet, data)
     else:
@@ -262,6 +267,7 @@ def parse_signal(kind: SignalKind, raw: bytes) -> Signal:
         market_id=message.market_id,
         strategy=message.strategy or ("surebet" if kind is SignalKind.SUREBET else "unnamed"),
         legs=tuple(_rounded(leg) for leg in message.legs()),
+        moved="; ".join(filter(None, map(_moved, message.legs()))),
         validity_s=message.validity_window,
         sent_at=message.timestamp,
         unmatched_timeout_s=message.unmatched_timeout_seconds,
@@ -273,6 +279,14 @@ def parse_signal(kind: SignalKind, raw: bytes) -> Signal:
 
 def _rounded(leg: Leg) -> Leg:
     return replace(leg, price=to_rung(leg.price, leg.side), size=to_size(leg.size))
+
+
+def _moved(leg: Leg) -> str:
+    rounded = _rounded(leg)
+    told = [f"odds {leg.price.normalize():f} to {rounded.price}"] if leg.price != rounded.price else []
+    # Float noise is nobody's intention.
+    told += [f"stake {leg.size.normalize():f} to {rounded.size}"] if abs(leg.size - rounded.size) > _NOISE else []
+    return f"{leg.side.title()} {leg.selection_id}: {', '.join(told)}" if told else ""
 
 
 def content_id(signal: Signal) -> str:

@@ -47,6 +47,7 @@ class SignalRecord:
     order_ids: tuple[str, ...] = ()
     finished_at: int = 0
     door: str = ""  # by which it came, where that was not pub/sub
+    moved: str = ""  # what of its odds and stakes was brought to the ladder, or to whole pennies
     publisher: str = ""  # the key that signed it, or whom the door let in
 
 

@@ -16,6 +16,7 @@ import structlog
 
 from executor.domain.risk import Reason
 from executor.domain.signal import MAX_BYTES, Signal, SignalKind, deadline, parse_signal
+from executor.domain.signal_json import readable_id
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.engine import Policy
 from executor.engine.overload import Overload
@@ -130,8 +131,11 @@ def _read(intake: Intake, message: Message) -> _Read:
             _may_sign(policy, opened, signal, message)
     except InvalidSignal as error:
         record = _refusal(message, error)
+        known_as = readable_id(message.raw)
+        named = replace(record, signal_id=known_as) if known_as else record
         # As long as its record lives: a repeat must be told from what another bridge counted already.
-        return _Read(message, Arrival(record, record.signal_id, policy.dedup_s), problem=error)
+        arrival = Arrival(named, record.signal_id, policy.dedup_s, otherwise=record if known_as else None)
+        return _Read(message, arrival, problem=error)
     surebet = kind is SignalKind.SUREBET
     remembered_s = policy.max_age_s if surebet else policy.dedup_s
     if opened.key_id and signal.sent_at is not None:  # whoever has it may send it again for as long as it is valid
@@ -194,6 +198,7 @@ def _record(policy: Policy, signal: Signal, message: Message, opened: Opened) ->
         token=message.token,
         door="" if message.door is Door.PUBSUB else message.door,
         publisher=opened.key_id or message.publisher,
+        moved=signal.moved,
     )
     late_ms = message.read - record.deadline
     return record if late_ms < 0 else _expired(record, signal, message.read, late_ms)
@@ -253,7 +258,7 @@ def _told(intake: Intake, read: _Read, known: Recorded, signal_id: str) -> Recei
     if known is Recorded.NEW or repeat:
         intake.telemetry.signal_received(record.strategy if read.signal else "malformed")
         if read.problem is not None:
-            _malformed(intake, read.problem)
+            _malformed(intake, read.problem, signal_id if read.arrival.otherwise else "")
         elif repeat:
             _repeated(intake, record, signal_id)
         elif read.signal is not None:
@@ -261,9 +266,11 @@ def _told(intake: Intake, read: _Read, known: Recorded, signal_id: str) -> Recei
     return Receipt(known, signal_id, record, read.problem)
 
 
-def _malformed(intake: Intake, error: InvalidSignal) -> None:
+def _malformed(intake: Intake, error: InvalidSignal, signal_id: str) -> None:
     intake.telemetry.signal_rejected(Reason.MALFORMED_SIGNAL)
-    log.warning("signal_rejected", reason=Reason.MALFORMED_SIGNAL, field=error.field, problem=error.problem)
+    told = {"signal_id": signal_id} if signal_id else {}
+    reason = Reason.MALFORMED_SIGNAL
+    log.warning("signal_rejected", reason=reason, field=error.field, problem=error.problem, **told)
 
 
 def _repeated(intake: Intake, record: SignalRecord, signal_id: str) -> None:
@@ -276,7 +283,8 @@ def _new(intake: Intake, signal: Signal, record: SignalRecord) -> None:
     if record.publisher:
         bound = bound.bind(publisher=record.publisher)
     if record.status is SignalStatus.RECEIVED:
-        bound.info("signal_received", legs=len(signal.legs), valid_ms=record.deadline - record.received_at)
+        moved = {"moved": signal.moved} if signal.moved else {}
+        bound.info("signal_received", legs=len(signal.legs), valid_ms=record.deadline - record.received_at, **moved)
         return
     intake.telemetry.signal_rejected(Reason(record.reason))
     bound.warning("signal_rejected", reason=record.reason, detail=record.detail)

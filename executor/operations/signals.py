@@ -15,6 +15,7 @@ from executor.operations.access import Access
 from executor.operations.wording import moment, money
 
 SHOWN: Final = ("signal_id", "kind", "strategy", "market_id", "status", "reason", "detail")
+_PLACED: Final = "its orders were placed"  # and may still be live
 _MOST_OPEN: Final = 500  # under way at once: more is a jam, which the queues show
 
 
@@ -52,7 +53,11 @@ def named_signals(access: Access, ids: Iterable[str]) -> list[dict[str, Any]]:
 def signal_json(record: SignalRecord) -> dict[str, Any]:
     """Return a signal in the contract's shape."""
     times = {"received_at": moment(record.received_at), "finished_at": moment(record.finished_at)}
-    return {name: getattr(record, name) for name in SHOWN} | times | {"order_ids": list(record.order_ids)}
+    return (
+        {name: getattr(record, name) for name in SHOWN}
+        | times
+        | {"moved": record.moved, "order_ids": list(record.order_ids)}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ def journey(record: SignalRecord, orders: Sequence[Order], fills: Sequence[Mappi
     by = f"by {record.bridge.partition(' ')[0]}" if record.bridge else ""
     by += f", through the door {record.door}" if record.door else ""
     by += f", from {record.publisher}" if record.publisher else ""
+    by += f"; rounded: {record.moved}" if record.moved else ""
     steps = [Step(record.received_at, "received", by)]
     for order in orders:
         steps += _of_order(order)
@@ -81,7 +87,7 @@ def journey(record: SignalRecord, orders: Sequence[Order], fills: Sequence[Mappi
     if record.finished_at:
         bad = record.status is not SignalStatus.COMPLETED
         why = ": ".join(filter(None, (record.reason, record.detail)))
-        steps.append(Step(record.finished_at, record.status.lower(), why, bad=bad))
+        steps.append(Step(record.finished_at, record.status.lower(), why or _PLACED, bad=bad))
     return sorted((step for step in steps if step.at), key=lambda step: step.at)
 
 

@@ -34,6 +34,7 @@ class Arrival:
     dedup_id: str
     dedup_s: int
     renew: bool = False
+    otherwise: SignalRecord | None = None  # to write instead where another message has the record's id; malformed ones
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from executor.domain.market import Market, allows_as
 from executor.domain.money import ZERO
 from executor.domain.netting import counted_exposure
 from executor.domain.order import ACTIVE, Order, Trade, TradeKind
-from executor.domain.risk import LIMIT_FIELDS, is_true
+from executor.domain.risk import LIMIT_FIELDS, Reason, is_true
 from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import day, hour, iso
 from executor.errors import RecordUnreadable, StoreUnavailable
@@ -171,11 +171,10 @@ class MemoryStore:
 
     def record(self, arrivals: Sequence[Arrival]) -> list[tuple[Recorded, str] | StoreUnavailable]:
         self._m.reach("record")
-        return [
-            self._record(arrival.record, arrival.dedup_id, arrival.dedup_s, renew=arrival.renew) for arrival in arrivals
-        ]
+        return [self._record(arrival, arrival.record) for arrival in arrivals]
 
-    def _record(self, record: SignalRecord, dedup_id: str, dedup_s: int, *, renew: bool) -> tuple[Recorded, str]:
+    def _record(self, arrival: Arrival, record: SignalRecord) -> tuple[Recorded, str]:
+        dedup_id, dedup_s, renew = arrival.dedup_id, arrival.dedup_s, arrival.renew
         until = self._m.clock.now + dedup_s * 1000
         bridge, token, known, ends = self._m.seen.get(dedup_id, ("", "", "", 0))
         if ends > self._m.clock.now:
@@ -185,7 +184,10 @@ class MemoryStore:
             if renew:
                 self._m.seen[dedup_id] = (bridge, token, known, max(ends, until))
             return (Recorded.REPEAT if bridge == record.bridge else Recorded.ELSEWHERE), known
-        if record.signal_id in self._m.signals:
+        held = self._m.signals.get(record.signal_id)
+        if held is not None and arrival.otherwise is not None and record is not arrival.otherwise:
+            return self._record(arrival, arrival.otherwise)
+        if held is not None and held.reason != Reason.MALFORMED_SIGNAL:
             self._m.seen[dedup_id] = (record.bridge, "-", record.signal_id, until)
             return Recorded.REPEAT, record.signal_id
         self._m.signals[record.signal_id] = record

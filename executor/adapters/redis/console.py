@@ -73,6 +73,14 @@ def add_signal(client: "Redis", kind: str, message: str) -> str:
 
 
 @guarded
+def seen(client: "Redis", dedup_id: str) -> bool:
+    """Tell whether a signal of this id has been met before; not where this user may not look."""
+    with suppress(NoPermissionError):
+        return bool(client.exists(keys.seen(dedup_id)))
+    return False
+
+
+@guarded
 def write_probe(client: "Redis") -> None:
     """Write a key that passes by itself, where this user may; raises what Redis says of writes."""
     with suppress(NoPermissionError):

@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _REPLICA_MS = 300  # a replica is a round trip away; one that needs longer may not be there
+_TAKEN = "taken"  # record.lua: the id is another message's
 _TURN_MS = 3000  # a view of a market with thousands of orders takes a fraction of it
 
 
@@ -105,7 +106,7 @@ class RedisStore(RecordReader):
         """Write each signal's record unless its message is known; returns the ids under which they are known."""
         if len(arrivals) == 1:  # a pipeline asks for its scripts first: one more trip
             try:
-                return [_known(arrivals[0].record, self._record_one(arrivals[0], self._redis))]
+                return [self._known(arrivals[0], self._record_one(arrivals[0], self._redis))]
             except ResponseError as error:
                 return [StoreUnavailable(f"Redis: {error}")]
         pipe = self._redis.pipeline(transaction=False)
@@ -113,9 +114,15 @@ class RedisStore(RecordReader):
             self._record_one(arrival, pipe)
         answers = pipe.execute(raise_on_error=False)
         return [
-            StoreUnavailable(f"Redis: {answer}") if isinstance(answer, RedisError) else _known(arrival.record, answer)
+            StoreUnavailable(f"Redis: {answer}") if isinstance(answer, RedisError) else self._known(arrival, answer)
             for arrival, answer in zip(arrivals, answers, strict=True)
         ]
+
+    def _known(self, arrival: Arrival, answer: object) -> tuple[Recorded, str]:
+        if answer == _TAKEN and arrival.otherwise is not None:
+            arrival = replace(arrival, record=arrival.otherwise, otherwise=None)
+            answer = self._record_one(arrival, self._redis)
+        return _known(arrival.record, answer)
 
     def _record_one(self, arrival: Arrival, client: "Redis") -> object:
         record = arrival.record
@@ -137,6 +144,7 @@ class RedisStore(RecordReader):
                 self._keep.signal_s if terminal else 0,
                 "" if terminal else record.updated_at,
                 f"{record.bridge} - {record.signal_id}",
+                int(arrival.otherwise is not None),
                 *[text for pair in entry.items() for text in pair],
             ],
             client=client,

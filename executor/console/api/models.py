@@ -80,6 +80,7 @@ class SignalModel(BaseModel):
     received_at: Moment | None
     finished_at: Moment | None
     order_ids: list[str] = []
+    moved: str = ""  # odds and stakes that were brought to the ladder, or to whole pennies
 
 
 class StepModel(BaseModel):

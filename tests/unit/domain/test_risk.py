@@ -145,7 +145,7 @@ REJECTED: Final = [  # facts, leg, rules -> reason, detail, leg (0: before the l
         {},
         {},
         R.CIRCUIT_BREAKER_OPEN,
-        "Circuit breaker is open; after fixing the cause: SET trading:enabled true",
+        "Circuit breaker is open; after fixing the cause: executor resume (SET trading:enabled true)",
         1,
     ),
     (
@@ -153,7 +153,7 @@ REJECTED: Final = [  # facts, leg, rules -> reason, detail, leg (0: before the l
         {},
         {},
         R.TRADING_DISABLED,
-        "Trading is disabled; to trade: SET trading:enabled true",
+        "Trading is disabled; to trade: executor resume (SET trading:enabled true)",
         1,
     ),
 ]

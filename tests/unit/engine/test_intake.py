@@ -81,9 +81,21 @@ def test_what_is_no_signal_is_recorded_counted_and_dropped(rig: Rig, raw: bytes)
     assert rig.receive(raw) is None
     (record,) = rig.memory.signals.values()
     assert (record.status, record.reason) == (SignalStatus.REJECTED, "MALFORMED_SIGNAL")
-    assert record.signal_id.startswith("malformed-")
+    assert record.signal_id.startswith("malformed-") or (b"signal-1" in raw and record.signal_id == "signal-1")
     assert len(record.payload) <= 512
     assert rig.telemetry.counts == {"received malformed": 1, "rejected MALFORMED_SIGNAL": 1}
+
+
+def test_a_malformed_message_is_found_under_its_id_and_gives_it_to_the_signal_that_is_well_formed(rig: Rig) -> None:
+    assert rig.receive(strategy_message(stake="much")) is None
+    assert rig.signal().reason == "MALFORMED_SIGNAL"
+    assert rig.receive(strategy_message()) is not None
+    assert rig.signal().status is SignalStatus.RECEIVED
+    assert rig.receive(strategy_message(stake="many")) is None
+    assert rig.signal().status is SignalStatus.RECEIVED, "a signal is not overwritten by nonsense under its id"
+    ours = [record.signal_id for record in rig.memory.signals.values() if record.reason == "MALFORMED_SIGNAL"]
+    assert [name.partition("-")[0] for name in ours] == ["malformed"]
+    assert rig.telemetry.counts["rejected MALFORMED_SIGNAL"] == 2
 
 
 def test_the_same_nonsense_has_one_record_and_every_arrival_is_counted(rig: Rig) -> None:

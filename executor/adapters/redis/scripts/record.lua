@@ -11,16 +11,26 @@
 -- ARGV[5]  life of the record in seconds, 0: without end
 -- ARGV[6]  score among the open signals; empty: it is terminal already
 -- ARGV[7]  value of seen for who met the record only
--- ARGV[8...] names and values of the feed's entry; none: it is not terminal
+-- ARGV[8]  1: a malformed message under the id that its sender gave, which gives way
+-- ARGV[9...] names and values of the feed's entry; none: it is not terminal
 -- Returns false when written, else what seen holds; a record that outlived its seen is met by the caller, and by
--- nobody after it, so that a repeat is told once and not lost.
+-- nobody after it, so that a repeat is told once and not lost. Returns 'taken' where a malformed message is to be
+-- recorded under another id; one that has the id makes room for the signal that is well formed.
 local seen = redis.call('GET', KEYS[1])
 if seen == ARGV[1] then
   return false
 end
 if not seen and redis.call('EXISTS', KEYS[2]) == 1 then
-  redis.call('SET', KEYS[1], ARGV[7], 'EX', ARGV[3])
-  return ARGV[7]
+  if ARGV[8] == '1' then
+    return 'taken'
+  end
+  local held = redis.pcall('GET', KEYS[2])
+  local read, record = pcall(cjson.decode, held)
+  if not (read and type(record) == 'table' and record.reason == 'MALFORMED_SIGNAL') then
+    redis.call('SET', KEYS[1], ARGV[7], 'EX', ARGV[3])
+    return ARGV[7]
+  end
+  redis.call('SET', KEYS[2] .. ':malformed', held, 'EX', ARGV[3])
 end
 if seen then
   if ARGV[4] == '1' and redis.call('TTL', KEYS[1]) < tonumber(ARGV[3]) then
@@ -28,8 +38,8 @@ if seen then
   end
   return seen
 end
-if #ARGV > 7 then
-  redis.call('XADD', KEYS[4], '*', unpack(ARGV, 8))
+if #ARGV > 8 then
+  redis.call('XADD', KEYS[4], '*', unpack(ARGV, 9))
 end
 if ARGV[6] ~= '' then
   redis.call('ZADD', KEYS[3], ARGV[6], string.sub(KEYS[2], 8))

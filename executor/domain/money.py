@@ -86,9 +86,12 @@ def to_rung(price: Decimal, side: Side) -> Decimal:
     return LADDER[bisect_right(LADDER, price) - 1]
 
 
+_EXACT: Final = Decimal("0.00000001")  # contract section 3: what is beyond is a float's noise
+
+
 def to_size(amount: Decimal) -> Decimal:
-    """Round a stake down to whole pennies."""
-    return amount.quantize(PENNY, rounding=ROUND_DOWN)
+    """Round a stake down to whole pennies, once what a binary float added or lost is gone: 1.9999999999999998 is 2."""
+    return amount.quantize(_EXACT, rounding=ROUND_HALF_UP).quantize(PENNY, rounding=ROUND_DOWN)
 
 
 def to_money(amount: Decimal) -> Decimal:

@@ -108,8 +108,16 @@ def test_a_price_beyond_the_ladder_comes_back_unchanged(price: str, side: Side) 
 def test_a_size_is_rounded_down_by_less_than_a_penny(amount: Decimal) -> None:
     size = to_size(amount)
     assert size.as_tuple().exponent == -2
-    assert D(0) <= amount - size < PENNY
+    assert D("-0.000000005") <= amount - size < PENNY
     assert to_size(size) == size
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [("1.9999999999999998", "2"), ("2.4000000000000004", "2.4"), ("1.99999998", "1.99"), ("50.0099", "50"), ("2", "2")],
+)
+def test_a_floats_noise_costs_no_penny(given: str, size: str) -> None:
+    assert to_size(D(given)) == D(size)
 
 
 @PROPERTY

@@ -100,7 +100,7 @@ SAME: Final = [  # (path, value) that leave the reference's strategy signal what
     (LEG + "stake", "50"),
     (LEG + "stake", 50),
     (LEG + "stake", "5e1"),
-    (LEG + "stake", "50.009999999999"),
+    (LEG + "stake", "50.0099"),
     (LEG + "betType", "BACK"),
     (LEG + "betType", " back "),
     (LEG + "handicap", 0),

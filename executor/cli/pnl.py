@@ -13,8 +13,8 @@ from typing import Annotated, Final
 import typer
 
 from executor.cli.output import AsJson, Column, refuse, say, show_json, show_table
+from executor.cli.pnl_picture import draw
 from executor.cli.session import settings_to_read
-from executor.domain.money import ZERO
 from executor.errors import StoreUnavailable
 from executor.operations.access import Access
 from executor.operations.pnl import (
@@ -94,29 +94,9 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
     if not path.parent.is_dir():
         refuse(f"--plot writes a picture: there is no folder {path.parent}")
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - an optional extra
+        draw(rows, path)
     except ImportError:
         refuse(_NO_PLOT)
-    figure = Figure(figsize=(10, 8), layout="constrained")
-    equity, strategies = figure.subplots(2, 1)
-    ordered = sorted(rows, key=lambda row: (row["at"], row["bet_id"]))
-    total, curve = ZERO, []
-    for row in ordered:
-        total += row["net_profit"]
-        curve.append(float(total))
-    moments = [datetime.fromisoformat(row["at"]) for row in ordered]
-    equity.step(moments, curve, where="post")
-    equity.axhline(0, color="grey", linewidth=0.8)
-    equity.set(title="Settled net P&L", ylabel="account currency")
-    equity.tick_params(axis="x", rotation=30)
-    by_strategy = grouped(rows, By.STRATEGY)
-    nets = [float(line["net_profit"]) for line in by_strategy]
-    colours = ["tab:green" if net >= 0 else "tab:red" for net in nets]
-    strategies.barh([line["strategy"] for line in by_strategy], nets, color=colours)
-    strategies.axvline(0, color="grey", linewidth=0.8)
-    strategies.set(title="By strategy", xlabel="account currency")
-    try:
-        figure.savefig(path, format="png")
     except OSError as error:
         refuse(f"{path} cannot be written: {error.strerror}")
 

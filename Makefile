@@ -29,7 +29,8 @@ $(STAMP): pyproject.toml constraints.txt constraints-dev.txt
 		echo "make: this needs Python 3.11 or later; name one: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "installing into .venv: a minute or two, the first time only"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-dev.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-dev.txt \
+		-e '.[dev]' & pip=$$!; trap 'kill $$pip' INT TERM; while kill -0 $$pip 2>/dev/null; do printf .; sleep 1; done; echo; wait $$pip
 	@touch $@
 
 # Apart, as they pin what we use in other versions. `make test-all` makes it; it needs nothing of ours.

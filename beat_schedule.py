@@ -1,5 +1,6 @@
 """What Celery beat sends and how often: name -> (task, seconds). Data, no logic; a missed tick waits for the next."""
 
+from executor.settings.exchange import is_test_exchange
 from executor.settings.load import Settings
 
 
@@ -16,7 +17,8 @@ def periodic_tasks(settings: Settings) -> dict[str, tuple[str, float]]:
             "cancel unmatched orders": ("executor.cancel_unmatched", 5),  # a sixth of the shortest usual timeout, 30 s
             "sweep signals": ("executor.sweep_signals", 5),  # half of the 10 s after which a lost chain is sent again
             "write ledger": ("executor.write_ledger", 5),  # what accounting may lag behind
-            "settle orders": ("executor.settle_orders", 60),  # markets settle minutes after their end
+            # Markets settle minutes after their end; on the sandbox when somebody says so, who then looks at once.
+            "settle orders": ("executor.settle_orders", 5 if is_test_exchange(settings.betfair) else 60),
             "refresh account": ("executor.refresh_account", 60),  # feeds gauges, decides nothing
             "watchdog": ("executor.watchdog", 30),  # alarms wait at least a minute
             "keep session alive": ("executor.keep_alive", settings.betfair.keep_alive_interval_seconds),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import certifi
 
-from executor.adapters.betfair.certificate import authorities, certificate_expiry, certificate_warnings
+from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings
 from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.clock import SystemClock, monotonic
 from executor.adapters.paper import PaperExchange
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 _VALIDATION_QUEUE = "signals"
 _LATE_ARRIVAL_S = 15  # Betfair: how long a call that timed out may take to show
 _BEHIND_PROXY_S = 300  # a proxy may go on sending what we gave up; it gives up itself by then
-_TEST_AUTHORITY = "Sandbox exchange authority"  # what betfair_sandbox calls the one that it makes
 _ORDER_KEEP_S = 7 * 24 * 3600  # finished orders stay readable for a week; the ledger has them for good
 
 
@@ -293,12 +292,6 @@ def certificate_concerns(settings: Settings) -> list[tuple[str, str]]:
         return list(certificate_warnings(settings.betfair))
     except (ExecutorError, OSError):  # the login says what is wrong with it
         return []
-
-
-def is_test_exchange(settings: Settings) -> bool:
-    """Tell whether no exchange but our own sandbox can be spoken to: what else there is has another's certificate."""
-    bundle = settings.betfair.ca_bundle
-    return bundle is not None and set(authorities(bundle)) == {_TEST_AUTHORITY}
 
 
 def expiry(settings: Settings) -> float | None:

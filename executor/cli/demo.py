@@ -5,6 +5,7 @@ place counts the same. Invariant: whatever happens, nothing keeps running, and t
 went wrong or somebody wants it.
 """
 
+import os
 import shutil
 import signal
 import sys
@@ -28,6 +29,12 @@ from executor.devstack.supervisor import CrashLoopError
 from executor.errors import ExecutorError
 
 _COUNTED: Final = ("signals", "accepted", "rejected", "placed", "matched", "cancelled", "trades")
+_NEXT: Final = """\
+What next, in this folder:
+  {program} up       all of it until Ctrl-C; prints the link into the console, http://localhost:8080
+  {program} send --new-id docs/examples/signal.json       a signal of your own, in another terminal
+  {program} status       whether and what it trades; executor orders, trades, signals, pnl say more
+"""
 _TAIL: Final = 12  # lines of each log, when it failed
 _EXPECTED: Final = (
     DemoError,
@@ -112,6 +119,9 @@ def _said(row: Row) -> str:
 
 def _end(rows: Sequence[Row], problem: str) -> int:
     """Print the last line, unwrapped, for programs."""
+    if not problem:
+        program = os.path.relpath(sys.argv[0])
+        sys.stdout.write(_NEXT.format(program=program))
     numbers = {row.name: row.value for row in rows}
     counted = " ".join(f"{name}={numbers.get(name, '?')}" for name in _COUNTED)
     line = f"demo: FAILED {problem}; {counted}" if problem else f"demo: ok {counted}"

@@ -12,6 +12,8 @@ from typing import Annotated, Final
 
 import typer
 
+from beat_schedule import periodic_tasks
+from executor import wiring
 from executor.cli.output import AsJson, Column, refuse, say, show_json, show_table
 from executor.cli.pnl_picture import draw
 from executor.cli.session import settings_to_read
@@ -30,7 +32,8 @@ from executor.operations.pnl import (
     settled,
     totals,
 )
-from executor.operations.wording import money
+from executor.operations.wording import duration, money
+from executor.settings.load import Settings
 from executor.settings.urls import mask_url
 
 _NO_PLOT: Final = "--plot needs matplotlib: pip install 'aibetting-executor[plot]'"
@@ -66,7 +69,7 @@ def pnl(
     elif rows:
         _table(rows, by, unit)
     else:
-        say(f"nothing is settled yet in {mask_url(settings.ledger.url)}")
+        say(f"nothing is settled yet in {mask_url(settings.ledger.url)}{_next_look(settings)}")
     if plot is not None and not (as_json or as_csv):
         say(f"drawn to {plot}")
 
@@ -76,6 +79,18 @@ def _account(access: Access) -> Mapping[str, str]:
         return access.state.read().account
     except StoreUnavailable:  # the ledger tells without it
         return {}
+
+
+def _next_look(settings: Settings) -> str:
+    """Say when results are looked for next: a market that has just ended is not here yet."""
+    task, every_s = periodic_tasks(settings)["settle orders"]
+    try:
+        state = wiring.state(settings).read()
+    except StoreUnavailable:
+        return ""
+    last = state.last_success.get(task.rpartition(".")[2])
+    ago = f", last {duration(max(0.0, state.now - last))} ago" if last else ", not yet: are beat and a worker running?"
+    return f"; results are read every {every_s:.0f} s{ago}"
 
 
 def _table(rows: Sequence[Row], by: By, unit: str) -> None:

@@ -6,6 +6,7 @@ waits for a bridge if none is there.
 """
 
 import json
+import secrets
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -59,6 +60,9 @@ def send(
     door: Annotated[
         _Door, typer.Option(help="stream: kept in Redis until a bridge has recorded it; pubsub: heard by who listens.")
     ] = _Door.STREAM,
+    new_id: Annotated[
+        bool, typer.Option("--new-id", help="Give signals that have no signalId one, new with each sending.")
+    ] = False,
     key: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Sign with this private key: a JSON Web Key (docs/publishing.md)."),
@@ -71,7 +75,7 @@ def send(
         refuse(f"{file.name} cannot be read: {error.strerror}")
     except (ValueError, RecursionError) as error:
         refuse(f"{file.name} holds no JSON that can be read: {error}")
-    signals = _validated(found, channel)
+    signals = _validated([_with_id(*each) for each in found] if new_id else found, channel)
     if key is not None:
         signals = _signed(signals, key)
     for signal, _ in signals:
@@ -85,6 +89,15 @@ def send(
         _publish(access.redis, fresh)
     if known := len(signals) - len(fresh):
         refuse(f"{known} of {len(signals)} signals are known already, and were not sent: an id is executed once")
+
+
+def _with_id(value: Any, text: str) -> tuple[Any, str]:  # noqa: ANN401 - as the file has it
+    """Put an id in front of a strategy signal that has none; the rest stays as it is written."""
+    names = {str(name).replace("_", "").lower() for name in value} if isinstance(value, dict) else set()
+    if not names or "signalid" in names or guess_kind(value) is not SignalKind.STRATEGY:
+        return value, text
+    signal_id = f"sent-{secrets.token_hex(6)}"
+    return {**value, "signalId": signal_id}, f'{{"signalId":"{signal_id}",{text.strip()[1:]}'
 
 
 def _known(access: Access, signal: Signal) -> bool:

@@ -18,6 +18,7 @@ from executor.cli import session as access
 from executor.console.door import sessions, welcome
 from executor.devstack.events import EventFeed, logged
 from executor.devstack.live_view import LiveView, facts_of, quiet_logs
+from executor.devstack.login_doctor import LoginDoctor
 from executor.devstack.lost_bets import void_lost_bets
 from executor.devstack.redis_server import HOST, PrivateRedis
 from executor.devstack.sandbox_client import SandboxClient, SandboxSilentError
@@ -29,10 +30,11 @@ from executor.errors import ExecutorError, StoreUnavailable
 _TICK_S: Final = 0.2
 _LOOK_S: Final = 1.0
 _SANDBOX_S: Final = 30.0  # it makes its certificates at the first start
+_LOGIN_S: Final = 15.0  # a login takes one or two; then somebody wants to know what the exchange said
 _SLOW_S: Final = 30.0  # then somebody wants to know what it is waiting for
 _PROGRAM: Final = "executor"
 _EXAMPLE: Final = (
-    '{"signalId": "test-1", "marketId": "1.999999", "strategy": "TestStrategy", "validityWindow": 60, '
+    '{"signalId": "test-\'$(date +%s)\'", "marketId": "1.999999", "strategy": "TestStrategy", "validityWindow": 60, '
     '"primarySelection": {"selectionId": "99999", "recommendedOdds": 2.0, "stake": 10.0, "betType": "Back"}}'
 )
 
@@ -57,6 +59,7 @@ class UpRun:
         if plan.own_exchange:
             self._sandbox = SandboxClient(plan.own_exchange, plan.ports.sandbox)
         self._sandbox_is_new = True
+        self._login = LoginDoctor(plan.settings)
         self._events = EventFeed(self._settings.redis.url)
         self._state = wiring.state(self._settings)
         self._began = self._looked = time.monotonic()
@@ -185,7 +188,11 @@ class UpRun:
         if state.reconciled and self._bridge_listens():
             self._active = True
             self._say_how_to_use(state)
-        elif not self._slow and time.monotonic() - self._began > _SLOW_S:
+        elif not self._settings.trading.enable_paper_trading and time.monotonic() - self._began > _LOGIN_S:
+            self._login.ask()
+        for line in self._login.lines():
+            self._live_view.line(f"⚠ {line}", "bold red")
+        if not (self._active or self._slow) and time.monotonic() - self._began > _SLOW_S:
             self._slow = True
             waits = (
                 "the login"

@@ -24,9 +24,18 @@ _NAME: Final = (
     r"(?:password|passwd|passphrase|secret|token|authorization|x[-_]?authentication|x[-_]?application|app[-_]?key"
     r"|sso[-_]?id|cookie)s?(?:[-_](?:header|value))?"
 )
+# Betfair's codes end in such names (INVALID_USERNAME_OR_PASSWORD), and what follows them is a sentence.
+_NO_CODE: Final = r"(?<!(?-i:_OR_))(?<!(?-i:INVALID_))(?<!(?-i:\bNO_))"
+# So is what begins, after a colon, with one of these: no secret of anybody's is a word that sentences begin with.
+_PROSE: Final = (
+    r"(?!(?<=:\s)(?:a|an|and|are|cannot|does|expired|has|have|if|in|invalid|is|it|missing|must|no|none|not|of|or|refused|should"
+    r"|that|the|this|to|unknown|was|were|will|with|wrong)(?![^\s,;.]))"
+)
 _SECRET_NAME: Final = re.compile(rf"{_NAME}$", re.IGNORECASE)
 _NAMED_IN_TEXT: Final = re.compile(
-    rf"""({_NAME}(?:\\*["'],|\\*["']?\s{{0,4}}[:=])\s{{0,4}}[\[({{]{{0,4}})"""  # password= "password": ('password',
+    # password= "password": ('password',
+    rf"""({_NO_CODE}{_NAME}(?:\\*["'],|\\*["']?\s{{0,4}}[:=])\s{{0,4}}[\[({{]{{0,4}})"""
+    rf"""{_PROSE}"""
     r"""(?:[bru]{0,2}\\*"(?:[^"\\]|\\.)*"?|[bru]{0,2}\\*'(?:[^'\\]|\\.)*'?"""  # a quoted value, to its closing quote
     r"""|(?:(?:Bearer|Basic)\s{1,4})?[^\s,;&"'()\[\]{}\\]+)""",
     re.IGNORECASE | re.DOTALL,

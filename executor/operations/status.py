@@ -6,7 +6,6 @@ Reads only, and says what it can when something is wrong. Amounts in account cur
 from decimal import Decimal
 from typing import Any, Final
 
-from executor import wiring
 from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.domain.order import OrderStatus
 from executor.domain.times import iso
@@ -15,6 +14,7 @@ from executor.operations.notifications import addresses_json
 from executor.operations.orders import foreign_json
 from executor.operations.risk_rules import rules_json
 from executor.operations.trading import why_not_trading
+from executor.settings.exchange import is_test_exchange
 from executor.settings.load import Settings
 
 KINDS: Final = ("worker", "bridge", "stream")  # processes that say that they live; beat is known by what it causes
@@ -46,7 +46,7 @@ def mode_of(settings: Settings) -> str:
     """Say where orders go: nowhere (`paper`), to our own test exchange (`sandbox`), or anywhere else (`live`)."""
     if settings.trading.enable_paper_trading:
         return "paper"
-    return "sandbox" if wiring.is_test_exchange(settings) else "live"
+    return "sandbox" if is_test_exchange(settings.betfair) else "live"
 
 
 def exposure_by_market(state: SystemSnapshot) -> dict[str, Decimal]:

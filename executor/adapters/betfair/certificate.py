@@ -42,16 +42,6 @@ class _Loaded:
     key_pem: bytes = field(repr=False)
 
 
-def authorities(bundle: Path) -> list[str]:
-    """Return the common names of the authorities in a CA bundle; nothing where it cannot be read."""
-    try:
-        found = x509.load_pem_x509_certificates(bundle.read_bytes())
-    except (OSError, ValueError):
-        return []
-    names = [one.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME) for one in found]
-    return [str(name[0].value) if name else "" for name in names]
-
-
 def certificate_expiry(settings: BetfairSettings) -> datetime:
     """Return when the client certificate ends, UTC.
 

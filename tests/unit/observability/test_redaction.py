@@ -60,3 +60,24 @@ def test_any_field_becomes_json(value: object) -> None:
 
 def test_a_short_secret_is_masked_as_a_word() -> None:
     assert Redactor(["abc"]).text("abc abcd (abc)") == "*** abcd (***)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INVALID_USERNAME_OR_PASSWORD: no login is tried until the settings change",
+        "INVALID_USERNAME_OR_PASSWORD: 'x' is what it said",
+        "INVALID_APP_KEY: look at the account",
+        "NO_APP_KEY: look at the account",
+        "EXECUTOR_BETFAIR__PASSWORD: should be text in UTF-8",
+        "there is no token: the login was refused",
+    ],
+)
+def test_a_sentence_after_a_code_or_a_name_is_left_as_it_is(text: str) -> None:
+    assert Redactor().text(text) == text
+
+
+@pytest.mark.parametrize("text", ["password=no", "PASSWORD: hunter2", "my_password=the", "x_app_key: 'no way'"])
+def test_a_value_after_a_secrets_name_is_masked_all_the_same(text: str) -> None:
+    masked = Redactor().text(text)
+    assert masked.endswith(MASK)

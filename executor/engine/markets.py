@@ -56,10 +56,9 @@ def refresh(engine: Engine) -> None:
 
 
 def learn_at_once(engine: Engine) -> None:
-    """Read the facts that netting needs before a market's next signal; at the end of a chain, when nothing waits."""
-    if engine.policy.rules.netting:
-        with suppress(StoreUnavailable):  # the next sweep does it
-            learn(engine)
+    """Read a new market's facts before its next signal, which netting and metrics name it by; when nothing waits."""
+    with suppress(StoreUnavailable):  # the next sweep does it
+        learn(engine)
 
 
 def learn(engine: Engine) -> int:

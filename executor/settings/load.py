@@ -20,8 +20,8 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from executor.errors import ExecutorError
 from executor.settings.appsettings import FILE_NAME, read_appsettings
 from executor.settings.env import DOTENV_NAME, Given, Location, read_dotenv, read_variables, variable_name
-from executor.settings.notify import NotifySettings
 from executor.settings.nearly import NearNames, near_files, near_variables
+from executor.settings.notify import NotifySettings
 from executor.settings.sections import (
     BetfairSettings,
     ConsoleSettings,

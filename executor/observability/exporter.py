@@ -96,6 +96,15 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     allow_reuse_address = True
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        """Listen on :: for both families, as the name says, whatever the system's own default is."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Say nothing: a scrape every few seconds is no event."""
@@ -177,7 +186,7 @@ def serve(
         return [b"/metrics or /health\n"]
 
     try:
-        server = _Server((host, port), _Quiet)
+        server = (_Server6 if ":" in host else _Server)((host, port), _Quiet)
     except OSError as error:
         raise PortInUse(f"port {port} on {host} cannot be used for metrics: {error.strerror}") from None
     server.set_app(app)

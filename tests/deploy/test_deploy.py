@@ -49,7 +49,7 @@ class _Healthy(BaseHTTPRequestHandler):
 
 def test_health_checks_ask_loopback_whatever_proxy_the_environment_names() -> None:
     asking = [words for words in _HEALTH if "http://127.0.0.1" in words]
-    assert len(asking) == 9
+    assert len(asking) == 10
     with ThreadingHTTPServer(("127.0.0.1", 0), _Healthy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for words in asking:

@@ -106,6 +106,7 @@ def _check(**_: object) -> None:
                 [wiring.collector(settings)],
                 lambda: health("worker"),
                 commands_of=next(iter(_commands_of), None),
+                whole=settings.metrics.whole_page and bool(_commands_of),
             )
             _stop_serving.append(stop)
     except ExecutorError as error:

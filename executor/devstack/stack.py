@@ -33,6 +33,7 @@ OUR_STARTS: Final = ("EXECUTOR_", "CELERY_", "FLOWER_", "PROMETHEUS_MULTIPROC_")
 
 BRIDGE_PORT: Final = "EXECUTOR_METRICS__BRIDGE_PORT"
 CONSOLE_METRICS_PORT: Final = "EXECUTOR_METRICS__CONSOLE_PORT"
+WHOLE_PAGE: Final = "EXECUTOR_METRICS__WHOLE_PAGE"
 CONSOLE_PORT: Final = "EXECUTOR_CONSOLE__PORT"
 NOTIFY_PORT: Final = "EXECUTOR_METRICS__NOTIFY_PORT"
 STREAM_PORT: Final = "EXECUTOR_METRICS__STREAM_PORT"
@@ -118,6 +119,7 @@ class Stack:
     environment: Mapping[str, str]
     folder: Path
     ports: Ports
+    whole_page: bool = False  # the worker's metrics are everybody's
 
     def sandbox(self, directory: Path, *, seed: int = 1) -> Program:
         """Return the test exchange."""
@@ -170,13 +172,16 @@ class Stack:
         return Program(
             name=name,
             command=(*_CELERY, "worker", *options),
-            environment=replaced(self.environment, {METRICS_PORT: str(port)}),
+            environment=replaced(self.environment, {METRICS_PORT: str(port), **self._page()}),
             folder=self.folder,
             stage=_WORKERS,
             grace_s=_WORKER_GRACE_S,
             then=(signal.SIGQUIT, _WORKER_QUIT_S),
             waits_for="running placements",
         )
+
+    def _page(self) -> dict[str, str]:
+        return {WHOLE_PAGE: "true"} if self.whole_page else {}
 
     def _program(
         self, name: str, command: tuple[str, ...], stage: int, values: Mapping[str, str] | None = None

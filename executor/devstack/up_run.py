@@ -7,6 +7,7 @@ everything in order, the second makes it hurry; after `stop` nothing runs. Singl
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from shutil import which
 from types import FrameType
 from typing import Final
@@ -81,7 +82,7 @@ class UpRun:
             self._server.start()
         wiring.claim(self._settings)
         self._live_view.line("✅ Redis connected", "green")
-        programs = Stack(self._plan.environment, self._plan.folder, self._plan.ports)
+        programs = Stack(self._plan.environment, self._plan.folder, self._plan.ports, whole_page=True)
         if self._sandbox is not None and self._plan.own_exchange is not None:
             self._supervisor.start(programs.sandbox(self._plan.own_exchange))
             self._sandbox.wait_until_ready(_SANDBOX_S, self._mind_children)
@@ -112,10 +113,8 @@ class UpRun:
             say(f"  Betfair AppKey: {settings.betfair.app_key}")
             say(f"  Certificate: {settings.betfair.certificate_path}")
         say(f"  Risk Management: {'ENABLED' if settings.risk.enabled else 'DISABLED'}")
-        orders = " (signals become orders at the sandbox)" if ports.sandbox else ""
-        say(f"  Paper Trading: {'ENABLED' if paper else f'DISABLED{orders}'}")
-        if not paper and not ports.sandbox:
-            say(f"  LIVE: signals become bets at {exchange}", "bold red")
+        for text, style in _where_orders_go(settings.trading.enable_paper_trading, exchange, own=bool(ports.sandbox)):
+            say(text, style)
         say(f"  Logs: {self._plan.logs}")
         if ports.redis:
             say(f"  Redis: its own, on port {ports.redis}")
@@ -239,3 +238,14 @@ class UpRun:
             self._live_view.line("stopping the private Redis")
             self._server.stop()
         self._live_view.line("stopped", "bold")
+
+
+def _where_orders_go(paper: bool, exchange: str, *, own: bool) -> Iterator[tuple[str, str]]:  # noqa: FBT001 - a fact
+    if paper:
+        yield "  Paper Trading: ENABLED", ""
+        yield "  Nothing is sent: an order is filled at once, whole, at its own price; after 24 h its", ""
+        yield "  position ends, profit 0. That tests signals and limits, not what a strategy would earn.", ""
+        return
+    yield f"  Paper Trading: DISABLED{' (signals become orders at the sandbox)' if own else ''}", ""
+    if not own:
+        yield f"  LIVE: signals become bets at {exchange}", "bold red"

@@ -14,6 +14,7 @@ import os
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"  # the library reads it when it is first imported
+_FOLD_LOOKS: Final = 50
+_FOLD_PAUSE_S: Final = 0.02  # a fold takes some ms; one that was killed is finished at its instance's next start
 _MOST: Final = 100  # instances of a name on one data folder: more is no scale but a lock that does not work
 
 _held: Final[dict[Path, int]] = {}  # the lock of the directory that is ours, as long as this process lives
@@ -113,8 +116,9 @@ class _Quiet(WSGIRequestHandler):
 class _Counts:
     """What all processes of this instance have counted; a damaged file costs its own counts, and no page."""
 
-    def __init__(self, folder: Path, instance: str, data_dir: Path | None) -> None:
+    def __init__(self, folder: Path, instance: str, data_dir: Path | None, *, whole: bool = False) -> None:
         self._folder = folder
+        self._whole = whole  # what all instances on the data folder have counted
         self._instance = instance  # "": they do not say whose they are
         self._data_dir = data_dir  # whose commands' counts are ours, too
 
@@ -124,12 +128,23 @@ class _Counts:
 
         if self._data_dir is not None:
             take_over(self._data_dir, self._folder)
-        for metric in MultiProcessCollector.merge([str(path) for path in sound_files(self._folder)]):
+        files = _all_files(self._folder.parent) if self._whole else sound_files(self._folder)
+        for metric in MultiProcessCollector.merge([str(path) for path in files]):
             if self._instance:
                 metric.samples = [
                     sample._replace(labels={**sample.labels, "instance": self._instance}) for sample in metric.samples
                 ]
             yield metric
+
+
+def _all_files(root: Path) -> list[Path]:
+    """Return the files of every instance, none of which is being folded: its counts would be missing for a moment."""
+    for _ in range(_FOLD_LOOKS):
+        files = [path for folder in sorted(root.iterdir()) if folder.is_dir() for path in sound_files(folder)]
+        if not any(root.glob("*/*.folding")):
+            break
+        time.sleep(_FOLD_PAUSE_S)
+    return files
 
 
 class _Bounded:
@@ -156,11 +171,18 @@ class _Bounded:
 
 
 def serve(
-    host: str, port: int, collectors: Iterable[Any], health: Health, *, commands_of: Path | None = None
+    host: str,
+    port: int,
+    collectors: Iterable[Any],
+    health: Health,
+    *,
+    commands_of: Path | None = None,
+    whole: bool = False,
 ) -> Callable[[], None]:
     """Serve `/metrics` and `/health` from a thread; returns what stops it.
 
-    `commands_of` is the data folder whose commands' counts are taken over.
+    `commands_of` is the data folder whose commands' counts are taken over; `whole`: the page has what every instance on
+    the data folder counted, for whoever reads no other page.
 
     Raises:
         PortInUse: somebody else has the port.
@@ -170,7 +192,7 @@ def serve(
 
     registry = CollectorRegistry()
     folder = Path(os.environ[DIRECTORY])
-    counts = _Counts(folder, folder.name if folder in _held else "", commands_of)
+    counts = _Counts(folder, folder.name if folder in _held else "", commands_of, whole=whole)
     for collector in (counts, *collectors):
         registry.register(_Bounded(collector))
     metrics = make_wsgi_app(registry)

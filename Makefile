@@ -69,8 +69,14 @@ test: lint ## Lint, then run every test that needs nothing but what pip installs
 
 .PHONY: test-all
 test-all: lint apt-packages clients ## The same, plus slow tests and those that need Debian packages
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-dev.txt -e '.[dev,postgres]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-dev.txt -e '.[dev,postgres,docs]'
 	$(WITHOUT_SETTINGS) $(BIN)/pytest $(PARALLEL) -m '$(MARKERS)'
+
+.PHONY: docs
+docs: $(STAMP) ## Build the documentation as a site, build/docs; needs no network once it is installed
+	@$(BIN)/python -c 'import material' 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-dev.txt -e '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo 'build/docs/index.html'
 
 .PHONY: apt-packages
 apt-packages:

@@ -33,9 +33,7 @@ curl() { command curl --silent --show-error --fail-with-body "$@"; }
 def blocks(page: str) -> list[tuple[int, str]]:
     """Return the blocks that run: line in the page, text."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    return [
-        (text.count("\n", 0, match.start()) + 1, match[2]) for match in BLOCK.finditer(text) if match[1] is None
-    ]
+    return [(text.count("\n", 0, match.start()) + 1, match[2]) for match in BLOCK.finditer(text) if match[1] is None]
 
 
 def _folder(folder: Path) -> dict[str, str]:
@@ -55,7 +53,13 @@ def _run(page: str, folder: Path, environ: dict[str, str]) -> dict[str, object]:
     script = _HEAD + "".join(f"echo '@@ {page}:{line}'\n{text}" for line, text in blocks(page))
     try:
         ran = subprocess.run(
-            ["bash", "-c", script], cwd=folder, env=environ, capture_output=True, text=True, timeout=_PAGE_S, check=False
+            ["bash", "-c", script],
+            cwd=folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=_PAGE_S,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         said = (error.stdout or b"").decode("utf-8", "replace")

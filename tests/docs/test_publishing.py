@@ -18,6 +18,7 @@ from executor import keys
 from executor.adapters.signatures import JwsSignatures
 from executor.devstack.redis_server import PrivateRedis, find_redis_server, free_port
 from executor.domain.signal import Signal, SignalKind, parse_signal
+from executor.settings.load import load_settings
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "publishing.md").read_text(encoding="utf-8")
 BLOCKS: Final = dict(re.findall(r"^```\w+ ([\w-]+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
@@ -146,3 +147,12 @@ def test_a_signal_is_handed_in_over_http(tmp_path: Path, server: PrivateRedis, c
 
 def test_every_example_is_run_here() -> None:
     assert set(BLOCKS) == {*RUN, "keys", "pubsub", "curl"}
+
+
+def test_the_appsettings_shown_are_settings(tmp_path: Path) -> None:
+    shown = re.search(r'^```json\n(\{\n  "Executor".*?)^```$', PAGE, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    (tmp_path / "appsettings.json").write_text(shown[1])
+    settings = load_settings({}, tmp_path)
+    assert settings.ignored == ()
+    assert settings.betfair.username == "you"

@@ -1,7 +1,7 @@
 """What a message that is no signal tells: its id, and whether it is one of the other format.
 
-Invariant: the id read from a malformed one is only a name
-to find its refusal by, reserves nothing, and may be that of a signal which is well formed afterwards.
+Invariant: the id read from a malformed one is only a name to find its refusal by; it reserves nothing, and a signal
+that is well formed may have it afterwards.
 """
 
 import json

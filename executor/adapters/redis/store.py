@@ -25,6 +25,7 @@ from executor.adapters.redis.commit import after, request_for
 from executor.adapters.redis.market_facts import decode_market
 from executor.adapters.redis.mending import mend
 from executor.adapters.redis.record_reader import Reader, RecordReader
+from executor.adapters.redis.recorded import known_as
 from executor.adapters.redis.records import decode_foreign, decode_order, decode_signal, encode, signal_fields
 from executor.adapters.redis.topology import has_replicas, run_durably
 from executor.domain.signal_record import TERMINAL, SignalRecord
@@ -122,7 +123,7 @@ class RedisStore(RecordReader):
         if answer == _TAKEN and arrival.otherwise is not None:
             arrival = replace(arrival, record=arrival.otherwise, otherwise=None)
             answer = self._record_one(arrival, self._redis)
-        return _known(arrival.record, answer)
+        return known_as(arrival.record, answer)
 
     def _record_one(self, arrival: Arrival, client: "Redis") -> object:
         record = arrival.record
@@ -311,14 +312,3 @@ class RedisStore(RecordReader):
         found = mend(self._redis, markets)
         self.note_unreadable(dict.fromkeys(found, "it was of another type, and is set aside"))
         return found
-
-
-def _known(record: SignalRecord, answer: object) -> tuple[Recorded, str]:
-    """Read what `record.lua` says: nothing, or what is remembered of the message (bridge, token, signal id)."""
-    if answer is None:
-        return Recorded.NEW, record.signal_id
-    bridge, _, rest = str(answer).partition(" ")
-    token, _, known_as = rest.partition(" ")
-    if bridge == record.bridge:
-        return Recorded.REPEAT, known_as
-    return (Recorded.TAKEN_OVER if token == record.token else Recorded.ELSEWHERE), known_as

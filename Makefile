@@ -131,8 +131,9 @@ bench-rules: $(STAMP) ## Measure the decision step with all of docs/risk.md on b
 	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)" $(BIN)/python -m benchmarks.rules
 
 .PHONY: bench-sandbox
-bench-sandbox: $(STAMP) ## Measure the test exchange alone: matching, placing, placeOrders over HTTPS
-	@$(WITHOUT_SETTINGS) $(BIN)/python -m benchmarks.sandbox $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OUT),--out '$(OUT)')
+bench-sandbox: $(STAMP) ## Measure the test exchange alone: matching, placing, HTTPS, the stream (AGAINST=commit: placing beside that)
+	@$(WITHOUT_SETTINGS) $(BIN)/python -m benchmarks.sandbox $(if $(SECONDS),--seconds $(SECONDS)) $(if $(OUT),--out '$(OUT)') \
+		$(if $(AGAINST),--against '$(AGAINST)') $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: fuzz-sandbox
 fuzz-sandbox: $(STAMP) ## Attack the test exchange's ports and play it damaged recordings (MINUTES=10 each, SEED=1, ONLY=connections)

@@ -27,6 +27,7 @@ from urllib.parse import urlencode, urlsplit
 from benchmarks.figures import Report, Table
 from benchmarks.machine import cpu_s
 from benchmarks.report import show, write
+from benchmarks.sandbox_stream import CLIENTS, CLIENTS_A_PROCESS, MARKETS, change_prices, listen, open_markets
 from benchmarks.stack import BenchError
 from betfair_sandbox.api.wire import Params, dump_json, parse_json
 from betfair_sandbox.certificates import CertificatePaths
@@ -36,7 +37,7 @@ from betfair_sandbox.market.placing import place, read_place_request
 from betfair_sandbox.options import SandboxOptions, as_customer, sandbox_env
 from betfair_sandbox.world import World
 from executor.cli.output import complain
-from executor.devstack.stack import EXECUTOR, inherited
+from executor.devstack.stack import inherited
 from executor.devstack.supervisor import parent_death_signal
 
 MATCHED_AT_LEAST: Final = 10_000  # orders a second in process
@@ -46,6 +47,7 @@ ORDERS: Final = 50_000  # in process
 _MARKETS: Final = 50  # as many books of ordinary depth, not one of extraordinary depth
 _RUNNERS: Final = 3
 _ACCOUNTS: Final = 4  # of one client: Betfair takes 1,000 instructions a second of one account, and so do we
+CLIENTS_A_CONNECTION_LIMIT: Final = 10  # of the stream's connections an account may have so many
 _TIMEOUT_S: Final = 30.0
 
 
@@ -97,10 +99,13 @@ def placing(orders: int, folder: Path) -> Rate:
     return _timed(orders, place_all)
 
 
-def over_https(clients: int, seconds: float, folder: Path) -> Rate:
-    """Let as many clients place orders, each in a process, on a connection and in accounts of its own."""
+def over_https(clients: int, seconds: float, folder: Path, tree: Path | None = None) -> Rate:
+    """Let as many clients place orders, each in a process, on a connection and in accounts of its own.
+
+    `tree` is a checkout of another commit, whose sandbox is measured instead of ours.
+    """
     names = [f"client-{number}" for number in range(clients * _ACCOUNTS)]
-    with _served(folder, names) as server, ProcessPoolExecutor(clients, get_context("spawn")) as pool:
+    with _served(folder, names, tree) as server, ProcessPoolExecutor(clients, get_context("spawn")) as pool:
         list(pool.map(_warm_up, range(clients)))  # neither their start nor logging in is part of it
         logins = [_log_in(folder, name) for name in names]
         shares = [logins[number::clients] for number in range(clients)]
@@ -110,12 +115,13 @@ def over_https(clients: int, seconds: float, folder: Path) -> Rate:
 
 
 @contextmanager
-def _served(folder: Path, names: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
+def _served(folder: Path, names: Sequence[str], tree: Path | None = None) -> Iterator["subprocess.Popen[str]"]:
     accounts = [word for name in names for word in ("--account", name)]
     ports = ("--port", "0", "--cert-port", "0")
     with subprocess.Popen(  # noqa: S603 - our own program
-        [*EXECUTOR, "sandbox", "--dir", str(folder), "--balance", str(MONEY), *ports, *accounts],
+        [sys.executable, "-m", "betfair_sandbox", "--dir", str(folder), "--balance", str(MONEY), *ports, *accounts],
         stdout=subprocess.PIPE,
+        cwd=tree or Path(__file__).parents[1],  # `-m` finds the package there first
         env=inherited(ours=False),
         text=True,
         preexec_fn=parent_death_signal(),  # noqa: PLW1509 - it only calls prctl
@@ -136,7 +142,7 @@ def _warm_up(number: int) -> int:
 def _client(folder: str, logins: Sequence[dict[str, str]], seconds: float) -> int:
     """Place one order a call until the time is over, in turn for each account; return how many were taken."""
     variables = sandbox_env(Path(folder))
-    connection = _connect(variables["EXECUTOR_BETFAIR__API_URL"], Path(folder))
+    connection = connect(variables["EXECUTOR_BETFAIR__API_URL"], Path(folder))
     placed, ends = 0, time.perf_counter() + seconds
     while time.perf_counter() < ends:
         headers = logins[placed % len(logins)]
@@ -155,7 +161,7 @@ def _client(folder: str, logins: Sequence[dict[str, str]], seconds: float) -> in
 def _log_in(folder: Path, name: str) -> dict[str, str]:
     """Return the headers of the account's calls."""
     options = as_customer(SandboxOptions(directory=folder), name)
-    connection = _connect(sandbox_env(folder)["EXECUTOR_BETFAIR__IDENTITY_CERT_URL"], folder)
+    connection = connect(sandbox_env(folder)["EXECUTOR_BETFAIR__IDENTITY_CERT_URL"], folder)
     form = urlencode({"username": options.username, "password": options.password})
     content = {"Content-Type": "application/x-www-form-urlencoded", "X-Application": options.app_key}
     connection.request("POST", "/api/certlogin", form, content)
@@ -170,7 +176,8 @@ def _log_in(folder: Path, name: str) -> dict[str, str]:
     }
 
 
-def _connect(url: str, folder: Path) -> http.client.HTTPSConnection:
+def connect(url: str, folder: Path) -> http.client.HTTPSConnection:
+    """Return a connection to a sandbox's API or identity."""
     paths, address = CertificatePaths.of(folder), urlsplit(url)
     context = ssl.create_default_context(cafile=str(paths.ca))
     context.load_cert_chain(paths.client_pem)
@@ -212,7 +219,49 @@ def measure(clients: Sequence[int], seconds: float, folder: Path, orders: int = 
     columns = ("orders", "a second", "core used", "a second of a core")
     note = f"Wanted: {MATCHED_AT_LEAST:,} matched in process; {PLACED_AT_LEAST} placed over HTTPS on one core."
     raw = {name: asdict(rate) for name, rate in rates.items()}
-    return Report([Table("The sandbox, one order a call", columns, rows, note)], raw)
+    return Report([Table("The sandbox, one order a call", columns, rows, note), streamed(seconds, folder)], raw)
+
+
+def streamed(seconds: float, folder: Path) -> Table:
+    """Measure what the stream publishes."""
+    accounts = CLIENTS // CLIENTS_A_CONNECTION_LIMIT
+    names = [f"listener-{number}" for number in range(accounts)]
+    processes = CLIENTS // CLIENTS_A_PROCESS
+    with _served(folder, names) as server, ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        list(pool.map(_warm_up, range(processes)))
+        open_markets(folder)
+        logins = [_log_in(folder, names[number % accounts]) for number in range(CLIENTS)]
+        shares = [logins[at::processes] for at in range(processes)]
+        listening = [pool.submit(listen, str(folder), share, seconds + 4) for share in shares]
+        time.sleep(3)  # the images
+        used_s, started = cpu_s(server.pid), time.perf_counter()
+        sent = change_prices(folder, seconds)
+        took_s, core_s = time.perf_counter() - started, cpu_s(server.pid) - used_s
+        heard = [client for share in listening for client in share.result()]
+    delays = sorted(when - sent[number] for client in heard for number, when in client.when.items() if number in sent)
+    if len(heard) < CLIENTS or not delays:
+        raise BenchError(f"{len(heard)} of {CLIENTS} clients listened, {len(delays)} changes were heard of")
+    p50, p99 = (delays[int(len(delays) * share)] * 1000 for share in (0.5, 0.99))
+    row = (
+        f"{MARKETS} markets, {CLIENTS} clients",
+        f"{len(sent) / took_s:,.0f}",
+        f"{len(delays) / took_s:,.0f}",
+        f"{core_s / took_s:.0%}",
+        f"{len(delays) / core_s:,.0f}",
+        f"{p50:.1f}",
+        f"{p99:.1f}",
+    )
+    columns = (
+        "stream",
+        "changes a second",
+        "updates a second",
+        "core used",
+        "updates a second of a core",
+        "p50 ms",
+        "p99 ms",
+    )
+    note = "An update is one change heard of by one client; the time is from sending the change to hearing of it."
+    return Table("The stream", columns, [row], note)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -220,11 +269,18 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.sandbox", description=__doc__)
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 4], help="how many at once, one run each")
     parser.add_argument("--seconds", type=float, default=5.0, help="of one run over HTTPS")
+    parser.add_argument("--against", help="a commit: its placing is measured in turns with ours")
+    parser.add_argument("--rounds", type=int, default=6, help="of the comparison")
     parser.add_argument("--out", type=Path, help="folder for Markdown and JSON")
     options = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="bench-sandbox-") as folder:
         try:
             report = measure(options.clients, options.seconds, Path(folder))
+            if options.against:
+                from benchmarks.sandbox_paired import paired  # noqa: PLC0415 - that module measures with this one
+
+                table = paired(options.against, max(options.clients), options.seconds, options.rounds, Path(folder))
+                report = Report([*report.tables, table], report.raw)
         except BenchError as error:
             complain(str(error))
             return 1

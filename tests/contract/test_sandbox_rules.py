@@ -142,11 +142,11 @@ def test_orders_for_the_starting_price(sandbox: RunningSandbox, betfair: Client)
 
 def test_a_market_with_starting_prices_is_reconciled_as_it_turns_in_play(sandbox: RunningSandbox) -> None:
     open_market(sandbox, bspMarket=True)
-    offer(sandbox, 1, to_back=[[3, 10]], to_lay=[[4, 10]])
+    offer(sandbox, 1, to_back=[[3, 10]], to_lay=[[4, 10]])  # what rests pays for half of it, the house for the rest
     bet_id = sandbox.place_one(MARKET, on_close(1, "BACK", 20))
     answer = sandbox.control("markets", marketId=MARKET, inplay=True)
-    assert (answer["bspReconciled"], answer["runners"][0]["bsp"]) == (True, 3.5)
-    assert sandbox.order(bet_id)["averagePriceMatched"] == 3.5
+    assert (answer["bspReconciled"], answer["runners"][0]["bsp"]) == (True, 3)
+    assert sandbox.order(bet_id)["averagePriceMatched"] == 3
 
 
 @pytest.mark.parametrize(

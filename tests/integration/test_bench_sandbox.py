@@ -12,12 +12,14 @@ pytestmark = pytest.mark.slow  # measures for seconds
 
 def test_it_measures_what_it_says(tmp_path: Path) -> None:
     report = sandbox.measure([2], 0.5, tmp_path, orders=500)
-    (table,) = report.tables
+    table, stream = report.tables
     assert [row[0] for row in table.rows] == [
         "matching in process",
         "whole placement in process",
         "HTTPS, 2 clients",
     ]
+    (row,) = stream.rows
+    assert float(row[-1]) > 0
     assert isinstance(report.raw, dict)
     assert all(rate["orders"] > 0 and rate["core_s"] > 0 for rate in report.raw.values())
 

@@ -63,7 +63,8 @@ def test_each_tasks_policy(name: str) -> None:
 
 
 def test_what_is_scheduled_exists_and_does_not_pile_up(tmp_path: Path) -> None:
-    scheduled = periodic_tasks(load_settings({"EXECUTOR_BETFAIR__HEARTBEAT_SECONDS": "30"}, tmp_path))
+    switched_on = {"EXECUTOR_BETFAIR__HEARTBEAT_SECONDS": "30", "EXECUTOR_HEDGE__MODE": "alert"}
+    scheduled = periodic_tasks(load_settings(switched_on, tmp_path))
     assert {task for task, _ in scheduled.values()} == {
         name for name, (queue, *_) in POLICY.items() if queue == "maintenance"
     }

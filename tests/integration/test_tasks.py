@@ -15,11 +15,11 @@ from executor import keys
 from executor.app import app
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.signal_record import SignalStatus
-from executor.errors import Contended, ExecutorError, StoreUnavailable
+from executor.errors import Contended, ExecutorError, NotYet, StoreUnavailable
 from executor.settings.load import load_settings
 from executor.tasks import RETRIES
 
-CHAIN = (Contended, StoreUnavailable)
+CHAIN = (Contended, NotYet, StoreUnavailable)
 PERIODIC = (ExecutorError,)
 # name -> (queue, most retries, errors that are no surprise)
 POLICY: dict[str, tuple[str, int, tuple[type[Exception], ...]]] = {

@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt constraints-dev.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "installing into .venv: a minute or two, the first time only"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-dev.txt \
-		-e '.[dev]' & pip=$$!; trap 'kill $$pip' INT TERM; while kill -0 $$pip 2>/dev/null; do printf .; sleep 1; done; echo; wait $$pip
+		-e '.[dev,docs]' & pip=$$!; trap 'kill $$pip' INT TERM; while kill -0 $$pip 2>/dev/null; do printf .; sleep 1; done; echo; wait $$pip
 	@touch $@
 
 # Apart, as they pin what we use in other versions. `make test-all` makes it; it needs nothing of ours.
@@ -73,9 +73,7 @@ test-all: lint apt-packages clients ## The same, plus slow tests and those that 
 	$(WITHOUT_SETTINGS) $(BIN)/pytest $(PARALLEL) -m '$(MARKERS)'
 
 .PHONY: docs
-docs: $(STAMP) ## Build the documentation as a site, build/docs; needs no network once it is installed
-	@$(BIN)/python -c 'import material' 2>/dev/null || \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-dev.txt -e '.[docs]'
+docs: $(STAMP) ## Build the documentation as a site, build/docs; needs no network
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo 'build/docs/index.html'
 
 .PHONY: apt-packages

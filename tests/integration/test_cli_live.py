@@ -159,7 +159,6 @@ def test_check_examines_what_trading_needs(
         "redis disk": "warn",
         "workers": "fail",
         "beat": "fail",
-        "bridges": "warn",
         "stream": "warn",
         "console": "skip",
         "notifications": "skip",

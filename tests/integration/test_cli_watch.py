@@ -123,4 +123,4 @@ def test_a_low_terminal_says_that_there_is_more(paper: Console) -> None:
     terminal = Terminal(paper, 8)
     terminal.until(b"taller window")
     assert terminal.end() == 0
-    assert b"... 5 lines more" in terminal.shown  # a title, two lines of a head, three a bet, in 7 lines
+    assert b"... 8 lines more" in terminal.shown  # a title, two lines of a head, four a bet, in 7 lines

@@ -130,7 +130,9 @@ def test_nothing_that_anyone_adds_stops_it(stack: Stack, bridges: tuple[Process,
     assert stack.ended("any-case").status is SignalStatus.COMPLETED
     wait(lambda: total(bridges, MALFORMED) - before == len(awkward))
     assert any(bridge.said("signal_lost", "WRONGTYPE") for bridge in bridges)
-    assert stack.signal("never") is None
+    never = stack.signal("never")
+    assert never is not None
+    assert (never.status, never.order_ids) == (SignalStatus.REJECTED, ())
     assert not any(bridge.said("Traceback") or bridge.said("not_handled") for bridge in bridges)
     empty(stack)
 

@@ -54,7 +54,8 @@ def test_every_door_wants_a_signature_by_a_key_that_is_known(stack: Stack, publi
     wait(lambda: bridge.said("signal_keys_loaded") or not stack.publish(publishers.sign("new", signal("later"))))
     stack.publish(publishers.sign("new", signal("by-the-new-key")))
     assert stack.ended("by-the-new-key").publisher == "new"
-    assert stack.signal("unsigned") is None
+    assert stack.ended("unsigned").reason == "MALFORMED_SIGNAL"
+    assert not stack.orders("unsigned")
 
 
 @pytest.mark.slow

@@ -136,6 +136,7 @@ REPLIES: Final[dict[str, list[dict[str, Any]]]] = {
     "listClearedOrders LAPSED": _cleared([], [_REST]),
     "listClearedOrders MARKET": _cleared([_CHARGED], []),
     "getAccountFunds": [{"result": {"availableToBetBalance": 900.5, "exposure": -30.0}}],
+    "listCurrencyRates": [{"result": [{"currencyCode": "EUR", "rate": 1.17}, {"currencyCode": "USD", "rate": 1.27}]}],
     "getAccountDetails": [{"result": {"currencyCode": "GBP", "discountRate": 0.0, "pointsBalance": 10}}],
     "listMarketCatalogue": [{"result": [{"marketId": MARKET, "description": {"marketType": "WIN"}}]}],
     "listMarketBook": [{"result": [_BOOK]}, {"result": []}],

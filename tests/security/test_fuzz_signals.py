@@ -84,7 +84,9 @@ def _number(value: Any) -> Fraction:
 
 
 def _bet(market: str, selection: Any, side: str, odds: Any, stake: Any) -> Bet:
-    number, price, size = _number(selection), _number(odds), Fraction(_number(stake) * 100 // 1, 100)
+    number, price = _number(selection), _number(odds)
+    without_noise = (_number(stake) * 10**8 + Fraction(1, 2)) // 1  # in units of the eighth decimal
+    size = Fraction(without_noise // 10**6, 100)
     _need(number.denominator == 1 and 0 < number < 2**63)
     _need(RUNGS[0] <= price <= RUNGS[-1] and 2 <= size <= 100)
     rung = (

@@ -5,6 +5,7 @@ Amounts are decimal text; a message's `name` is how its record will be known.
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,6 +18,7 @@ from executor.domain.signal import SignalKind, parse_signal
 SELECTIONS: Final = (101, 102, 103)
 PRICES: Final = ("1.9", "2", "2.1", "2.5", "3")
 LIVE_MARKETS: Final = 5
+_ID: Final = re.compile(rb'"signalId": "([^"]{1,128})"')
 
 
 class Sort(StrEnum):
@@ -50,7 +52,7 @@ class Message:
     sort: Sort
     channel: str
     payload: bytes
-    name: str  # signal id, a surebet's content id, or a malformed message's digest
+    name: str  # signal id, a surebet's content id, or the digest of a message that names none
 
     @property
     def is_surebet(self) -> bool:
@@ -97,7 +99,7 @@ class Signals:
 
     def _message(self, sort: Sort, channel: str, payload: bytes) -> Message:
         if sort is Sort.MALFORMED:
-            name = f"malformed-{hashlib.sha256(payload).hexdigest()[:24]}"
+            name = _readable_id(payload) or f"malformed-{hashlib.sha256(payload).hexdigest()[:24]}"
         else:
             kind = SignalKind.SUREBET if sort is Sort.SUREBET else SignalKind.STRATEGY
             name = parse_signal(kind, payload).signal_id
@@ -160,3 +162,9 @@ class Signals:
         if spoilt == "cut":
             return text[: len(text) // 2]
         return text + b"\xff" if spoilt == "bytes" else text.replace(b"primary", b"secondary")
+
+
+def _readable_id(payload: bytes) -> str:
+    """Return the id that a malformed message carries all the same: it is found under it (contract, section 3)."""
+    named = _ID.search(payload)
+    return named[1].decode() if named else ""

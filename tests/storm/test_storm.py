@@ -1,4 +1,4 @@
-"""A short storm in every run of the tests; `make storm` has the long ones."""
+"""A short storm in every run of all tests; `make storm` has the long ones."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ SEED = 4
 SECONDS = 12.0
 
 
+@pytest.mark.slow  # until all that was in flight has ended: up to three minutes
 @pytest.mark.timeout(280)
 def test_a_short_storm_breaks_no_promise(tmp_path: Path) -> None:
     said: list[str] = []

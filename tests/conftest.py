@@ -4,6 +4,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import redis
 from support.engine_rig import Rig
@@ -14,6 +15,10 @@ pytest_plugins = ["support.postgres", "support.sandbox_fixtures"]
 
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts to see it obey one.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_report_header() -> str:

@@ -223,7 +223,9 @@ def mask_url(url: str) -> str:
 
 def url_secrets(url: str) -> frozenset[str]:
     """Return the passwords in `url`, as written and decoded."""
-    password = urlsplit(url.partition("?")[0]).password
+    # Not by urlsplit, which refuses several hosts of which one is an IPv6 address in some releases of Python.
+    user, at, _ = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")
+    password = user.partition(":")[2] if at else ""
     found = {value for _, value in _SECRET_OPTION.findall(url)} | ({password} if password else set())
     return frozenset(found | {unquote(value) for value in found})
 

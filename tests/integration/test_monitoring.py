@@ -105,6 +105,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 # Nothing to show while all is well.
+RARE = ("INSUFFICIENT_FUNDS", 'strategy="hedge"')  # nothing lacks funds here, and nothing is hedged
 MAY_BE_EMPTY = {'max by (alertname) (ALERTS{alertstate="firing"})'}
 
 
@@ -117,7 +118,9 @@ def test_every_panel_shows_a_real_run(run: Run) -> None:
         return [
             f"{title}: {query}"
             for title, query in queries()
-            if query not in MAY_BE_EMPTY and not shows(run, query.replace("$__rate_interval", "20s"))
+            if query not in MAY_BE_EMPTY
+            and not any(word in query for word in RARE)
+            and not shows(run, query.replace("$__rate_interval", "20s"))
         ]
 
     deadline = time.monotonic() + 30  # the slowest: an order that is taken back after 2 s, by a tick every 5 s
@@ -144,7 +147,7 @@ def test_the_smoke_check_sees_what_prometheus_scrapes(run: Run) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "smoke: Prometheus scrapes all of its 7 targets" in done.stdout
+    assert "smoke: Prometheus scrapes all of its 8 targets" in done.stdout
 
 
 def test_alerts_fire_and_clear_in_a_real_run(run: Run) -> None:

@@ -17,7 +17,7 @@ def test_up_takes_the_next_port_and_never_speaks_to_the_other_redis(tmp_path: Pa
     found = json.loads(ran.stdout.splitlines()[-1])
     assert found["heard"] >= 1
     assert "Redis: its own, on port 6380" in found["shown"]
-    assert "Port 6379 is somebody else's Redis; ours: redis-cli -p 6380" in found["shown"]
+    assert "What listens on port 6379 is not ours; ours is: redis-cli -p 6380" in found["shown"]
     ours = {"cmdstat_set", "cmdstat_client|list", "cmdstat_keys", "cmdstat_info", "cmdstat_config|resetstat"}
     assert set(found["commands"]) <= ours | {
         "cmdstat_hello",

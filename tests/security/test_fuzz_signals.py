@@ -165,11 +165,17 @@ def check_record(record: SignalRecord) -> None:
 
 def travel(rig: Rig, kind: SignalKind, raw: bytes, wait_s: float) -> None:
     """Take one message from its channel as far as it goes."""
-    known, bets, before = set(rig.memory.signals), at_exchange(rig), rig.telemetry.counts.total()
+    # A malformed message gives its id to a good one that comes later.
+    known = {name for name, record in rig.memory.signals.items() if record.reason != "MALFORMED_SIGNAL"}
+    held, bets, before = dict(rig.memory.signals), at_exchange(rig), rig.telemetry.counts.total()
     good = asked(kind, raw, rig.clock.now)
     repeats = rig.telemetry.counts["rejected DUPLICATE_SIGNAL"]
     started = rig.receive(raw, kind)
-    fresh = [record for signal_id, record in rig.memory.signals.items() if signal_id not in known]
+    fresh = [
+        record
+        for signal_id, record in rig.memory.signals.items()
+        if signal_id not in known and record != held.get(signal_id)
+    ]
     assert rig.telemetry.counts.total() > before, "not counted"
     if not fresh:
         told = rig.telemetry.counts["rejected DUPLICATE_SIGNAL"] + rig.telemetry.counts["rejected MALFORMED_SIGNAL"]

@@ -26,7 +26,7 @@ from executor.domain.order import order_ids
 from executor.domain.signal_record import TERMINAL, SignalStatus
 from executor.errors import StoreUnavailable
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.failover, pytest.mark.timeout(400)]
 
 MARKETS: Final = 20
 PACE_S: Final = 0.2

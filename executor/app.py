@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -206,6 +206,24 @@ def _stop(**_: object) -> None:
             dead_mans_switch.leave(wiring.get_engine())
     for stop in _stop_serving:
         stop()
+
+
+@contextlib.contextmanager
+def serving(kind: str, port: int, stopping: threading.Event) -> Iterator[None]:
+    """Serve a listening process's metrics and health (port 0: not) and say that it lives, once Redis is there.
+
+    Raises:
+        IdentityMismatch, PortInUse: it must not start.
+    """
+    settings = wiring.get_settings()
+    wait_for_redis(stopping)
+    stop_serving = None
+    if port:
+        stop_serving = exporter.serve(settings.metrics.host, port, [wiring.collector(settings)], lambda: health(kind))
+    threading.Thread(target=send_heartbeat, args=(kind, stopping), daemon=True).start()
+    yield
+    if stop_serving is not None:
+        stop_serving()
 
 
 def send_heartbeat(kind: str, stopping: threading.Event) -> None:

@@ -26,7 +26,7 @@ from executor.adapters.clock import monotonic
 from executor.adapters.redis.client import connect_bytes, run_of
 from executor.adapters.redis.clock import RedisClock
 from executor.adapters.redis.topology import MasterWatch
-from executor.app import app, health, send_heartbeat, wait_for_redis
+from executor.app import app, serving
 from executor.domain.signal import MAX_BYTES, SignalKind
 from executor.domain.signal_record import SignalRecord
 from executor.durable_door import DurableDoor
@@ -303,16 +303,6 @@ def main() -> int:
     bridge = Bridge(settings, wiring.intake(settings), RECONNECTS.inc, count_misuse)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, bridge.stop)
-    wait_for_redis(bridge.stopping)
-    stop_serving = None
-    if settings.metrics.bridge_port:
-        port = settings.metrics.bridge_port
-        stop_serving = exporter.serve(
-            settings.metrics.host, port, [wiring.collector(settings)], lambda: health("bridge")
-        )
-    heart = threading.Thread(target=send_heartbeat, args=("bridge", bridge.stopping), daemon=True)
-    heart.start()
-    bridge.run()
-    if stop_serving is not None:
-        stop_serving()
+    with serving("bridge", settings.metrics.bridge_port, bridge.stopping):
+        bridge.run()
     return 0

@@ -13,12 +13,11 @@ import structlog
 
 from executor import wiring
 from executor.adapters.clock import SystemClock
-from executor.app import health, send_heartbeat, wait_for_redis
+from executor.app import serving
 from executor.domain.notice import Level
 from executor.engine.notifying import Notifying
 from executor.errors import StoreUnavailable
 from executor.notify_wiring import notice_sender, notifiers, notifying
-from executor.observability import exporter
 from executor.operations.access import Access
 from executor.ports import Clock, Locks, NotDelivered, Notifier
 from executor.settings.load import Settings
@@ -135,26 +134,18 @@ def main() -> int:
         AddressUnusable, PortInUse: it must not start.
     """
     settings = wiring.get_settings()
-    port = settings.metrics.notify_port
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     process = make_process(settings, stopping)
-    wait_for_redis(stopping)
-    stop_serving = None
-    if port:
-        collectors = [wiring.collector(settings)]
-        stop_serving = exporter.serve(settings.metrics.host, port, collectors, lambda: health("notify"))
-    threading.Thread(target=send_heartbeat, args=("notify", stopping), daemon=True).start()
-    bot = _bot(settings)
-    if bot is not None:
-        threading.Thread(target=bot.run, args=(stopping,), name="telegram", daemon=True).start()
-    if not process.notifying.addresses and bot is None:
-        log.warning("nobody_to_tell", hint="set EXECUTOR_NOTIFY__URLS, then: executor notify test")
-        stopping.wait()  # ending would have a supervisor start it for ever
-    process.run()
-    if stop_serving is not None:
-        stop_serving()
+    with serving("notify", settings.metrics.notify_port, stopping):
+        bot = _bot(settings)
+        if bot is not None:
+            threading.Thread(target=bot.run, args=(stopping,), name="telegram", daemon=True).start()
+        if not process.notifying.addresses and bot is None:
+            log.warning("nobody_to_tell", hint="set EXECUTOR_NOTIFY__URLS, then: executor notify test")
+            stopping.wait()  # ending would have a supervisor start it for ever
+        process.run()
     return 0
 
 

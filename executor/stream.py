@@ -17,7 +17,7 @@ import structlog
 from executor import wiring
 from executor.adapters.clock import monotonic
 from executor.adapters.redis.stream_status import RedisStreamStatus
-from executor.app import health, send_heartbeat, wait_for_redis
+from executor.app import serving
 from executor.engine.engine import Engine
 from executor.engine.reconciliation import poll
 from executor.engine.streaming import StreamApplier
@@ -196,17 +196,10 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     process = _process(settings, stopping)
-    wait_for_redis(stopping)
-    stop_serving = None
-    if port:
-        collectors = [wiring.collector(settings)]
-        stop_serving = exporter.serve(settings.metrics.host, port, collectors, lambda: health("stream"))
-    threading.Thread(target=send_heartbeat, args=("stream", stopping), daemon=True).start()
-    if process:
-        process.run()
-    stopping.wait()
-    if stop_serving is not None:
-        stop_serving()
+    with serving("stream", port, stopping):
+        if process:
+            process.run()
+        stopping.wait()
     return 0
 
 

@@ -38,28 +38,24 @@ def _leave(connection: SentinelManagedConnection, error: ResponseError) -> None:
         raise RedisConnectionError("the master has lost its replicas: there may be another one") from error
 
 
-class FollowingConnection(SentinelManagedConnection):
+class _Following:
     """A connection to the master that is left when the master has lost its replicas."""
 
     def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
         """Return the answer, unless it says that this is no place to write."""
         try:
-            return super().read_response(*args, **options)
+            return super().read_response(*args, **options)  # type: ignore[misc]
         except ResponseError as error:
-            _leave(self, error)
+            _leave(cast("SentinelManagedConnection", self), error)
             raise
 
 
-class FollowingSSLConnection(SentinelManagedSSLConnection):
-    """The same by TLS."""
+class FollowingConnection(_Following, SentinelManagedConnection):
+    """Without TLS."""
 
-    def read_response(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
-        """Return the answer, unless it says that this is no place to write."""
-        try:
-            return super().read_response(*args, **options)
-        except ResponseError as error:
-            _leave(self, error)
-            raise
+
+class FollowingSSLConnection(_Following, SentinelManagedSSLConnection):
+    """By TLS."""
 
 
 def sentinel_options(url: SentinelUrl) -> dict[str, Any]:

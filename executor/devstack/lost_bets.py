@@ -6,11 +6,12 @@ exchange: a bet there does not go away.
 """
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from executor.domain.money import ZERO
 from executor.domain.order import BetState, Order
 from executor.engine.engine import Engine
-from executor.engine.reports import merge_reports
+from executor.engine.reports import merge_reports, recorded_bet
 
 
 def void_lost_bets(engine: Engine, known_bets: Callable[[], Collection[str]]) -> int:
@@ -32,17 +33,12 @@ def void_lost_bets(engine: Engine, known_bets: Callable[[], Collection[str]]) ->
 
 def _void(order: Order) -> BetState:
     gone = order.size_matched + order.size_voided + order.size_cancelled
-    return BetState(
-        bet_id=order.bet_id,
-        order_id=order.order_id,
-        market_id=order.market_id,
-        selection_id=order.selection_id,
-        side=order.side,
-        price=order.price,
-        size=order.size,
+    return replace(
+        recorded_bet(order),
         executable=False,
-        size_cancelled=order.size_cancelled,
+        size_matched=ZERO,
+        average_price_matched=ZERO,
         size_lapsed=max(order.size - gone, ZERO),
         size_voided=order.size_voided + order.size_matched,
-        placed_at=order.placed_at,
+        matched_at=0,
     )

@@ -19,7 +19,7 @@ from executor.domain.order import settle as settle_order
 from executor.domain.times import day
 from executor.engine.cleared_rows import to_settle
 from executor.engine.engine import Engine
-from executor.engine.reports import adopt, cleared_state
+from executor.engine.reports import adopt, cleared_state, recorded_bet
 from executor.engine.settled_markets import Market, SettledResult, batches, read_markets, settled_results, with_void
 from executor.engine.settlement import HISTORY_MS, unread_since
 from executor.engine.settlement_diff import VERDICTS, Days, is_settled
@@ -123,7 +123,7 @@ class _Books:
 
     def _of_record(self, order: Order, matched: Mapping[str, Decimal]) -> Iterator[Trade]:
         """Tell what an order's record says; what the exchange says beyond it will be told as news."""
-        after, trades = self._seen(order, _state(order))
+        after, trades = self._seen(order, recorded_bet(order))
         if order.size_matched != matched.get(order.bet_id, ZERO):
             yield from trades
         if order.status is OrderStatus.SETTLED:
@@ -156,23 +156,3 @@ class _Books:
         _, entry = settle_order(order, result.profit, result.commission, result.settled_at)
         if entry is not None and not has:
             yield entry
-
-
-def _state(order: Order) -> BetState:
-    return BetState(
-        bet_id=order.bet_id,
-        order_id=order.order_id,
-        market_id=order.market_id,
-        selection_id=order.selection_id,
-        side=order.side,
-        price=order.price,
-        size=order.size,
-        executable=order.status is OrderStatus.PENDING,
-        size_matched=order.size_matched,
-        average_price_matched=order.average_price_matched,
-        size_cancelled=order.size_cancelled,
-        size_lapsed=order.size_lapsed,
-        size_voided=order.size_voided,
-        placed_at=order.placed_at,
-        matched_at=order.matched_at,
-    )

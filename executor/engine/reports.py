@@ -289,3 +289,24 @@ def _void_of(order: Order, sizes: Mapping[ClearedKind, Decimal]) -> Decimal:
         cancelled = max(order.size_cancelled, sizes[ClearedKind.CANCELLED])
         matched = order.size - cancelled - max(order.size_lapsed, sizes[ClearedKind.LAPSED])
     return max(matched - sizes[ClearedKind.SETTLED], ZERO)
+
+
+def recorded_bet(order: Order) -> BetState:
+    """Return what the exchange would say of a bet that is as our record has it."""
+    return BetState(
+        bet_id=order.bet_id,
+        order_id=order.order_id,
+        market_id=order.market_id,
+        selection_id=order.selection_id,
+        side=order.side,
+        price=order.price,
+        size=order.size,
+        executable=order.status is OrderStatus.PENDING,
+        size_matched=order.size_matched,
+        average_price_matched=order.average_price_matched,
+        size_cancelled=order.size_cancelled,
+        size_lapsed=order.size_lapsed,
+        size_voided=order.size_voided,
+        placed_at=order.placed_at,
+        matched_at=order.matched_at,
+    )

@@ -14,15 +14,6 @@ _MAX_BET_DELAY_S: Final = 60
 _MAX_WINNERS: Final = 100
 _WHOLE_PERCENT: Final = 100
 _MAX_DIVISOR: Final = 100
-# What bets were taken under; it stays once there are any.
-BETTING_FACTS: Final = (
-    "betting_type",
-    "each_way_divisor",
-    "ladder_type",
-    "line_min",
-    "line_max",
-    "line_interval",
-)
 _TEXTS: Final = {
     "name": "name",
     "marketType": "market_type",

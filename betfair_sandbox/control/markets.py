@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Final
 
 from betfair_sandbox.api.wire import BadValue, Json, Params, to_decimal
-from betfair_sandbox.control.facts import BETTING_FACTS, read_facts
-from betfair_sandbox.market.markets import Market, Runner, runner_key
+from betfair_sandbox.control.facts import read_facts
+from betfair_sandbox.market.markets import BETTING_FACTS, Market, Runner, runner_key
 from betfair_sandbox.market.money import PENNY, ZERO
 from betfair_sandbox.market.reconciliation import reconcile
 from betfair_sandbox.world import World

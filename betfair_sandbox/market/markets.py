@@ -38,6 +38,15 @@ BETTING_TYPES: Final = ("ODDS", "LINE", "RANGE", "ASIAN_HANDICAP_DOUBLE_LINE", "
 LADDER_TYPES: Final = ("CLASSIC", "FINEST", "LINE_RANGE")
 # Betfair: LINE bets are struck at even money; the price they carry is the line.
 LINE_PRICE: Final = Decimal(2)
+# What bets are taken under and settled by: it stays once there are any, whatever anybody says later.
+BETTING_FACTS: Final = (
+    "betting_type",
+    "each_way_divisor",
+    "ladder_type",
+    "line_min",
+    "line_max",
+    "line_interval",
+)
 
 
 def runner_key(selection_id: int, handicap: Decimal) -> RunnerKey:

@@ -11,7 +11,7 @@ from typing import Final
 from betfair_sandbox.api.wire import Json
 from betfair_sandbox.market.accounts import RunnerKey
 from betfair_sandbox.market.exchange import MAX_MARKETS, Exchange
-from betfair_sandbox.market.markets import Market
+from betfair_sandbox.market.markets import BETTING_FACTS, Market
 from betfair_sandbox.market.positions import Outcome
 from betfair_sandbox.market.reconciliation import reconcile
 from betfair_sandbox.market.removal import remove
@@ -23,15 +23,6 @@ from betfair_sandbox.replay.files import BadLine, Line
 from betfair_sandbox.replay.ladders import RecordedRunner
 from betfair_sandbox.replay.offers import Offers
 
-# How a bet is settled does not change once it is struck, whatever a recording says later.
-_SETTLED_BY: Final = (
-    "betting_type",
-    "each_way_divisor",
-    "ladder_type",
-    "line_min",
-    "line_max",
-    "line_interval",
-)
 _GONE: Final = ("REMOVED", "REMOVED_VACANT")
 
 
@@ -101,7 +92,7 @@ class MarketPlayer:
         if market.results or market.status == "CLOSED":
             return  # settled, by the recording or by a person: what still comes changes nothing
         for name, value in definition.facts.items():
-            if not (name in _SETTLED_BY and market.bets):
+            if not (name in BETTING_FACTS and market.bets):
                 setattr(market, name, value)
         self._list_runners(market, definition)
         if definition.bsp_reconciled and not market.bsp_reconciled:

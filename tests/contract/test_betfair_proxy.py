@@ -18,7 +18,8 @@ from support.exchange_rig import (
     make_instruction,
     rpc,
 )
-from support.http_proxy import HOST, HttpProxy
+from support.http_proxy import HttpProxy
+from support.listening_proxy import HOST
 
 from executor.adapters.betfair.exchange import BetfairExchange
 from executor.devstack.redis_server import free_port

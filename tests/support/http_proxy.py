@@ -4,45 +4,22 @@ import base64
 import contextlib
 import select
 import socket
-import threading
-from typing import Final, Self
 
-HOST: Final = "127.0.0.1"
+from support.listening_proxy import HOST, ListeningProxy
 
 
-class HttpProxy:
+class HttpProxy(ListeningProxy):
     """Answers CONNECT; `credentials` ("user:password") are wanted when given."""
 
     def __init__(self, credentials: str = "") -> None:
-        self._listener = socket.create_server((HOST, 0))
+        super().__init__()
         self._wanted = f"Proxy-Authorization: Basic {base64.b64encode(credentials.encode()).decode()}"
         self._credentials = credentials
         self.asked: list[str] = []  # host:port of each tunnel
         self.silent = False  # what comes back is swallowed
 
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
-
     def url(self, credentials: str = "") -> str:
         return f"http://{f'{credentials}@' if credentials else ''}{HOST}:{self.port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):

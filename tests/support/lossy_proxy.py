@@ -3,44 +3,25 @@
 import contextlib
 import select
 import socket
-import threading
-from typing import Final, Self
 
-HOST: Final = "127.0.0.1"
+from support.listening_proxy import HOST, ListeningProxy
 
 
-class LossyProxy:
+class LossyProxy(ListeningProxy):
     """Passes bytes on both ways; `lose(marker)` swallows the reply to the next request that contains the marker."""
 
     def __init__(self, port: int) -> None:
         self._target = port
-        self._listener = socket.create_server((HOST, 0))
+        super().__init__()
         self._marker = b""
         self.lost = 0
 
     @property
     def url(self) -> str:
-        return f"redis://{HOST}:{self._listener.getsockname()[1]}/0"
+        return f"redis://{HOST}:{self.port}/0"
 
     def lose(self, marker: bytes) -> None:
         self._marker = marker
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         losing = False

@@ -8,26 +8,23 @@ reset connection is sent again. What this cannot show is the kernel's own patien
 import contextlib
 import socket
 import threading
-from typing import Final, Self
+from typing import Final
 
-HOST: Final = "127.0.0.1"
+from support.listening_proxy import HOST, ListeningProxy
+
 _LOOK_S: Final = 0.05
 _CHUNK: Final = 1 << 20
 
 
-class StallingProxy:
+class StallingProxy(ListeningProxy):
     """Passes one port's connections on; `there` and `back` are the ways from and to the client."""
 
     def __init__(self, port: int) -> None:
         self._target = port
-        self._listener = socket.create_server((HOST, 0))
+        super().__init__()
         self._open = {"there": threading.Event(), "back": threading.Event()}
         self._ended = threading.Event()
         self.heal()
-
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
 
     def cut(self, *ways: str) -> None:
         """Let nothing pass these ways, by default both."""
@@ -39,23 +36,9 @@ class StallingProxy:
         for way in self._open.values():
             way.set()
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *exit_: object) -> None:
         self._ended.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while not self._ended.is_set():
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+        super().__exit__(*exit_)
 
     def _serve(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):

@@ -135,9 +135,17 @@ def sentinel_url(text: str) -> SentinelUrl:
 
 def _sentinel(text: str) -> tuple[str, int]:
     host, _, port = text.strip().rpartition(":") if ":" in text and not text.endswith("]") else (text.strip(), "", "")
-    host = host.removeprefix("[").removesuffix("]")
+    is_ipv6 = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if is_ipv6 else host
     port = port or str(_SENTINEL_PORT)
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= _MOST_PORT:
+    if (
+        not host
+        or set(host) & set("[]")
+        or (":" in host and not is_ipv6)
+        or not port.isascii()
+        or not port.isdigit()
+        or not 0 < int(port) <= _MOST_PORT
+    ):
         raise ValueError(f"should name each sentinel as host:port: {_SENTINEL_FORM}")
     return host, int(port)
 

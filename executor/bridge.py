@@ -212,7 +212,8 @@ class Bridge:
         broken: RedisError | None = None
         for kind, data, arrived, heard in remembered:
             broken = broken or self._take_waiting(pubsub)
-            known_s = self._intake.policy.max_age_s - _KNOWN_MARGIN_S if kind is SignalKind.SUREBET else math.inf
+            is_surebet = kind.lower() == SignalKind.SUREBET  # the stream's kinds are as their publishers wrote them
+            known_s = self._intake.policy.max_age_s - _KNOWN_MARGIN_S if is_surebet else math.inf
             # Under another name: for this one they would be repeats, to be counted and logged.
             name, token = f"{self._name}:{run[:8]}", os.urandom(8).hex()
             while data not in said and monotonic() - heard < known_s and not self._stopping.is_set():

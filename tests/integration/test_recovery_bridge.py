@@ -103,6 +103,25 @@ def test_a_surebet_that_two_bridges_heard_is_not_made_a_second_signal(
         assert len(list(client.scan_iter(keys.signal("*")))) == 1
 
 
+def test_a_repeated_surebet_of_the_stream_is_not_made_a_second_signal(
+    server: PrivateRedis, start_bridge: Callable[..., Path]
+) -> None:
+    """The repeat has an arrival of its own, and its content is forgotten after a while."""
+    log = start_bridge(EXECUTOR_SIGNALS__MAX_AGE_SECONDS="6")
+    body = {**json.loads(SUREBET), "validityWindow": 300}
+    with redis.Redis.from_url(server.url(), decode_responses=True) as client:
+        wait_for(lambda: dict(client.pubsub_numsub(keys.SUREBET_SIGNALS))[keys.SUREBET_SIGNALS] == 1, 30)
+        client.publish(keys.SUREBET_SIGNALS, json.dumps(body))
+        wait_for(lambda: list(client.scan_iter(keys.signal("*"))), 10)
+        client.xadd(keys.SIGNALS, {"kind": "SureBet", "payload": json.dumps(body, indent=1)})
+        wait_for(lambda: "DUPLICATE_SIGNAL" in log.read_text(), 10)
+        wait_for(lambda: not list(client.scan_iter(keys.seen("*"))), 20)
+    server.restart()
+    wait_for(lambda: "redis_restarted" in log.read_text(), 20)
+    with redis.Redis.from_url(server.url(), decode_responses=True) as client:
+        assert len(list(client.scan_iter(keys.signal("*")))) == 1
+
+
 def test_what_comes_while_a_bridge_records_again_does_not_wait_for_that(
     server: PrivateRedis, start_bridge: Callable[..., Path]
 ) -> None:

@@ -28,7 +28,7 @@ class GuardedServer(HTTPServer):
 
     def initialize(self, application: Application, context: ssl.SSLContext) -> None:  # type: ignore[override]
         """Take what is served and the TLS of the port (Tornado's constructor of a server)."""
-        self._open: set[IOStream] = set()
+        self._open = 0
         self._watches: set[asyncio.Task[None]] = set()
         super().initialize(
             application,
@@ -40,16 +40,20 @@ class GuardedServer(HTTPServer):
 
     def handle_stream(self, stream: IOStream, address: tuple[str, int]) -> None:
         """Take in a connection, or hang up when there are too many."""
-        if len(self._open) >= MAX_CONNECTIONS:
+        if self._open >= MAX_CONNECTIONS:
             stream.close()
             return
-        self._open.add(stream)
-        stream.set_close_callback(lambda: self._open.discard(stream))
+        self._open += 1
         if isinstance(stream, SSLIOStream):
             watch = asyncio.get_running_loop().create_task(_see_handshake(stream))
             self._watches.add(watch)
             watch.add_done_callback(self._watches.discard)
         super().handle_stream(stream, address)
+
+    def on_close(self, server_conn: object) -> None:
+        """Let another one in. (A stream's callback on closing is no place for it: Tornado replaces it at each request.)"""
+        self._open -= 1
+        super().on_close(server_conn)
 
 
 async def _see_handshake(stream: SSLIOStream) -> None:

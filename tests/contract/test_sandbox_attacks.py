@@ -52,6 +52,22 @@ def test_who_is_slow_is_cut_and_holds_up_nobody(sandbox: RunningSandbox) -> None
         assert sandbox.new_session().get(f"{sandbox.api}/sandbox").status_code == 200
 
 
+@pytest.mark.slow
+def test_connections_that_have_ended_keep_nobody_out(sandbox: RunningSandbox) -> None:
+    """More than a port takes at once, one after the other: served, given up before a handshake, after one."""
+    address = ("127.0.0.1", urlsplit(sandbox.api).port or 0)
+    context = ssl.create_default_context(cafile=str(sandbox.paths.ca))
+    for turn in range(1_100):
+        line = socket.create_connection(address)
+        if turn % 4:
+            line = context.wrap_socket(line, server_hostname="localhost")
+        if turn % 4 > 1:
+            line.sendall(b"GET /sandbox HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert line.recv(15) == b"HTTP/1.1 200 OK"
+        line.close()
+    assert sandbox.new_session().get(f"{sandbox.api}/sandbox").status_code == 200
+
+
 @pytest.mark.parametrize(
     "origin", ["https://elsewhere.example", "null", "http://localhost:1", "https://127.0.0.1.example"]
 )

@@ -51,7 +51,7 @@ class GuardedServer(HTTPServer):
         super().handle_stream(stream, address)
 
     def on_close(self, server_conn: object) -> None:
-        """Let another in. (A stream's callback on closing is no place for it: Tornado replaces it at each request.)"""
+        """Let another in (not by a callback of the stream: Tornado replaces that at each request)."""
         self._open -= 1
         super().on_close(server_conn)
 

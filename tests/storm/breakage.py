@@ -61,6 +61,7 @@ class Breakage:
         self._redis_back = 0.0  # monotonic; when a stopped Redis is started again
         self._redis_wakes = 0.0
         self._tripped = False
+        self._on_at = 0.0  # monotonic; when somebody who found trading off switches it on
         self._off_since = 0.0
         self._asked_at = 0.0  # monotonic; whether all bridges listen
         self._deaf_at = time.monotonic()  # when that was last not so
@@ -76,7 +77,7 @@ class Breakage:
         for act in due:
             act()
         if not self._redis_back:
-            self._watch_breaker()
+            self._watch_trading()
         if now - self._asked_at > _ASK_S:
             self._asked_at = now
             self._watch_bridges()
@@ -280,16 +281,24 @@ class Breakage:
     def _enable(self) -> bool:
         return bool(self._client.set(keys.TRADING_ENABLED, "true"))
 
-    def _watch_breaker(self) -> None:
+    def _watch_trading(self) -> None:
+        """Let trading go on a second after it stopped: by a trip, or by a Redis that forgot who switched it on."""
         try:
             tripped = bool(self._client.exists(keys.BREAKER))
+            stopped = tripped or self._client.get(keys.TRADING_ENABLED) != "true"
         except redis.RedisError:
             return
         if tripped and not self._tripped:
             self.diary.counts["trip"] += 1
             self.diary.note("breaker tripped; resuming in a second")
-            self._later.append((time.monotonic() + 1, self._switch_on))
         self._tripped = tripped
+        if not stopped or (self._off_since and not tripped):
+            self._on_at = 0.0
+        elif not self._on_at:
+            self._on_at = time.monotonic() + 1
+        elif time.monotonic() >= self._on_at:
+            self._on_at = 0.0
+            self._switch_on()
 
     # --- the exchange ------------------------------------------------------------------------------------------------
 

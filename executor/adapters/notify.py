@@ -15,6 +15,8 @@ from executor.errors import ExecutorError
 from executor.ports import Address, NotDelivered
 
 _APP: Final = "AIBetting Executor"
+_TITLE: Final = 60  # characters of a title
+_LONGEST: Final = 30_000  # characters of a body that a person may still want to see
 _TYPES: Final = {
     Level.CRITICAL: apprise.NotifyType.FAILURE,
     Level.WARNING: apprise.NotifyType.WARNING,
@@ -60,7 +62,10 @@ class AppriseNotifier:
         service.logger = logging.Logger("apprise")  # noqa: LOG001 - its own: others send in other threads
         service.logger.addHandler(self._complaint)
         digest = hashlib.sha256(url.encode()).hexdigest()[:16]
-        self._address = Address(digest, scheme, f"{scheme}://{masked}")
+        # An SMS takes 160 characters, Telegram 4096, which has signs of its own for some; where there is no title, it
+        # goes before the body.
+        longest = service.body_maxlen * 9 // 10 - (0 if service.title_maxlen else _TITLE)
+        self._address = Address(digest, scheme, f"{scheme}://{masked}", min(longest, _LONGEST))
 
     @property
     def address(self) -> Address:

@@ -25,7 +25,8 @@ _REMIND: Final = 4 * _HOUR
 _FLAPPING: Final = (3, 10 * _MINUTE)  # told so often within this: the next time is when this is over
 _FORGET: Final = 7 * 24 * _HOUR
 _MOST_ITEMS: Final = 300  # of things without a key; more of them are told as a number
-_MOST_LENGTH: Final = 3000  # characters of a message: the shortest that a service of ours takes is 4096
+_FOOT: Final = 120  # characters of what is said at the end of a message, beside its name
+_SMALL: Final = 500  # characters of a body, an SMS's: hundreds of them tell nobody more
 _MOST_TEXTS: Final = 5  # of one item
 
 
@@ -180,31 +181,53 @@ def _held_back(box: Mailbox, key: str, now: int) -> bool:
     return told is not None and len(told.at) >= times and 0 <= now - told.at[-times] < within
 
 
-def begin(box: Mailbox, now: int, sender: str) -> Mailbox:
-    """Put the next message together; it is under way until `delivered` or `failed`. `sender` is said in its title."""
-    chosen: dict[str, Item] = {}
-    left: dict[str, Item] = {}
-    lines: list[str] = []
-    length = 0
-    for key, item in sorted(box.items.items(), key=lambda pair: (-pair[1].level.rank, pair[1].first_at, pair[0])):
-        line = _line(key, item)
-        if length + len(line) <= _MOST_LENGTH or not lines:
-            lines.append(line)
-            length += len(line) + 1
-        elif item.level is Level.CRITICAL:
-            left[key] = item  # the next message's
-            continue
-        chosen[key] = item
-    unsaid = len(chosen) - len(lines)
-    if unsaid:
-        lines.append(f"and {unsaid} more: executor status, executor failed, or the console")
-    if box.dropped:
-        lines.append(f"{box.dropped} older notices could not be told for a day and were dropped")
-    level = max((item.level for item in chosen.values()), key=lambda one: one.rank, default=Level.INFO)
+def begin(box: Mailbox, now: int, sender: str, longest: int) -> Mailbox:
+    """Put the next message together; it is under way until `delivered` or `failed`.
+
+    `sender` is said in its title; `longest` is how many characters the address takes in a body. What does not fit is
+    named, then counted; what is critical and cannot even be named waits for the message after this, but for an SMS.
+    """
     number = box.numbered + 1
     name = f"{iso(now)}-{number}"
-    message = Message(name, level, f"{sender}: {_headline(chosen)}", "\n".join([*lines, f"[{name}]"]), chosen)
+    room = max(longest - len(name) - len("\n[]"), 1)
+    ordered = sorted(box.items.items(), key=lambda pair: (-pair[1].level.rank, pair[1].first_at, pair[0]))
+    chosen, lines = _fitting(ordered, room)
+    level = max((item.level for item in chosen.values()), key=lambda one: one.rank, default=Level.INFO)
+    if box.dropped:
+        lines.append(f"{box.dropped} older notices could not be told for a day and were dropped")
+    body = "\n".join(lines)[:room]
+    message = Message(name, level, f"{sender}: {_headline(chosen)}", f"{body}\n[{name}]", chosen)
+    left = {key: item for key, item in box.items.items() if key not in chosen}
     return replace(box, items=left, sending=message, numbered=number)
+
+
+def _fitting(ordered: list[tuple[str, Item]], room: int) -> tuple[dict[str, Item], list[str]]:
+    """Return what goes into a message of so many characters, and its lines."""
+    whole = [_line(key, item) for key, item in ordered]
+    foot = min(_FOOT, room // 4)
+    if sum(len(line) + 1 for line in whole) + foot <= room:
+        return dict(ordered), whole
+    count, length = 1, len(whole[0])
+    while count < len(whole) and length + 1 + len(whole[count]) <= room // 2:
+        length += 1 + len(whole[count])
+        count += 1
+    lines, chosen = [line[:room] for line in whole[:count]], dict(ordered[:count])
+    critical = [(key, item) for key, item in ordered[count:] if item.level is Level.CRITICAL]
+    names: list[str] = []
+    for key, item in critical:
+        names.append(_subject(key, item))
+        length += len(names[-1]) + len("also critical: " if len(names) == 1 else ", ")
+        if length > room - foot:
+            names.pop()
+            break
+        chosen[key] = item
+    if names:
+        lines.append(f"also critical: {', '.join(names)}")
+    rest = [(key, item) for key, item in ordered if key not in chosen]
+    if rest and (len(names) == len(critical) or room < _SMALL):
+        lines.append(f"and {len(rest)} more: executor status, executor failed, or the console")
+        chosen |= dict(rest)
+    return chosen, lines
 
 
 def _headline(items: Mapping[str, Item]) -> str:

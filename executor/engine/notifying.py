@@ -133,7 +133,7 @@ class Notifying:
         if box.sending is None:
             if not mailbox.is_due(box, now):
                 return None
-            box = mailbox.begin(box, now, self._sender)
+            box = mailbox.begin(box, now, self._sender, self._notifiers[name].address.longest)
             self._save({name: box})
             self._boxes[name] = box
         return box.sending  # one that was not is what the process before this one left

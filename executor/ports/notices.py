@@ -18,11 +18,15 @@ class NotDelivered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where messages go: `name` is unique and no secret, `service` is of a closed set, `shown` is for people."""
+    """Where messages go: `name` is unique and no secret, `service` is of a closed set, `shown` is for people.
+
+    `longest`: characters that it takes in a body.
+    """
 
     name: str
     service: str
     shown: str
+    longest: int
 
 
 class Notifier(Protocol):

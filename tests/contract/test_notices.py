@@ -19,7 +19,7 @@ from executor.domain.notice import Kind, Level, Notice
 from executor.domain.process_watch import Seen
 from executor.ports import Address, Alert
 
-SERVICE = Address("0011", "json", "json://127.0.0.1")
+SERVICE = Address("0011", "json", "json://127.0.0.1", 30_000)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_the_stream_is_bounded(redis_client: "redis.Redis", notices: RedisNotice
 
 def test_what_is_remembered_is_read_back(redis_client: "redis.Redis", notices: RedisNotices) -> None:
     notice = Notice(kind=Kind.ALERT, level=Level.CRITICAL, text="why", at=5, key="alert:x")
-    box = begin(take(take(Mailbox(), "1-0", notice, 5), "2-0", replace(notice, key=""), 5), 6, "[test]")
+    box = begin(take(take(Mailbox(), "1-0", notice, 5), "2-0", replace(notice, key=""), 5), 6, "[test]", 3000)
     notices.save({"0011": (SERVICE, box)}, "2-0")
     assert (notices.mailboxes(), notices.position()) == ({"0011": box}, "2-0")
     seen = {"worker": Seen(steady=2, names=("a:1", "b:2"), told_at=7)}

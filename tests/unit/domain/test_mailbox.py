@@ -1,5 +1,6 @@
 """Grouping, de-duplication, pace and retries of what one address is told, by times that a test says."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -23,7 +24,8 @@ def happened(text: str, at: int, level: Level = Level.WARNING) -> Notice:
 class Recipient:
     """A mailbox, and a clock that a test moves; `told` are the messages that arrived."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = 3000) -> None:
+        self.longest = longest
         self.box = Mailbox()
         self.now = NOW
         self.told: list[Message] = []
@@ -41,7 +43,7 @@ class Recipient:
             self.now += step
             self.box = remind(self.box, self.now)
             if is_due(self.box, self.now):
-                self.box = begin(self.box, self.now, SENDER)
+                self.box = begin(self.box, self.now, SENDER, self.longest)
                 message = self.box.sending
                 assert message is not None
                 if self.away:
@@ -165,18 +167,44 @@ def test_after_a_day_only_what_is_critical_still_matters_and_the_rest_is_counted
     assert to.box.dropped == 0
 
 
-def test_critical_ones_that_do_not_fit_are_the_next_message() -> None:
+def test_critical_ones_that_do_not_fit_are_named() -> None:
     to = Recipient()
     to.put(*(alert(f"a{number}", to.now, level=Level.CRITICAL, text="x" * 500) for number in range(20)))
     to.wait(10 * MINUTE)
-    assert 3 <= len(to.told) <= 7
-    assert all(f"a{number}" in to.bodies for number in range(20))
-    assert " more: " not in to.bodies
+    (message,) = to.told
+    assert message.title == "[test]: 20 critical"
+    assert len(message.body) <= 3000
+    assert re.search(r"also critical: (a\d+, )+a\d+\n\[", message.body)
+    assert all(re.search(rf"\ba{number}\b", message.body) for number in range(20))
+
+
+@pytest.mark.parametrize(("longest", "most"), [(900, 40), (3600, 8), (30_000, 1)])
+def test_five_hundred_critical_ones_are_all_named_in_as_few_messages_as_the_address_takes(
+    longest: int, most: int
+) -> None:
+    to = Recipient(longest)
+    to.put(*(alert(f"order_stuck_{number}", to.now, level=Level.CRITICAL, text="for long") for number in range(500)))
+    to.put(alert("ledger_lag", to.now))
+    while to.box.items:
+        to.wait(MINUTE, step=MINUTE)
+    assert all(len(message.body) <= longest for message in to.told)
+    assert all(re.search(rf"order stuck {number}\b", to.bodies) for number in range(500))
+    assert len(to.told) <= most + 1
+
+
+def test_an_sms_counts_what_it_cannot_name() -> None:
+    to = Recipient(160)
+    to.put(*(alert(f"order_stuck_{number}", to.now, level=Level.CRITICAL, text="for long") for number in range(500)))
+    to.wait(30 * MINUTE)
+    (message,) = to.told
+    assert message.title == "[test]: 500 critical"
+    assert len(message.body) <= 160
+    assert " more: executor status" in message.body
 
 
 def test_what_was_under_way_when_the_process_ended_is_sent_once_more_and_says_so() -> None:
     box = take(Mailbox(), "1-0", alert("bridge_dead", NOW, level=Level.CRITICAL), NOW)
-    killed = begin(box, NOW + 1000, SENDER)
+    killed = begin(box, NOW + 1000, SENDER, 3000)
     assert killed.sending is not None
     first = killed.sending
     started = again(again(killed))
@@ -194,7 +222,7 @@ def test_an_end_of_which_nobody_heard_the_beginning_is_silent() -> None:
 def test_an_end_that_comes_while_the_beginning_is_sent_is_told() -> None:
     to = Recipient()
     to.put(alert("bridge_dead", to.now, level=Level.CRITICAL))
-    to.box = begin(to.box, to.now + 1000, SENDER)
+    to.box = begin(to.box, to.now + 1000, SENDER, 3000)
     to.put(alert("bridge_dead", to.now, over=True))
     to.box = delivered(to.box, to.now)
     to.wait(2 * MINUTE)

@@ -99,14 +99,15 @@ def _check(**_: object) -> None:
     try:
         wiring.refuse_without_account(settings)
         wait_for_redis(_stopping)
-        if settings.metrics.port:
+        for port in sorted({settings.metrics.port, settings.metrics.whole_port} - {0}):
+            whole = port == settings.metrics.whole_port
             stop = exporter.serve(
                 settings.metrics.host,
-                settings.metrics.port,
+                port,
                 [wiring.collector(settings)],
                 lambda: health("worker"),
-                commands_of=next(iter(_commands_of), None),
-                whole=settings.metrics.whole_page and bool(_commands_of),
+                commands_of=settings.data_dir if whole else next(iter(_commands_of), None),
+                whole=whole,
             )
             _stop_serving.append(stop)
     except ExecutorError as error:

@@ -33,7 +33,7 @@ OUR_STARTS: Final = ("EXECUTOR_", "CELERY_", "FLOWER_", "PROMETHEUS_MULTIPROC_")
 
 BRIDGE_PORT: Final = "EXECUTOR_METRICS__BRIDGE_PORT"
 CONSOLE_METRICS_PORT: Final = "EXECUTOR_METRICS__CONSOLE_PORT"
-WHOLE_PAGE: Final = "EXECUTOR_METRICS__WHOLE_PAGE"
+WHOLE_PORT: Final = "EXECUTOR_METRICS__WHOLE_PORT"
 CONSOLE_PORT: Final = "EXECUTOR_CONSOLE__PORT"
 NOTIFY_PORT: Final = "EXECUTOR_METRICS__NOTIFY_PORT"
 STREAM_PORT: Final = "EXECUTOR_METRICS__STREAM_PORT"
@@ -135,9 +135,10 @@ class Stack:
 
     def trading(self) -> Iterator[Program]:
         """Yield what turns signals into orders: workers, beat, bridges, and what hears of their fills."""
-        yield self._worker("worker", "signals,orders,trades", self.ports.worker)
+        page = {WHOLE_PORT: str(self.ports.worker)} if self.whole_page else {}
+        yield self._worker("worker", "signals,orders,trades", self.ports.worker, page)
         # Apart, so that a slow poll never takes a process from an order. Threads: each task runs once at a time anyway.
-        yield self._worker("maintenance", "maintenance", self.ports.maintenance, "-P", "threads")
+        yield self._worker("maintenance", "maintenance", self.ports.maintenance, {}, "-P", "threads")
         yield self._program("beat", (*_CELERY, "beat"), _BEAT)
         for number, port in enumerate(self.ports.bridges, start=1):
             name = f"bridge-{number}" if len(self.ports.bridges) > 1 else "bridge"
@@ -166,22 +167,19 @@ class Stack:
         """Return what tells people."""
         return self._program("notify", (*EXECUTOR, "notify"), _GROUND, {NOTIFY_PORT: str(self.ports.notify)})
 
-    def _worker(self, name: str, queues: str, port: int, *pool: str) -> Program:
+    def _worker(self, name: str, queues: str, port: int, page: Mapping[str, str], *pool: str) -> Program:
         # Two workers of one host need two node names; gossip and mingle serve fleets and cost seconds.
         options = ("-Q", queues, "-n", f"{name}@%h", "--without-gossip", "--without-mingle", *pool)
         return Program(
             name=name,
             command=(*_CELERY, "worker", *options),
-            environment=replaced(self.environment, {METRICS_PORT: str(port), **self._page()}),
+            environment=replaced(self.environment, {METRICS_PORT: str(port), **page}),
             folder=self.folder,
             stage=_WORKERS,
             grace_s=_WORKER_GRACE_S,
             then=(signal.SIGQUIT, _WORKER_QUIT_S),
             waits_for="running placements",
         )
-
-    def _page(self) -> dict[str, str]:
-        return {WHOLE_PAGE: "true"} if self.whole_page else {}
 
     def _program(
         self, name: str, command: tuple[str, ...], stage: int, values: Mapping[str, str] | None = None

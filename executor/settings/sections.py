@@ -269,7 +269,7 @@ class MetricsSettings(Section):
     console_port: Port = 5007
     notify_port: Port = 5008
     stream_port: Port = 5006
-    whole_page: bool = False  # the worker's page has what all processes on this data folder counted
+    whole_port: Port = 0  # a worker's page of what all processes on this data folder counted
     instance: Annotated[str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.\-]{0,62})?$")] = ""
 
 

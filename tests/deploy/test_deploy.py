@@ -117,13 +117,13 @@ def test_only_workers_have_the_account() -> None:
     assert ":/sandbox" not in executor
     assert "environment: *environment" in worker
     services = COMPOSE.partition("\nservices:\n")[2]
-    assert not [name for name in services.split() if name.startswith("EXECUTOR_") and "INSTANCE" not in name]
+    assert not [name for name in services.split() if name.startswith("EXECUTOR_") and "METRICS__" not in name]
 
 
 def test_every_port_is_published_on_loopback_only() -> None:
     published = [port for ports in re.findall(r"ports: \[(.*)\]", COMPOSE) for port in ports.split(", ")]
     assert len(published) == 11
-    assert all(re.fullmatch(r'"127\.0\.0\.1:(\d+|\$\{WORKER_PORTS:-\d+-\d+\}):\d+"', port) for port in published)
+    assert all(re.fullmatch(r'"127\.0\.0\.1:\d+:\d+"', port) for port in published)
     assert COMPOSE.count("ports:") == COMPOSE.count("ports: [")
 
 
@@ -135,11 +135,12 @@ def test_a_script_for_people_is_a_program_that_a_plain_shell_reads(name: str) ->
     assert (read.returncode, read.stderr) == (0, "")
 
 
-def test_no_fixed_port_is_in_the_workers_range() -> None:
-    first, last = map(int, re.findall(r"WORKER_PORTS:-(\d+)-(\d+)", COMPOSE)[0])
-    fixed = {int(port) for port in re.findall(r'"127\.0\.0\.1:(\d+):', COMPOSE)}
-    assert last - first >= 2
-    assert not fixed & set(range(first, last + 1))
+def test_no_service_that_is_scaled_publishes_a_port_and_no_port_is_published_twice() -> None:
+    worker = COMPOSE.partition("\n  worker:\n")[2].partition("\n\n")[0]
+    assert "ports:" not in worker
+    published = re.findall(r'"127\.0\.0\.1:(\d+):', COMPOSE)
+    assert len(set(published)) == len(published)
+    assert '"127.0.0.1:5003:5009"' in COMPOSE, "where the reference's reader looks"
 
 
 def test_every_target_of_prometheus_is_a_service() -> None:

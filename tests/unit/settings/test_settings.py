@@ -98,7 +98,7 @@ def test_defaults_are_the_contract(tmp_path: Path) -> None:
         "EXECUTOR_NOTIFY__TELEGRAM_USERS": "",
         "EXECUTOR_NOTIFY__TELEGRAM_API": "https://api.telegram.org",
         "EXECUTOR_METRICS__STREAM_PORT": "5006",
-        "EXECUTOR_METRICS__WHOLE_PAGE": "false",
+        "EXECUTOR_METRICS__WHOLE_PORT": "0",
         "EXECUTOR_METRICS__INSTANCE": "",
         "EXECUTOR_CONSOLE__HOST": "127.0.0.1",
         "EXECUTOR_CONSOLE__PORT": "8080",

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import PrivateAttr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 
 from executor.errors import ExecutorError
 from executor.settings.appsettings import FILE_NAME, read_appsettings
@@ -58,10 +57,10 @@ def _one_line(text: str) -> str:
     return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Every setting, checked. Made by `load_settings` only; paths are absolute."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
     betfair: BetfairSettings = BetfairSettings()
     risk: RiskSettings = RiskSettings()
@@ -83,19 +82,6 @@ class Settings(BaseSettings):
     def ignored(self) -> tuple[str, ...]:
         """Say what was given and is only nearly a setting; one line each, for people."""
         return self._ignored
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leave the library's own reading of the environment out: it skips unknown names and makes floats of JSON."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
 
     @model_validator(mode="after")
     def _live_has_an_account(self) -> Self:
@@ -192,7 +178,7 @@ def _built(readings: Sequence[_Source], folder: Path) -> Settings:
     data_dir = _first(sources, ("data_dir",)) or Given(str(folder / "data"), "")
     sources.append({("data_dir",): data_dir, ("ledger", "url"): Given(f"sqlite:///{data_dir.text}/ledger.db", "")})
     try:
-        return Settings(_build_sources=(tuple(InitSettingsSource(Settings, _nested(each)) for each in sources), {}))
+        return Settings.model_validate(_nested(sources))
     except ValidationError as error:
         raise SettingsError(*_lines(error, sources)) from None
 
@@ -260,14 +246,15 @@ def _first(sources: Sequence[_Source], location: Location) -> Given | None:
     return next((source[location] for source in sources if location in source), None)
 
 
-def _nested(source: _Source) -> dict[str, object]:
-    nested: dict[str, object] = {name: {} for name, *inner in source if inner}
-    for (name, *inner), settings in source.items():
-        section = nested.get(name)
-        if isinstance(section, dict):
-            section[inner[0]] = settings.text
-        else:
-            nested[name] = settings.text
+def _nested(sources: Sequence[_Source]) -> dict[str, Any]:
+    """Return the texts by section and name, each from the first source that has it."""
+    nested: dict[str, Any] = {}
+    for source in reversed(sources):
+        for (name, *inner), setting in source.items():
+            if inner:
+                nested.setdefault(name, {})[inner[0]] = setting.text
+            else:
+                nested[name] = setting.text
     return nested
 
 

@@ -28,7 +28,8 @@ from benchmarks.slow_exchange import slow_exchange
 from benchmarks.stack import BenchError
 from benchmarks.stages import stages
 from benchmarks.workers import workers
-from executor.cli.output import INTERRUPTED, complain, say
+from executor.cli.exit_codes import INTERRUPTED
+from executor.cli.output import complain, say
 from executor.devstack.redis_server import RedisServerError
 from executor.devstack.sandbox_client import SandboxSilentError
 from executor.devstack.supervisor import CrashLoopError

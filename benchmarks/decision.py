@@ -9,7 +9,8 @@ from typing import Final
 from benchmarks.figures import Report, Setup, Table, kept, percentile, shown
 from benchmarks.stack import ROOT, WIDE, BenchError
 from executor.devstack.redis_server import PrivateRedis
-from executor.devstack.stack import BROKER_URL, DATA_DIR, LOG_FORMAT, REDIS_URL, inherited, replaced
+from executor.devstack.running import REDIS_URL
+from executor.devstack.stack import BROKER_URL, DATA_DIR, LOG_FORMAT, inherited, replaced
 from executor.devstack.supervisor import parent_death_signal
 
 _OVER_BARE: Final = 3.0  # issue: p50 at most 3 x two round trips

@@ -20,13 +20,13 @@ from benchmarks import bare, floor
 from betfair_sandbox.options import SandboxOptions, sandbox_env
 from executor import keys, wiring
 from executor.devstack.redis_server import HOST, PrivateRedis
+from executor.devstack.running import REDIS_URL
 from executor.devstack.sandbox_client import SandboxClient
 from executor.devstack.stack import (
     BROKER_URL,
     DATA_DIR,
     LOG_FORMAT,
     METRICS_PORT,
-    REDIS_URL,
     Ports,
     Stack,
     inherited,

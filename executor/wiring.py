@@ -4,47 +4,26 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import certifi
-
-from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings
-from executor.adapters.betfair.exchange import BetfairExchange
-from executor.adapters.clock import SystemClock, monotonic
-from executor.adapters.paper import PaperExchange
-from executor.adapters.redis.accounts import RedisAccounts
-from executor.adapters.redis.alerts import RedisAlerts
-from executor.adapters.redis.backlog import RedisBacklog
-from executor.adapters.redis.cancel_attempts import RedisCancelAttempts
 from executor.adapters.redis.client import connect, connect_bytes
-from executor.adapters.redis.controls import RedisControls
-from executor.adapters.redis.failed import FailedTasks
-from executor.adapters.redis.hedges import RedisHedges
-from executor.adapters.redis.locks import RedisLocks
-from executor.adapters.redis.market_facts import RedisMarketFacts
-from executor.adapters.redis.session import RedisTokenStore
-from executor.adapters.redis.set_aside import RedisSetAside
-from executor.adapters.redis.signal_stream import SignalStream
-from executor.adapters.redis.snapshot import RedisSnapshot
-from executor.adapters.redis.store import RedisStore, Retention, Sums
-from executor.adapters.redis.stream_status import RedisStreamStatus
-from executor.adapters.redis.trade_feed import RedisTradeFeed
-from executor.adapters.signatures import JwsSignatures
-from executor.domain.confidence import parse_scale
-from executor.domain.hedge import HedgePolicy
-from executor.domain.risk import LIMIT_FIELDS, Rules
-from executor.engine.engine import Engine, Policy
-from executor.engine.intake import Intake
-from executor.engine.overload import Overload
+from executor.engine.engine import Engine
 from executor.errors import ExecutorError, IdentityMismatch
-from executor.observability.logs import add_secret
+from executor.policy import policy
 from executor.ports import Exchange, OrderStream, Telemetry
 from executor.settings.load import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
+    from executor.adapters.redis.controls import RedisControls
+    from executor.adapters.redis.failed import FailedTasks
+    from executor.adapters.redis.locks import RedisLocks
+    from executor.adapters.redis.signal_stream import SignalStream
+    from executor.adapters.redis.snapshot import RedisSnapshot
+    from executor.adapters.redis.store import RedisStore
+    from executor.adapters.redis.stream_status import RedisStreamStatus
+    from executor.adapters.signatures import JwsSignatures
     from executor.adapters.sql.ledger import SqlLedger
+    from executor.engine.intake import Intake
 
 _VALIDATION_QUEUE = "signals"
-_LATE_ARRIVAL_S = 15  # Betfair: how long a call that timed out may take to show
-_BEHIND_PROXY_S = 300  # a proxy may go on sending what we gave up; it gives up itself by then
 _ORDER_KEEP_S = 7 * 24 * 3600  # finished orders stay readable for a week; the ledger has them for good
 
 
@@ -54,67 +33,24 @@ def get_settings() -> Settings:
     return load_settings()
 
 
-def policy(settings: Settings) -> Policy:
-    """Say the settings in the engine's words."""
-    risk, orders, signals = settings.risk, settings.order_manager, settings.signals
-    return Policy(
-        identity=settings.identity,
-        paper=settings.trading.enable_paper_trading,
-        rules=Rules(
-            enabled=risk.enabled,
-            breaker_enabled=risk.circuit_breaker_enabled,
-            min_odds=settings.trading.min_odds,
-            max_odds=settings.trading.max_odds,
-            min_stake=settings.trading.min_stake,
-            netting=risk.market_exposure == "net",
-            check_funds=risk.check_funds and not settings.trading.enable_paper_trading,  # paper has no account
-            currency="" if settings.trading.enable_paper_trading else risk.currency,
-            confidence=parse_scale(risk.confidence_scale),
-            min_stake_by_currency="min_stake" not in settings.trading.model_fields_set,
-        ),
-        limits={attribute: getattr(risk, attribute) for attribute in LIMIT_FIELDS.values()},
-        max_age_s=signals.max_age_seconds,
-        max_validity_s=signals.max_validity_seconds,
-        dedup_s=signals.dedup_seconds,
-        unmatched_timeout_s=orders.unmatched_order_timeout_seconds,
-        api_timeout_s=settings.betfair.api_timeout_seconds,
-        late_arrival_s=_LATE_ARRIVAL_S + (_BEHIND_PROXY_S if settings.betfair.proxy else 0),
-        poll_interval_s=orders.status_check_interval_seconds,
-        max_lookups=orders.max_orders_per_check,
-        commission_rate=settings.trading.commission_rate,
-        breaker_enabled=risk.circuit_breaker_enabled,
-        breaker_failures=risk.circuit_breaker_failures,
-        breaker_window_s=risk.circuit_breaker_window_seconds,
-        breaker_counts_rejections=risk.circuit_breaker_counts_rejections,
-        breaker_ignored=risk.circuit_breaker_ignored_codes,
-        breaker_cancels=risk.circuit_breaker_cancels_orders,
-        cancel_half_placed=settings.trading.half_placed == "cancel_rest",
-        max_transactions_per_hour=settings.trading.max_transactions_per_hour,
-        reauthenticate_after_s=settings.betfair.reauthentication_interval_hours * 3600,
-        keep_alive_interval_s=settings.betfair.keep_alive_interval_seconds,
-        heartbeat_s=settings.betfair.heartbeat_seconds,
-        hedge=HedgePolicy(
-            mode=settings.hedge.mode,
-            at_percent=settings.hedge.at_percent,
-            to_percent=settings.hedge.to_percent,
-            max_ticks=settings.hedge.max_ticks,
-        ),
-        order_stream=settings.betfair.stream_address is not None,
-    )
-
-
-def controls(settings: Settings, identity: str | None = None) -> RedisControls:
+def controls(settings: Settings, identity: str | None = None) -> "RedisControls":
     """Return the switch, the limits and the breaker in Redis, in another's name where one is given."""
+    from executor.adapters.redis.controls import RedisControls
+
     return RedisControls(connect(settings.redis.url), identity or settings.identity)
 
 
-def locks(settings: Settings) -> RedisLocks:
+def locks(settings: Settings) -> "RedisLocks":
     """Return the locks and signs of life in Redis."""
+    from executor.adapters.redis.locks import RedisLocks
+
     return RedisLocks(connect(settings.redis.url), connect(settings.redis.broker_url))
 
 
-def store(settings: Settings) -> RedisStore:
+def store(settings: Settings) -> "RedisStore":
     """Return the signals and orders in Redis."""
+    from executor.adapters.redis.store import RedisStore, Retention, Sums
+
     retention = Retention(
         signal_s=settings.signals.dedup_seconds,
         order_s=_ORDER_KEEP_S,
@@ -124,8 +60,10 @@ def store(settings: Settings) -> RedisStore:
     return RedisStore(connect(settings.redis.url), settings.identity, retention, sums)
 
 
-def state(settings: Settings) -> RedisSnapshot:
+def state(settings: Settings) -> "RedisSnapshot":
     """Return what looks at the whole system."""
+    from executor.adapters.redis.snapshot import RedisSnapshot
+
     return RedisSnapshot(
         connect(settings.redis.url),
         connect(settings.redis.broker_url),
@@ -133,21 +71,24 @@ def state(settings: Settings) -> RedisSnapshot:
     )
 
 
-def failed_tasks(settings: Settings) -> FailedTasks:
+def failed_tasks(settings: Settings) -> "FailedTasks":
     """Return the chain tasks that failed for good."""
+    from executor.adapters.redis.failed import FailedTasks
+
     return FailedTasks(connect(settings.redis.url), settings.identity)
 
 
 def ledger(settings: Settings) -> "SqlLedger":
     """Return the accounts."""
-    from executor.adapters.sql.ledger import SqlLedger  # noqa: PLC0415 - the kill switch needs no SQL
+    from executor.adapters.sql.ledger import SqlLedger
 
     return SqlLedger(settings.ledger.url)
 
 
 def telemetry(settings: Settings) -> Telemetry:
-    """Return what counts, in this process."""
-    from executor.observability.counters import PrometheusTelemetry  # noqa: PLC0415 - after `exporter.prepare` chose where to count
+    """Return what counts, in this process; only after `exporter.prepare` chose where."""
+    from executor.adapters.redis.market_facts import RedisMarketFacts
+    from executor.observability.counters import PrometheusTelemetry
 
     return PrometheusTelemetry(RedisMarketFacts(connect(settings.redis.url)).market_type)
 
@@ -171,7 +112,14 @@ def exchange(settings: Settings, counting: Telemetry) -> Exchange:
         SettingsError: the account was withheld from this process.
     """
     if settings.trading.enable_paper_trading:
+        from executor.adapters.paper import PaperExchange
+
         return PaperExchange(settings.risk.bankroll)
+    from executor.adapters.betfair.exchange import BetfairExchange
+    from executor.adapters.redis.accounts import RedisAccounts
+    from executor.adapters.redis.session import RedisTokenStore
+    from executor.observability.logs import add_secret
+
     if (
         not settings.betfair.app_key.get_secret_value()
     ):  # with it alone, the console cancels within the workers' session
@@ -187,7 +135,10 @@ def order_stream(settings: Settings) -> OrderStream:
     Raises:
         SettingsError: there is none to listen to.
     """
-    from executor.adapters.betfair.order_stream import BetfairOrderStream  # noqa: PLC0415 - one process needs it
+    import certifi
+
+    from executor.adapters.betfair.exchange import BetfairExchange
+    from executor.adapters.betfair.order_stream import BetfairOrderStream
 
     if settings.trading.enable_paper_trading:
         raise SettingsError("paper trading has no order stream: nothing is sent to the exchange")
@@ -211,13 +162,24 @@ def order_stream(settings: Settings) -> OrderStream:
     )
 
 
-def stream_status(settings: Settings, process: str) -> RedisStreamStatus:
+def stream_status(settings: Settings, process: str) -> "RedisStreamStatus":
     """Return where the order stream's process says how it is."""
+    from executor.adapters.redis.stream_status import RedisStreamStatus
+
     return RedisStreamStatus(connect(settings.redis.url), process)
 
 
 def build(settings: Settings) -> Engine:
     """Put an engine together."""
+    from executor.adapters.clock import SystemClock
+    from executor.adapters.redis.accounts import RedisAccounts
+    from executor.adapters.redis.alerts import RedisAlerts
+    from executor.adapters.redis.cancel_attempts import RedisCancelAttempts
+    from executor.adapters.redis.hedges import RedisHedges
+    from executor.adapters.redis.market_facts import RedisMarketFacts
+    from executor.adapters.redis.set_aside import RedisSetAside
+    from executor.adapters.redis.trade_feed import RedisTradeFeed
+
     counting = telemetry(settings)
     return Engine(
         store=store(settings),
@@ -238,23 +200,32 @@ def build(settings: Settings) -> Engine:
     )
 
 
-def intake(settings: Settings) -> Intake:
+def intake(settings: Settings) -> "Intake":
     """Put together what a bridge needs."""
+    from executor.adapters.redis.backlog import RedisBacklog
+    from executor.engine.intake import Intake
+    from executor.engine.overload import Overload
+
     backlog = RedisBacklog(connect(settings.redis.url), connect(settings.redis.broker_url), _VALIDATION_QUEUE)
     return Intake(store(settings), telemetry(settings), policy(settings), Overload(backlog), signatures(settings))
 
 
-def signatures(settings: Settings) -> JwsSignatures:
+def signatures(settings: Settings) -> "JwsSignatures":
     """Return what checks signatures.
 
     Raises:
         KeysUnusable: the file of keys cannot be used.
     """
+    from executor.adapters.clock import monotonic
+    from executor.adapters.signatures import JwsSignatures
+
     return JwsSignatures(settings.signals.keys_file, monotonic, required=settings.signals.require_signature)
 
 
-def signal_stream(settings: Settings, consumer: str) -> SignalStream:
+def signal_stream(settings: Settings, consumer: str) -> "SignalStream":
     """Return the durable door as one process reads it, on a connection of its own: it waits there."""
+    from executor.adapters.redis.signal_stream import SignalStream
+
     return SignalStream(connect_bytes(settings.redis.url), consumer)
 
 
@@ -286,6 +257,8 @@ def get_engine() -> Engine:
 
 def certificate_concerns(settings: Settings) -> list[tuple[str, str]]:
     """Return what is to be done about the client certificate before it stops working: (problem, advice)."""
+    from executor.adapters.betfair.certificate import certificate_warnings
+
     if settings.trading.enable_paper_trading or settings.betfair.certificate_path is None:
         return []
     try:
@@ -296,6 +269,8 @@ def certificate_concerns(settings: Settings) -> list[tuple[str, str]]:
 
 def expiry(settings: Settings) -> float | None:
     """Return when the client certificate expires, epoch seconds; None without one that can be read."""
+    from executor.adapters.betfair.certificate import certificate_expiry
+
     if settings.trading.enable_paper_trading or settings.betfair.certificate_path is None:
         return None
     try:
@@ -305,8 +280,8 @@ def expiry(settings: Settings) -> float | None:
 
 
 def collector(settings: Settings) -> Any:  # noqa: ANN401 - a prometheus collector; its module is imported late
-    """Return the gauges of the whole system."""
-    from executor.observability.counters import StateCollector  # noqa: PLC0415 - see `telemetry`
+    """Return the gauges of the whole system; only after `exporter.prepare` chose where to count."""
+    from executor.observability.counters import StateCollector
 
     paper = settings.trading.enable_paper_trading
     limits = {"MaxTransactionsPerHour": float(settings.trading.max_transactions_per_hour)}

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from executor.cli.output import REFUSED, complain, say, warn
+from executor.cli.exit_codes import REFUSED
+from executor.cli.output import complain, say, warn
 from executor.cli.session import actor, engine, settings_to_act
 from executor.engine.cancel_until_clear import Outstanding
 from executor.operations.access import Access

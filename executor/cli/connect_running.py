@@ -8,10 +8,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from dotenv import dotenv_values
-
-from executor.devstack.stack import REDIS_URL
-from executor.devstack.up_plan import ENVIRONMENT, LOCK
+from executor.devstack.running import ENVIRONMENT, LOCK, REDIS_URL
 from executor.settings.load import SettingsError, load_to_stop
 
 
@@ -25,6 +22,8 @@ def connect_running() -> Path | None:
         return None  # the command itself says what is wrong with them
     if not _is_held(data_dir / LOCK) or not (data_dir / ENVIRONMENT).is_file():
         return None
+    from dotenv import dotenv_values  # noqa: PLC0415 - only where there is one
+
     found = dotenv_values(data_dir / ENVIRONMENT, interpolate=False)
     os.environ.update({name: value for name, value in found.items() if value is not None})
     return data_dir

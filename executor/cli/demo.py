@@ -18,7 +18,7 @@ from typing import Annotated, Final
 import typer
 from redis.exceptions import RedisError
 
-from executor.cli.output import DONE, INTERRUPTED, REFUSED
+from executor.cli.exit_codes import DONE, INTERRUPTED, REFUSED
 from executor.devstack.demo_counts import Row
 from executor.devstack.demo_run import DemoError, DemoRun
 from executor.devstack.demo_signals import script
@@ -128,3 +128,8 @@ def _end(rows: Sequence[Row], problem: str) -> int:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
     return REFUSED if problem else DONE
+
+
+def register(app: typer.Typer) -> None:
+    """Give the command to the program."""
+    app.command()(demo)

@@ -9,7 +9,8 @@ from typing import Annotated, Final
 import typer
 
 from executor import wiring
-from executor.cli.output import REFUSED, AsJson, Column, complain, refuse, say, show_json, show_table
+from executor.cli.exit_codes import REFUSED
+from executor.cli.output import AsJson, Column, complain, refuse, say, show_json, show_table
 from executor.cli.session import actor, engine, note_identity, settings_to_act, settings_to_read
 from executor.errors import Contended, NotAllowed
 from executor.operations.access import Access

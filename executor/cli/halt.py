@@ -9,7 +9,8 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from executor.cli.output import REFUSED, complain, refuse, say, warn
+from executor.cli.exit_codes import REFUSED
+from executor.cli.output import complain, refuse, say, warn
 from executor.cli.session import actor, engine, settings_to_stop
 from executor.domain.order import Order, OrderStatus
 from executor.engine.cancel_until_clear import Outstanding

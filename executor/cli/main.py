@@ -6,43 +6,14 @@ sees a traceback for a mistake of theirs, or for a Redis that is away.
 
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated, Final
 
 import typer
 
-from executor import wiring
-from executor.cli import (
-    bridge,
-    cancel,
-    check,
-    console,
-    failed,
-    halt,
-    hedge,
-    ledger,
-    limits,
-    notify,
-    orders,
-    paper,
-    pnl,
-    resolve,
-    resume,
-    sandbox,
-    send,
-    signals,
-    status,
-    stream,
-    token,
-    trades,
-)
-from executor.cli.connect_running import connect_running
-from executor.cli.demo import demo
-from executor.cli.output import DONE, INTERRUPTED, REFUSED, complain, say, warn
-from executor.cli.up import up
+from executor.cli.exit_codes import DONE, INTERRUPTED, REFUSED
+from executor.cli.lazy import LazyGroup
 from executor.errors import ExecutorError, StoreUnavailable
 from executor.observability.terminal import tolerate_encoding
-from executor.settings.urls import mask_url
 
 _DISTRIBUTION: Final = "aibetting-executor"
 
@@ -52,6 +23,7 @@ _ON_THEIR_OWN: Final = frozenset(
 )  # they take or bring settings themselves
 
 app: Final = typer.Typer(
+    cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": [*sorted(_HELP)]},
@@ -60,7 +32,9 @@ app: Final = typer.Typer(
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - Typer's signature of an option's callback
     if wanted:
-        say(f"executor {version(_DISTRIBUTION)}")
+        from importlib.metadata import version  # noqa: PLC0415 - slow to import, and no command needs it
+
+        typer.echo(f"executor {version(_DISTRIBUTION)}")
         raise typer.Exit(DONE)
 
 
@@ -79,23 +53,22 @@ def main(
     """Watch, stop and start the execution engine for the Betfair Exchange."""
     del version
     asks_for_help = _HELP & set(sys.argv)
-    if context.invoked_subcommand not in _ON_THEIR_OWN and not asks_for_help and (data_dir := connect_running()):
+    if context.invoked_subcommand in _ON_THEIR_OWN or asks_for_help:
+        return
+    from executor.cli.connect_running import connect_running  # noqa: PLC0415 - reads the settings, which help need not
+    from executor.cli.output import warn  # noqa: PLC0415 - likewise
+
+    if data_dir := connect_running():
         warn(f"(with the executor up that runs on {data_dir})")
 
 
-for command in (
-    status, check, halt, resume, limits, signals, orders, cancel, trades, paper, pnl, ledger, failed, resolve, send,
-    bridge, sandbox, stream, console, token, notify, hedge,
-):  # fmt: skip
-    command.register(app)
-app.command()(up)
-app.command()(demo)
-
-
 def _where(error: StoreUnavailable) -> str:
+    from executor.settings.urls import mask_url  # noqa: PLC0415 - only when Redis is away
+    from executor.wiring import get_settings  # noqa: PLC0415 - likewise
+
     away = "; is it running? `executor up` brings its own" if "connecting" in str(error) else ""
     try:
-        return f" (EXECUTOR_REDIS__URL is {mask_url(wiring.get_settings().redis.url)}){away}"
+        return f" (EXECUTOR_REDIS__URL is {mask_url(get_settings().redis.url)}){away}"
     except ExecutorError:  # a command that brought its own settings
         return ""
 
@@ -107,6 +80,12 @@ def _as_text(word: str) -> str:
     return os.fsencode(word).decode("utf-8", "replace")
 
 
+def _complain(text: str) -> None:
+    from executor.cli.output import complain  # noqa: PLC0415 - brings rich
+
+    complain(text)
+
+
 def run() -> None:
     """Run the program; ends the process."""
     tolerate_encoding()
@@ -114,9 +93,9 @@ def run() -> None:
     try:
         app()
     except StoreUnavailable as error:
-        complain(f"{error}{_where(error)}")
+        _complain(f"{error}{_where(error)}")
     except ExecutorError as error:
-        complain(str(error))
+        _complain(str(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     sys.exit(REFUSED)

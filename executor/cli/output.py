@@ -18,9 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-DONE: Final = 0
-REFUSED: Final = 1  # refused or unhealthy; the reason is on stderr
-INTERRUPTED: Final = 130  # as shells say it: 128 + SIGINT
+from executor.cli.exit_codes import REFUSED
 
 _out: Final = Console(highlight=False)
 _err: Final = Console(stderr=True, highlight=False)

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
-from executor.cli.output import REFUSED, AsJson, Column, complain, say, show_json, show_table
+from executor.cli.exit_codes import REFUSED
+from executor.cli.output import AsJson, Column, complain, say, show_json, show_table
 from executor.cli.session import note_identity, settings_to_read
 from executor.domain.signal_record import SignalStatus
 from executor.operations.access import Access

@@ -12,7 +12,8 @@ import typer
 from redis.exceptions import RedisError
 
 from betfair_sandbox.options import DEFAULT_CERT_PORT, DEFAULT_PORT, DEFAULT_STREAM_PORT
-from executor.cli.output import DONE, REFUSED, complain, refuse
+from executor.cli.exit_codes import DONE, REFUSED
+from executor.cli.output import complain, refuse
 from executor.devstack.live_view import LiveView
 from executor.devstack.redis_server import RedisServerError
 from executor.devstack.sandbox_client import SandboxSilentError
@@ -97,3 +98,8 @@ def _run(plan: Plan) -> int:
         finally:
             run.stop()
     return code
+
+
+def register(app: typer.Typer) -> None:
+    """Give the command to the program."""
+    app.command()(up)

@@ -26,8 +26,9 @@ from executor.devstack.demo_signals import PACE_S, WINNERS, Act, Exchange, Publi
 from executor.devstack.events import EventFeed, logged
 from executor.devstack.live_view import LiveView, facts_of, quiet_logs
 from executor.devstack.redis_server import HOST, PrivateRedis
+from executor.devstack.running import REDIS_URL
 from executor.devstack.sandbox_client import SandboxClient
-from executor.devstack.stack import BROKER_URL, DATA_DIR, LOG_FORMAT, REDIS_URL, Ports, Stack, inherited, replaced
+from executor.devstack.stack import BROKER_URL, DATA_DIR, LOG_FORMAT, Ports, Stack, inherited, replaced
 from executor.devstack.supervisor import Supervisor, parent_death_signal
 from executor.domain.order import OrderStatus
 from executor.domain.signal import SignalKind

@@ -16,6 +16,7 @@ from typing import Final
 
 from betfair_sandbox.options import sandbox_env
 from executor.devstack.redis_server import HOST
+from executor.devstack.running import ENVIRONMENT, LOCK, REDIS_URL
 from executor.devstack.stack import (
     BRIDGE_PORT,
     BROKER_URL,
@@ -26,7 +27,6 @@ from executor.devstack.stack import (
     METRICS_PORT,
     NOTIFY_PORT,
     PAPER,
-    REDIS_URL,
     STREAM_PORT,
     Ports,
     inherited,
@@ -36,9 +36,7 @@ from executor.devstack.stack import (
 from executor.errors import NotAllowed
 from executor.settings.load import Settings, load_settings
 
-LOCK: Final = "up.lock"
 _LOCK_PAUSES_S: Final = (0.05, 0.1)
-ENVIRONMENT: Final = "up.env"
 USUAL_REDIS_PORT: Final = 6379
 _PORTS_TRIED: Final = 100
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from executor.domain.account import UNKNOWN, Account, rate_of, room
 from executor.domain.confidence import LEVEL, ConfidenceScale
@@ -28,7 +28,9 @@ from executor.domain.market import Market
 from executor.domain.money import MAX_PRICE, MIN_PRICE, ONE, ZERO, liability, minimum_size, parse_number
 from executor.domain.netting import counted, net_of
 from executor.domain.order import Order
-from executor.domain.signal import Leg, Signal
+
+if TYPE_CHECKING:  # its wire models take a while to make, and whoever only reads limits has no signal
+    from executor.domain.signal import Leg, Signal
 
 __all__ = ["LIMIT_FIELDS", "InvalidLimits", "Limits", "number", "parse_limit", "parse_limits"]
 
@@ -141,14 +143,14 @@ def is_true(text: str | None) -> bool:
     return text is not None and text.lower() in {"true", "1"}
 
 
-def _stake(leg: Leg, terms: _Terms) -> str:
+def _stake(leg: "Leg", terms: _Terms) -> str:
     most = terms.limits.max_stake_per_order
     if leg.size <= most:
         return ""
     return f"Stake {number(leg.size)} exceeds max per order {number(most)}{terms.per_order}"
 
 
-def _risk(leg: Leg, terms: _Terms) -> str:
+def _risk(leg: "Leg", terms: _Terms) -> str:
     allowed = terms.limits.bankroll * terms.limits.max_risk_per_trade_percent
     risk = liability(leg.side, leg.price, leg.size)
     if risk <= allowed:
@@ -207,7 +209,7 @@ def _daily_pnl(text: str | None) -> Decimal:
         raise InvalidLimits(f"today's P&L in Redis is not a number: {text[:40]!r}") from None
 
 
-def _terms(signal: Signal, facts: Facts, rules: Rules) -> _Terms | None:
+def _terms(signal: "Signal", facts: Facts, rules: Rules) -> _Terms | None:
     """Return the limits as they are for a signal; None where they cannot be converted."""
     limits, pnl = parse_limits(facts.limits), _daily_pnl(facts.daily_pnl)
     rate = rate_of(facts.account, rules.currency, facts.now)
@@ -226,7 +228,7 @@ def _terms(signal: Signal, facts: Facts, rules: Rules) -> _Terms | None:
     return _Terms(limits, pnl, per_order, converted)
 
 
-def _before_the_legs(signal: Signal, facts: Facts, rules: Rules) -> Verdict | _Terms:
+def _before_the_legs(signal: "Signal", facts: Facts, rules: Rules) -> Verdict | _Terms:
     if facts.now >= facts.deadline:
         return Verdict(Reason.SIGNAL_EXPIRED, f"Signal expired {facts.now - facts.deadline} ms ago")
     if not facts.reconciled:
@@ -246,7 +248,7 @@ def _before_the_legs(signal: Signal, facts: Facts, rules: Rules) -> Verdict | _T
 
 
 def decide(
-    signal: Signal, facts: Facts, rules: Rules, reserve: Callable[[Leg, int], Order]
+    signal: "Signal", facts: Facts, rules: Rules, reserve: Callable[["Leg", int], Order]
 ) -> tuple[Verdict, tuple[Order, ...]]:
     """Judge a signal leg by leg, the second seeing the first's reservation.
 
@@ -268,7 +270,7 @@ def decide(
 
 
 def _judge(
-    leg: Leg, before: Results, after: Results, facts: Facts, rules: Rules, *, terms: _Terms, hedge: bool
+    leg: "Leg", before: Results, after: Results, facts: Facts, rules: Rules, *, terms: _Terms, hedge: bool
 ) -> tuple[Reason | None, str]:
     lowest, highest = max(rules.min_odds, MIN_PRICE), min(rules.max_odds, MAX_PRICE)  # beyond the ladder nothing holds
     if not lowest <= leg.price <= highest:
@@ -292,7 +294,7 @@ def _judge(
 
 
 def _limit_rules(
-    leg: Leg, before: Results, after: Results, facts: Facts, rules: Rules, *, terms: _Terms, hedge: bool
+    leg: "Leg", before: Results, after: Results, facts: Facts, rules: Rules, *, terms: _Terms, hedge: bool
 ) -> tuple[Reason | None, str]:
     elsewhere = facts.foreign.get(leg.selection_id, ZERO)
     alone, together = (worst(*found.get(leg.selection_id, (ZERO, ZERO))) + elsewhere for found in (before, after))

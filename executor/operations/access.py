@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from redis import Redis
-
 from executor import wiring
 from executor.adapters.redis.client import connect
-from executor.adapters.redis.controls import RedisControls
-from executor.adapters.redis.failed import FailedTasks
-from executor.adapters.redis.snapshot import RedisSnapshot
-from executor.adapters.redis.store import RedisStore
 from executor.domain.signal_record import SignalRecord
 from executor.engine.engine import Engine
-from executor.engine.intake import Intake
 from executor.errors import IdentityMismatch
 from executor.settings.load import Settings
 
 if TYPE_CHECKING:
+    from redis import Redis
+
+    from executor.adapters.redis.controls import RedisControls
+    from executor.adapters.redis.failed import FailedTasks
+    from executor.adapters.redis.snapshot import RedisSnapshot
+    from executor.adapters.redis.store import RedisStore
     from executor.adapters.sql.ledger import SqlLedger
+    from executor.engine.intake import Intake
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +77,27 @@ class Access:
         return connect(self.settings.redis.url)
 
     @cached_property
-    def controls(self) -> RedisControls:
+    def controls(self) -> "RedisControls":
         """Return the switch, the limits and the breaker."""
         return wiring.controls(self.settings)
 
     @cached_property
-    def store(self) -> RedisStore:
+    def store(self) -> "RedisStore":
         """Return the signals and orders."""
         return wiring.store(self.settings)
 
     @cached_property
-    def state(self) -> RedisSnapshot:
+    def state(self) -> "RedisSnapshot":
         """Return what looks at the whole system."""
         return wiring.state(self.settings)
 
     @cached_property
-    def failed(self) -> FailedTasks:
+    def failed(self) -> "FailedTasks":
         """Return the tasks that failed for good."""
         return wiring.failed_tasks(self.settings)
 
     @cached_property
-    def intake(self) -> Intake:
+    def intake(self) -> "Intake":
         """Return what records signals."""
         return wiring.intake(self.settings)
 

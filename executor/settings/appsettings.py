@@ -11,8 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-import json5
-
 from executor.settings.env import Given, Location
 from executor.settings.nearly import NearNames, near_members
 
@@ -31,6 +29,8 @@ def read_appsettings(path: Path, known: Collection[Location]) -> tuple[dict[Loca
             return _unusable("should be a file")
         if path.stat().st_size > MAX_FILE_BYTES:
             return _unusable(f"should be at most {MAX_FILE_BYTES} bytes")
+        import json5  # noqa: PLC0415 - a file that few have, and every command reads the settings
+
         document = json5.loads(
             path.read_bytes().decode("utf-8-sig"),
             parse_float=Decimal,

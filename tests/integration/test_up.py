@@ -21,8 +21,9 @@ import requests
 
 from executor import keys
 from executor.devstack.redis_server import HOST, PrivateRedis, free_port
+from executor.devstack.running import REDIS_URL
 from executor.devstack.sandbox_client import SandboxClient
-from executor.devstack.stack import BRIDGE_PORT, CONSOLE_METRICS_PORT, DATA_DIR, METRICS_PORT, REDIS_URL, STREAM_PORT
+from executor.devstack.stack import BRIDGE_PORT, CONSOLE_METRICS_PORT, DATA_DIR, METRICS_PORT, STREAM_PORT
 
 PROGRAM = Path(sys.executable).with_name("executor")
 

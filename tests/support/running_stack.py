@@ -20,13 +20,13 @@ from betfair_sandbox.options import sandbox_env
 from executor import keys, wiring
 from executor.adapters.redis.client import connect
 from executor.devstack.redis_server import HOST, PrivateRedis, free_port
+from executor.devstack.running import REDIS_URL
 from executor.devstack.sandbox_client import SandboxClient
 from executor.devstack.stack import (
     BROKER_URL,
     DATA_DIR,
     EXECUTOR,
     LOG_FORMAT,
-    REDIS_URL,
     Ports,
     Stack,
     inherited,

@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "trades": "List what was matched and voided, newest first, from the ledger.",
     "pnl": "Show settled profit and loss by day, strategy or market.",
     "ledger": "The accounts beside Redis: what differs, and telling them again.",
-    "failed": "Chain tasks that failed for good: list, run again, drop.",
+    "failed": "Chain tasks that failed, signals of which no order was placed: list, run again, drop.",
     "hedge": "Say which positions are due for a hedge, and what would be done about each.",
     "paper": "Paper trading.",
     "send": "Publish trading signals, after validating all of them.",

@@ -162,8 +162,11 @@ class NavigationHandler(BetfairHandler):
 class IdentityHandler(BetfairHandler):
     """Login, keepAlive and logout."""
 
+    _certified = False  # the client has shown a certificate
+
     async def post(self) -> None:
         """Answer the operation that the path names."""
+        self._certified = self._has_certificate()  # now: whoever is gone when a fault is over has none to show
         name = self._operation()
         username, password = self._field("username").strip(), self._field("password")
         entry = self.world.journal.open(time.time(), name, {"username": username} if username else {})
@@ -206,7 +209,7 @@ class IdentityHandler(BetfairHandler):
             entry.status, entry.error = answer["status"], answer["error"] or None
             return answer
         token = ""
-        if not code and name == "certlogin" and not self._has_certificate():
+        if not code and name == "certlogin" and not self._certified:
             code = "CERT_AUTH_REQUIRED"
         if not code:
             code, token = self.world.sessions.log_in(username, password)
@@ -227,7 +230,8 @@ class IdentityHandler(BetfairHandler):
         return values[-1].decode("utf-8", "replace")
 
     def _has_certificate(self) -> bool:
-        return bool(self.request.get_ssl_certificate())
+        stream = getattr(self.request.connection, "stream", None)
+        return stream is not None and not stream.closed() and bool(self.request.get_ssl_certificate())
 
 
 class UnknownHandler(BetfairHandler):

@@ -12,10 +12,11 @@ from betfair_sandbox.api.wire import BadValue, Json, Params, to_decimal, to_inte
 from betfair_sandbox.control.markets import described, known_market, need
 from betfair_sandbox.market.accounts import RunnerKey
 from betfair_sandbox.market.markets import Market, Runner, runner_key
-from betfair_sandbox.market.money import LADDER, ZERO
+from betfair_sandbox.market.money import LADDER, ZERO, to_money
 from betfair_sandbox.market.positions import LOST, WON, Outcome
 from betfair_sandbox.market.reconciliation import reconcile
 from betfair_sandbox.market.settlement import settle_with, unsettle, void_market, void_runner
+from betfair_sandbox.market.voiding import unvoid_bet, void_bet
 from betfair_sandbox.world import World
 
 _WHOLE_PERCENT: Final = 100
@@ -114,13 +115,36 @@ def _read_line_results(market: Market, params: Params) -> dict[RunnerKey, Outcom
 
 
 def void_action(world: World, params: Params) -> Json:
-    """Void a market or one of its runners, prices unchanged."""
+    """Void a market, one of its runners, or one bet or a part of it, prices unchanged; or take a bet's void back."""
     market = known_market(world, params)
+    if params.has("betId"):
+        _void_one(world, market, params)
+        return described(market)
+    if params.has("size") or params.flag("reverse"):
+        raise BadValue("betId is missing: size and reverse are of one bet")
     if not params.has("selectionId"):
         void_market(world.exchange, market)
         return described(market)
     void_runner(world.exchange, market, _runner(market, params, "selectionId"))
     return described(market)
+
+
+def _void_one(world: World, market: Market, params: Params) -> None:
+    found = [bet for bet in market.bets.values() if str(bet.bet_id) == params.text("betId")]
+    if not found:
+        raise BadValue("betId is not a bet of the market")
+    bet, size = found[0], params.amount("size")
+    if params.flag("reverse"):
+        if size is not None or not bet.size_voided:
+            raise BadValue(
+                "reverse: nothing of the bet is void" if size is None else "size: all that is void goes back"
+            )
+        unvoid_bet(world.exchange, market, bet)
+        return
+    size = bet.size_matched if size is None else size
+    if not 0 < size <= bet.size_matched or size != to_money(size):
+        raise BadValue(f"size is not in 0..{bet.size_matched}, what is matched of the bet, in pennies")
+    void_bet(world.exchange, market, bet, size)
 
 
 def remove_action(world: World, params: Params) -> Json:

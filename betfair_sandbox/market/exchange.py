@@ -213,8 +213,8 @@ class Exchange:
         runner.book.settle(bet)
         bet.matched_ms = self.now_ms()
         account = self.accounts[bet.account]
-        self._match_position(account, market, runner.key, bet.side, price, size)
-        self._match_position(self.house, market, runner.key, opposite(bet.side), price, size)
+        self.match_position(account, market, runner.key, bet.side, price, size)
+        self.match_position(self.house, market, runner.key, opposite(bet.side), price, size)
         if not market.recorded and not rests:  # a trade has two sides
             runner.trade(price, size)
         if not bet.size_remaining:
@@ -223,9 +223,8 @@ class Exchange:
 
     def restore(self, market: Market, bet: Bet) -> None:
         """Count what is matched of a bet anew, after a result was taken back."""
-        account = self.accounts[bet.account]
         for price, size in bet.fragments:
-            self._match_position(account, market, bet.runner_key, bet.side, price, size)
+            self.match_position(self.accounts[bet.account], market, bet.runner_key, bet.side, price, size)
 
     def move(self, market: Market, bet: Bet, price: Decimal) -> None:
         """Let what remains of a bet rest at another price, at which it crosses nothing."""
@@ -282,7 +281,7 @@ class Exchange:
 
     def _account_for(self, market: Market, runner: Runner, order: Order, fill: Fill, now_ms: int) -> None:
         account = self.accounts.get(order.account, self.house)
-        self._match_position(account, market, runner.key, order.side, fill.price, fill.size)
+        self.match_position(account, market, runner.key, order.side, fill.price, fill.size)
         if isinstance(order, Bet):
             self._open(order, -fill.size)
             order.matched_ms = now_ms
@@ -290,9 +289,10 @@ class Exchange:
             if order is fill.maker and not order.size_remaining:
                 self.registers[order.account].complete(order)
 
-    def _match_position(
+    def match_position(
         self, account: Account, market: Market, key: RunnerKey, side: Side, price: Decimal, size: Decimal
     ) -> None:
+        """Count a match (negative: take it out) in an account's position on a runner."""
         position = self.position(account, market, key)
         if isinstance(position, LinePosition):
             position.match_at(side, price, size)

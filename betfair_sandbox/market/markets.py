@@ -80,6 +80,7 @@ class Bet(Order):
     profit: Decimal = ZERO
     price_reduced: bool = False
     fragments: tuple[tuple[Decimal, Decimal], ...] = ()  # price and size of what was matched, in turn
+    voided: tuple[tuple[Decimal, Decimal], ...] = ()  # and of what of it is void now
     runner_key: RunnerKey = field(init=False)  # which runner of its market it is on
 
     def __post_init__(self) -> None:
@@ -101,8 +102,36 @@ class Bet(Order):
 
     def void(self) -> Decimal:
         """Move all that is matched to voided; return how much that was."""
+        self.voided += self.fragments
         self.fragments = ()
         return Order.void(self)
+
+    def void_part(self, size: Decimal) -> list[tuple[Decimal, Decimal]]:
+        """Move `size` of what is matched to voided, the last fragments first; return what was moved."""
+        moved: list[tuple[Decimal, Decimal]] = []
+        while size:
+            price, whole = self.fragments[-1]
+            part = min(whole, size)
+            self.fragments = self.fragments[:-1] + (((price, whole - part),) if part < whole else ())
+            moved.append((price, part))
+            size -= part
+        self._move(moved, -1)
+        self.voided += tuple(moved)
+        return moved
+
+    def unvoid(self) -> list[tuple[Decimal, Decimal]]:
+        """Move all that is void back to matched; return what was moved."""
+        moved = list(self.voided)
+        self.voided = ()
+        self.fragments += tuple(moved)
+        self._move(moved, 1)
+        return moved
+
+    def _move(self, moved: list[tuple[Decimal, Decimal]], sign: int) -> None:
+        for price, size in moved:
+            self.size_matched += sign * size
+            self.size_voided -= sign * size
+            self.matched_value += sign * price * size
 
     def reprice(self, new_price: Callable[[Decimal], Decimal]) -> Decimal:
         """Give each matched fragment the price that `new_price` makes of its own; return what price x size gained."""

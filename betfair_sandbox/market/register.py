@@ -57,8 +57,13 @@ class Register:
         self.current[bet.bet_id] = bet
 
     def void(self, bet: Bet) -> None:
-        """Note that the matched part of `bet` is void while its market goes on."""
-        self.cleared["VOIDED"].setdefault(bet.bet_id, bet)
+        """Note that `bet`, or a part of it, is void while its market goes on."""
+        self.cleared["VOIDED"].pop(bet.bet_id, None)  # as above
+        self.cleared["VOIDED"][bet.bet_id] = bet
+
+    def unvoid(self, bet: Bet) -> None:
+        """Note that nothing of `bet` is void after all."""
+        self.cleared["VOIDED"].pop(bet.bet_id, None)
 
     def forget(self, bet: Bet) -> None:
         """Drop a bet from everything."""

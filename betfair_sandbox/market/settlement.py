@@ -7,6 +7,7 @@ depend on the last one only. Units: account currency, epoch milliseconds.
 
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
+from typing import Final
 
 from betfair_sandbox.market.accounts import HOUSE, Account, RunnerKey
 from betfair_sandbox.market.exchange import Exchange
@@ -15,7 +16,7 @@ from betfair_sandbox.market.money import ZERO, Side, to_money
 from betfair_sandbox.market.positions import LOST, WON, Outcome, backer_profit
 from betfair_sandbox.market.removal import reduce, reduced_price, reduces, remove, void_bets
 
-_REMOVED = ("REMOVED", "REMOVED_VACANT")
+REMOVED: Final = ("REMOVED", "REMOVED_VACANT")
 
 
 def settle(exchange: Exchange, market: Market, winners: Collection[RunnerKey]) -> None:
@@ -33,7 +34,7 @@ def settle_with(
     for key, runner in market.runners.items():
         exchange.liquidity.withdraw(runner)
         runner.outcome = Outcome(line=line) if market.is_line else outcomes.get(key, LOST)
-        if runner.status not in _REMOVED:
+        if runner.status not in REMOVED:
             runner.status = _status_of(runner.outcome, market)
     for bet in market.bets.values():
         if bet.size_matched:
@@ -58,7 +59,7 @@ def unsettle(exchange: Exchange, market: Market) -> None:
     market.status, market.settled_ms = "SUSPENDED", 0
     for runner in market.runners.values():
         runner.outcome = LOST
-        if runner.status not in _REMOVED:
+        if runner.status not in REMOVED:
             runner.status = "ACTIVE"
     for bet in market.bets.values():
         bet.settled_ms, bet.outcome, bet.profit = 0, "", ZERO

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from support.sandbox_client import RunningSandbox, limit, start_process
+import requests
+from support.sandbox_client import RunningSandbox, limit, start_process, wait_for
 
 from betfair_sandbox.options import SandboxOptions, sandbox_env
 
@@ -87,3 +88,31 @@ def test_the_environment_of_a_sandbox_that_never_ran_has_the_default_ports(tmp_p
     assert env["EXECUTOR_BETFAIR__API_URL"] == "https://sandbox:8443"
     assert env["EXECUTOR_BETFAIR__IDENTITY_CERT_URL"] == "https://sandbox:8444"
     assert env["EXECUTOR_BETFAIR__USERNAME"] == "someone"
+
+
+@pytest.mark.parametrize("kind", ["drop_response", "http_503", ""])
+def test_clients_that_are_gone_leave_no_traceback(tmp_path: Path, kind: str) -> None:
+    process = start_process(tmp_path)
+    assert process.stdout is not None
+    process.stdout.readline()
+    running = RunningSandbox.at(tmp_path)
+    running.log_in()
+    running.control("faults", method="*", kind="delay", seconds=0.3, count=3)
+    if kind:
+        running.control("faults", method="*", kind=kind, count=3)
+    form = {"username": running.options.username, "password": running.options.password}
+    headers = {**running.headers, "Content-Type": "application/x-www-form-urlencoded"}
+    for url in (f"{running.cert_api}/api/certlogin", f"{running.api}/api/keepAlive"):
+        with pytest.raises(requests.Timeout):
+            running.session.post(url, data=form, headers=headers, cert=str(running.paths.client_pem), timeout=0.1)
+    call = {"jsonrpc": "2.0", "method": "SportsAPING/v1.0/listCurrentOrders", "params": {}, "id": 1}
+    with pytest.raises(requests.Timeout):
+        running.session.post(running.url("listCurrentOrders"), json=call, headers=running.headers, timeout=0.1)
+    ended = {"certlogin", "keepAlive", "listCurrentOrders"}
+    wait_for(lambda: {line["method"] for line in running.journal() if line["status"]} >= ended)
+    [login] = [line for line in running.journal("certlogin") if line["fault"]]
+    assert login["error"] in {None, ""}, "it had a certificate when it asked"
+    process.terminate()
+    _, errors = process.communicate(timeout=5)
+    assert (process.returncode, errors) == (0, "")
+    running.session.close()

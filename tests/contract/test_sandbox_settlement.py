@@ -1,6 +1,7 @@
 """Settling, settling again and voiding: what each bet, the account and the house get, and that money is conserved."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from betfairlightweight import APIClient as Client
@@ -175,3 +176,98 @@ def test_a_market_without_prices_is_settled_with_a_runner_nobody_bet_on(sandbox:
     for winners in ([99], [7], [8]):
         sandbox.control("settle", marketId="1.42", winners=winners)
         balance(sandbox)
+
+
+def sizes(sandbox: RunningSandbox, bet_id: str) -> tuple[Any, ...]:
+    order = sandbox.order(bet_id)
+    names = ("sizeMatched", "sizeVoided", "sizeRemaining", "averagePriceMatched")
+    return tuple(float(order[name]) for name in names)
+
+
+@pytest.mark.parametrize("settled_first", [False, True])
+def test_one_bet_is_void_in_part_as_a_whole_and_not_after_all(
+    sandbox: RunningSandbox, three: dict[str, str], settled_first: bool
+) -> None:
+    back = three["back"]
+    if settled_first:
+        sandbox.control("settle", marketId=MARKET, winners=[1])
+
+    def earned() -> Decimal:
+        if not settled_first:
+            sandbox.control("settle", marketId=MARKET, winners=[1])
+        money = balance(sandbox) - START
+        if not settled_first:
+            sandbox.control("settle", marketId=MARKET, reverse=True)
+            balance(sandbox)
+        return money
+
+    def voided() -> dict[str, Any]:
+        return {row["betId"]: row["sizeSettled"] for row in cleared(sandbox, "VOIDED")}
+
+    before = sandbox.call("getAccountFunds")
+    assert earned() == Decimal("31.35")
+    sandbox.control("void", marketId=MARKET, betId=back, size=4)
+    assert (sizes(sandbox, back), voided()) == ((6, 4, 0, 3), {back: 4})
+    assert earned() == Decimal("23.75")
+    sandbox.control("void", marketId=MARKET, betId=int(back))
+    assert (sizes(sandbox, back), voided()) == ((0, 10, 0, 0), {back: 10})
+    assert sizes(sandbox, three["part"])[:2] == (4, 0), "the others stand"
+    assert earned() == Decimal("12.35")
+    sandbox.control("void", marketId=MARKET, betId=back, reverse=True)
+    assert (sizes(sandbox, back), voided()) == ((10, 0, 0, 3), {})
+    assert earned() == Decimal("31.35")
+    if not settled_first:
+        sandbox.control("markets", marketId=MARKET, status="OPEN")
+        assert sandbox.call("getAccountFunds")["exposure"] in {before["exposure"], before["exposure"] + 6}
+
+
+def test_voids_of_a_runner_and_of_a_market_are_taken_back_bet_by_bet(
+    sandbox: RunningSandbox, three: dict[str, str]
+) -> None:
+    sandbox.control("void", marketId=MARKET, selectionId=1)
+    sandbox.control("void", marketId=MARKET, betId=three["part"], reverse=True)
+    assert sizes(sandbox, three["part"]) == (4, 0, 0, 3)
+    sandbox.control("void", marketId=MARKET)
+    assert balance(sandbox) == START
+    sandbox.control("void", marketId=MARKET, betId=three["back"], reverse=True)
+    current = {row["betId"]: row["sizeMatched"] for row in sandbox.call("listCurrentOrders")["currentOrders"]}
+    assert current == {three["back"]: 10, three["lay"]: 0, three["part"]: 0}
+    assert sandbox.call("getAccountFunds")["exposure"] == -10
+    assert {row["betId"] for row in cleared(sandbox, "VOIDED")} == {three["lay"], three["part"]}
+    sandbox.control("settle", marketId=MARKET, winners=[2])
+    assert balance(sandbox) == START - 10
+
+
+def test_the_other_side_of_a_void_bet_keeps_its_own(sandbox: RunningSandbox) -> None:
+    sandbox.market(MARKET)
+    laid = sandbox.place_one(MARKET, limit(1, "LAY", 3, 10))
+    backed = sandbox.place_one(MARKET, limit(1, "BACK", 3, 10))
+    for bet_id, reverse in ((laid, False), (backed, False), (laid, True), (backed, True)):
+        sandbox.control("void", marketId=MARKET, betId=bet_id, **({"reverse": True} if reverse else {}))
+        sandbox.control("settle", marketId=MARKET, winners=[1])
+        balance(sandbox)
+        sandbox.control("settle", marketId=MARKET, reverse=True)
+    assert balance(sandbox) == START
+    assert sizes(sandbox, backed)[:2] == (10, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"betId": "1"}, "betId"),
+        ({"betId": "{back}", "size": 11}, "size"),
+        ({"betId": "{back}", "size": 0}, "size"),
+        ({"betId": "{back}", "size": "0.005"}, "size"),
+        ({"betId": "{back}", "reverse": True}, "reverse"),
+        ({"size": 1}, "betId"),
+        ({"reverse": True}, "betId"),
+        ({"betId": []}, "betId"),
+    ],
+)
+def test_a_void_that_cannot_be_changes_nothing(
+    sandbox: RunningSandbox, three: dict[str, str], body: Json, why: str
+) -> None:
+    body = {key: value.format(**three) if isinstance(value, str) else value for key, value in body.items()}
+    reply = sandbox.session.post(f"{sandbox.api}/sandbox/void", json={"marketId": MARKET, **body})
+    assert (reply.status_code, reply.json()["error"].startswith(why)) == (400, True), reply.text
+    assert sizes(sandbox, three["back"])[:2] == (10, 0)

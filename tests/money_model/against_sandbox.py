@@ -1,7 +1,8 @@
 """Random histories of an account's money at the real sandbox: the exchange's own account is the fourth book.
 
 As `history`, but over HTTPS, in real time, and what is won is not reckoned here: it is what the sandbox's balance has
-become. Markets are settled, settled again, their results taken back and given anew, void as a whole; Redis is lost.
+become. Markets are settled, settled again, their results taken back and given anew, void as a whole; bets are void, in
+part and not after all; Redis is lost.
 """
 
 import random
@@ -105,6 +106,25 @@ class SandboxHistory:
             self.results[market] = "void"
             self.sandbox.control("void", marketId=market)
 
+    def void_bet(self) -> None:
+        bets = [bet for bet in self._bets() if D(bet["sizeMatched"])]
+        if bets:
+            bet = self.dice.choice(bets)
+            size = D(bet["sizeMatched"]) if self.dice.random() < 0.5 else min(D("1.37"), D(bet["sizeMatched"]))
+            self.sandbox.control("void", marketId=bet["marketId"], betId=bet["betId"], size=str(size))
+
+    def unvoid_bet(self) -> None:
+        bets = [bet for bet in self._bets() if D(bet["sizeVoided"])]
+        if bets:
+            bet = self.dice.choice(bets)
+            self.sandbox.control("void", marketId=bet["marketId"], betId=bet["betId"], reverse=True)
+            if self.results.get(bet["marketId"]) == "void":
+                self.results[bet["marketId"]] = "back"
+
+    def _bets(self) -> list[Any]:
+        bets: list[Any] = self.sandbox.get("orders")
+        return bets
+
     def tick(self) -> None:
         for work in self.dice.sample([poll, settle, write_ledger], self.dice.randint(1, 3)):
             self._work(work)
@@ -161,6 +181,8 @@ STEPS: Final[dict[Callable[[SandboxHistory], None], int]] = {
     SandboxHistory.settle: 2,
     SandboxHistory.take_back: 1,
     SandboxHistory.void: 1,
+    SandboxHistory.void_bet: 2,
+    SandboxHistory.unvoid_bet: 2,
     SandboxHistory.tick: 6,
     SandboxHistory.lose_redis: 1,
 }

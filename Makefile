@@ -76,6 +76,12 @@ test-all: lint apt-packages clients ## The same, plus slow tests and those that 
 docs: $(STAMP) ## Build the documentation as a site, build/docs; needs no network
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo 'build/docs/index.html'
 
+.PHONY: docs-version
+docs-version: $(STAMP) ## Add the site of VERSION to branch gh-pages of this clone, beside those of earlier ones
+	@test -n '$(VERSION)' || { echo 'make: which one? make docs-version VERSION=1.2.0' >&2; exit 2; }
+	@PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mike --quiet deploy --update-aliases '$(VERSION)' latest
+	@$(BIN)/mike --quiet set-default latest && echo "branch gh-pages: $(VERSION), latest"
+
 .PHONY: apt-packages
 apt-packages:
 	@./.ci/apt-packages

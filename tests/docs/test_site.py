@@ -1,12 +1,14 @@
 """The documentation as a site: built of the same Markdown, without network, every page and link of it."""
 
+import json
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.namespace import ROOT, in_own_network
+from support.namespace import ROOT, in_own_network, own_network
 
 pytestmark = pytest.mark.slow
 
@@ -31,3 +33,34 @@ def test_the_site_is_built_without_network_and_has_every_page(tmp_path: Path) ->
     assert not re.findall(r'(?:src|href)="https?://(?:fonts|cdn|unpkg)', index), "what it needs comes with it"
     assert (tmp_path / "site" / "search" / "search_index.json").is_file()
     shutil.rmtree(tmp_path / "site")
+
+
+def test_versions_stand_beside_each_other_and_the_newest_is_shown(tmp_path: Path) -> None:
+    there = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", ROOT, there], check=True, timeout=60)
+    for name in ("user.name", "user.email"):
+        subprocess.run(["git", "-C", there, "config", name, "nobody@localhost"], check=True, timeout=10)
+    (there / ".venv").symlink_to(ROOT / ".venv")
+    for version in ("1.0.0", "1.1.0"):
+        command = [
+            *own_network(),
+            "make",
+            "-C",
+            there,
+            "--old-file=.venv/.installed",
+            "docs-version",
+            f"VERSION={version}",
+        ]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        assert ran.returncode == 0, ran.stderr
+
+    def shown(path: str) -> str:
+        command = ["git", "-C", there, "show", f"gh-pages:{path}"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+
+    assert [(one["version"], one["aliases"]) for one in json.loads(shown("versions.json"))] == [
+        ("1.1.0", ["latest"]),
+        ("1.0.0", []),
+    ]
+    assert "latest/" in shown("index.html")
+    assert all("<title>" in shown(f"{version}/runbook.html") for version in ("1.0.0", "1.1.0"))

@@ -37,9 +37,9 @@ def test_the_site_is_built_without_network_and_has_every_page(tmp_path: Path) ->
 
 def test_versions_stand_beside_each_other_and_the_newest_is_shown(tmp_path: Path) -> None:
     there = tmp_path / "clone"
-    subprocess.run(["git", "clone", "--quiet", ROOT, there], check=True, timeout=60)
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(there)], check=True, timeout=60)
     for name in ("user.name", "user.email"):
-        subprocess.run(["git", "-C", there, "config", name, "nobody@localhost"], check=True, timeout=10)
+        subprocess.run(["git", "-C", str(there), "config", name, "nobody@localhost"], check=True, timeout=10)
     (there / ".venv").symlink_to(ROOT / ".venv")
     for version in ("1.0.0", "1.1.0"):
         command = [
@@ -55,8 +55,9 @@ def test_versions_stand_beside_each_other_and_the_newest_is_shown(tmp_path: Path
         assert ran.returncode == 0, ran.stderr
 
     def shown(path: str) -> str:
-        command = ["git", "-C", there, "show", f"gh-pages:{path}"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        command = ["git", "-C", str(there), "show", f"gh-pages:{path}"]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return str(ran.stdout)
 
     assert [(one["version"], one["aliases"]) for one in json.loads(shown("versions.json"))] == [
         ("1.1.0", ["latest"]),

@@ -46,7 +46,7 @@ def test_versions_stand_beside_each_other_and_the_newest_is_shown(tmp_path: Path
             *own_network(),
             "make",
             "-C",
-            there,
+            str(there),
             "--old-file=.venv/.installed",
             "docs-version",
             f"VERSION={version}",

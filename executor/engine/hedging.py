@@ -2,6 +2,7 @@
 
 Invariants: a hedge is a signal like any other, recorded and dispatched once, by an id made of the position and the
 attempt; the next attempt is made only when the former has ended and nothing of a hedge is live on the selection; what
+is about to be done is noted first, so that the next tick explains an attempt whose process died before it could; what
 keeps one from being made is said, alerted, and looked at again at the next tick. Nothing here sends an order.
 """
 
@@ -39,7 +40,7 @@ def hedge(engine: Engine, dispatch: Dispatch) -> str:
     """Look at every position, and act on those that are due; returns what was done."""
     policy = engine.policy.hedge
     plans = plans_now(engine)
-    notes = engine.hedges.notes()
+    notes = {position: _caught_up(engine, position, note) for position, note in engine.hedges.notes().items()}
     now = engine.store.now()
     for position, note in notes.items():
         if position in {found.position for found in plans}:
@@ -125,23 +126,38 @@ def _wait(engine: Engine, found: HedgePlan, note: HedgeNote) -> None:
 
 def _act(engine: Engine, dispatch: Dispatch, found: HedgePlan, note: HedgeNote) -> bool:
     """Publish the next attempt, unless the former has not ended."""
-    attempt = note.attempt
-    former = engine.store.signal(_signal_id(found, attempt)) if attempt else None
-    while (later := engine.store.signal(_signal_id(found, attempt + 1))) is not None:
-        attempt, former = attempt + 1, later  # it was recorded, and whoever did so died before he noted it
+    position, attempt = found.position, note.attempt
+    former = engine.store.signal(_signal_id(position, attempt)) if attempt else None
+    while (later := engine.store.signal(_signal_id(position, attempt + 1))) is not None:
+        attempt, former = attempt + 1, later  # the notes were lost
     if former is not None and not _has_ended(engine, former):
         _wait(engine, replace(found, problem=f"attempt {attempt} has not ended"), replace(note, attempt=attempt))
         return False
-    attempt += 1
-    record = _publish(engine, found, attempt)
+    note = HedgeNote(attempt, str(found), waits=False, at=engine.store.now())
+    engine.hedges.note(position, note)
+    record = _publish(engine, found, attempt + 1)
     if record is None:  # somebody else did at this moment
         return False
-    said = str(found)
-    log.warning("hedge_sent", signal_id=record.signal_id, position=found.position, attempt=attempt, detail=said)
-    engine.hedges.note(found.position, HedgeNote(attempt, said, waits=False, at=engine.store.now()))
-    engine.hedges.explain(found.position, record.signal_id, said)
+    _explain(engine, position, note)
     dispatch(record)
     return True
+
+
+def _caught_up(engine: Engine, position: str, note: HedgeNote) -> HedgeNote:
+    """Return the note with the attempts that were recorded by who died before he explained them."""
+    while engine.store.signal(_signal_id(position, note.attempt + 1)) is not None:
+        note = _explain(engine, position, note)
+    return note
+
+
+def _explain(engine: Engine, position: str, note: HedgeNote) -> HedgeNote:
+    """Say of the next attempt, which has been recorded, what it does and why; then it is noted."""
+    done = replace(note, attempt=note.attempt + 1, waits=False, at=engine.store.now())
+    signal_id = _signal_id(position, done.attempt)
+    log.warning("hedge_sent", signal_id=signal_id, position=position, attempt=done.attempt, detail=note.said)
+    engine.hedges.explain(position, signal_id, note.said)
+    engine.hedges.note(position, done)
+    return done
 
 
 def _has_ended(engine: Engine, former: SignalRecord) -> bool:
@@ -150,8 +166,8 @@ def _has_ended(engine: Engine, former: SignalRecord) -> bool:
     return not any(order.status in _LIVE for order in engine.store.orders(former.order_ids))
 
 
-def _signal_id(found: HedgePlan, attempt: int) -> str:
-    return f"{HEDGE}-{found.position}-{attempt}"
+def _signal_id(position: str, attempt: int) -> str:
+    return f"{HEDGE}-{position}-{attempt}"
 
 
 def _publish(engine: Engine, found: HedgePlan, attempt: int) -> SignalRecord | None:
@@ -163,7 +179,7 @@ def _publish(engine: Engine, found: HedgePlan, attempt: int) -> SignalRecord | N
         "stake": f"{found.size:f}",
     }
     message = {
-        "signalId": _signal_id(found, attempt),
+        "signalId": _signal_id(found.position, attempt),
         "marketId": found.market_id,
         "strategy": HEDGE,
         "confidence": 1,

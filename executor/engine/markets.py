@@ -36,7 +36,8 @@ def ask_for_facts(engine: Engine, view: MarketView) -> None:
 def refresh(engine: Engine) -> None:
     """Ask for the facts of every market with exposure: runners leave while we hold bets on others.
 
-    Where what is written down as exposure is not what the orders say (an upgrade, another setting), write it anew.
+    Where what is written down as exposure is not what the orders say (an upgrade, another setting, somebody's hand in
+    Redis), write it anew.
     """
     netting, groups = engine.policy.rules.netting, dict[str, list[Order]]()
     for order in engine.store.unsettled_orders():
@@ -53,6 +54,12 @@ def refresh(engine: Engine) -> None:
         if (written.of_rules, written.of_exchange) != (f"{of_rules:f}", f"{of_exchange:f}"):
             with suppress(RecordUnreadable, Contended):
                 _recount(engine, market_id, written.market)
+    for market_id in engine.market_facts.strays({*groups, *(bet.market_id for bet in bets)}):
+        log.warning("market_exposure_stray", market_id=market_id, why="nothing of ours is there")
+        with suppress(RecordUnreadable, Contended):
+            _recount(engine, market_id, None, empty=True)
+    if mended := engine.market_facts.sum_up_held():  # last: while it is wrong, a recount makes it no worse
+        log.warning("market_held_total_mended", was=mended[0], now=mended[1], unit="pennies")
 
 
 def learn_at_once(engine: Engine) -> None:
@@ -84,12 +91,12 @@ def learn(engine: Engine) -> int:
     return len(found)
 
 
-def _recount(engine: Engine, market_id: str, before: Market | None) -> None:
-    """Write anew what is derived from a market's orders, after its facts have changed."""
+def _recount(engine: Engine, market_id: str, before: Market | None, *, empty: bool = False) -> None:
+    """Write anew what is derived from a market's orders, after its facts have changed; `empty`: of none, too."""
 
     def attempt(turn: str) -> MarketView | None:
         view = replace(engine.store.view(market_id), turn=turn)
-        if not (view.orders or view.foreign):
+        if not (view.orders or view.foreign or empty):
             return view
         return view if engine.store.commit(view, Change(recount=True)) else None
 

@@ -1,6 +1,6 @@
 """What is known of the markets that we have orders in. Every method may raise `StoreUnavailable`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,12 @@ class MarketFacts(Protocol):
 
     def counted(self, market_ids: Sequence[str]) -> dict[str, Counted]:
         """Return what is known of these markets, and what is written down as their exposure."""
+
+    def strays(self, known: Collection[str]) -> list[str]:
+        """Return markets other than these that have an exposure written down."""
+
+    def sum_up_held(self) -> tuple[str, str] | None:
+        """Make the kept sum of what is held over all markets right; returns what it was and is, where it was wrong."""
 
     def unknown_markets(self) -> list[str]:
         """Return markets with orders whose type is not known yet."""

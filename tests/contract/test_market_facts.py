@@ -114,3 +114,46 @@ def test_the_exchange_says_who_has_left_and_whether_more_may_come(sandbox: Runni
     with closing(live(sandbox)) as exchange:
         market = exchange.market_facts([ONE])[0]
     assert (set(market.runners), market.removed, market.others, market.complete) == ({1, 2}, (3,), (), True)
+
+
+@pytest.mark.parametrize("junk", [None, "", "junk", "nan", "inf", "1.5", "9" * 40])
+def test_a_total_that_is_missing_or_none_is_the_sum_of_all_markets(
+    redis_client: "redis.Redis", junk: str | None
+) -> None:
+    facts, store = RedisMarketFacts(redis_client), RedisStore(redis_client, IDENTITY, RETENTION)
+    back = make_order(market_id=ONE, selection_id=1, size=Decimal("12.34"), status=OrderStatus.PENDING)
+    other = replace(back, order_id="other", market_id=TWO, size=Decimal("5.01"))
+    for order in (back, other):
+        assert store.commit(store.view(order.market_id), Change(orders=(order,))) is not None
+    assert redis_client.get(keys.HELD_TOTAL) == "1735"
+
+    def damage() -> None:
+        redis_client.delete(keys.HELD_TOTAL)
+        if junk is not None:
+            redis_client.set(keys.HELD_TOTAL, junk)
+
+    damage()
+    assert [store.view(market).held_elsewhere for market in (ONE, TWO, THREE)] == [
+        Decimal("5.01"), Decimal("12.34"), Decimal("17.35"),
+    ]  # fmt: skip
+    more = replace(back, order_id="more", market_id=TWO, size=Decimal(1))
+    assert store.commit(store.view(TWO), Change(orders=(more,), held_elsewhere_max=Decimal("12.33"))) is None
+    assert store.commit(store.view(TWO), Change(orders=(more,), held_elsewhere_max=Decimal("12.34"))) is not None
+    assert redis_client.get(keys.HELD_TOTAL) == "1835"
+    damage()
+    assert facts.sum_up_held() == (junk or "", "1835")
+    assert facts.sum_up_held() is None
+    redis_client.incrby(keys.HELD_TOTAL, -500)
+    assert facts.sum_up_held() == ("1335", "1835")
+
+
+def test_sums_of_markets_where_nothing_is_are_strays(redis_client: "redis.Redis") -> None:
+    facts = RedisMarketFacts(redis_client)
+    assert (facts.strays([]), facts.sum_up_held()) == ([], None)
+    redis_client.hset(keys.MARKET_EXPOSURE, ONE, "5.00")
+    redis_client.hset(keys.MARKET_HELD, mapping={TWO: "5.00", THREE: "1.00"})
+    assert facts.strays([THREE]) == [ONE, TWO]
+    redis_client.delete(keys.MARKET_HELD)
+    redis_client.set(keys.MARKET_HELD, "of another type")
+    assert facts.strays([]) == [ONE]
+    assert facts.sum_up_held() is None

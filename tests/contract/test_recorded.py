@@ -9,6 +9,7 @@ import pytest
 from support.exchange_rig import ANY_TIME, Answer, Request, ScriptedServer, http, make_instruction, rpc
 
 from executor.adapters.betfair.exchange import BetfairExchange
+from executor.domain.hedge import Quote
 from executor.domain.money import Side
 from executor.domain.order import BetState
 from executor.errors import LoginRefused
@@ -122,3 +123,13 @@ def test_logins_and_keep_alives(server: ScriptedServer, exchange: BetfairExchang
     assert exchange.session_age_s() is None
     assert server.requests[0].headers["x-authentication"] != server.requests[-1].headers["x-authentication"]
     assert server.requests[-1].headers["x-authentication"] == "session_token"
+
+
+@pytest.mark.parametrize("name", ["2016-in-play-suspended.real.json", "2016-with-newer-fields.edited.json"])
+def test_prices_of_a_book(name: str, server: ScriptedServer, exchange: BetfairExchange) -> None:
+    plays(server, f"listMarketBook/{name}")
+    quotes = exchange.quotes(["1.125875153"])["1.125875153"]
+    assert quotes.status == "SUSPENDED"
+    assert quotes.runners[8665860] == Quote(back=Decimal(21), lay=None, last=Decimal(1000))
+    assert quotes.runners[7853158] == Quote(back=None, lay=Decimal("1.14"), last=Decimal("1.01"))
+    assert len(quotes.runners) == 5  # the sixth has left

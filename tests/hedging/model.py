@@ -1,9 +1,11 @@
 """One position that is due, forty ticks of accidents, and after each of them what must hold.
 
 Nothing but hedges is traded: the selection's exposure may only go down; one hedge at a time is live; no order is sent
-twice; and once the market is calm the position is at its target.
+twice; none is larger than what brings the position to its target, by arithmetic of the model's own; each is explained;
+and once the market is calm the position is at its target.
 """
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from support.engine_rig import MARKET, Rig, make_policy
 
 from executor.domain.exposure import exposures
 from executor.domain.hedge import HEDGE, HedgePolicy, Quote, Quotes
-from executor.domain.money import LADDER, ZERO, Side
+from executor.domain.money import LADDER, PENNY, ZERO, Side
 from executor.domain.order import Order, OrderStatus
 from executor.domain.signal_record import SignalRecord
 from executor.engine.cancellation import cancel_unmatched
@@ -47,6 +49,7 @@ class HedgeModel:
         self.problems: list[str] = []
         self.seed = seed
         self._queue: list[SignalRecord] = []
+        self._judged: set[str] = set()
         self._at = self._pick.randint(120, 200)  # a rung of the ladder, 2.4 to 4.4
         self._quote()
         self._take_position()
@@ -85,7 +88,7 @@ class HedgeModel:
             self._quote,
             self._suspend,
             lambda: setattr(rig.memory, "trading", self._pick.choice(["true", "true", "false"])),
-            lambda: self._tick(self._pick.choice(["note_hedge", "record", "dispatch"])),
+            lambda: self._tick(self._pick.choice(["note_hedge", "record", "explain_hedge", "dispatch"])),
             lambda: self._chain(killed=True),
             self._time_passes,
         ]
@@ -108,6 +111,37 @@ class HedgeModel:
             if wrong:
                 self.problems.append(f"seed {self.seed}, after {after}: {what}")
         self._matched = matched
+        for record in self.rig.memory.signals.values():
+            if record.strategy == HEDGE and record.signal_id not in self._judged:
+                self._judged.add(record.signal_id)
+                if wrong_size := self.judge(json.loads(record.payload)["primarySelection"]):
+                    self.problems.append(f"seed {self.seed}, {record.signal_id}: {wrong_size}")
+
+    def judge(self, leg: dict[str, Any]) -> str:
+        """Say what is wrong with a hedge that has just been recorded, of what is matched at this moment."""
+        side, price, size = leg["betType"].upper(), Decimal(leg["recommendedOdds"]), Decimal(leg["stake"])
+        wins, loses = self._pays()
+        if side != ("LAY" if loses < wins else "BACK"):
+            return f"a {side} of a position that pays {wins} or {loses}"
+        # A penny less must leave more than the target: else it is larger than what is to be hedged. What is held is
+        # counted in whole pennies, rounded up: a hedge may be made for a penny that is not there.
+        sign = 1 if side == "BACK" else -1
+        less = sign * (size - PENNY)
+        left = max(ZERO, -(wins + less * (price - 1)), -(loses - less))
+        target = LIMIT * POLICY.to_percent / 100
+        held = max(ZERO, -wins, -loses)
+        after = max(ZERO, -(wins + sign * size * (price - 1)), -(loses - sign * size))
+        if left <= target - PENNY:
+            return f"{size} at {price} is more than what brings {held} to {target}: {left} with a penny less"
+        return f"{size} at {price} takes {held} to {after}" if after >= held else ""
+
+    def _pays(self) -> tuple[Decimal, Decimal]:
+        """Return what the matched bets pay if the selection wins and if it loses."""
+        wins = loses = ZERO
+        for bet in self.rig.exchange.bets.values():
+            sign, size = (1 if bet.side is Side.BACK else -1), bet.size_matched
+            wins, loses = wins + sign * size * (bet.price - 1), loses - sign * size
+        return wins, loses
 
     def _placed(self) -> list[tuple[str, Any]]:
         return [(name, call) for name, call in self.rig.exchange.calls if name == "place"]
@@ -179,6 +213,9 @@ class HedgeModel:
                 self._step(work)
             self.rig.clock.tick(31)
             self.rig.memory.reconciled_until = self.rig.clock.now + 3_600_000
+        told = {signal_id for _, signal_id, _ in self.rig.engine.hedges.explained}  # type: ignore[attr-defined]
+        if told != self._judged:
+            self.problems.append(f"seed {self.seed}: {sorted(self._judged ^ told)} were recorded or explained alone")
         left = self.exposure(matched_only=True)
         if left > LIMIT * POLICY.at_percent / 100:
             self.problems.append(f"seed {self.seed}: {left} is left of {self.first}: {self.rig.memory.hedges}")

@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
 from support.engine_rig import strategy_message
@@ -25,6 +25,7 @@ from executor.engine.cancellation import cancel_orders
 from executor.engine.engine import Engine
 from executor.engine.intake import Intake, receive
 from executor.engine.ledger_repair import Difference, find_differences, repair_ledger
+from executor.engine.markets import refresh
 from executor.engine.placement import place
 from executor.engine.reconciliation import poll
 from executor.engine.settlement import settle
@@ -183,6 +184,9 @@ class History:
                 for work in (write_ledger, repair_ledger, write_ledger):
                     self._work(work)
 
+    def sums_are_damaged(self) -> None:
+        self.redis.damage_sums(self.dice)
+
     def restart(self) -> None:
         self.redis.forget_acknowledged()
 
@@ -194,9 +198,10 @@ class History:
             self.log.append(f"{number} {step.__name__} {day(self.redis.now())}")
             step(self)
         self.ledger.set_away(away=False)
+        self.sums_are_damaged()
         for _ in range(4):
             self.redis.pass_time(61)
-            for work in (poll, settle, write_ledger):
+            for work in (poll, settle, write_ledger, refresh):
                 work(self.engine)
         if self.set_back and self._differences():
             repair_ledger(self.engine)
@@ -224,6 +229,22 @@ class History:
         self._check_feed(matched)
         self._check_orders()
         self._check_counts()
+        assert self.redis.held_total() == self._held(), self.story("what is held over all markets")
+
+    def _held(self) -> Decimal:
+        """Reckon the most that the bets of open markets can lose, each selection by itself."""
+        pays: dict[tuple[str, int], list[Decimal]] = {}  # if it wins, if it loses: an unmatched bet only where it hurts
+        for bet in self.exchange.bets.values():
+            if self.exchange.market(bet.market_id).winner is not None:
+                continue
+            pair = pays.setdefault((bet.market_id, bet.selection_id), [D(0), D(0)])
+            won = bet.paid - bet.matched
+            if bet.side is Side.BACK:
+                pair[0], pair[1] = pair[0] + won, pair[1] - bet.matched - bet.open
+            else:
+                pair[0], pair[1] = pair[0] - won - bet.open * (bet.price - 1), pair[1] + bet.matched
+        worst = [max(D(0), -wins, -loses) for wins, loses in pays.values()]
+        return sum((amount.quantize(D("0.01"), ROUND_CEILING) for amount in worst), D(0))
 
     def _check_feed(self, matched: Mapping[str, Decimal]) -> None:
         told: dict[str, Decimal] = {}  # begins with what was matched before the feed's first entry
@@ -277,4 +298,5 @@ STEPS: Final[dict[Callable[[History], None], int]] = {
     History.ledger_goes_or_comes: 1,
     History.ledger_is_restored: 1,
     History.restart: 1,
+    History.sums_are_damaged: 2,
 }

@@ -1,6 +1,7 @@
 """What a history is run against: a Redis and a ledger that accidents can happen to; here both in memory."""
 
 import copy
+import random
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -60,6 +61,8 @@ class RedisUnderTest(Protocol):
     def days(self) -> dict[str, Decimal]: ...
     def total(self) -> Decimal: ...
     def feed(self) -> list[Mapping[str, str]]: ...
+    def damage_sums(self, dice: random.Random) -> None: ...
+    def held_total(self) -> Decimal: ...
 
 
 def unlimited() -> Rules:
@@ -134,6 +137,12 @@ class MemoryRedis:
 
     def feed(self) -> list[Mapping[str, str]]:
         return self.memory.trades
+
+    def damage_sums(self, dice: random.Random) -> None:
+        """Do nothing: what is derived here is derived at each look."""
+
+    def held_total(self) -> Decimal:
+        return self.memory.held_total()
 
 
 class MemoryBooks:

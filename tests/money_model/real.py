@@ -4,7 +4,9 @@ Redis's own clock cannot be set: its TIME is shifted on the way, in Python and i
 lifetime loses as much of it as is skipped.
 """
 
+import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
@@ -148,6 +150,29 @@ class RealRedis:
 
     def total(self) -> Decimal:
         return D(str(self._client.get(keys.PNL_TOTAL)))
+
+    def damage_sums(self, dice: random.Random) -> None:
+        """Do to what is derived of the exposure what a slip of somebody's hand does."""
+        client, total, markets = self._client, keys.HELD_TOTAL, (keys.MARKET_HELD, keys.MARKET_EXPOSURE)
+        slips: list[Callable[[], object]] = [
+            lambda: client.delete(total),
+            lambda: client.set(total, dice.choice(["", "junk", "nan", "-5", "123456", "9" * 40, "1.5"])),
+            lambda: client.incrby(total, dice.choice([-1, 1000])),
+            lambda: client.delete(dice.choice(markets)),
+            lambda: [client.hset(dice.choice(markets), f"1.{100 + dice.randrange(8)}", "77.00") for _ in range(2)],
+            lambda: client.hdel(dice.choice(markets), f"1.{100 + dice.randrange(6)}"),
+            lambda: client.hset(keys.MARKET_HELD, "1.103", "junk"),
+            lambda: [client.delete(total), client.lpush(total, "of another type")],
+        ]
+        with suppress(redis.ResponseError):  # INCRBY of what is no number
+            dice.choices(slips, [2, 3, 5, 2, 2, 2, 1, 1])[0]()
+
+    def held_total(self) -> Decimal:
+        held: Any = self._client.hgetall(keys.MARKET_HELD)
+        assert set(held) == set(self._client.hgetall(keys.MARKET_EXPOSURE))
+        total = D(str(self._client.get(keys.HELD_TOTAL) or 0)) / 100
+        assert total == sum(map(D, held.values()), D(0)), (total, held)
+        return total
 
     def feed(self) -> list[Mapping[str, str]]:
         entries: Any = self._client.xrange(keys.TRADES)

@@ -702,6 +702,13 @@ class MemoryMarketFacts:
             found[market_id] = Counted(market, *(f"{amount:f}" for amount in sums))
         return found
 
+    def strays(self, known: Collection[str]) -> list[str]:
+        del known  # what is derived here is derived at each look
+        return []
+
+    def sum_up_held(self) -> tuple[str, str] | None:
+        return None
+
     def unknown_markets(self) -> list[str]:
         markets = {order.market_id for order in self._m.orders.values()}
         held = {
@@ -734,6 +741,7 @@ class MemoryHedges:
         self._m.hedges.pop(position, None)
 
     def explain(self, position: str, signal_id: str, said: str) -> None:
+        self._m.reach("explain_hedge")
         self.explained.append((position, signal_id, said))
 
 

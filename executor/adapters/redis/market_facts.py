@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import zip_longest
 from typing import Final, cast
@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
-from executor.adapters.redis.client import guarded, hash_of
+from executor.adapters.redis.client import guarded, hash_of, script
 from executor.domain.market import Market, allows_as
 from executor.domain.money import parse_number
 from executor.ports import Counted
@@ -67,6 +67,7 @@ class RedisMarketFacts(RedisAdapter):
     def __init__(self, client: "Redis") -> None:
         super().__init__(client)
         self._types: dict[str, str] = {}  # of markets; they do not change
+        self._sum_held = client.register_script(script("sum_held", needs=["held_total"]))
 
     @guarded
     def want(self, market_id: str) -> None:
@@ -136,6 +137,21 @@ class RedisMarketFacts(RedisAdapter):
             market_id: Counted(facts[market_id], of_rules or "", of_exchange or "")
             for market_id, of_rules, of_exchange in sums
         }
+
+    @guarded
+    def strays(self, known: Collection[str]) -> list[str]:
+        """Return markets other than these that have an exposure written down."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hkeys(keys.MARKET_EXPOSURE)
+        pipe.hkeys(keys.MARKET_HELD)
+        written = (reply for reply in pipe.execute(raise_on_error=False) if isinstance(reply, list))
+        return sorted({market_id for markets in written for market_id in markets} - set(known))
+
+    @guarded
+    def sum_up_held(self) -> tuple[str, str] | None:
+        """Make what is kept as held over all markets their sum; returns what it was and is, where it was not."""
+        found = cast("list[str]", self._sum_held(keys=[keys.MARKET_HELD, keys.HELD_TOTAL]))
+        return (found[0], found[1]) if found else None
 
     @guarded
     def unknown_markets(self) -> list[str]:

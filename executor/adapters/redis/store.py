@@ -89,8 +89,8 @@ class RedisStore(RecordReader):
         self._identity = identity
         self._sums = sums
         self._keep = retention
-        self._view = client.register_script(script("view", needs=["failures_from"]))
-        self._commit = client.register_script(script("commit"))
+        self._view = client.register_script(script("view", needs=["failures_from", "held_total"]))
+        self._commit = client.register_script(script("commit", needs=["held_total"]))
         self._has_replicas = has_replicas(client)
         self._record = client.register_script(script("record"))
         self._send_state = client.register_script(script("send_state"))

@@ -1,5 +1,6 @@
 """Hedging on fakes: one at a time, by the one chain, waiting where it must; a short run of the model."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -8,7 +9,7 @@ from hedging.model import POLICY, SELECTION, HedgeModel
 from support.engine_rig import MARKET, Rig, make_policy
 from support.factories import make_order
 
-from executor.domain.hedge import HedgePolicy, Quote, Quotes
+from executor.domain.hedge import HEDGE, HedgePolicy, Quote, Quotes
 from executor.domain.order import OrderStatus
 from executor.domain.signal_record import SignalRecord
 from executor.engine.hedging import hedge, standing
@@ -96,12 +97,37 @@ def test_it_waits_and_alerts_and_goes_on(position: Rig, trouble: object, why: st
 
 
 def test_a_process_that_dies_before_it_noted_the_attempt_makes_no_second_one(position: Rig) -> None:
+    """It is explained all the same, also when the position is not due any more."""
     rig = position
-    rig.memory.away = {"note_hedge"}
+    rig.memory.away = {"explain_hedge"}
     with pytest.raises(StoreUnavailable):
         run(rig)
     rig.memory.away = set()
     assert rig.signal(ID).status == "RECEIVED"
+    rig.memory.limits["MaxExposurePerSelection"] = "300"
+    assert run(rig) == []
+    rig.memory.limits["MaxExposurePerSelection"] = "200"
+    assert run(rig) == []
+    assert sorted(rig.memory.signals) == [ID]
+    assert [act[1:] for act in rig.engine.hedges.explained] == [  # type: ignore[attr-defined]
+        (ID, "selection 123456 of market 1.200000000 holds 190 of at most 200; lay 90 at 3.05")
+    ]
+
+
+def test_a_process_that_dies_before_it_recorded_the_attempt_has_done_nothing(position: Rig) -> None:
+    rig = position
+    rig.memory.away = {"note_hedge"}
+    with pytest.raises(StoreUnavailable):
+        run(rig)
+    assert rig.memory.signals == {}
+    rig.memory.away = set()
+    assert [record.signal_id for record in run(rig)] == [ID]
+
+
+def test_notes_that_were_lost_make_no_second_hedge(position: Rig) -> None:
+    rig = position
+    run(rig)
+    rig.memory.hedges.clear()
     assert run(rig) == []
     assert sorted(rig.memory.signals) == [ID]
 
@@ -116,3 +142,13 @@ def test_what_is_not_due_costs_no_call(position: Rig) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_accidents_never_raise_an_exposure(seed: int) -> None:
     assert HedgeModel(1000 + seed).run().problems == []
+
+
+def test_the_model_sees_a_hedge_that_is_a_penny_or_two_too_large() -> None:
+    model = HedgeModel(1000).run()
+    position = HedgeModel(1000)  # the same one, before anything was hedged
+    first = next(json.loads(record.payload) for record in model.rig.memory.signals.values() if record.strategy == HEDGE)
+    leg = first["primarySelection"]
+    assert position.judge(leg) == ""
+    assert "more than what brings" in position.judge({**leg, "stake": str(D(leg["stake"]) + D("0.02"))})
+    assert "of a position" in position.judge({**leg, "betType": "Back" if leg["betType"] == "Lay" else "Lay"})

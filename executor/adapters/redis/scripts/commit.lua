@@ -39,16 +39,9 @@ end
 if request.cap and tonumber(redis.call('GET', request.cap[1]) or '0') > request.cap[2] then
   return 0
 end
-local function pennies(text)
-  return math.floor((tonumber(text or '0') or 0) * 100 + 0.5)
-end
-local function number_in(key)
-  local held = redis.pcall('GET', key)
-  return type(held) ~= 'table' and tonumber(held or '0') or 0
-end
 if request.funds then
   local total, hash, market, most = unpack(request.funds)
-  if number_in(total) - pennies(redis.call('HGET', hash, market)) > most then
+  if held_total(total, hash) - pennies(redis.call('HGET', hash, market)) > most then
     return 0
   end
 end
@@ -69,13 +62,13 @@ for _, write in ipairs(request.writes) do
     redis.pcall('XADD', unpack(write, 2))
   elseif write[1] == '=HELD' then
     local _, hash, total, market, amount = unpack(write)
-    local more = pennies(amount) - pennies(redis.call('HGET', hash, market))
+    local after = held_total(total, hash) + pennies(amount) - pennies(redis.call('HGET', hash, market))
     if amount == '' then
       redis.call('HDEL', hash, market)
     else
       redis.call('HSET', hash, market, amount)
     end
-    redis.call('SET', total, string.format('%.0f', number_in(total) + more))
+    redis.call('SET', total, string.format('%.0f', after))
   elseif write[1] == '=MAX' then
     local held = tonumber(redis.call('GET', write[2]) or '')
     if not held or held < tonumber(write[3]) then

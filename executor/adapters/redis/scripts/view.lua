@@ -85,5 +85,5 @@ return {
   get(KEYS[14]) or '',
   account.err and {} or account,
   get(KEYS[16], ARGV[4]) or '',
-  get(KEYS[17]) or '',
+  string.format('%.0f', held_total(KEYS[17], KEYS[16])),
 }

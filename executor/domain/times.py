@@ -1,6 +1,9 @@
 """Moments as milliseconds since the epoch, and how they are written: UTC, ISO 8601."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def iso(ms: int) -> str:
@@ -20,4 +23,4 @@ def day(ms: int) -> str:
 
 def from_iso(text: str) -> int:
     """Read a moment that `iso` wrote."""
-    return int(datetime.fromisoformat(text).timestamp() * 1000)
+    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(milliseconds=1)

@@ -33,6 +33,7 @@ from executor.ports.order_stream import OrderStream, StreamMessage
 from executor.ports.set_aside import SetAside
 from executor.ports.signatures import Opened, Signatures
 from executor.ports.telemetry import NotifierTelemetry, RefusedTask, Telemetry
+from executor.ports.token_store import LoginBan, TokenStore
 from executor.ports.trade_feed import TradeFeed
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "Listing",
     "Load",
     "Locks",
+    "LoginBan",
     "MarketFacts",
     "MarketInfo",
     "MarketView",
@@ -89,5 +91,6 @@ __all__ = [
     "Signatures",
     "StreamMessage",
     "Telemetry",
+    "TokenStore",
     "TradeFeed",
 ]

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
+from executor.domain.ledger_entry import LedgerEntry
+
 
 class Ledger(Protocol):
     """The accounts in SQL."""
 
-    def write(
-        self, entries: Sequence[tuple[str, Mapping[str, str]]], *, identity: str = "", generation: str = ""
-    ) -> None:
-        """Book entries of `stream:trades` (id, fields); one booked before changes nothing.
+    def write(self, entries: Sequence[tuple[str, LedgerEntry]], *, identity: str = "", generation: str = "") -> None:
+        """Book entries of `stream:trades` (id, entry); one booked before changes nothing.
 
         `identity` and `generation` say whose feed that is, and of which filling of the db: how far it is booked is
         remembered with the entries.
@@ -20,7 +20,7 @@ class Ledger(Protocol):
             LedgerUnavailable: the database did not answer; nothing was acknowledged.
         """
 
-    def write_acts(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+    def write_acts(self, entries: Sequence[tuple[str, LedgerEntry]]) -> None:
         """Book entries of `stream:audit`; whatever else stands there is logged and never booked.
 
         Raises:

@@ -1,8 +1,9 @@
 """The accounting feed, and that of what was done by hand, read by the ledger. All may raise `StoreUnavailable`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
+from executor.domain.ledger_entry import LedgerEntry
 from executor.domain.order import Trade
 
 
@@ -12,7 +13,7 @@ class TradeFeed(Protocol):
     def generation(self) -> str:
         """Name this filling of the db: after a loss the feed begins anew, under another name."""
 
-    def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+    def read_trades(self, count: int) -> list[tuple[str, LedgerEntry]]:
         """Return entries of the feed that the ledger has not acknowledged, oldest first."""
 
     def acknowledge_trades(self, ids: Sequence[str]) -> None:
@@ -21,7 +22,7 @@ class TradeFeed(Protocol):
     def rewind_trades(self, reached: str) -> bool:
         """Have everything after this entry read again, if more than that was acknowledged; tells whether it was."""
 
-    def read_acts(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+    def read_acts(self, count: int) -> list[tuple[str, LedgerEntry]]:
         """Return what was done by hand and the ledger has not acknowledged, oldest first."""
 
     def acknowledge_acts(self, ids: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from support.store_worlds import World, make_record, memory_world, record_one, r
 from executor import keys
 from executor.adapters.redis.backlog import RedisBacklog
 from executor.adapters.redis.locks import RedisLocks
+from executor.domain.ledger_entry import encode_entry
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 
 QUEUE = "signals"
@@ -47,7 +48,11 @@ def test_signals_are_closed_where_they_are_as_they_were_read(world: World) -> No
     closed = world.store.signal("signal-0")
     assert closed is not None
     assert (closed.status, closed.reason, closed.finished_at) == (SignalStatus.EXPIRED, "SIGNAL_EXPIRED", now)
-    assert [fields["signal_id"] for _, fields in world.trade_feed.read_trades(10)] == ["signal-0", "signal-2"]
+    told = [encode_entry(entry)["signal_id"] for _, entry in world.trade_feed.read_trades(10)]
+    assert told == [
+        "signal-0",
+        "signal-2",
+    ]
 
 
 @pytest.mark.parametrize("parts", [1, 3, 500])

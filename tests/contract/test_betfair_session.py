@@ -27,7 +27,6 @@ from support.sandbox_client import RunningSandbox
 
 from betfair_sandbox.certificates import CertificatePaths
 from executor.adapters.betfair.exchange import BetfairExchange
-from executor.adapters.betfair.logins import LoginBan
 from executor.errors import (
     CertificateInvalid,
     LoginRefused,
@@ -36,6 +35,7 @@ from executor.errors import (
     SessionExpired,
     Throttled,
 )
+from executor.ports.token_store import LoginBan
 from executor.settings.sections import BetfairSettings
 
 pytest_plugins = ["support.exchange_fixtures", "support.sandbox_fixtures"]

@@ -2,7 +2,7 @@
 
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,12 +16,13 @@ from support.memory_ledger import MemoryLedger
 from support.store_worlds import IDENTITY, settled_entry
 
 from executor.adapters.sql.ledger import SqlLedger
+from executor.domain.ledger_entry import LedgerEntry, decode_entry
 from executor.domain.order import order_ids
 from executor.errors import LedgerUnavailable
 from executor.ports import Ledger
 
 TODAY = "2026-11-20"
-Entry = tuple[str, Mapping[str, str]]
+Entry = tuple[str, LedgerEntry]
 
 
 def fill(number: int, total: str, price: str = "3.00", **overrides: str) -> Entry:
@@ -33,7 +34,11 @@ def fill(number: int, total: str, price: str = "3.00", **overrides: str) -> Entr
         "size_matched": total,
         "average_price_matched": price,
     }
-    return f"{number}-1", entry | overrides
+    return f"{number}-1", decode_entry(entry | overrides)
+
+
+def settled(entry_id: str, day: str, bet_id: str, net: str) -> Entry:
+    return entry_id, decode_entry(settled_entry(day, bet_id, net))
 
 
 def void(number: int, total: str) -> Entry:
@@ -71,7 +76,7 @@ def test_a_new_ledger_is_empty(books: Books) -> None:
     assert books.ledger.is_empty(IDENTITY)
 
 
-@pytest.mark.parametrize("entry", [fill(1, "5.00"), ("1-1", settled_entry(TODAY, "b1", "1.00"))])
+@pytest.mark.parametrize("entry", [fill(1, "5.00"), settled("1-1", TODAY, "b1", "1.00")])
 def test_what_is_booked_belongs_to_one_identity(books: Books, entry: Entry) -> None:
     books.ledger.write([entry])
     assert not books.ledger.is_empty(IDENTITY)
@@ -80,7 +85,12 @@ def test_what_is_booked_belongs_to_one_identity(books: Books, entry: Entry) -> N
 
 
 def test_entries_written_again_are_booked_once(books: Books) -> None:
-    batch = [fill(1, "5.00"), void(2, "3.00"), fill(3, "10.00"), ("4-1", settled_entry(TODAY, "b1", "7.50"))]
+    batch = [
+        fill(1, "5.00"),
+        void(2, "3.00"),
+        fill(3, "10.00"),
+        settled("4-1", TODAY, "b1", "7.50"),
+    ]
     for _ in range(3):
         books.ledger.write(batch)
     assert books.sizes() == [Decimal("5.00"), Decimal("2.00"), Decimal("7.00")]
@@ -100,13 +110,21 @@ def test_a_changed_price_is_booked_without_a_size(books: Books) -> None:
 
 
 def test_a_later_verdict_replaces_the_earlier_one_on_whichever_day(books: Books) -> None:
-    books.ledger.write([("1-1", settled_entry(TODAY, "b1", "7.50")), ("2-1", settled_entry(TODAY, "b2", "-1.00"))])
-    books.ledger.write([("3-1", settled_entry("2026-11-21", "b1", "-10.00"))])
+    books.ledger.write(
+        [
+            settled("1-1", TODAY, "b1", "7.50"),
+            settled("2-1", TODAY, "b2", "-1.00"),
+        ]
+    )
+    books.ledger.write([settled("3-1", "2026-11-21", "b1", "-10.00")])
     assert books.ledger.profits(IDENTITY) == {TODAY: {"b2": Decimal("-1.00")}, "2026-11-21": {"b1": Decimal("-10.00")}}
 
 
 def test_a_verdict_that_is_read_again_after_a_later_one_changes_nothing(tmp_path: Path) -> None:
-    later, earlier = ("10-1", settled_entry(TODAY, "b1", "-10.00")), ("9-1", settled_entry(TODAY, "b1", "7.50"))
+    later, earlier = (
+        settled("10-1", TODAY, "b1", "-10.00"),
+        settled("9-1", TODAY, "b1", "7.50"),
+    )
     with closing(SqlLedger(f"sqlite:///{tmp_path}/ledger.db")) as ledger:
         ledger.write([earlier, later])
         ledger.write([earlier])
@@ -116,17 +134,17 @@ def test_a_verdict_that_is_read_again_after_a_later_one_changes_nothing(tmp_path
 @pytest.mark.parametrize(
     "bad",
     [
-        {},
-        {"type": "fill"},
-        {"type": "settlement"},
-        {"type": "gossip"},
+        decode_entry({}),
+        decode_entry({"type": "fill"}),
+        decode_entry({"type": "settlement"}),
+        decode_entry({"type": "gossip"}),
         fill(1, "much")[1],
         fill(1, "NaN")[1],
         fill(1, "5.00", price="x")[1],
-        settled_entry(TODAY, "b1", "lots"),
+        decode_entry(settled_entry(TODAY, "b1", "lots")),
     ],
 )
-def test_an_entry_that_is_none_holds_no_other_up(books: Books, bad: Mapping[str, str]) -> None:
+def test_an_entry_that_is_none_holds_no_other_up(books: Books, bad: LedgerEntry) -> None:
     books.ledger.write([("1-1", bad), fill(2, "5.00")])
     assert books.sizes() == [Decimal("5.00")]
 
@@ -166,7 +184,7 @@ def test_a_batch_is_written_wholly_or_not_at_all(tmp_path: Path) -> None:
             other.execute("create trigger t before insert on settlements begin select raise(abort, 'no room'); end")
             other.commit()
         with pytest.raises(LedgerUnavailable, match="no room"):
-            ledger.write([fill(1, "5.00"), ("2-1", settled_entry(TODAY, "b1", "1"))])
+            ledger.write([fill(1, "5.00"), settled("2-1", TODAY, "b1", "1")])
         assert ledger.count() == 0
 
 
@@ -206,14 +224,14 @@ def test_a_bet_that_is_wholly_void_waits_for_no_settlement(books: Books) -> None
     books.ledger.write([fill(1, "5.00"), fill(2, "7.00", bet_id="b2")])
     assert books.ledger.oldest_unsettled(IDENTITY) is not None
     books.ledger.write([void(3, "0.00")])
-    books.ledger.write([("4-1", settled_entry(TODAY, "b2", "1.00"))])
+    books.ledger.write([settled("4-1", TODAY, "b2", "1.00")])
     assert books.ledger.oldest_unsettled(IDENTITY) is None
 
 
 def test_a_void_takes_back_what_a_bet_had_won_and_a_later_verdict_says_it_anew(books: Books) -> None:
-    books.ledger.write([fill(1, "5.00"), ("2-1", settled_entry(TODAY, "b1", "7.50")), void(3, "0.00")])
+    books.ledger.write([fill(1, "5.00"), settled("2-1", TODAY, "b1", "7.50"), void(3, "0.00")])
     assert sum(books.ledger.profits(IDENTITY)[TODAY].values()) == 0
-    books.ledger.write([fill(4, "5.00"), ("5-1", settled_entry(TODAY, "b1", "-5.00"))])
+    books.ledger.write([fill(4, "5.00"), settled("5-1", TODAY, "b1", "-5.00")])
     assert books.ledger.profits(IDENTITY) == {TODAY: {"b1": Decimal("-5.00")}}
     assert books.ledger.matched(IDENTITY, ["b1", "b2"]) == {"b1": Decimal("5.00")}
 
@@ -244,7 +262,7 @@ def test_what_the_books_know_of_bets_and_of_orders_that_were_placed(books: Books
         "finished_at": f"{TODAY}T12:00:01.000Z",
         "identity": IDENTITY,
     }
-    books.ledger.write([fill(1, "5.00"), ("2-1", ended)])
+    books.ledger.write([fill(1, "5.00"), ("2-1", decode_entry(ended))])
     since = int(datetime.fromisoformat(f"{TODAY}T12:00:00+00:00").timestamp() * 1000)
     asked = {"b1": "?", "b8": "no-order", "b9": placed}
     assert books.ledger.knows(IDENTITY, asked, since) == {"b1", "b9"}

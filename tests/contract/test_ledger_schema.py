@@ -15,9 +15,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
 from support.store_worlds import IDENTITY, make_record, settled_entry
 
-from executor.adapters.redis.records import signal_fields
 from executor.adapters.sql.ledger import SqlLedger
 from executor.adapters.sql.tables import metadata
+from executor.domain.ledger_entry import LedgerEntry, decode_entry, of_signal
 from executor.domain.signal_record import SignalStatus
 from executor.errors import LedgerUnavailable
 
@@ -49,14 +49,14 @@ def ledger(url: str) -> Iterator[SqlLedger]:
         yield ledger
 
 
-def fill(entry: str, total: str, **overrides: str) -> tuple[str, dict[str, str]]:
+def fill(entry: str, total: str, **overrides: str) -> tuple[str, LedgerEntry]:
     fields = settled_entry(TODAY, "b1", "0") | {"type": "fill", "size": total, "size_matched": total}
-    return entry, fields | overrides
+    return entry, decode_entry(fields | overrides)
 
 
-def ended(entry: str, status: SignalStatus, **overrides: Any) -> tuple[str, dict[str, str]]:
+def ended(entry: str, status: SignalStatus, **overrides: Any) -> tuple[str, LedgerEntry]:
     record = make_record(NOW, status=status, finished_at=NOW + 500, **overrides)
-    return entry, signal_fields(record, IDENTITY)
+    return entry, of_signal(record, IDENTITY)
 
 
 # --- the schema -------------------------------------------------------------------------------------------------------
@@ -112,8 +112,9 @@ def test_a_database_of_the_first_version_is_upgraded_with_its_rows(ledger: SqlLe
 
 
 def test_amounts_carry_the_currency_that_the_feed_says(ledger: SqlLedger) -> None:
-    ledger.write([fill("4-0", "12.00", currency="EUR"), ("5-0", settled_entry(TODAY, "b1", "3.00", currency="EUR"))])
-    ledger.write([("6-0", settled_entry(TODAY, "b2", "1.00"))])
+    settled = decode_entry(settled_entry(TODAY, "b1", "3.00", currency="EUR"))
+    ledger.write([fill("4-0", "12.00", currency="EUR"), ("5-0", settled)])
+    ledger.write([("6-0", decode_entry(settled_entry(TODAY, "b2", "1.00")))])
     assert [row["currency"] for row in ledger.entries(10)] == ["EUR"]
     assert [row["currency"] for row in ledger.settled(IDENTITY)] == ["EUR", ""]
 
@@ -192,8 +193,8 @@ def test_a_fill_after_a_void_is_booked_though_the_totals_were_there_before(ledge
 
 def test_a_bet_that_redis_forgot_keeps_its_strategy(ledger: SqlLedger) -> None:
     ledger.write([fill("1-0", "10.00", strategy="momentum")])
-    ledger.write([("2-0", settled_entry(TODAY, "b1", "19.00", strategy="adopted"))])
-    ledger.write([("3-0", settled_entry(TODAY, "b2", "1.00", strategy="adopted"))])
+    ledger.write([("2-0", decode_entry(settled_entry(TODAY, "b1", "19.00", strategy="adopted")))])
+    ledger.write([("3-0", decode_entry(settled_entry(TODAY, "b2", "1.00", strategy="adopted")))])
     assert [row["strategy"] for row in ledger.settled(IDENTITY)] == ["momentum", "adopted"]
 
 
@@ -205,7 +206,7 @@ def test_the_oldest_bet_that_waits_for_its_settlement_is_known(ledger: SqlLedger
             fill("1-0", "5.00", bet_id="gone", at="2026-11-01T00:00:00.000Z"),
             fill("2-0", "0.00", bet_id="gone", at="2026-11-02T00:00:00.000Z", **void),
             fill("3-0", "5.00", bet_id="settled", at="2026-11-03T00:00:00.000Z"),
-            ("4-0", settled_entry(TODAY, "settled", "1.00")),
+            ("4-0", decode_entry(settled_entry(TODAY, "settled", "1.00"))),
             fill("5-0", "5.00", bet_id="waits", at="2026-11-04T00:00:00.000Z"),
             fill("6-0", "5.00", bet_id="later", at="2026-11-05T00:00:00.000Z"),
         ]

@@ -13,6 +13,7 @@ from support.store_worlds import IDENTITY, World, memory_world, redis_world
 
 from executor import keys
 from executor.adapters.redis.client import run_of
+from executor.domain.ledger_entry import decode_entry
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.times import day
 from executor.ports import Funds
@@ -306,7 +307,8 @@ def test_a_feed_that_is_not_there_yet_is_empty(redis_client: "redis.Redis") -> N
     ports.trade_feed.trim_trades()
     assert ports.trade_feed.read_trades(5) == []
     redis_client.xadd(keys.TRADES, {"type": "fill"})
-    assert [fields for _, fields in ports.trade_feed.read_trades(5)] == [{"type": "fill"}]
+    [(_, entry)] = ports.trade_feed.read_trades(5)
+    assert entry == decode_entry({"type": "fill"}), "it is none, and says so"
 
 
 def test_the_feed_keeps_a_week_and_whatever_the_ledger_has_not_got(redis_client: "redis.Redis") -> None:

@@ -28,10 +28,10 @@ from support.sandbox_client import RunningSandbox, wait_for
 
 from betfair_sandbox.options import sandbox_env
 from executor.adapters.betfair.exchange import BetfairExchange
-from executor.adapters.betfair.logins import LoginBan, TokenStore
 from executor.adapters.redis.session import RedisTokenStore
 from executor.devstack.redis_server import PrivateRedis, free_port
 from executor.errors import NotSent, StoreUnavailable
+from executor.ports.token_store import LoginBan, TokenStore
 
 pytest_plugins = ["support.exchange_fixtures", "support.sandbox_fixtures"]
 ROOT = Path(__file__).parents[2]

@@ -9,6 +9,7 @@ import pytest
 from support.factories import LIMITS, make_order
 from support.store_worlds import ALL_GATES, MARKET, World, ids, make_record, memory_world, record_one, redis_world
 
+from executor.domain.ledger_entry import encode_entry
 from executor.domain.money import Side
 from executor.domain.order import OrderStatus, Trade, TradeKind
 from executor.domain.signal_record import SignalStatus
@@ -239,13 +240,13 @@ def test_trades_are_read_until_they_are_acknowledged(world: World) -> None:
         trade = Trade(TradeKind.FILL, order, number, Decimal("10.00"), Decimal("3.00"), 1_700_000_000_000)
         world.save(order, trades=(trade,))
     first = world.trade_feed.read_trades(2)
-    assert [fields["trade_id"][-1] for _, fields in first] == ["1", "2"]
+    assert [encode_entry(entry)["trade_id"][-1] for _, entry in first] == ["1", "2"]
     assert world.trade_feed.read_trades(2) == first
     world.trade_feed.acknowledge_trades([first[0][0]])
-    assert [fields["trade_id"][-1] for _, fields in world.trade_feed.read_trades(1)] == ["2"]
+    assert [encode_entry(entry)["trade_id"][-1] for _, entry in world.trade_feed.read_trades(1)] == ["2"]
     world.trade_feed.acknowledge_trades([first[1][0]])
     rest = world.trade_feed.read_trades(5)
-    assert [fields["trade_id"][-1] for _, fields in rest] == ["3"]
+    assert [encode_entry(entry)["trade_id"][-1] for _, entry in rest] == ["3"]
     world.trade_feed.acknowledge_trades([entry_id for entry_id, _ in rest])
     assert world.trade_feed.read_trades(5) == []
 

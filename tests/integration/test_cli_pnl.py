@@ -11,6 +11,7 @@ from support.cli_rig import Console, Ran
 from support.store_worlds import settled_entry
 
 from executor.adapters.sql.ledger import SqlLedger
+from executor.domain.ledger_entry import decode_entry
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 COMMANDS = (
@@ -33,7 +34,7 @@ def book(ledger: SqlLedger, identity: str) -> None:
     for at, (day, bet, strategy, market, profit, commission) in enumerate(BETS, start=1):
         net = str(Decimal(profit) - Decimal(commission))
         entry = settled_entry(day, bet, net, strategy=strategy, market_id=market, identity=identity)
-        ledger.write([(f"{at}-0", {**entry, "profit": profit, "commission": commission})])
+        ledger.write([(f"{at}-0", decode_entry({**entry, "profit": profit, "commission": commission}))])
 
 
 @pytest.fixture(scope="module")

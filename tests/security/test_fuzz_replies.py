@@ -23,13 +23,13 @@ from support.exchange_rig import TOKEN, Answer, MemoryTelemetry, MemoryTokenStor
 from support.hostile import NUMBERS, VALUES, Raw, examples, mutated, sent, written
 
 from executor.adapters.betfair.exchange import BetfairExchange
-from executor.adapters.betfair.logins import LoginBan
 from executor.adapters.redis.records import decode_order, encode
 from executor.domain.exposure import market_exposure
 from executor.domain.money import ZERO, to_money
 from executor.domain.order import TRANSITIONS, Order, OrderStatus, order_ids
 from executor.engine import account, accounting, cancellation, reconciliation, settlement
 from executor.errors import ExecutorError
+from executor.ports.token_store import LoginBan
 
 pytest_plugins = ["support.exchange_fixtures"]
 

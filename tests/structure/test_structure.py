@@ -29,16 +29,8 @@ ALLOWED = {
     "engine": {"engine", "ports", "domain", "errors"},
     "adapters": {"adapters", "ports", "domain", "errors", "keys", "settings.urls"},
     "adapters.betfair": {"adapters.betfair", "adapters.clock", "ports", "domain", "errors", "settings"},
-    "adapters.redis": {
-        "adapters.redis",
-        "adapters.betfair.logins",
-        "ports",
-        "domain",
-        "errors",
-        "keys",
-        "settings.urls",
-    },
-    "adapters.sql": {"adapters.sql", "adapters.redis.records", "ports", "domain", "errors"},
+    "adapters.redis": {"adapters.redis", "ports", "domain", "errors", "keys", "settings.urls"},
+    "adapters.sql": {"adapters.sql", "ports", "domain", "errors"},
     "settings": {"settings", "domain", "errors"},
     "observability": {"observability", "adapters", "settings", "ports", "domain", "errors", "keys"},
     "operations": {

@@ -21,10 +21,10 @@ import pytest
 from betfair_sandbox.certificates import CertificatePaths
 from betfair_sandbox.options import sandbox_env
 from executor.adapters.betfair.exchange import MAX_READS, BetfairExchange
-from executor.adapters.betfair.logins import LoginBan, TokenStore
 from executor.domain.money import Side
 from executor.errors import ExecutorError
 from executor.ports import Instruction, SendPermit
+from executor.ports.token_store import LoginBan, TokenStore
 from executor.settings.load import Settings, load_settings
 from executor.settings.sections import BetfairSettings
 from support.sandbox_client import RunningSandbox

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from executor.domain.ledger_entry import LedgerEntry, encode_entry
 from executor.domain.money import ZERO, parse_number
 from executor.domain.order import MAX_LEGS, order_ids
 from executor.domain.times import iso
@@ -24,7 +25,7 @@ class MemoryLedger:
     """`Ledger` in lists."""
 
     def __init__(self) -> None:
-        self.acts: dict[str, Fields] = {}
+        self.acts: dict[str, LedgerEntry] = {}
         self.away = False
         self.writes = 0
         self.trades: list[Fields] = []
@@ -39,11 +40,12 @@ class MemoryLedger:
         if self.away:
             raise LedgerUnavailable("ledger: away")
 
-    def write(self, entries: Sequence[tuple[str, Fields]], *, identity: str = "", generation: str = "") -> None:
+    def write(self, entries: Sequence[tuple[str, LedgerEntry]], *, identity: str = "", generation: str = "") -> None:
         self._reach()
         self.writes += 1
         reached = self.feeds.get((identity, generation), "0-0")
-        for entry, fields in entries:
+        for entry, content in entries:
+            fields = encode_entry(content)
             if generation and _order(entry) <= _order(reached):
                 continue
             with contextlib.suppress(KeyError, ValueError):
@@ -107,7 +109,7 @@ class MemoryLedger:
                 days[fields["at"][:10]] = days.get(fields["at"][:10], ZERO) + Decimal(fields["profit"])
         return {day: amount for day, amount in days.items() if amount}
 
-    def write_acts(self, entries: Sequence[tuple[str, Fields]]) -> None:
+    def write_acts(self, entries: Sequence[tuple[str, LedgerEntry]]) -> None:
         self._reach()
         self.acts.update(entries)
 

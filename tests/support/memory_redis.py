@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from executor.adapters.redis.records import SIGNAL, encode, signal_fields, trade_fields
+from executor.adapters.redis.records import encode
 from executor.domain.account import UNKNOWN, Account, rate_between
 from executor.domain.exposure import exposures
 from executor.domain.foreign import ForeignBet, foreign_exposure
+from executor.domain.ledger_entry import SIGNAL, LedgerEntry, decode_entry, encode_entry, of_signal, of_trade
 from executor.domain.market import Market, allows_as
 from executor.domain.money import ZERO
 from executor.domain.netting import counted_exposure
@@ -144,6 +145,11 @@ class Memory:
         self.feed[f"{self.clock.now}-{self.entered}"] = fields
 
     @property
+    def entries(self) -> list[tuple[str, LedgerEntry]]:
+        """The feed as the ledger is given it."""
+        return [(entry_id, decode_entry(fields)) for entry_id, fields in self.feed.items()]
+
+    @property
     def trades(self) -> list[Mapping[str, str]]:
         """The feed without what it says of signals."""
         return [entry for entry in self.feed.values() if entry["type"] != SIGNAL]
@@ -192,7 +198,7 @@ class MemoryStore:
             return Recorded.REPEAT, record.signal_id
         self._m.signals[record.signal_id] = record
         if record.status in TERMINAL:
-            self._m.enter(signal_fields(record, self._identity))
+            self._m.enter(encode_entry(of_signal(record, self._identity)))
         self._m.seen[dedup_id] = (record.bridge, record.token, record.signal_id, until)
         return Recorded.NEW, record.signal_id
 
@@ -204,7 +210,7 @@ class MemoryStore:
         if self._m.signals.get(before.signal_id) != before:
             return False
         self._m.signals[before.signal_id] = after
-        self._m.enter(signal_fields(after, self._identity))
+        self._m.enter(encode_entry(of_signal(after, self._identity)))
         return True
 
     def signal(self, signal_id: str) -> SignalRecord | None:
@@ -338,11 +344,11 @@ class MemoryStore:
         for trade in change.trades:
             if trade.kind is TradeKind.SETTLEMENT and trade.order.net_profit < ZERO:
                 m.lost -= int(trade.order.net_profit * 100)
-            m.enter(trade_fields(trade, self._identity, view.account.currency))
+            m.enter(encode_entry(of_trade(trade, self._identity, view.account.currency)))
         for signal in change.signals:
             before = view.signals.get(signal.signal_id)
             if signal.status in TERMINAL and (before is None or before.status is not signal.status):
-                m.enter(signal_fields(signal, self._identity))
+                m.enter(encode_entry(of_signal(signal, self._identity)))
             # A token of its own, as each write has in Redis: who read before this compares unequal after it.
             m.signals[signal.signal_id] = replace(signal, token=f"commit {len(self.commits)}")
         after = self.view(view.market_id, signal_ids=list(view.signals), order_ids=list(view.orders))
@@ -621,11 +627,10 @@ class MemoryTradeFeed:
     def __init__(self, memory: Memory) -> None:
         self._m = memory
 
-    def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+    def read_trades(self, count: int) -> list[tuple[str, LedgerEntry]]:
         self._m.reach("read_trades")
-        return [(entry_id, held) for entry_id, held in self._m.feed.items() if entry_id not in self._m.acknowledged][
-            :count
-        ]
+        waiting = [entry_id for entry_id in self._m.feed if entry_id not in self._m.acknowledged][:count]
+        return [(entry_id, decode_entry(self._m.feed[entry_id])) for entry_id in waiting]
 
     def acknowledge_trades(self, ids: Sequence[str]) -> None:
         self._m.reach("acknowledge_trades")
@@ -640,9 +645,9 @@ class MemoryTradeFeed:
         self._m.acknowledged -= again
         return bool(again)
 
-    def read_acts(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+    def read_acts(self, count: int) -> list[tuple[str, LedgerEntry]]:
         self._m.reach("read_acts")
-        return list(self._m.acts.items())[:count]
+        return [(entry_id, decode_entry(fields)) for entry_id, fields in self._m.acts.items()][:count]
 
     def acknowledge_acts(self, ids: Sequence[str]) -> None:
         self._m.reach("acknowledge_acts")
@@ -655,7 +660,7 @@ class MemoryTradeFeed:
 
     def append(self, trades: Sequence[Trade], identity: str) -> None:
         for trade in trades:
-            self._m.enter(trade_fields(trade, identity))
+            self._m.enter(encode_entry(of_trade(trade, identity)))
 
     def trim_trades(self) -> None:
         self._m.reach("trim_trades")

@@ -10,12 +10,11 @@ from typing import Final, TypeVar
 from executor.adapters.betfair import wire
 from executor.adapters.betfair.json_text import as_row
 from executor.adapters.betfair.lists import batches, market_infos
-from executor.adapters.betfair.logins import TokenStore
 from executor.adapters.betfair.market_facts import by_market, catalogue_of, combine, quotes_of
 from executor.adapters.betfair.rpc import ACCOUNT, BETTING, Api
 from executor.domain.hedge import Quotes
 from executor.domain.market import Market
-from executor.ports import Funds, MarketInfo
+from executor.ports import Funds, MarketInfo, TokenStore
 
 MAX_CATALOGUE: Final = 100  # Betfair: Market Data Request Limits, weight 1 each of 200; half of it
 

@@ -16,7 +16,6 @@ from executor.adapters.betfair import wire
 from executor.adapters.betfair.account_reads import AccountReads
 from executor.adapters.betfair.json_text import Row
 from executor.adapters.betfair.lists import batches, joined, names, once, page
-from executor.adapters.betfair.logins import TokenStore
 from executor.adapters.betfair.reports import read_cancelled, read_placed
 from executor.adapters.betfair.rpc import BETTING, HEARTBEAT, Api, Rpc
 from executor.adapters.betfair.session import BetfairSession, store_needed
@@ -36,6 +35,7 @@ from executor.ports import (
     SendPermit,
     Telemetry,
 )
+from executor.ports.token_store import TokenStore
 from executor.settings.sections import BetfairSettings
 
 MAX_PLACE: Final = 200  # Betfair: placeOrders

@@ -20,10 +20,11 @@ import structlog
 
 from executor.adapters.betfair import outcomes as policy
 from executor.adapters.betfair.certificate import client_context
-from executor.adapters.betfair.logins import CertificateRefused, LoginBan, LoginHeldBack, TokenStore
+from executor.adapters.betfair.logins import CertificateRefused, LoginHeldBack
 from executor.adapters.betfair.transport import Reply, Transport, TransportError
 from executor.errors import CertificateInvalid, ExecutorError, LoginRefused, NotSent, OutcomeUnknown, StoreUnavailable
 from executor.ports import Telemetry
+from executor.ports.token_store import LoginBan, TokenStore
 from executor.settings.sections import BetfairSettings
 
 _log = structlog.get_logger(__name__)

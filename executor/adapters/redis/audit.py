@@ -12,8 +12,7 @@ from redis import Redis
 from executor import keys
 from executor.adapters.redis.adapter import redis_time
 from executor.adapters.redis.client import guarded, hash_of
-from executor.adapters.redis.records import AUDIT
-from executor.domain.times import iso
+from executor.domain.ledger_entry import Act, encode_entry
 
 # Characters of each; what is longer tells nobody more.
 FIELDS: Final = {"who": 128, "role": 32, "via": 16, "address": 64, "action": 64, "target": 256, "before": 2000,
@@ -23,10 +22,6 @@ FIELDS: Final = {"who": 128, "role": 32, "via": 16, "address": 64, "action": 64,
 @guarded
 def append(client: "Redis", identity: str, act: Mapping[str, str]) -> None:
     """Put one act on the feed, dated by Redis; the ledger books it with the next batch."""
-    entry = {
-        "type": AUDIT,
-        "at": iso(redis_time(client)),
-        "identity": identity,
-        **{name: act.get(name, "")[:most] for name, most in FIELDS.items()},
-    }
-    client.xadd(keys.AUDIT, hash_of(entry))
+    texts = {name: act.get(name, "")[:most] for name, most in FIELDS.items()}
+    entry = Act(at=redis_time(client), identity=identity, **texts)
+    client.xadd(keys.AUDIT, hash_of(encode_entry(entry)))

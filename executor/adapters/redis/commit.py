@@ -13,9 +13,10 @@ from typing import Final
 
 from executor import keys
 from executor.adapters.redis.notices import MOST, notice_args
-from executor.adapters.redis.records import encode, order_fields, position_fields, signal_fields, trade_fields
+from executor.adapters.redis.records import encode, order_fields, position_fields
 from executor.domain.exposure import exposure_key, exposures, matched_exposure_key, positions, results, worst
 from executor.domain.foreign import ForeignBet, foreign_exposure, with_foreign
+from executor.domain.ledger_entry import encode_entry, of_signal, of_trade
 from executor.domain.money import ZERO
 from executor.domain.netting import net_of
 from executor.domain.notice import BREAKER_KEY, Kind, Level, Notice
@@ -249,10 +250,10 @@ def _status(view: MarketView, signal_id: str) -> SignalStatus | None:
 
 def _feed(view: MarketView, change: Change, signals: Sequence[SignalRecord], identity: str, request: Request) -> None:
     for ended in _ended(view, signals):
-        entry = signal_fields(ended, identity)
+        entry = encode_entry(of_signal(ended, identity))
         request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
     for trade in change.trades:  # an entry cannot be taken back: the last of what may fail
-        entry = trade_fields(trade, identity, view.account.currency)
+        entry = encode_entry(of_trade(trade, identity, view.account.currency))
         request.writes.append(["XADD", keys.TRADES, "*", *[text for pair in entry.items() for text in pair]])
         request.writes.append(["PUBLISH", keys.TRADE_UPDATES, json.dumps(entry, separators=(",", ":"))])
 

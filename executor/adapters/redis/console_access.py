@@ -12,10 +12,9 @@ from redis import Redis
 
 from executor import keys
 from executor.adapters.redis.adapter import redis_time
-from executor.adapters.redis.client import guarded
+from executor.adapters.redis.client import guarded, script
 
 _MAX_TOKENS: Final = 200  # more is no list that a person looks through
-_ADD: Final = "local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end return n"
 
 
 class ConsoleAccess:
@@ -23,6 +22,7 @@ class ConsoleAccess:
 
     def __init__(self, client: "Redis") -> None:
         self._redis = client
+        self._count = client.register_script(script("count_failure"))
 
     @guarded
     def now(self) -> int:
@@ -94,7 +94,7 @@ class ConsoleAccess:
     @guarded
     def count(self, of: str, window_s: int) -> int:
         """Count one more; returns how many within the window."""
-        return int(cast("int", self._redis.eval(_ADD, 1, keys.console_failures(of), str(window_s))))
+        return int(cast("int", self._count(keys=[keys.console_failures(of)], args=[str(window_s)])))
 
     @guarded
     def forgive(self, of: str) -> None:

@@ -13,13 +13,11 @@ from typing import Any, Final
 from executor.domain.exposure import Position, SideTotal
 from executor.domain.foreign import ForeignBet
 from executor.domain.money import Side, parse_number
-from executor.domain.order import Order, OrderStatus, Trade, TradeKind
+from executor.domain.order import Order, OrderStatus
 from executor.domain.signal_record import SignalRecord, SignalStatus
 from executor.domain.times import iso
 from executor.errors import RecordUnreadable
 
-SIGNAL: Final = "signal"  # type of the feed's entries that say how a signal ended
-AUDIT: Final = "audit"  # and of those that say what was done by hand
 _ALWAYS: Final = frozenset({"status", "size_matched"})
 
 
@@ -148,56 +146,6 @@ def decode_foreign(text: str) -> ForeignBet:
     """
     bet: ForeignBet = _build(ForeignBet, _FOREIGN, "a foreign bet's record", text)
     return bet
-
-
-def trade_fields(trade: Trade, identity: str, currency: str = "") -> dict[str, str]:
-    """Write an entry of `stream:trades`; `currency` is the account's, where it is known."""
-    order = trade.order
-    entry = {
-        "type": trade.kind,
-        "trade_id": f"{order.order_id}:{trade.number}",
-        "order_id": order.order_id,
-        "signal_id": order.signal_id,
-        "bet_id": order.bet_id,
-        "strategy": order.strategy,
-        "market_id": order.market_id,
-        "selection_id": str(order.selection_id),
-        "side": order.side,
-        "size": f"{trade.size:f}",
-        "price": f"{trade.price:f}",
-        "size_matched": f"{order.size_matched:f}",
-        "average_price_matched": f"{order.average_price_matched:f}",
-        "at": iso(trade.at),
-        "identity": identity,
-    }
-    if currency:
-        entry["currency"] = currency
-    if order.paper:
-        entry["paper"] = "true"
-    if trade.kind is TradeKind.SETTLEMENT:
-        entry |= {
-            "profit": f"{order.profit:f}",
-            "commission": f"{order.commission:f}",
-            "net_profit": f"{order.net_profit:f}",
-        }
-    return entry
-
-
-def signal_fields(record: SignalRecord, identity: str) -> dict[str, str]:
-    """Write an entry of `stream:trades` that says how a signal ended."""
-    return {
-        "type": SIGNAL,
-        "signal_id": record.signal_id,
-        "kind": record.kind,
-        "strategy": record.strategy,
-        "market_id": record.market_id,
-        "status": record.status,
-        "reason": record.reason,
-        "detail": record.detail,
-        "received_at": iso(record.received_at),
-        "finished_at": iso(record.finished_at),
-        "identity": identity,
-    }
 
 
 def order_fields(order: Order, identity: str) -> str:

@@ -17,10 +17,10 @@ import redis
 from redis.exceptions import LockError, RedisError
 
 from executor import keys
-from executor.adapters.betfair.logins import LoginBan
 from executor.adapters.redis.client import script
 from executor.domain.times import iso
 from executor.errors import StoreUnavailable
+from executor.ports.token_store import LoginBan
 
 # Betfair: a session lives 12 h (24 h in the UK) after its last keep-alive; each keep-alive renews this.
 SESSION_TTL_S: Final = 12 * 60 * 60

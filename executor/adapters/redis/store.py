@@ -26,8 +26,9 @@ from executor.adapters.redis.market_facts import decode_market
 from executor.adapters.redis.mending import mend
 from executor.adapters.redis.record_reader import Reader, RecordReader
 from executor.adapters.redis.recorded import known_as
-from executor.adapters.redis.records import decode_foreign, decode_order, decode_signal, encode, signal_fields
+from executor.adapters.redis.records import decode_foreign, decode_order, decode_signal, encode
 from executor.adapters.redis.topology import has_replicas, run_durably
+from executor.domain.ledger_entry import encode_entry, of_signal
 from executor.domain.signal_record import TERMINAL, SignalRecord
 from executor.domain.times import hour
 from executor.errors import RecordUnreadable, StoreUnavailable
@@ -128,7 +129,7 @@ class RedisStore(RecordReader):
     def _record_one(self, arrival: Arrival, client: "Redis") -> object:
         record = arrival.record
         terminal = record.status in TERMINAL
-        entry = signal_fields(record, self._identity) if terminal else {}
+        entry = encode_entry(of_signal(record, self._identity)) if terminal else {}
         return self._record(
             keys=[
                 keys.seen(arrival.dedup_id),
@@ -156,7 +157,7 @@ class RedisStore(RecordReader):
         """Give signals their terminal records where they are still as they were read; tells which."""
         pipe = self._redis.pipeline(transaction=False)
         for open_, closed in ends:
-            entry = signal_fields(closed, self._identity)
+            entry = encode_entry(of_signal(closed, self._identity))
             self._close(
                 keys=[keys.signal(open_.signal_id), keys.SIGNALS_OPEN, keys.TRADES],
                 args=[
@@ -295,7 +296,7 @@ class RedisStore(RecordReader):
     def replace_unreadable(self, record: SignalRecord) -> None:
         """Set aside what is no record of a signal, and put this terminal one in its place."""
         key = keys.signal(record.signal_id)
-        entry = signal_fields(record, self._identity)
+        entry = encode_entry(of_signal(record, self._identity))
         pipe = self._redis.pipeline(transaction=True)
         pipe.rename(key, keys.aside(key, self.now()))
         pipe.zrem(keys.SIGNALS_OPEN, record.signal_id)

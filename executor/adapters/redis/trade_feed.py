@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
 from executor.adapters.redis.client import guarded, hash_of, script
-from executor.adapters.redis.records import trade_fields
+from executor.domain.ledger_entry import LedgerEntry, decode_entry, encode_entry, of_trade
 from executor.domain.order import Trade
 
 _KEEP_TRADES_MS: Final = 7 * 24 * 3600 * 1000  # contract section 4
@@ -34,7 +34,7 @@ class RedisTradeFeed(RedisAdapter):
         self._redis.set(keys.DATA_GENERATION, secrets.token_hex(8), nx=True)
         return self._get(keys.DATA_GENERATION) or ""
 
-    def read_trades(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+    def read_trades(self, count: int) -> list[tuple[str, LedgerEntry]]:
         """Return entries of the feed that the ledger has not acknowledged, oldest first."""
         return self._unbooked(keys.TRADES, count)
 
@@ -46,7 +46,7 @@ class RedisTradeFeed(RedisAdapter):
         """Have everything after this entry read again, if more than that was acknowledged; tells whether it was."""
         return self._back_to(keys.TRADES, reached)
 
-    def read_acts(self, count: int) -> list[tuple[str, Mapping[str, str]]]:
+    def read_acts(self, count: int) -> list[tuple[str, LedgerEntry]]:
         """Return what was done by hand and the ledger has not acknowledged, oldest first."""
         return self._unbooked(keys.AUDIT, count)
 
@@ -59,12 +59,12 @@ class RedisTradeFeed(RedisAdapter):
         return self._back_to(keys.AUDIT, reached)
 
     @guarded
-    def _unbooked(self, feed: str, count: int) -> list[tuple[str, Mapping[str, str]]]:
+    def _unbooked(self, feed: str, count: int) -> list[tuple[str, LedgerEntry]]:
         while answer := cast("list[Any]", self._read(keys=[feed], args=[keys.TRADES_GROUP, _CONSUMER, count])):
             found = _entries(answer)
             if gone := [entry for entry, fields in found if not fields]:  # deleted by hand since it was read
                 self._redis.xack(feed, keys.TRADES_GROUP, *gone)
-            if entries := [entry for entry in found if entry[1]]:
+            if entries := [(entry, decode_entry(fields)) for entry, fields in found if fields]:
                 return entries
         return []
 
@@ -81,7 +81,7 @@ class RedisTradeFeed(RedisAdapter):
         """Tell entries once more, of changes that are in the orders' records already."""
         pipe = self._redis.pipeline(transaction=True)
         for trade in trades:
-            pipe.xadd(keys.TRADES, hash_of(trade_fields(trade, identity)))
+            pipe.xadd(keys.TRADES, hash_of(encode_entry(of_trade(trade, identity))))
         pipe.execute()
 
     @guarded

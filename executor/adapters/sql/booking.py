@@ -10,17 +10,27 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection, Table, and_, bindparam, insert, select, update
 
-from executor.adapters.redis.records import AUDIT, SIGNAL
 from executor.adapters.sql.tables import audit, feeds, settlements, signals, trades
+from executor.domain.ledger_entry import (
+    ACT_FIELDS,
+    Act,
+    Fill,
+    LedgerEntry,
+    Settlement,
+    SignalEnd,
+    Unreadable,
+    Void,
+    kind_of,
+)
 from executor.domain.money import ZERO
 from executor.domain.order import ADOPTED, TradeKind
+from executor.domain.times import iso
 
 log = structlog.get_logger(__name__)
 
-_TEXT: Final = ("order_id", "signal_id", "bet_id", "strategy", "market_id", "selection_id", "side", "at")
-_SETTLED: Final = ("order_id", "market_id", "at")
-_ACT: Final = ("at", "who", "role", "via", "address", "action", "target", "before", "after", "outcome")
-_SIGNAL: Final = ("kind", "strategy", "market_id", "status", "reason", "detail", "received_at", "finished_at")
+_TEXT: Final = ("order_id", "signal_id", "bet_id", "strategy", "market_id")
+_SETTLED: Final = ("order_id", "market_id", "currency", "profit", "commission", "net_profit")
+_SIGNAL: Final = ("kind", "strategy", "market_id", "status", "reason", "detail")
 
 _ACTS_LOOKED_AT: Final = 1000  # ids are text, which sorts otherwise than by time; times are to the millisecond
 
@@ -44,34 +54,24 @@ _FEED: Final = (
 )
 
 
-def unreadable(entry: str, error: Exception) -> None:
+def unreadable(entry: str, problem: str) -> None:
     """Say that nobody can book an entry."""
-    log.error("ledger_entry_unreadable", entry=entry, error=f"{type(error).__name__}: {error}", hint="not booked")
+    log.error("ledger_entry_unreadable", entry=entry, error=problem, hint="not booked")
 
 
-def book_entry(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
-    """Book one entry of the feed.
-
-    Raises:
-        KeyError, ArithmeticError, ValueError: it is none of ours.
-    """
-    if fields.get("type") == TradeKind.SETTLEMENT:
-        _book_settlement(connection, entry, fields)
-    elif fields.get("type") in {TradeKind.FILL, TradeKind.VOID}:
-        _book_trade(connection, entry, fields)
-    elif fields.get("type") == SIGNAL:
-        _book_signal(connection, entry, fields)
-    elif fields.get("type") == AUDIT:  # of a version that had one feed for all
-        book_act(connection, entry, fields)
-    else:
-        raise ValueError("not an entry of ours")
-
-
-def _amount(fields: Mapping[str, str], name: str) -> Decimal:
-    value = Decimal(fields[name])
-    if not value.is_finite():
-        raise ValueError(f"{name} is no amount")
-    return value
+def book_entry(connection: Connection, entry_id: str, entry: LedgerEntry) -> None:
+    """Book one entry of the feed; one that is none is told of and left."""
+    match entry:
+        case Unreadable():
+            unreadable(entry_id, entry.problem)
+        case Settlement():
+            _book_settlement(connection, entry_id, entry)
+        case SignalEnd():
+            _book_signal(connection, entry_id, entry)
+        case Act():  # of a version that had one feed for all
+            book_act(connection, entry_id, entry)
+        case _:
+            _book_trade(connection, entry_id, entry)
 
 
 def signed(kind: str, size: Decimal) -> Decimal:
@@ -79,76 +79,75 @@ def signed(kind: str, size: Decimal) -> Decimal:
     return size if kind == TradeKind.FILL else -size
 
 
-def _book_trade(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
-    kind, total = fields["type"], _amount(fields, "size_matched")
-    average = _amount(fields, "average_price_matched")
-    booked = connection.execute(_BOOKED, {"identity": fields["identity"], "bet_id": fields["bet_id"]}).all()
-    if any((row.entry, row.size_matched) == (entry, total) for row in booked):
+def _book_trade(connection: Connection, entry_id: str, entry: Fill | Void) -> None:
+    kind, total, average = kind_of(entry), entry.size_matched, entry.average_price_matched
+    booked = connection.execute(_BOOKED, {"identity": entry.identity, "bet_id": entry.bet_id}).all()
+    if any((row.entry, row.size_matched) == (entry_id, total) for row in booked):
         return
-    if kind == TradeKind.VOID and total == ZERO:
-        _void_settlement(connection, entry, fields)
+    if kind is TradeKind.VOID and total == ZERO:
+        _void_settlement(connection, entry_id, entry)
     matched = sum((signed(row.kind, row.size) for row in booked), ZERO)
     size = signed(kind, total - matched)
     # Less than nothing: an answer older than what is booked. Nothing, at the same price: told before.
-    is_told = kind == TradeKind.VOID or (booked and booked[-1].average_price_matched == average)
+    is_told = kind is TradeKind.VOID or (booked and booked[-1].average_price_matched == average)
     if size < ZERO or (size == ZERO and is_told):
         return
     values = {
-        "entry": entry,
-        "kind": kind,
-        "identity": fields["identity"],
+        "entry": entry_id,
+        "kind": kind.value,
+        "identity": entry.identity,
+        "selection_id": str(entry.selection_id),
+        "side": entry.side.value,
         "size": size,
-        "price": _amount(fields, "price"),
+        "price": entry.price,
         "size_matched": total,
         "average_price_matched": average,
-        "paper": int(fields.get("paper") == "true"),
-        "currency": fields.get("currency", "")[:3],
+        "at": iso(entry.at),
+        "paper": int(entry.paper),
+        "currency": entry.currency,
     }
-    connection.execute(_INSERT[trades], values | {name: fields[name] for name in _TEXT})
+    connection.execute(_INSERT[trades], values | {name: getattr(entry, name) for name in _TEXT})
 
 
-def _void_settlement(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
+def _void_settlement(connection: Connection, entry_id: str, entry: Void | Fill) -> None:
     """Take back what a bet that is wholly void had won or lost, unless a later entry said so anew."""
-    own = and_(*(settlements.c[name] == fields[name] for name in ("identity", "bet_id")))
+    own = and_(*(settlements.c[name] == getattr(entry, name) for name in ("identity", "bet_id")))
     held = connection.scalar(select(settlements.c.entry).where(own).with_for_update())
-    if held is not None and order(held) < order(entry):
+    if held is not None and order(held) < order(entry_id):
         nothing = dict.fromkeys(("profit", "commission", "net_profit"), ZERO)
-        connection.execute(update(settlements).where(own).values(entry=entry, **nothing))
+        connection.execute(update(settlements).where(own).values(entry=entry_id, **nothing))
 
 
-def _book_settlement(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
-    identity, bet_id = fields["identity"], fields["bet_id"]
-    values = {
-        **{name: fields[name] for name in _SETTLED},
-        **{name: _amount(fields, name) for name in ("profit", "commission", "net_profit")},
-        "strategy": fields["strategy"],
-        "currency": fields.get("currency", "")[:3],
-    }
-    if values["strategy"] == ADOPTED:  # Redis forgot whose bet this was; the accounts may know
+def _book_settlement(connection: Connection, entry_id: str, entry: Settlement) -> None:
+    identity, bet_id, strategy = entry.identity, entry.bet_id, entry.strategy
+    if strategy == ADOPTED:  # Redis forgot whose bet this was; the accounts may know
         own = (trades.c.identity == identity) & (trades.c.bet_id == bet_id)
         known = connection.scalar(select(trades.c.strategy).where(own).order_by(trades.c.id).limit(1))
-        values["strategy"] = known or ADOPTED
-    _put_newest(connection, settlements, entry, {"identity": identity, "bet_id": bet_id}, values)
+        strategy = known or ADOPTED
+    values = {name: getattr(entry, name) for name in _SETTLED} | {"at": iso(entry.at), "strategy": strategy}
+    _put_newest(connection, settlements, entry_id, {"identity": identity, "bet_id": bet_id}, values)
 
 
-def _book_signal(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
-    key = {"identity": fields["identity"], "signal_id": fields["signal_id"]}
-    values = {name: fields[name].replace("\0", "") for name in _SIGNAL}  # PostgreSQL's text knows no NUL
-    _put_newest(connection, signals, entry, key, values)
+def _book_signal(connection: Connection, entry_id: str, entry: SignalEnd) -> None:
+    key = {"identity": entry.identity, "signal_id": entry.signal_id}
+    values = {name: _text(getattr(entry, name)) for name in _SIGNAL}
+    values |= {"received_at": iso(entry.received_at), "finished_at": iso(entry.finished_at)}
+    _put_newest(connection, signals, entry_id, key, values)
 
 
-def book_act(connection: Connection, entry: str, fields: Mapping[str, str]) -> None:
-    """Book what was done by hand.
-
-    Raises:
-        KeyError, ValueError: it is no act.
-    """
-    if fields.get("type") != AUDIT:
-        raise ValueError("no act")
-    key = {"identity": fields["identity"], "entry": entry}
+def book_act(connection: Connection, entry_id: str, entry: LedgerEntry) -> None:
+    """Book what was done by hand; what is no act is told of and left."""
+    if not isinstance(entry, Act):
+        unreadable(entry_id, entry.problem if isinstance(entry, Unreadable) else "no act")
+        return
+    key = {"identity": entry.identity, "entry": entry_id}
     if connection.scalar(_HELD[audit], key) is None:
-        values = {name: fields[name].replace("\0", "") for name in _ACT}
-        connection.execute(_INSERT[audit], {**key, **values})
+        values = {name: _text(getattr(entry, name)) for name in ACT_FIELDS}
+        connection.execute(_INSERT[audit], {**key, **values, "at": iso(entry.at)})
+
+
+def _text(text: str) -> str:
+    return text.replace("\0", "")  # PostgreSQL's text knows no NUL
 
 
 def _put_newest(

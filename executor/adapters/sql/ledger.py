@@ -22,6 +22,7 @@ from executor.adapters.sql import booking
 from executor.adapters.sql.migrations import upgrade
 from executor.adapters.sql.reads import LedgerReads
 from executor.adapters.sql.tables import feeds, settlements, signals, trades
+from executor.domain.ledger_entry import LedgerEntry
 from executor.domain.money import ZERO
 from executor.domain.order import MAX_LEGS, order_ids
 from executor.domain.times import iso
@@ -34,7 +35,7 @@ _HOUR_MS: Final = 3_600_000  # a signal's end is booked when its orders are plac
 _AT_ONCE: Final = 500  # values in one statement
 _COMPLETED: Final = "COMPLETED"  # a signal whose orders were placed
 
-Entry = tuple[str, Mapping[str, str]]
+Entry = tuple[str, LedgerEntry]
 T = TypeVar("T")
 
 
@@ -102,13 +103,9 @@ class SqlLedger(LedgerReads):
 
         def book(connection: Connection, some: Sequence[Entry]) -> None:
             held = booking.reached(connection, feed) if generation else None
-            for entry, fields in some:
-                if held is not None and booking.order(entry) <= booking.order(held):
-                    continue
-                try:
-                    booking.book_entry(connection, entry, fields)
-                except (KeyError, ArithmeticError, ValueError) as error:
-                    booking.unreadable(entry, error)
+            for entry_id, entry in some:
+                if held is None or booking.order(entry_id) > booking.order(held):
+                    booking.book_entry(connection, entry_id, entry)
             if generation and some:
                 booking.remember(connection, feed, held, some[-1][0])
 
@@ -118,11 +115,8 @@ class SqlLedger(LedgerReads):
         """Book what was done by hand; whatever else stands in its feed is logged and never booked."""
 
         def book(connection: Connection, some: Sequence[Entry]) -> None:
-            for entry, fields in some:
-                try:
-                    booking.book_act(connection, entry, fields)
-                except (KeyError, ValueError) as error:
-                    booking.unreadable(entry, error)
+            for entry_id, entry in some:
+                booking.book_act(connection, entry_id, entry)
 
         self._write(entries, book)
 
@@ -145,7 +139,7 @@ class SqlLedger(LedgerReads):
         except LedgerUnavailable as error:
             if not isinstance(error.__cause__, DataError):
                 raise
-            booking.unreadable(row[0], error)
+            booking.unreadable(row[0], str(error))
 
     def reached(self, identity: str, generation: str) -> str:
         """Return the id of the entry up to which a feed is booked, "" where nothing of it is."""

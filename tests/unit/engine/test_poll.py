@@ -146,7 +146,7 @@ def test_trading_is_enabled_where_there_is_nothing_of_ours(rig: Rig, ours: str) 
         rig.placed(stake=10)
         rig.exchange.match("bet1", "10")
         poll(rig.engine)
-        rig.ledger.write(list(rig.memory.feed.items()))
+        rig.ledger.write(rig.memory.entries)
         rig.memory.orders.clear()
         rig.exchange.bets.clear()
     rig.memory.started, rig.memory.trading = False, None

@@ -66,7 +66,7 @@ def pnl(rig: Rig) -> Mapping[str, Decimal]:
 
 def booked(rig: Rig) -> Mapping[str, Decimal]:
     """Return what the ledger says, by day."""
-    rig.ledger.write(list(rig.memory.feed.items()))
+    rig.ledger.write(rig.memory.entries)
     days = rig.ledger.profits("paper")
     return {day: sum(bets.values(), D(0)) for day, bets in days.items() if sum(bets.values())}
 

@@ -209,7 +209,7 @@ def test_a_day_that_redis_lost_is_not_summed_from_what_is_read_again(
     rig.memory.settled_at = midnight
     rig.exchange.cleared = [bet(1, market=1, settled_at=midnight - DAY_MS), bet(2, market=2, settled_at=midnight - 1)]
     assert settle(rig.engine) == 2
-    rig.ledger.write(list(rig.memory.feed.items()))
+    rig.ledger.write(rig.memory.entries)
     yesterday = day(midnight - 1)
     assert pnl(rig) == {yesterday: D("1.90")}
     rig.memory.settlements.clear()

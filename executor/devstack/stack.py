@@ -42,7 +42,6 @@ BROKER_URL: Final = "EXECUTOR_REDIS__BROKER_URL"
 DATA_DIR: Final = "EXECUTOR_DATA_DIR"
 LOG_FORMAT: Final = "EXECUTOR_LOGGING__FORMAT"
 PAPER: Final = "EXECUTOR_TRADING__ENABLE_PAPER_TRADING"
-REDIS_URL: Final = "EXECUTOR_REDIS__URL"
 
 # In the order of stopping: no new signals, no new ticks, what runs may end, then what they all stand on.
 _BRIDGES, _BEAT, _WORKERS, _GROUND = range(4)

@@ -98,8 +98,9 @@ storm-doors: $(STAMP) ## 20,000 signals by XADD while bridges are killed, all do
 	@$(WITHOUT_SETTINGS) DOOR_SIGNALS='$(or $(DOOR_SIGNALS),20000)' $(BIN)/pytest -q tests/storm/test_doors.py
 
 .PHONY: storm
-storm: $(STAMP) ## Break everything while signals pour in, then check the promises (SEED=1 MINUTES=3 RATE=3.5)
-	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m storm --seed '$(SEED)' --minutes '$(MINUTES)' $(if $(RATE),--rate '$(RATE)')
+storm: $(STAMP) ## Break everything while signals pour in, then check the promises (SEED=1 MINUTES=3 RATE=3.5; FAILOVER=faults or alone)
+	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m storm --seed '$(SEED)' --minutes '$(MINUTES)' $(if $(RATE),--rate '$(RATE)') \
+		$(if $(FAILOVER),--failover '$(FAILOVER)')
 
 # Random histories of an account's money: what Redis, feed, ledger and a plain reckoning say must agree at their end.
 SEEDS ?= 1000

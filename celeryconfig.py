@@ -57,7 +57,7 @@ if is_sentinel(_settings.redis.broker_url):
         **sentinel_transport(_settings.redis.broker_url),
         "socket_timeout": 3,
         "socket_connect_timeout": 2,
-        "health_check_interval": 3,
+        "health_check_interval": 2,
     }
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -71,6 +71,9 @@ task_ignore_result = True  # the order record is the result; a chain needs no re
 task_publish_retry = True
 # A worker whose next step cannot be published marks the finished one failed, so it outlasts a restart of Redis.
 task_publish_retry_policy = {"max_retries": 20, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 3}
+if is_sentinel(_settings.redis.broker_url):
+    # A worker that ends waits for these: as long in all, but what waits for the next master must not oversleep it.
+    task_publish_retry_policy = {"max_retries": 100, "interval_start": 0.2, "interval_step": 0.1, "interval_max": 0.5}
 
 # --- queues ----------------------------------------------------------------------------------------------------------
 _EXCHANGE: Final = Exchange("executor", type="direct", durable=True)

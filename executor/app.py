@@ -19,6 +19,7 @@ from celery import Celery, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from executor import broker, wiring
+from executor.adapters.clock import monotonic
 from executor.adapters.data_folder import storage_problem
 from executor.engine import dead_mans_switch, limits, reconciliation
 from executor.errors import ExecutorError, StoreUnavailable
@@ -38,6 +39,8 @@ _SWITCH_S: Final = 0.001
 _BACKGROUND: Final = 10
 _NO_MARKET: Final = "0.0"
 _WARM_WITHIN_S: Final = 2.0  # Celery gives up a process that is not there after 4 s
+_ASK_AGAIN_S: Final = 0.2  # for Redis, or for its next master: nothing is traded meanwhile
+_SAY_AGAIN_S: Final = 5.0
 _STORAGE_S: Final = 2.0  # how long orders may go on beside a full disk
 _warm_children: Final = multiprocessing.get_context("fork").Semaphore(0)  # of a pool, as they become ready
 _stopping = threading.Event()
@@ -82,12 +85,15 @@ def wait_for_redis(stopping: threading.Event) -> None:
         IdentityMismatch: it is another's.
     """
     settings = wiring.get_settings()
+    said = float("-inf")
     while not stopping.is_set():
         try:
             wiring.claim(settings)
         except StoreUnavailable as error:
-            log.warning("waiting_for_redis", error=str(error))
-            stopping.wait(2)
+            if monotonic() - said > _SAY_AGAIN_S:
+                said = monotonic()
+                log.warning("waiting_for_redis", error=str(error))
+            stopping.wait(_ASK_AGAIN_S)
         else:
             return
 
@@ -98,6 +104,7 @@ def _check(**_: object) -> None:
     settings = wiring.get_settings()
     try:
         wiring.refuse_without_account(settings)
+        wiring.get_engine()  # loads half of our code: before the wait for Redis, not after it
         wait_for_redis(_stopping)
         for port in sorted({settings.metrics.port, settings.metrics.whole_port} - {0}):
             whole = port == settings.metrics.whole_port

@@ -94,7 +94,7 @@ class Bridge:
             stopping=self._stopping,
         )
         self._client = connect_bytes(settings.redis.url)  # it repeats nothing: a gap must be noticed
-        self._watch = MasterWatch(self._client)
+        self._watch = MasterWatch(self._client.connection_pool)
 
     @property
     def stopping(self) -> threading.Event:

@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 from redis.retry import Retry
 
-from executor.adapters.redis.topology import FollowingConnection, FollowingSSLConnection
+from executor.adapters.redis.topology import FollowingConnection, FollowingSSLConnection, believe_the_newest
 from executor.ports import RefusedTask
 from executor.settings.urls import SENTINEL
 
@@ -84,9 +84,11 @@ class FollowingChannel(Channel, RedisSentinelChannel):
     connection_class_ssl: Any = FollowingSSLConnection
 
     def _sentinel_managed_pool(self, asynchronous: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - kombu's
-        """Ask each sentinel once: a dead one must not cost redis-py's repeats."""
+        """Ask each sentinel once, as a dead one must not cost redis-py's repeats, and believe the newest."""
         self.sentinel_kwargs = {**(getattr(self, "sentinel_kwargs", None) or {}), "retry": Retry(NoBackoff(), 0)}
-        return super()._sentinel_managed_pool(asynchronous)  # type: ignore[no-untyped-call]
+        pool = super()._sentinel_managed_pool(asynchronous)  # type: ignore[no-untyped-call]
+        believe_the_newest(pool.sentinel_manager)
+        return pool
 
 
 class FollowingTransport(RedisTransport):

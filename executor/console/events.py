@@ -124,7 +124,7 @@ class Events:
     def _follow(self, client: "Redis") -> None:
         with client, client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
             pubsub.subscribe(*_NAMES)
-            last, watch = _last_id(client), MasterWatch(client)
+            last, watch = _last_id(client), MasterWatch(client.connection_pool)
             while self._readers and not (self._stopping.is_set() or watch.has_left(pubsub.connection)):
                 message = pubsub.get_message(ignore_subscribe_messages=True, timeout=0.1)
                 if message is not None:

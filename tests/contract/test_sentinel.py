@@ -96,8 +96,9 @@ def test_a_repeated_commit_waits_for_a_replica_as_well(nodes: Cluster, world: Wo
 def test_a_client_leaves_a_master_that_is_cut_off_and_listeners_are_told(nodes: Cluster, world: World) -> None:
     old = nodes.master()
     assert writes(world)
-    listener = connect_bytes(nodes.url())
-    watch = MasterWatch(listener)
+    listener, reader = connect_bytes(nodes.url()), connect_bytes(nodes.url())
+    assert reader.exists(keys.LAST_SUCCESS)
+    watch = MasterWatch(listener.connection_pool)
     with listener.pubsub() as pubsub:  # type: ignore[no-untyped-call]
         pubsub.subscribe(keys.STRATEGY_SIGNALS)
         assert not watch.has_left(pubsub.connection)
@@ -109,9 +110,13 @@ def test_a_client_leaves_a_master_that_is_cut_off_and_listeners_are_told(nodes: 
                 assert client.hexists(keys.LAST_SUCCESS, "test")
             assert nodes.ask(old, "PUBLISH", keys.STRATEGY_SIGNALS, "x") == 1, "the old one says that somebody heard it"
             wait_for(lambda: watch.has_left(pubsub.connection), 20)
+            with nodes.node(new) as client:
+                client.set("only-here", "1")
+            wait_for(lambda: reader.exists("only-here"), 20)  # the old one answers reads as if nothing had happened
         finally:
             nodes.rejoin(old)
     listener.close()
+    reader.close()
 
 
 def test_a_silent_master_is_left_within_seconds_of_its_successor(nodes: Cluster, world: World) -> None:

@@ -8,9 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from storm.run import storm
+from storm.run import ALONE, storm
 
 _RATE: Final = 3.5  # signals a second: what two cores carry beside a sandbox, while processes keep starting
+_FAILOVER_RATE: Final = 10.0
 
 
 def _say(line: str) -> None:
@@ -27,12 +28,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="storm", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=3.0)
-    parser.add_argument("--rate", type=float, default=_RATE, help="signals a second")
+    parser.add_argument("--rate", type=float, help="signals a second")
+    parser.add_argument("--failover", choices=["faults", ALONE], default="", help="lose masters, among faults or alone")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
     folder = Path(tempfile.mkdtemp(prefix="storm-"))
     try:
-        found = storm(folder, seed=options.seed, seconds=options.minutes * 60, rate=options.rate, say=_say)
+        rate = options.rate or (_FAILOVER_RATE if options.failover else _RATE)
+        found = storm(
+            folder, seed=options.seed, seconds=options.minutes * 60, rate=rate, say=_say, failover=options.failover
+        )
     except KeyboardInterrupt:
         _say("stopped; everything that was started has ended")
         return 130

@@ -1,5 +1,5 @@
-"""The running system: private Redis with its append-only file, sandbox over HTTPS, workers, beat, bridges, two order
-streams, console; the line to the exchange can be cut.
+"""The running system: private Redis with its append-only file, or three behind three sentinels, sandbox over HTTPS,
+workers, beat, bridges, two order streams, console; the line to the exchange can be cut.
 
 Everything in one temporary folder, on loopback and free ports, the engine's and the exchange's each in a network
 namespace of its own where that may be made; the environment has nothing of ours but what is set here.
@@ -22,20 +22,25 @@ from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from support.sandbox_client import RunningSandbox
+from support.sentinels import Cluster
 from support.small_disk import NoSmallDiskError, SmallDisk
 from support.stepped_clock import SteppedClock
 
 from executor.adapters.redis.console_access import ConsoleAccess
+from executor.adapters.redis.topology import follow
 from executor.console.principal import Role
 from executor.console.tokens import digest_of
 from executor.devstack.redis_server import PrivateRedis, free_ports
 from executor.devstack.supervisor import Program, Supervisor
+from executor.settings.urls import sentinel_url
 from storm.line import Line, a_line
 from storm.processes import Child
 
 API_TIMEOUT_S: Final = 5
 UNMATCHED_S: Final = 8
 BALANCE: Final = 1_000_000
+LIMITS: Final = {"MaxExposurePerSelection": 200, "MaxExposurePerMarket": 500, "MaxStakePerOrder": 100}
+_WIDER: Final = 10  # limits of a storm at three times the pace
 LOSABLE_S: Final = 1.0  # what a power cut takes of an append-only file that is synchronised every second
 PUBLISHER: Final = "exe_a-token-of-the-storm"
 _ROOT: Final = Path(__file__).parents[2]
@@ -67,8 +72,11 @@ _PAGE_S: Final = 5.0
 class Arena:
     """Start it as a context manager; nothing is left behind."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, *, sentinels: bool = False) -> None:
         self.folder = folder
+        self.cluster = Cluster(folder / "redis") if sentinels else None
+        wider = {name: _WIDER if sentinels and name != "MaxStakePerOrder" else 1 for name in LIMITS}
+        self.limits = {name: value * wider[name] for name, value in LIMITS.items()}
         self.data = folder / "data"
         self.data.mkdir(parents=True)
         self._seed = seed
@@ -88,21 +96,20 @@ class Arena:
 
     def client(self, db: int = 0, *, timeout_s: float = 3) -> "redis.Redis":
         """Return a client that repeats nothing and waits briefly."""
-        return redis.Redis.from_url(
-            self.redis.url(db),
-            decode_responses=True,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=1,
-            retry=Retry(NoBackoff(), 0),
-        )
+        options = {"socket_timeout": timeout_s, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}
+        if self.cluster is not None:
+            return follow(sentinel_url(self.url(db)), decode_responses=True, **options)
+        return redis.Redis.from_url(self.url(db), decode_responses=True, **options)
+
+    def url(self, db: int = 0) -> str:
+        """Return where the engine finds Redis."""
+        return self.cluster.url(db) if self.cluster is not None else self.redis.url(db)
 
     def __enter__(self) -> Self:
         try:
             self.line = self._stack.enter_context(a_line())
             self._mount()
-            self.redis = PrivateRedis(self.folder / "redis")
-            self._stack.callback(self.redis.stop)
-            self.redis.start()
+            self._start_redis()
             self._stack.callback(self._supervisor.stop)
             self._start_exchange()
             self._start_system()
@@ -121,7 +128,7 @@ class Arena:
         for child in self.children.values():
             child.tick()
         self._supervisor.tick()
-        if path := self._append_only():
+        if self.cluster is None and (path := self._append_only()):
             self._sizes.append((time.monotonic(), path, path.stat().st_size))
 
     def cut_power(self) -> int:
@@ -152,7 +159,7 @@ class Arena:
 
     def nudge(self, task: str) -> None:
         """Send a periodic task before beat does."""
-        with Celery(broker=self.redis.url(1)) as sender, suppress(OperationalError):
+        with Celery(broker=self.url(1)) as sender, suppress(OperationalError):
             sender.send_task(f"executor.{task}", queue="maintenance", retry=False, expires=10)
 
     def unwell(self) -> list[str]:
@@ -171,6 +178,15 @@ class Arena:
         return found
 
     # --- starting ----------------------------------------------------------------------------------------------------
+
+    def _start_redis(self) -> None:
+        if self.cluster is not None:
+            self._stack.callback(self.cluster.stop)
+            self.cluster.start()
+            return
+        self.redis = PrivateRedis(self.folder / "redis")
+        self._stack.callback(self.redis.stop)
+        self.redis.start()
 
     def _say(self, line: str) -> None:
         with self._said.open("a") as file:
@@ -216,10 +232,12 @@ class Arena:
         common = {
             **self._clean,
             **self.line.engine_env(self.folder / _EXCHANGE),
-            "EXECUTOR_REDIS__URL": self.redis.url(),
+            "EXECUTOR_REDIS__URL": self.url(),
             "EXECUTOR_DATA_DIR": str(self.data),
             "EXECUTOR_BETFAIR__API_TIMEOUT_SECONDS": str(API_TIMEOUT_S),
             "EXECUTOR_ORDER_MANAGER__UNMATCHED_ORDER_TIMEOUT_SECONDS": str(UNMATCHED_S),
+            "EXECUTOR_RISK__MAX_EXPOSURE_PER_SELECTION": str(self.limits["MaxExposurePerSelection"]),
+            "EXECUTOR_RISK__MAX_EXPOSURE_PER_MARKET": str(self.limits["MaxExposurePerMarket"]),
             "EXECUTOR_RISK__MAX_DAILY_LOSS": "1000000",  # markets end at random: it is not the point here
             "EXECUTOR_LOGGING__FORMAT": "json",
             "EXECUTOR_CONSOLE__PORT": str(console_port),

@@ -20,11 +20,12 @@ from betfair_sandbox.control.faults import TIMED_KINDS
 from executor import keys
 from storm.accidents import Accidents
 from storm.arena import Arena
-from storm.plan import ALWAYS, Event
+from storm.failovers import Failovers
+from storm.plan import ALWAYS, FAILOVERS, Event
 from storm.processes import Child
 from storm.signals import Markets
 
-LIMITS: Final = {"MaxExposurePerSelection": 200, "MaxExposurePerMarket": 500, "MaxStakePerOrder": 100}
+_CONFIRMED_MS: Final = 300
 _CHANNELS: Final = (keys.SUREBET_SIGNALS, keys.STRATEGY_SIGNALS)
 _ASK_S: Final = 0.3
 _HEARD_S: Final = 3.0  # a busy machine may let a process wait for a second
@@ -37,6 +38,7 @@ class Diary:
 
     counts: Counter[str] = field(default_factory=Counter)
     cuts: list[float] = field(default_factory=list)  # Redis killed, which may cost what it wrote last
+    failovers: list[float] = field(default_factory=list)  # the master lost, which may cost what it was told last
     cut_bytes: int = 0  # lost with the power
     restarts: list[float] = field(default_factory=list)
     off: list[tuple[float, float]] = field(default_factory=list)  # trading switched off from, until
@@ -52,12 +54,13 @@ class Breakage:
     """Carries out events; what takes time is carried on by `tick`."""
 
     def __init__(self, arena: Arena, markets: Markets) -> None:
-        self.diary = Diary(limits=[(time.time(), dict(LIMITS))])
+        self.diary = Diary(limits=[(time.time(), arena.limits)])
         self._arena = arena
         self._markets = markets
         self._client = arena.client(timeout_s=0.4)
         self._later: list[tuple[float, Callable[[], None]]] = []
-        self._accidents = Accidents(arena, lambda after_s, act: self._later.append((time.monotonic() + after_s, act)))
+        self._accidents = Accidents(arena, self._do_later)
+        self.failovers = Failovers(arena, self._do_later, self.diary.failovers.append) if arena.cluster else None
         self._redis_back = 0.0  # monotonic; when a stopped Redis is started again
         self._redis_wakes = 0.0
         self._tripped = False
@@ -82,6 +85,9 @@ class Breakage:
             self._asked_at = now
             self._watch_bridges()
 
+    def _do_later(self, after_s: float, act: Callable[[], None]) -> None:
+        self._later.append((time.monotonic() + after_s, act))
+
     def _watch_bridges(self) -> None:
         try:
             listening = not self._redis_wakes and self._all_listen()
@@ -93,8 +99,10 @@ class Breakage:
     def do(self, event: Event) -> bool:
         """Start an event; returns whether it happened: one that cannot happen now does not."""
         name = event.kind.replace(" ", "_")
+        failovers = self.failovers
+        act = failovers.do if failovers and event.kind in FAILOVERS else getattr(self, f"_{name}")
         try:
-            done = getattr(self, f"_{name}")(event)
+            done = act(event)
         except (redis.RedisError, requests.RequestException) as error:
             self.diary.note(f"{event.kind} failed: {error}")
             return False
@@ -105,6 +113,8 @@ class Breakage:
 
     def missing(self) -> list[str]:
         """Return what a storm must have and this one has not had yet; what this machine does not allow is not asked."""
+        if self.failovers:
+            return [kind for kind in FAILOVERS if not self.diary.counts[kind]]
         never = {"disk full": self._arena.disk is None, "clock step": not self._arena.clocks}
         return [kind for kind in ALWAYS if not self.diary.counts[kind] and not never.get(kind)]
 
@@ -127,6 +137,9 @@ class Breakage:
         while self._later or self._redis_back:
             self.tick()
             time.sleep(0.05)
+        if self.failovers:
+            self._arena.wait(self.failovers.is_whole, "a whole cluster")
+            self.failovers.phases.finish()
         self._arena.wait(self._enable, "trading could not be enabled")
         for market in list(self._markets.live):
             self._open(market)
@@ -255,10 +268,20 @@ class Breakage:
     def _switch_off(self, event: Event) -> bool:
         if self._off_since or self._client.get(keys.TRADING_ENABLED) != "true":
             return False
-        self._client.set(keys.TRADING_ENABLED, "false")
+        if not self._set_off():
+            return False
         self._off_since = time.time()
         self._later.append((time.monotonic() + event.for_s, self._switch_on))
         return True
+
+    def _set_off(self) -> bool:
+        """Switch trading off; behind sentinels it is so when a replica has it, as `executor halt` says."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.set(keys.TRADING_ENABLED, "false")
+        if not self.failovers:
+            return bool(pipe.execute()[0])
+        pipe.execute_command("WAIT", 1, _CONFIRMED_MS)  # type: ignore[no-untyped-call]
+        return int(pipe.execute()[-1]) > 0
 
     def _switch_on(self) -> None:
         until = time.time()
@@ -273,7 +296,7 @@ class Breakage:
 
     def _limits(self, event: Event) -> bool:
         factor = (0.4, 0.7, 1.0, 1.0, 1.3)[int(event.pick * 5)]
-        wanted = {name: int(value * factor) for name, value in LIMITS.items()}
+        wanted = {name: int(value * factor) for name, value in self._arena.limits.items()}
         self.diary.limits.append((time.time(), wanted))
         self._client.hset(keys.LIMITS, mapping={name: str(value) for name, value in wanted.items()})
         return True

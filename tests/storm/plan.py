@@ -55,6 +55,10 @@ ALWAYS: Final = (
     "kill stream",
     "kill console",
 )
+# Of a storm in which the master of three is lost again and again: beside it the exchange and people, and nothing else.
+FAILOVERS: Final = ("master kill", "master cut", "master silent")
+FAILOVER_PERIOD_S: Final = 30.0
+_BESIDE_FAILOVERS: Final = ("fault", "settle", "void", "limits", "suspend", "switch off")
 _CALM_S: Final = 3.0  # at the start: something must be running before it can break
 
 # Method -> share of the faults, and what may befall it beside the common kinds.
@@ -116,6 +120,21 @@ def make_plan(seed: int, seconds: float) -> list[Event]:
         if not any(event.kind == kind for event in events):
             events.append(_event(rng, kind, rng.uniform(_CALM_S, max(_CALM_S, seconds - 2))))
     return sorted(events, key=lambda event: event.at_s)
+
+
+def make_failover_plan(seed: int, seconds: float, *, faults: bool) -> list[Event]:
+    """Return the accidents of the master, each kind in turn, and what happens beside them where `faults` are wanted."""
+    rng = Random(f"{seed}/failovers")  # noqa: S311 - a seeded plan is the point
+    kinds = list(FAILOVERS)
+    events: list[Event] = []
+    at_s = _CALM_S + rng.uniform(0, 3)
+    while at_s < seconds:
+        if len(events) % len(kinds) == 0:
+            rng.shuffle(kinds)
+        events.append(_event(rng, kinds[len(events) % len(kinds)], at_s))
+        at_s += FAILOVER_PERIOD_S
+    beside = [event for event in make_plan(seed, seconds) if event.kind in _BESIDE_FAILOVERS] if faults else []
+    return sorted([*events, *beside], key=lambda event: event.at_s)
 
 
 def _event(rng: Random, kind: str, at_s: float) -> Event:

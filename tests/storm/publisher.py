@@ -84,7 +84,10 @@ class Publisher:
             self._say(self._rng.choice(recent))
 
     def _publish(self, message: Published) -> int:
-        return int(self._client.publish(message.message.channel, message.message.payload))
+        listeners = int(self._client.publish(message.message.channel, message.message.payload))
+        if not listeners:  # of a master that is none any more its listeners have left: the next connection asks anew
+            self._client.connection_pool.disconnect()
+        return listeners
 
     def _add(self, message: Published) -> int:
         kind = "surebet" if message.message.channel == keys.SUREBET_SIGNALS else "strategy"

@@ -17,7 +17,7 @@ from executor import keys
 from storm import books as reading
 from storm.arena import API_TIMEOUT_S, Arena
 from storm.breakage import Breakage
-from storm.plan import make_plan
+from storm.plan import FAILOVERS, Event, make_failover_plan, make_plan
 from storm.publisher import Publisher
 from storm.signals import Markets, Signals
 from storm.table import Result, result
@@ -27,6 +27,7 @@ from storm.witness import disagreements
 VISIBILITY_S: Final = 120  # celeryconfig: visibility_timeout at this API timeout
 QUIET_S: Final = VISIBILITY_S + API_TIMEOUT_S + 60.0  # contract section 5, issue of recovery: by then everything ends
 FOR_GOOD: Final = ("doubles", "repeated", "over limit", "sent while off")  # nothing that happens later mends these
+ALONE: Final = "alone"
 _TICK_S: Final = 0.03
 _PROGRESS_S: Final = 5.0
 _LOOK_S: Final = 1.5
@@ -38,26 +39,31 @@ _WELL_S: Final = 30.0
 Say = Callable[[str], None]
 
 
-def storm(folder: Path, *, seed: int, seconds: float, rate: float, say: Say, force: bool = False) -> Result:
+def storm(
+    folder: Path, *, seed: int, seconds: float, rate: float, say: Say, force: bool = False, failover: str = ""
+) -> Result:
     """Run one storm; everything that was started is stopped when it returns or raises.
 
-    `force`: settlements, which beat asks for once a minute, are asked for more often.
+    `force`: settlements, which beat asks for once a minute, are asked for more often. `failover`: behind sentinels, the
+    master is lost every half minute, among faults of the exchange, or `alone`.
     """
     began = time.monotonic()
-    with Arena(folder, seed) as arena:
+    with Arena(folder, seed, sentinels=bool(failover)) as arena:
         wait_until_it_trades(arena)
         say(f"running after {time.monotonic() - began:.1f} s; logs in {folder}")
         markets = Markets(seed)
         publisher = Publisher(arena, Signals(seed, markets), seed, rate)
         breakage = Breakage(arena, markets)
-        _rage(arena, publisher, breakage, seed, seconds, say)
+        plan = make_failover_plan(seed, seconds, faults=failover != ALONE) if failover else make_plan(seed, seconds)
+        _rage(arena, publisher, breakage, plan, seconds, say)
         say("faults off; waiting until everything is resolved")
         breakage.finish()
         waited = _calm(arena, publisher, breakage, say, force=force)
         books = reading.read(arena)
         verdict = Verdict(books, publisher.published, breakage.diary)
         found = result(seed, seconds / 60, publisher, breakage, books, verdict)
-        seen, wrong = disagreements(folder / "sandbox", arena.redis.url(), arena.line.beside)
+        found.mode = f" FAILOVER={failover}" if failover else ""
+        seen, wrong = disagreements(folder / "sandbox", arena.url(), arena.line.beside)
         found.numbers["witness"] = f"{seen} orders read, {len(wrong)} disagreements"
         found.numbers["calm after"] = f"{waited:.0f} s"
         found.violations += [f"witness: {line}" for line in wrong]
@@ -88,8 +94,7 @@ def wait_until_it_trades(arena: Arena) -> None:
         arena.wait(lambda: all(count == 2 for _, count in client.pubsub_numsub(*channels)), "the bridges")
 
 
-def _rage(arena: Arena, publisher: Publisher, breakage: Breakage, seed: int, seconds: float, say: Say) -> None:
-    plan = make_plan(seed, seconds)
+def _rage(arena: Arena, publisher: Publisher, breakage: Breakage, plan: list[Event], seconds: float, say: Say) -> None:
     tried: Counter[str] = Counter()
     began = told = time.monotonic()
     while (at := time.monotonic() - began) < seconds:
@@ -99,7 +104,8 @@ def _rage(arena: Arena, publisher: Publisher, breakage: Breakage, seed: int, sec
         while plan and plan[0].at_s <= at:
             event = plan.pop(0)
             tried[event.kind] += 1
-            if not breakage.do(event) and tried[event.kind] < _TRIES and event.kind in breakage.missing():
+            again = event.kind in FAILOVERS or (tried[event.kind] < _TRIES and event.kind in breakage.missing())
+            if not breakage.do(event) and again:
                 plan.append(replace(event, at_s=at + _AGAIN_S))
                 plan.sort(key=lambda event: event.at_s)
         if time.monotonic() - told > _PROGRESS_S:
@@ -109,6 +115,7 @@ def _rage(arena: Arena, publisher: Publisher, breakage: Breakage, seed: int, sec
             say(
                 f"{at:4.0f} s: {len(publisher.published)} signals, {kills} kills, {counts['fault']} faults, "
                 f"{len(breakage.diary.restarts)} Redis restarts, {counts['trip']} trips"
+                + (f", {len(breakage.diary.failovers)} masters lost" if breakage.failovers else "")
             )
         time.sleep(_TICK_S)
 

@@ -9,7 +9,7 @@ from support.stepped_clock import SteppedClock
 
 from storm.books import Books
 from storm.breakage import Breakage
-from storm.plan import EVERY_S
+from storm.plan import EVERY_S, FAILOVERS
 from storm.publisher import Publisher
 from storm.verdict import Verdict
 
@@ -29,6 +29,7 @@ class Result:
     minutes: float
     numbers: dict[str, object] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
+    mode: str = ""  # of `make storm`, to replay it
 
     def lines(self) -> list[str]:
         """Return the table and the evidence."""
@@ -38,7 +39,7 @@ class Result:
             return [*shown, f"storm: ok seed={self.seed} accidents: {self.numbers['accidents']}"]
         more = len(self.violations) - _EVIDENCE
         rest = [f"  ... and {more} more"] if more > 0 else []
-        replay = f"replay with: make storm SEED={self.seed} MINUTES={self.minutes:g}"
+        replay = f"replay with: make storm SEED={self.seed} MINUTES={self.minutes:g}{self.mode}"
         return [*shown, *self.violations[:_EVIDENCE], *rest, f"storm: FAILED seed={self.seed}; {replay}"]
 
 
@@ -78,4 +79,10 @@ def result(
         **judged.counts,
         "time to resolve": f"p50 {median(took):.2f} s, max {max(took):.1f} s",
     }
+    if breakage.failovers:
+        numbers |= dict(row.split(" after ") for row in breakage.failovers.phases.table())
+        unsaid = ("kills", "pauses", "redis restarts", "blips", "odd rows told", "clocks stepped")
+        numbers = {name: value for name, value in numbers.items() if name not in unsaid}
+        numbers["accidents"] = ", ".join(f"{diary.counts[kind]} {kind}" for kind in FAILOVERS)
+        numbers["next order"] = breakage.failovers.phases.next_order()
     return Result(seed, minutes, numbers, list(judged.violations))

@@ -31,6 +31,8 @@ _NOT_LOOKED_AT: Final = frozenset(
 # Before Redis was killed: what this last moment wrote may be gone, the submit step of a call among it. Such a call may
 # be made again under the same customerRef, which the exchange de-duplicates.
 _LOST_S: Final = 3.5
+# After the loss of a master: so long the old one may take what it is told, until it finds itself alone.
+_FENCED_S: Final = 6.0
 _IN_FLIGHT_S: Final = 7.0  # after the switch: the second before sending, the API timeout, a second for clocks
 _ZERO: Final = Decimal(0)
 _ROUNDED: Final = Decimal("0.000001")  # of an average price; sizes are whole pennies
@@ -119,12 +121,18 @@ class Verdict:
 
     def _lost_with_redis(self, message: Published, records: list[Json]) -> bool:
         """Tell whether a power cut took all that Redis had been told of a signal: the durable door is as durable."""
-        lost = [at for at in message.added if any(0 <= cut - at < _LOST_S for cut in self._diary.cuts)]
+        lost = [at for at in message.added if self._may_be_lost(at)]
         return not records and len(lost) == len(message.heard)
+
+    def _may_be_lost(self, at: float) -> bool:
+        """Tell whether Redis may have lost what it was told then."""
+        cut = any(0 <= cut - at < _LOST_S for cut in self._diary.cuts)
+        return cut or any(-_FENCED_S < lost - at < _LOST_S for lost in self._diary.failovers)
 
     def _recorded_again(self, message: Published, records: list[Json]) -> bool:
         """Tell whether a surebet that a killed Redis lost was recorded again with another arrival, executed once."""
         cut = any(-_LOST_S < at - heard < _LOST_S for at in self._diary.cuts for heard in message.heard)
+        cut = cut or any(-_FENCED_S < at - heard < _LOST_S for at in self._diary.failovers for heard in message.heard)
         executed = sum(record["status"] == "COMPLETED" for record in records)
         return message.message.is_surebet and cut and len(records) == 2 and executed <= 1
 

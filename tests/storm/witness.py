@@ -14,6 +14,7 @@ import redis
 from support.sandbox_client import RunningSandbox
 
 from executor import keys
+from executor.adapters.redis.client import connect
 from storm.exchange import ODD_MARKET
 
 _PAGE: Final = 1000
@@ -30,7 +31,7 @@ def disagreements(directory: Path, redis_url: str, host: str = "localhost") -> t
     sandbox = RunningSandbox.at(directory, host=host)
     client = sandbox.betfair()
     try:
-        with redis.Redis.from_url(redis_url, decode_responses=True) as ours:
+        with connect(redis_url) as ours:
             current = [order for order in _current(client) if order.market_id != ODD_MARKET]
             wrong = [line for order in current for line in _current_order(ours, order)]
             cleared = list(_cleared(client))

@@ -202,8 +202,8 @@ class RunningSandbox:
     def get(self, path: str) -> Any:
         return json.loads(self.session.get(f"{self.api}/sandbox/{path}").content, parse_float=Decimal)
 
-    def journal(self, method: str = "") -> list[Json]:
-        text = self.session.get(f"{self.api}/sandbox/journal", params={"method": method}).text
+    def journal(self, method: str = "", since: float = 0.0) -> list[Json]:
+        text = self.session.get(f"{self.api}/sandbox/journal", params={"method": method, "since": str(since)}).text
         return [json.loads(line) for line in text.splitlines()]
 
     def market(self, market_id: str, to_back: object = (), to_lay: object = (), **fields: object) -> Any:

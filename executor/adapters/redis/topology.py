@@ -1,7 +1,8 @@
 """Redis behind Sentinel: clients that go where the master is, and leave one that has lost its replicas.
 
-Invariants: each new connection asks the sentinels; a connection whose server refuses writes (demoted, or cut off from
-its replicas) is given up; whoever only listens is told when the master has moved, as its old one goes on answering.
+Invariants: each new connection asks the sentinels, and believes the one that knows of the latest election; a connection
+whose server refuses writes (demoted, or cut off from its replicas) is given up; whoever only reads or listens learns
+within seconds that the master has moved, as its old one goes on answering.
 A master that falls silent is left within seconds: every wait is short, and repeated once at most. Seconds.
 """
 
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import redis
@@ -16,7 +18,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
+from redis.sentinel import (
+    MasterNotFoundError,
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
@@ -58,6 +66,61 @@ class FollowingSSLConnection(_Following, SentinelManagedSSLConnection):
     """By TLS."""
 
 
+def believe_the_newest(sentinels: Sentinel) -> None:
+    """Let what connects by these sentinels ask most of them; redis-py believes the first that answers.
+
+    One that has not heard of an election yet would send its askers back to a master that lives on, cut off.
+    """
+    vars(sentinels)["discover_master"] = partial(_newest_master, sentinels)
+
+
+def _newest_master(sentinels: Sentinel, name: str) -> tuple[str, int]:
+    """Return the master of the latest election that any of a majority knows of, or of all that answer.
+
+    Raises:
+        MasterNotFoundError: nobody knows one that is well.
+    """
+    known: list[dict[str, Any]] = []
+    answered = 0
+    asked = list(sentinels.sentinels)
+    for sentinel in asked:
+        try:
+            state = cast("dict[str, dict[str, Any]]", sentinel.sentinel_masters()).get(name)
+        except RedisError:  # asked last from now on: a host that is gone costs a time-out
+            sentinels.sentinels = [one for one in asked if one is not sentinel] + [sentinel]
+            continue
+        answered += 1
+        if state is not None and sentinels.check_master_state(state, name):  # type: ignore[no-untyped-call]
+            known.append(state)
+        if answered > len(asked) // 2:
+            break
+    if not known:
+        raise MasterNotFoundError(f"No master found for {name!r}")
+    newest = max(known, key=lambda state: int(state["config-epoch"]))
+    return str(newest["ip"]), int(newest["port"])
+
+
+class FollowingPool(SentinelConnectionPool):
+    """Connections to the master; all are made anew when it has moved, those of readers, too."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - redis-py's
+        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+        self._watch = MasterWatch(self)
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's
+        """Return a connection; not one to a server that is no master any more and answers reads all the same."""
+        connection = super().get_connection(*args, **options)
+        if self._watch.has_left(connection):
+            self.disconnect(inuse_connections=False)
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            try:
+                connection.connect()  # type: ignore[no-untyped-call]
+            except BaseException:
+                self.release(connection)
+                raise
+        return connection
+
+
 def sentinel_options(url: SentinelUrl) -> dict[str, Any]:
     """Return how the sentinels are spoken to."""
     once = {"socket_timeout": SENTINEL_S, "socket_connect_timeout": SENTINEL_S, "retry": Retry(NoBackoff(), 0)}
@@ -68,9 +131,16 @@ def sentinel_options(url: SentinelUrl) -> dict[str, Any]:
 def follow(url: SentinelUrl, **options: Any) -> "redis.Redis":  # noqa: ANN401 - redis-py's
     """Make a client of whichever server the sentinels say is the master."""
     sentinels = Sentinel(list(url.sentinels), sentinel_kwargs=sentinel_options(url))  # type: ignore[no-untyped-call]
-    given = {"username": url.username or None, "password": url.password or None, "db": url.db, "ssl": url.tls}
+    believe_the_newest(sentinels)
+    given: dict[str, Any] = {
+        "username": url.username or None,
+        "password": url.password or None,
+        "db": url.db,
+        "ssl": url.tls,
+    }
     connection = FollowingSSLConnection if url.tls else FollowingConnection
-    client = sentinels.master_for(url.master, connection_class=connection, **given, **options)  # type: ignore[no-untyped-call]
+    given |= {"connection_class": connection, "connection_pool_class": FollowingPool}
+    client = sentinels.master_for(url.master, **given, **options)  # type: ignore[no-untyped-call]
     return cast("redis.Redis", client)
 
 
@@ -101,10 +171,10 @@ def run_durably(
 
 
 class MasterWatch:
-    """Tells a listener when the master has moved: a server that was cut off goes on answering its subscribers."""
+    """Tells who listens or reads when the master has moved: a server that was cut off goes on answering."""
 
-    def __init__(self, client: "redis.Redis") -> None:
-        self._pool = client.connection_pool
+    def __init__(self, pool: "redis.ConnectionPool") -> None:
+        self._pool = pool
         self._asked = float("-inf")
         self._address: tuple[str, int] | None = None
         self._asking = threading.Lock()

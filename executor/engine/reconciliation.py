@@ -19,6 +19,7 @@ from executor.engine.limits import apply_limits
 from executor.engine.lookup import CLEARED, CURRENT, LOOKUP, look_up
 from executor.engine.merging import merge_listed
 from executor.engine.reports import cleared_state, merge_reports
+from executor.engine.set_back import halt_if_set_back
 from executor.engine.setting_aside import each_market, set_aside, without_odd
 from executor.engine.settlement import rebuild_pnl
 from executor.errors import IdentityMismatch
@@ -56,6 +57,8 @@ def poll(engine: Engine) -> PollReport:
     apply_limits(engine, missing_only=True)
     reading = _start(engine)
     listed = _list(engine, reading)
+    if reading.fresh:
+        halt_if_set_back(engine, listed)
     held: dict[str, str] = {}  # markets that are not reconciled though all others are, and why
     changed, adopted, foreign, _ = merge_listed(engine, reading.active, listed, held, reading.started_at)
     keep_foreign(engine, [*listed.odd, *foreign], complete=reading.full, held=held)

@@ -53,5 +53,8 @@ class Controls(Protocol):
     def trip_breaker(self, threshold: int, window_s: int) -> str:
         """Trip the breaker if its condition holds and it is closed; returns why, or nothing."""
 
+    def set_trading(self, *, enabled: bool, reason: str, by: str = "") -> bool:
+        """Throw the kill switch, or release it and close the breaker; tells whether a failover would keep that."""
+
     def alert(self, event: str, fields: Mapping[str, str]) -> None:
         """Publish an alert on `channel:kill-switch`."""

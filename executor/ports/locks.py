@@ -32,6 +32,9 @@ class Locks(Protocol):
     def succeeded(self, task: str) -> None:
         """Remember when a periodic task last did its job."""
 
+    def last_success(self, task: str) -> int:
+        """Return when a periodic task last did its job, milliseconds since the epoch; 0 where nobody knows."""
+
     def queue_length(self, queue: str) -> int:
         """Return how many messages wait in a queue."""
 

@@ -31,6 +31,12 @@ class TradeFeed(Protocol):
     def rewind_acts(self, reached: str) -> bool:
         """Have every act after this one read again, if more than that was acknowledged; tells whether it was."""
 
+    def delivered_trades(self) -> str:
+        """Return the id of the newest entry that was ever read for the ledger, "" where none was."""
+
+    def delivered_acts(self) -> str:
+        """Return that of what was done by hand."""
+
     def append(self, trades: Sequence[Trade], identity: str) -> None:
         """Tell entries once more, of changes that are in the orders' records already."""
 

@@ -379,3 +379,21 @@ def test_the_currency_is_the_last_one_that_was_told(world: World) -> None:
     world.accounts.save_currency("AUD")
     world.accounts.save_currency("")
     assert world.accounts.currency() == "AUD"
+
+
+def test_when_a_task_did_its_job_is_known_and_junk_says_nothing(world: World, request: pytest.FixtureRequest) -> None:
+    assert world.locks.last_success("poll_orders") == 0
+    world.locks.succeeded("poll_orders")
+    assert abs(world.locks.last_success("poll_orders") - world.store.now()) < 10_000
+    if "redis" in request.node.name:
+        client: redis.Redis = request.getfixturevalue("redis_client")
+        client.hset(keys.LAST_SUCCESS, "poll_orders", "yesterday")
+        assert world.locks.last_success("poll_orders") == 0
+        client.delete(keys.LAST_SUCCESS)
+        client.set(keys.LAST_SUCCESS, "x")
+        assert world.locks.last_success("poll_orders") == 0
+
+
+def test_how_far_the_feeds_were_read_is_known(world: World) -> None:
+    feed = world.trade_feed
+    assert (feed.delivered_trades(), feed.delivered_acts()) == ("", "")

@@ -58,7 +58,7 @@ def test_what_must_outlive_the_server_is_on_a_replica_or_says_that_it_is_not(nod
         nodes.freeze(port)
     try:
         assert not commit(world, "order-3"), "written, and on no replica"
-        assert not world.controls.set_trading(enabled=False, reason="a test")  # type: ignore[attr-defined]
+        assert not world.controls.set_trading(enabled=False, reason="a test")
     except StoreUnavailable:
         pass  # the master knew already that its replicas are gone: nothing was written
     finally:

@@ -507,6 +507,11 @@ class MemoryControls:
         self._m.messages.append({"event": "circuit_breaker_tripped"})
         return f"{count} failed order calls within {window_s} s"
 
+    def set_trading(self, *, enabled: bool, reason: str, by: str = "") -> bool:
+        self._m.trading = "true" if enabled else "false"
+        self._m.messages.append({"event": "trading_disabled", "reason": f"{reason} ({by})"})
+        return True
+
     def alert(self, event: str, fields: Mapping[str, str]) -> None:
         self._m.messages.append({"event": event, **fields})
 
@@ -535,6 +540,9 @@ class MemoryLocks:
 
     def succeeded(self, task: str) -> None:
         self._m.succeeded[task] = self._m.clock.now
+
+    def last_success(self, task: str) -> int:
+        return self._m.succeeded.get(task, 0)
 
     def queue_length(self, queue: str) -> int:
         return self._m.queues[queue]
@@ -653,6 +661,12 @@ class MemoryTradeFeed:
         self._m.reach("acknowledge_acts")
         for entry in ids:
             self._m.acts.pop(entry, None)
+
+    def delivered_trades(self) -> str:
+        return max(self._m.feed, key=_entry, default="")
+
+    def delivered_acts(self) -> str:
+        return max(self._m.acts, key=_entry, default="")
 
     def rewind_acts(self, reached: str) -> bool:
         del reached

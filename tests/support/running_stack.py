@@ -53,7 +53,14 @@ class RunningStack:
     """What `executor up` starts, on free ports; with `url` on a Redis that somebody else has started."""
 
     def __init__(
-        self, folder: Path, environ: Mapping[str, str], *, flower: bool = False, console: bool = False, url: str = ""
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        *,
+        flower: bool = False,
+        console: bool = False,
+        url: str = "",
+        append_only: bool = False,
     ) -> None:
         self.ports = changed(Ports.free(bridges=1), flower=free_port())
         if console:
@@ -76,8 +83,8 @@ class RunningStack:
         self._with_flower = flower
         self.supervisor = Supervisor(folder / "logs", lambda _: None)
         self.sandbox = SandboxClient(self.sandbox_folder, self.ports.sandbox)
-        self._server = PrivateRedis(
-            folder / "redis", port=self.ports.redis, append_only=False, first=parent_death_signal()
+        self.server = PrivateRedis(
+            folder / "redis", port=self.ports.redis, append_only=append_only, first=parent_death_signal()
         )
         self._own_server = not url
         self.redis = connect(url) if url else redis.Redis.from_url(f"{server}/0", decode_responses=True)
@@ -92,7 +99,7 @@ class RunningStack:
     def start(self) -> Self:
         """Start everything; returns when a signal would be traded."""
         if self._own_server:
-            self._server.start()
+            self.server.start()
         programs = Stack(self.environ, self.folder, self.ports)
         self.supervisor.start(programs.sandbox(self.sandbox_folder))
         self.sandbox.wait_until_ready(READY_S, self.supervisor.tick)
@@ -112,7 +119,7 @@ class RunningStack:
         self.sandbox.close()
         self.supervisor.force = True
         self.supervisor.stop()
-        self._server.stop()
+        self.server.stop()
 
     def _is_ready(self) -> bool:
         self.supervisor.tick()

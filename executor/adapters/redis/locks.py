@@ -7,10 +7,11 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from typing import Final, cast
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
@@ -74,6 +75,15 @@ class RedisLocks(RedisAdapter):
     def succeeded(self, task: str) -> None:
         """Remember when a periodic task last did its job."""
         self._redis.hset(keys.LAST_SUCCESS, task, f"{self._now() / 1000:.3f}")
+
+    @guarded
+    def last_success(self, task: str) -> int:
+        """Return when a periodic task last did its job, milliseconds since the epoch; 0 where nobody knows."""
+        try:
+            text = cast("str | None", self._redis.hget(keys.LAST_SUCCESS, task))
+            return int(Decimal(text or "0") * 1000)
+        except (ResponseError, ArithmeticError, ValueError):  # somebody put something else there
+            return 0
 
     @guarded
     def queue_length(self, queue: str) -> int:

@@ -76,6 +76,22 @@ class RedisTradeFeed(RedisAdapter):
     def _back_to(self, feed: str, reached: str) -> bool:
         return bool(self._rewind(keys=[feed], args=[keys.TRADES_GROUP, reached or "0-0"]))
 
+    def delivered_trades(self) -> str:
+        """Return the id of the newest entry that was ever read for the ledger, "" where none was."""
+        return self._delivered(keys.TRADES)
+
+    def delivered_acts(self) -> str:
+        """Return that of what was done by hand."""
+        return self._delivered(keys.AUDIT)
+
+    @guarded
+    def _delivered(self, feed: str) -> str:
+        try:
+            groups = self._redis.xinfo_groups(feed)
+        except ResponseError:  # no feed, or no stream
+            return ""
+        return next((str(each["last-delivered-id"]) for each in groups if each["name"] == keys.TRADES_GROUP), "")
+
     @guarded
     def append(self, trades: Sequence[Trade], identity: str) -> None:
         """Tell entries once more, of changes that are in the orders' records already."""

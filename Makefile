@@ -82,6 +82,10 @@ docs-version: $(STAMP) ## Add the site of VERSION to branch gh-pages of this clo
 	@PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mike --quiet deploy --update-aliases '$(VERSION)' latest
 	@$(BIN)/mike --quiet set-default latest && echo "branch gh-pages: $(VERSION), latest"
 
+.PHONY: pictures
+pictures: $(STAMP) ## Make the pictures of README and docs anew (Debian's chromium and tmux; three minutes)
+	unshare --net sh -c 'ip link set lo up && exec $(BIN)/python docs/.site/pictures.py'
+
 .PHONY: apt-packages
 apt-packages:
 	@./.ci/apt-packages

@@ -3,7 +3,7 @@
 Counters outlive Redis, records do not. Whose record was lost or has expired is taken for counted where the ledger knows
 the bet, or its signal, or where the call that placed it must be over: who made that call has counted it. So a count is
 lost only with a process that died between placing and counting while Redis lost its record, too; a bet that is younger
-than a call may take and not yet in the ledger may count twice (docs/operations.md). Milliseconds.
+than a call may take may count twice where the ledger has it not yet, or is away (docs/operations.md). Milliseconds.
 """
 
 import re

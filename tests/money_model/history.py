@@ -61,6 +61,7 @@ class History:
         self.ledger_backup_at = 0
         self.set_back = False  # what Redis had told the ledger meanwhile, it does not know
         self.losses = self.uncertain = 0
+        self.ledger_away = False
         self._connect()
         self._work(poll)
         self.redis.resume()
@@ -161,9 +162,12 @@ class History:
     def _note_loss(self) -> None:
         """Count the bets of which nobody will be able to tell whether they were counted: young, not in the ledger."""
         self.losses += 1
+        young = self._young()
+        self.uncertain += len(young) - (0 if self.ledger_away else len(self.ledger.known(young)))
+
+    def _young(self) -> dict[str, str]:
         over = self.redis.now() - MODEL_POLICY.api_timeout_s * 1000 - 16_000
-        young = {name: bet.order_id for name, bet in self.exchange.bets.items() if bet.placed_at >= over}
-        self.uncertain += len(young) - len(self.ledger.known(young))
+        return {name: bet.order_id for name, bet in self.exchange.bets.items() if bet.placed_at >= over}
 
     def _recover(self) -> None:
         self._connect()
@@ -172,7 +176,10 @@ class History:
         self.redis.resume()
 
     def ledger_goes_or_comes(self) -> None:
-        self.ledger.set_away(away=self.dice.random() < 0.6)
+        self.ledger_away = self.dice.random() < 0.6
+        self.ledger.set_away(away=self.ledger_away)
+        if self.ledger_away:  # what it knows of bets that Redis has lost cannot be asked now
+            self.uncertain += len(self._young().keys() - self.engine.store.owners(self._young()).keys())
 
     def ledger_is_restored(self) -> None:
         if self.ledger_backup is None or self.dice.random() < 0.4:

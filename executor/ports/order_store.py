@@ -151,7 +151,7 @@ class OrderStore(Protocol):
         """Read all that a step on this market may depend on, at one moment.
 
         Raises:
-            RecordUnreadable: an order or a signal is none, unless such are to be left out.
+            RecordUnreadable: an order is none, unless such are to be left out; a signal that is none is left out.
         """
 
     def acquire_turn(self, market_id: str) -> str:

@@ -242,6 +242,30 @@ def test_a_signal_whose_record_is_none_ends_and_gives_back_what_it_reserved(rig:
     assert len(client.keys("executor:aside:*")) == 1, "what was there is kept for a person"
 
 
+@pytest.mark.parametrize("kind", ["hash", "text"])
+def test_a_decided_signal_whose_record_is_none_stops_no_order_not_even_its_own(rig: RecoveryRig, kind: str) -> None:
+    client = rig.client()
+    own, other = placed(rig, "broken"), placed(rig, "good")
+    if kind == "hash":
+        put(client, keys.signal("broken"), "hash")
+    else:
+        client.set(keys.signal("broken"), "junk")
+    for bet in list(rig.exchange.bets):
+        rig.exchange.match(bet, "10")
+    with capture_logs() as logs:
+        full_poll(rig)
+    assert {order.status for order in rig.worker().store.orders([own.order_id, other.order_id])} == {S.MATCHED}
+    assert [log["key"] for log in logs if log["event"] == "record_not_readable"] == [keys.signal("broken")]
+    assert asked(rig, "more", MARKET) == ""
+    now = rig.worker().store.now()
+    rig.exchange.bets.clear()
+    rig.exchange.cleared = [
+        make_cleared(order, ClearedKind.SETTLED, profit=D(10), settled_at=now) for order in (own, other)
+    ]
+    settle(rig.worker())
+    assert rig.client().get(keys.PNL_TOTAL) == "19.00"
+
+
 def test_a_record_repaired_after_days_is_settled_right_and_once(rig: RecoveryRig) -> None:
     client, engine = rig.client(), rig.worker()
     order = placed(rig, "signal-1")

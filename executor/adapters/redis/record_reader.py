@@ -27,7 +27,7 @@ T = TypeVar("T")
 _AT_ONCE: Final = 500  # records in one reply
 
 
-def _readable(text: str, decode: Callable[[str], T]) -> tuple[T | None, str]:
+def readable(text: str, decode: Callable[[str], T]) -> tuple[T | None, str]:
     """Read a record; one that cannot be read must not hold up the others. `view` is strict: it fences its market."""
     try:
         return decode(text), ""
@@ -50,7 +50,7 @@ class Reader:
         """
         if self._strict:
             return decode(text)
-        found, why = _readable(text, decode)
+        found, why = readable(text, decode)
         if found is None:
             self.problems.append(why)
         return found
@@ -125,7 +125,7 @@ class RecordReader(RedisAdapter):
             other = self._of_another_type([keys.order(order_id) for order_id in gone])
             for order_id, text in zip(some, texts, strict=True):
                 if text is not None:
-                    found[order_id] = _readable(text, decode_order)
+                    found[order_id] = readable(text, decode_order)
                 elif keys.order(order_id) in other:
                     found[order_id] = None, "of another type"
         return found
@@ -170,7 +170,7 @@ class RecordReader(RedisAdapter):
         return {
             signal_id: min(max(int(score), 0), moved_before)
             for (signal_id, score), name, text in zip(found, names, texts, strict=True)
-            if name in other or (text is not None and _readable(text, decode_signal)[0] is None)
+            if name in other or (text is not None and readable(text, decode_signal)[0] is None)
         }
 
     @guarded
@@ -195,7 +195,7 @@ class RecordReader(RedisAdapter):
                 if name not in other:  # its record is gone (a person's DEL): nothing is left to close
                     self._redis.zrem(keys.SIGNALS_OPEN, signal_id)
                 continue
-            record, why = _readable(text, decode_signal)
+            record, why = readable(text, decode_signal)
             if record is None:
                 problems[name] = why
             else:

@@ -9,7 +9,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
@@ -24,7 +24,7 @@ from executor.adapters.redis.client import guarded, hash_of, script
 from executor.adapters.redis.commit import after, request_for
 from executor.adapters.redis.market_facts import decode_market
 from executor.adapters.redis.mending import mend
-from executor.adapters.redis.record_reader import Reader, RecordReader
+from executor.adapters.redis.record_reader import Reader, RecordReader, readable
 from executor.adapters.redis.recorded import known_as
 from executor.adapters.redis.records import decode_foreign, decode_order, decode_signal, encode
 from executor.adapters.redis.topology import has_replicas, run_durably
@@ -211,8 +211,7 @@ class RedisStore(RecordReader):
         reader = Reader(strict=strict)
         orders = reader.read(raw[12], decode_order)
         texts = {signal_id: text for signal_id, text in zip(signal_ids, raw[11], strict=False) if text is not None}
-        decoded = ((signal_id, reader.one(text, decode_signal)) for signal_id, text in texts.items())
-        signals = {signal_id: record for signal_id, record in decoded if record is not None}
+        signals = self._readable_signals(texts)  # a signal's record counts for no exposure: it fences nothing
         lenient = Reader(strict=False)
         foreign = lenient.read(list(_pairs(raw[14]).values()), decode_foreign)
         return MarketView(
@@ -242,6 +241,11 @@ class RedisStore(RecordReader):
             held_elsewhere=held_elsewhere(raw[19], raw[18]),
             netting=self._sums.netting,
         )
+
+    def _readable_signals(self, texts: Mapping[str, str]) -> dict[str, SignalRecord]:
+        read = {signal_id: readable(text, decode_signal) for signal_id, text in texts.items()}
+        self.note_unreadable({keys.signal(signal_id): why for signal_id, (_, why) in read.items() if why})
+        return {signal_id: record for signal_id, (record, _) in read.items() if record is not None}
 
     def _culprits(self, market_id: str, order_ids: Sequence[str]) -> dict[str, str]:
         """Name the records of a market that are none."""

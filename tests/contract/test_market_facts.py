@@ -7,20 +7,21 @@ from decimal import Decimal
 
 import pytest
 import redis
-from support.exchange_rig import live
+from support.exchange_rig import Answer, Request, ScriptedServer, http, live
 from support.factories import make_order
 from support.sandbox_client import RunningSandbox
 from support.store_worlds import IDENTITY, RETENTION
 
 from executor import keys
-from executor.adapters.redis.market_facts import RedisMarketFacts, encode_market
+from executor.adapters.betfair.exchange import BetfairExchange
+from executor.adapters.redis.market_facts import RedisMarketFacts, decode_market, encode_market
 from executor.adapters.redis.store import RedisStore, Sums
 from executor.domain.market import Market, unsupported
 from executor.domain.money import Side
 from executor.domain.order import OrderStatus
 from executor.ports import Change, Counted
 
-pytest_plugins = ["support.sandbox_fixtures"]
+pytest_plugins = ["support.sandbox_fixtures", "support.exchange_fixtures"]
 ONE, TWO, THREE = "1.200000001", "1.200000002", "1.999999999"
 
 
@@ -157,3 +158,38 @@ def test_sums_of_markets_where_nothing_is_are_strays(redis_client: "redis.Redis"
     redis_client.set(keys.MARKET_HELD, "of another type")
     assert facts.strays([]) == [ONE]
     assert facts.sum_up_held() is None
+
+
+_ODD = ("NaN", "Infinity", "1e999999", "1" * 200, '{"a": 1, "a": 2}', '"\\ud800"', "[[]]", "{}", "true", '"x"')
+_CATALOGUE = ("marketType", "bettingType", "eachWayDivisor", "priceLadderDescription")
+_BOOK = ("numberOfWinners", "status", "version", "inplay", "selectionId", "lastPriceTraded", "runners")
+
+
+@pytest.mark.parametrize("value", _ODD)
+@pytest.mark.parametrize("field", [*_CATALOGUE, *_BOOK])
+def test_one_odd_field_of_a_market_costs_no_other_market(
+    server: ScriptedServer, exchange: BetfairExchange, field: str, value: str
+) -> None:
+    described = {"marketType": '"WIN"', "bettingType": '"ODDS"', **({field: value} if field in _CATALOGUE else {})}
+    runner = {"selectionId": "1", "status": '"ACTIVE"', "lastPriceTraded": "2.0"}
+    odd = {field: value} if field in _BOOK else {}
+    book = {"marketId": f'"{ONE}"', "status": '"OPEN"', "numberOfWinners": "1", "runners": f"[{_json(runner | odd)}]"}
+    books = f'[{_json(book | odd)}, {{"marketId": "{TWO}", "numberOfWinners": 1}}]'
+    catalogue = f'[{{"marketId": "{ONE}", "description": {_json(described)}}}]'
+
+    def script(request: Request) -> Answer:
+        result = catalogue if "Catalogue" in request.call["method"] else books
+        return http(f'{{"jsonrpc": "2.0", "id": {request.call["id"]}, "result": {result}}}'.encode())
+
+    server.script = script
+    found = {market.market_id: market for market in exchange.market_facts([ONE, TWO])}
+    assert found[TWO].winners == 1
+    assert len(encode_market(found[ONE])) < 2000
+    assert decode_market(encode_market(found[ONE])) is not None
+    assert TWO in exchange.quotes([ONE, TWO])
+    if field == "bettingType" and value != '"x"':
+        assert unsupported(found[ONE], ""), "what cannot be read is none that the rules hold for"
+
+
+def _json(fields: dict[str, str]) -> str:
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in fields.items()) + "}"

@@ -13,11 +13,13 @@ from structlog.testing import capture_logs
 from support.exchange_rig import TOKEN, MemoryTelemetry, MemoryTokenStore, ScriptedServer, http, rpc
 from support.hostile import VALUES, written
 
+from executor.adapters.betfair import lists
 from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.betfair.odd_rows import odd_row
+from executor.adapters.clock import monotonic
 from executor.domain.commission import MarketCharge
 from executor.domain.money import ONE, Side
-from executor.ports import ClearedKind, OddRow
+from executor.ports import ClearedKind, Funds, Instruction, OddRow, SendPermit
 
 pytest_plugins = ["support.exchange_fixtures"]
 MARKET = "1.200000001"
@@ -188,6 +190,57 @@ def test_a_cancel_report_that_cannot_be_read_costs_no_other(server: ScriptedServ
     server.script = lambda request: rpc(request, result={"status": "SUCCESS", "instructionReports": legs})
     reports = exchange.cancel(MARKET, ["1", "2", "3"])
     assert [(report.done, report.size_cancelled) for report in reports] == [(True, D(0)), (True, D(2)), (False, D(0))]
+
+
+def test_a_cancel_report_that_says_something_twice_costs_no_other(
+    server: ScriptedServer, exchange: BetfairExchange
+) -> None:
+    legs = """[{"status": "SUCCESS", "instruction": {"betId": "1"}, "sizeCancelled": NaN},
+        {"status": "SUCCESS", "instruction": {"betId": "2", "betId": "9"}},
+        {"status": "SUCCESS", "instruction": {"betId": "3"}, "sizeCancelled": 2.0}]"""
+    body = '{"jsonrpc": "2.0", "id": %d, "result": {"status": "SUCCESS", "instructionReports": %s}}'
+    server.script = lambda request: http((body % (request.call["id"], legs)).encode())
+    reports = exchange.cancel(MARKET, ["1", "2", "3"])
+    assert [(report.done, report.size_cancelled) for report in reports] == [(False, D(0)), (False, D(0)), (True, D(2))]
+
+
+@pytest.mark.parametrize("limit", ["NaN", '"-1000"', "[]"])
+def test_an_exposure_limit_that_is_none_costs_no_other_amount(
+    server: ScriptedServer, exchange: BetfairExchange, limit: str
+) -> None:
+    money = f'{{"availableToBetBalance": 10, "exposure": -2, "exposureLimit": {limit}}}'
+    body = '{"jsonrpc": "2.0", "id": %d, "result": %s}'
+    server.script = lambda request: http((body % (request.call["id"], money)).encode())
+    assert exchange.funds() == Funds(D(10), D(2))
+
+
+def test_a_row_nested_deeper_than_can_be_looked_through_costs_no_other(
+    server: ScriptedServer, exchange: BetfairExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sound(row: object, _what: str) -> None:
+        if isinstance(row, dict) and row.get("betId") == "2":
+            raise RecursionError
+
+    monkeypatch.setattr(lists, "sound", sound)
+    rows = [current("1"), current("2"), current("3")]
+    server.script = lambda request: rpc(request, result={"currentOrders": rows, "moreAvailable": False})
+    assert [bet.bet_id for bet in exchange.current_orders()] == ["1", "3"]
+
+
+@pytest.mark.parametrize(("currency", "outcome"), [("HUF", "PLACED"), ("GBP", "UNKNOWN")])
+def test_a_match_that_rounding_in_pounds_explains_is_placed(
+    server: ScriptedServer, currency: str, outcome: str
+) -> None:
+    leg = {"status": "SUCCESS", "betId": "1", "sizeMatched": 203.0, "averagePriceMatched": 2.0}
+    leg |= {"instruction": {"customerOrderRef": "o1"}}
+    report = {"status": "SUCCESS", "marketId": MARKET, "instructionReports": [leg]}
+    server.script = lambda request: rpc(request, result=report)
+    asked = [Instruction("o1", 1, Side.BACK, D(2), D(200))]
+    with closing(
+        BetfairExchange(server.settings(), MemoryTokenStore(TOKEN), MemoryTelemetry(), known_currency=lambda: currency)
+    ) as exchange:
+        [answer] = exchange.place(MARKET, asked, "ref", SendPermit(monotonic() + 60, lambda: None))
+    assert answer.outcome == outcome
 
 
 FIELDS = st.sampled_from(sorted([*current("1"), "averagePriceMatched", "bspLiability", "handicap", "sizeRemaining"]))

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from executor.adapters.betfair import wire
 from executor.adapters.betfair.json_text import as_row
 from executor.adapters.betfair.lists import batches, market_infos
-from executor.adapters.betfair.market_facts import by_market, catalogue_of, combine, quotes_of
+from executor.adapters.betfair.market_facts import by_market, catalogue_of, combine_all, quotes_of
 from executor.adapters.betfair.rpc import ACCOUNT, BETTING, Api
 from executor.domain.hedge import Quotes
 from executor.domain.market import Market
@@ -46,11 +46,7 @@ class AccountReads:
         """Return what these markets are (Betfair: listMarketCatalogue, listMarketBook); unknown ones are left out."""
         described = self._call(BETTING, "listMarketCatalogue", catalogue_of(market_ids), by_market)
         books = self._call(BETTING, "listMarketBook", {"marketIds": list(market_ids)}, by_market)
-        return [
-            combine(market_id, described, books, self._tokens.now())
-            for market_id in market_ids
-            if market_id in described | books
-        ]
+        return combine_all(market_ids, described, books, self._tokens.now())
 
     def quotes(self, market_ids: Sequence[str]) -> dict[str, Quotes]:
         """Return the best offers and the last traded prices (Betfair: listMarketBook)."""

@@ -7,6 +7,7 @@ Decimal in the account's currency, times in milliseconds.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Final, NoReturn, TypeVar
 
@@ -21,9 +22,9 @@ from executor.adapters.betfair.rpc import BETTING, HEARTBEAT, Api, Rpc
 from executor.adapters.betfair.session import BetfairSession, store_needed
 from executor.adapters.betfair.transport import Transport
 from executor.domain.commission import MarketCharge
-from executor.domain.money import ZERO, conversion_slack
+from executor.domain.money import PENNY, ZERO, conversion_slack
 from executor.domain.order import BetState
-from executor.errors import LoginRefused, NotSent, OutcomeUnknown, SessionExpired, Throttled
+from executor.errors import LoginRefused, NotSent, OutcomeUnknown, SessionExpired, StoreUnavailable, Throttled
 from executor.ports import (
     CancelReport,
     ClearedBet,
@@ -113,7 +114,7 @@ class BetfairExchange(AccountReads):
                 (BETTING, "placeOrders"),
                 params,
                 token,
-                lambda result: read_placed(result, market_id, instructions),
+                lambda result: read_placed(result, market_id, instructions, self._slack),
                 permit=permit,
             )
         except SessionExpired:
@@ -214,9 +215,14 @@ class BetfairExchange(AccountReads):
         # Betfair: the data move between pages; by place time what is new comes last.
         order = {"orderBy": "BY_PLACE_TIME", "sortDir": "EARLIEST_TO_LATEST", "includeItemDescription": False}
         params = {**filters, **order, "customerStrategyRefs": [self._strategy_ref]}
-        slack = conversion_slack(self._known_currency())
-        read = partial(wire.current_order, slack=slack)
+        read = partial(wire.current_order, slack=self._slack())
         return once(self._pages("listCurrentOrders", params, "currentOrders", read))
+
+    def _slack(self) -> Decimal:
+        try:
+            return conversion_slack(self._known_currency())
+        except StoreUnavailable:  # then what is off by more cannot be read now
+            return PENNY
 
     def _cleared(self, filters: Mapping[str, object], kind: ClearedKind) -> Listing[ClearedBet]:
         return once(self._cleared_pages(filters, kind))

@@ -37,7 +37,12 @@ def read_rows(value: object, name: str, read: Callable[[Row], T]) -> Listing[T]:
         try:
             sound(row, "it")
             rows.append(read(row))
-        except (ValueError, ArithmeticError, TypeError) as error:  # a row that breaks our reading costs itself only
+        except (
+            ValueError,
+            ArithmeticError,
+            TypeError,
+            RecursionError,
+        ) as error:  # a row that breaks our reading costs itself only
             odd.append(odd_row(row, str(error)[:_MAX_PROBLEM]))
     return Listing(rows, odd)
 

@@ -1,19 +1,27 @@
 """What Betfair says that a market is: its catalogue's description and its book's runners, read leniently.
 
-Invariant: nothing here fails for an odd field; what cannot be read is not known. Both answers are kept as they came.
-Times in milliseconds.
+Invariant: nothing here fails for an odd field; what cannot be read is not known, and where it decides whether our rules
+hold for the market, they do not. Both answers are kept as they came, without what is no JSON. Times in milliseconds.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from typing import Final
 
-from executor.adapters.betfair.json_text import Row, encode
+import structlog
+
+from executor.adapters.betfair.json_text import NoNumber, Repeated, Row, encode
+from executor.adapters.betfair.wire import is_text
 from executor.domain.hedge import Quote, Quotes
 from executor.domain.market import Market
 
 _DESCRIBED = ("description", "runners")  # of the catalogue
 _BOOK = ("status", "numberOfWinners", "numberOfActiveRunners", "numberOfRunners", "inplay", "betDelay", "complete",
          "crossMatching", "runnersVoidable", "bspReconciled", "version", "runners")  # fmt: skip
+
+_UNREADABLE: Final = "UNREADABLE"  # as a betting type or ladder: none that our rules hold for
+_MAX_DIGITS: Final = 30  # of a number that is kept as it came; written out, 1E+999999 is a megabyte
+_log = structlog.get_logger(__name__)
 
 _REMOVED = frozenset({"REMOVED", "REMOVED_VACANT"})  # Betfair: RunnerStatus; bets on them are void
 
@@ -30,6 +38,20 @@ def catalogue_of(market_ids: Sequence[str]) -> dict[str, object]:
     return {"filter": {"marketIds": list(market_ids)}, "marketProjection": asked, "maxResults": len(market_ids)}
 
 
+def combine_all(
+    market_ids: Sequence[str], described: Mapping[str, Row], books: Mapping[str, Row], now: int
+) -> list[Market]:
+    """Make a record of each market that is known; one that cannot be read costs no other."""
+    found: list[Market] = []
+    for market_id in market_ids:
+        if market_id in described or market_id in books:
+            try:
+                found.append(combine(market_id, described, books, now))
+            except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+                _log.warning("market_not_readable", market_id=market_id, problem=str(error)[:200])
+    return found
+
+
 def combine(market_id: str, described: Mapping[str, Row], books: Mapping[str, Row], now: int) -> Market:
     """Make one record of what both answers say of a market."""
     catalogue, book = described.get(market_id, {}), books.get(market_id, {})
@@ -42,8 +64,8 @@ def combine(market_id: str, described: Mapping[str, Row], books: Mapping[str, Ro
     return Market(
         market_id=market_id,
         market_type=_text(description, "marketType"),
-        betting_type=_text(description, "bettingType"),
-        ladder=_text(ladder if isinstance(ladder, dict) else {}, "type"),
+        betting_type=_text(description, "bettingType", _UNREADABLE),
+        ladder=_text(ladder if isinstance(ladder, dict) else {}, "type", _UNREADABLE),
         each_way_divisor=_divisor(description.get("eachWayDivisor")),
         winners=winners if isinstance(winners, int) and not isinstance(winners, bool) and winners > 0 else 0,
         runners=_with_status(book, {"ACTIVE"}),
@@ -52,13 +74,24 @@ def combine(market_id: str, described: Mapping[str, Row], books: Mapping[str, Ro
         complete=book.get("complete") is True,
         status=_text(book, "status"),
         read_at=now,
-        raw=encode(said),
+        raw=encode(_plain(said)),
     )
 
 
-def _text(row: Mapping[str, object], name: str) -> str:
+def _plain(value: object) -> object:
+    """Return what of a value is JSON; null in the place of the rest."""
+    if isinstance(value, Repeated | NoNumber) or (isinstance(value, Decimal) and abs(value.adjusted()) > _MAX_DIGITS):
+        return None
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _text(row: Mapping[str, object], name: str, otherwise: str = "") -> str:
     value = row.get(name)
-    return value if isinstance(value, str) else ""
+    if value is None or value == "":
+        return ""
+    return value if isinstance(value, str) and is_text(value) else otherwise
 
 
 def _divisor(value: object) -> Decimal | None:
@@ -66,6 +99,8 @@ def _divisor(value: object) -> Decimal | None:
         divisor = None if value is None or isinstance(value, bool) else Decimal(str(value))
     except InvalidOperation:
         return Decimal(1)  # it has one, whatever it is
+    if divisor is not None and (not divisor.is_finite() or abs(divisor.adjusted()) > _MAX_DIGITS):
+        return Decimal(1)
     return divisor or None
 
 
@@ -73,7 +108,7 @@ def _with_status(book: Mapping[str, object], statuses: Collection[str] | None) -
     """Return the runners with one of these statuses; None: all."""
     runners = book.get("runners")
     rows = [row for row in runners if isinstance(row, dict)] if isinstance(runners, list) else []
-    ids = (row.get("selectionId") for row in rows if statuses is None or row.get("status") in statuses)
+    ids = (row.get("selectionId") for row in rows if statuses is None or _text(row, "status") in statuses)
     return tuple(number for number in ids if isinstance(number, int) and not isinstance(number, bool))
 
 

@@ -5,9 +5,11 @@ it echoes; without one, by selection, side, price and size where that fits one l
 position. A leg without a report of its own, or with two, is UNKNOWN unless the whole report decides it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -16,15 +18,20 @@ from executor.adapters.betfair import outcomes as policy
 from executor.adapters.betfair.json_text import Row, WireError, as_row, encode, sound
 from executor.adapters.betfair.outcomes import Verdict
 from executor.adapters.betfair.wire import as_rows, placed_bet, size
-from executor.domain.money import ZERO
+from executor.domain.money import PENNY, ZERO
+from executor.domain.order import BetState
 from executor.ports import CancelReport, Instruction, LegOutcome, LegReport
 
 _log = structlog.get_logger(__name__)
 _MAX_LOGGED: Final = 20_000  # characters of a reply with a code that nobody has seen; 200 legs fit
 
 
-def read_placed(result: object, market_id: str, instructions: Sequence[Instruction]) -> list[LegReport]:
+def read_placed(
+    result: object, market_id: str, instructions: Sequence[Instruction], slack: Callable[[], Decimal] = lambda: PENNY
+) -> list[LegReport]:
     """Read a PlaceExecutionReport; one answer per instruction, in their order.
+
+    `slack` says by how much a size may be off what was asked; it is asked where one is, no order waits for it.
 
     Raises:
         WireError: it is none, or one of another market.
@@ -38,7 +45,8 @@ def read_placed(result: object, market_id: str, instructions: Sequence[Instructi
     legs = report.get("instructionReports")
     reports = [] if legs is None else as_rows(legs, "instructionReports")
     found = _matched(instructions, reports)
-    answers = [_leg(each, found.get(each.order_id), outer, (status, code), market_id) for each in instructions]
+    read = partial(_placed, market_id, slack)
+    answers = [_leg(each, found.get(each.order_id), outer, (status, code), read) for each in instructions]
     causes = {code, *(_said(row)[1] for row in found.values())} - policy.CONSEQUENCES - {""}
     if causes:  # else the codes say only that something failed
         said = {each.order_id: {code, _said(found.get(each.order_id, {}))[1]} for each in instructions}
@@ -52,23 +60,37 @@ def read_placed(result: object, market_id: str, instructions: Sequence[Instructi
     return answers
 
 
+def _placed(market_id: str, slack: Callable[[], Decimal], row: Row, instruction: Instruction) -> BetState:
+    try:
+        return placed_bet(row, instruction, market_id)
+    except WireError:
+        return placed_bet(row, instruction, market_id, slack())
+
+
 def read_cancelled(result: object, bet_ids: Sequence[str]) -> list[CancelReport]:
     """Read a CancelExecutionReport; one answer per bet id, in their order.
 
     Raises:
         WireError: it is none.
     """
-    sound(result, "report")
     report = as_row(result, "report")
     status, code = _said(report)
     legs = report.get("instructionReports")
     by_bet: dict[str, Row] = {}
-    for row in [] if legs is None else as_rows(legs, "instructionReports"):
+    for row in _sound_rows([] if legs is None else as_rows(legs, "instructionReports")):
         echoed = row.get("instruction")
         bet_id = echoed.get("betId") if isinstance(echoed, dict) else None
         if isinstance(bet_id, str):  # a report without a name is nobody's
             by_bet[bet_id] = row
     return [_cancel(bet_id, by_bet.get(bet_id), code or _unnamed(status)) for bet_id in bet_ids]
+
+
+def _sound_rows(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield the rows that say nothing twice; one that does says nothing of its bet, the next look will."""
+    for row in rows:
+        with suppress(WireError, RecursionError):
+            sound(row, "it")
+            yield row
 
 
 def _cancel(bet_id: str, row: Row | None, outer_code: str) -> CancelReport:
@@ -130,14 +152,18 @@ def _echoed_key(row: Row) -> tuple[Any, ...] | None:
 
 
 def _leg(
-    instruction: Instruction, row: Row | None, outer: Verdict, outer_said: tuple[str, str], market_id: str
+    instruction: Instruction,
+    row: Row | None,
+    outer: Verdict,
+    outer_said: tuple[str, str],
+    read: Callable[[Row, Instruction], BetState],
 ) -> LegReport:
     status, code = _said(row or {})
     has_bet_id = row is not None and bool(row.get("betId"))
     outcome = policy.leg_outcome(outer, status, code, has_bet_id=has_bet_id)
     if outcome is LegOutcome.PLACED and row is not None:
         try:
-            bet = placed_bet(row, instruction, market_id)
+            bet = read(row, instruction)
         except WireError as error:
             return LegReport(instruction.order_id, LegOutcome.UNKNOWN, policy.OTHER_CODE, str(error))
         return LegReport(instruction.order_id, outcome, bet=bet)

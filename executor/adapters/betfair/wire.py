@@ -40,10 +40,15 @@ def as_list(value: object, what: str) -> list[object]:
     return value
 
 
+def is_text(value: str) -> bool:
+    """Tell whether a text may be an id, a reference or the name of a type."""
+    return _TEXT.fullmatch(value) is not None
+
+
 def text(row: Row, name: str) -> str:
     """Return a text that must be there."""
     value = row.get(name)
-    if not isinstance(value, str) or not _TEXT.fullmatch(value):
+    if not isinstance(value, str) or not is_text(value):
         raise WireError(f"{name} is missing or no text")
     return value
 
@@ -170,7 +175,7 @@ def _other_kind(row: Row) -> str:
     return ""
 
 
-def placed_bet(row: Row, instruction: Instruction, market_id: str) -> BetState:
+def placed_bet(row: Row, instruction: Instruction, market_id: str, slack: Decimal = PENNY) -> BetState:
     """Read a bet just placed (Betfair: PlaceInstructionReport); an async or old reply may lack the figures.
 
     It counts as live until it is completely matched: the report does not say what became of a rest.
@@ -189,7 +194,7 @@ def placed_bet(row: Row, instruction: Instruction, market_id: str) -> BetState:
         average_price_matched=_optional_price(row, "averagePriceMatched"),
         placed_at=_optional_moment(row, "placedDate"),
     )
-    return _sized(bet)
+    return _sized(bet, slack)
 
 
 def _sized(bet: BetState, slack: Decimal = PENNY) -> BetState:
@@ -230,8 +235,10 @@ def market_charge(row: Row) -> tuple[str, MarketCharge] | None:
 
 
 def funds(row: Row) -> Funds:
-    """Read the account's money; Betfair writes exposure as zero or less."""
-    limit = abs(to_money(number(row, "exposureLimit"))) if row.get("exposureLimit") is not None else ZERO
+    """Read the account's money; Betfair writes exposure as zero or less, and holds a limit that we cannot read."""
+    limit = ZERO
+    with suppress(WireError):
+        limit = abs(to_money(number(row, "exposureLimit")))
     return Funds(
         available=to_money(number(row, "availableToBetBalance")),
         exposure=abs(to_money(number(row, "exposure"))),

@@ -1,11 +1,13 @@
 """Taking orders back by hand: ask, look, and ask again, until the exchange says that nothing is left or time is up.
 
-Invariants: bets are cancelled by id only, those of our strategy ref that we have no live order for included; one market
-that cannot be cancelled keeps no other from it; nothing counts as gone before the exchange says so. Seconds.
+Invariants: bets are cancelled by id only, those of our strategy ref that we have no live order for included, foreign
+ones left out; one market that cannot be cancelled keeps no other from it; nothing counts as gone before the exchange
+says so. Seconds.
 """
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -16,7 +18,7 @@ from executor.domain.order import BetState, CancelReason, Order, OrderStatus
 from executor.engine.cancellation import CANCELS, cancel_orders
 from executor.engine.engine import Engine
 from executor.engine.lookup import LOOKUP, look_up
-from executor.errors import ExecutorError
+from executor.errors import ExecutorError, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -105,10 +107,11 @@ def _look(engine: Engine, only: Collection[str] | None, problems: Sequence[str])
     ours = {order.bet_id for order in pending}
     awaited = {order.order_id for order in submitted}
     listed = {bet.bet_id for bet in live}
+    foreign = engine.store.ever_foreign(listed)  # theirs to end who placed them
     return Outstanding(
         pending=[order for order in pending if order.bet_id in listed],
         submitted=submitted,
-        external=[bet for bet in live if bet.bet_id not in ours and bet.order_id not in awaited],
+        external=[bet for bet in live if bet.bet_id not in ours | foreign and bet.order_id not in awaited],
         behind=[order for order in pending if order.bet_id not in listed],
         problems=problems,
     )
@@ -134,8 +137,17 @@ def _act(engine: Engine, outstanding: Outstanding, reason: CancelReason) -> list
 
 def _cancel_bets(engine: Engine, market_id: str, bets: Sequence[str], problems: list[str]) -> None:
     for at in range(0, len(bets), CANCELS):
-        work = partial(engine.exchange.cancel, market_id, bets[at : at + CANCELS])
+        work = partial(_cancel_some, engine, market_id, bets[at : at + CANCELS])
         _attempt(f"market {market_id}", work, problems)
+
+
+def _cancel_some(engine: Engine, market_id: str, bets: Sequence[str]) -> None:
+    refused = [report for report in engine.exchange.cancel(market_id, bets) if not report.done]
+    for report in refused:
+        log.warning("cancel_refused", market_id=market_id, bet_id=report.bet_id, code=report.code)
+    if refused:  # Betfair counts failed ones among the hour's transactions
+        with suppress(StoreUnavailable):
+            engine.cancel_attempts.refused({}, failed=len(refused))
 
 
 def _attempt(what: str, work: Callable[[], object], problems: list[str]) -> bool:

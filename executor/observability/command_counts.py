@@ -53,9 +53,10 @@ def prepare(data_dir: Path) -> None:
 
 def take_over(data_dir: Path, folder: Path) -> None:
     """Move what commands that are over have counted into this worker's own folder."""
-    with suppress(OSError):  # there are none, or the disk does not let us: the next time
+    with suppress(OSError):  # there are none
         for command in sorted(commands_folder(data_dir).iterdir()):
-            _take_over(command, folder)
+            with suppress(OSError):  # the disk does not let us: the next time; or it is no command's: never
+                _take_over(command, folder)
 
 
 def _take_over(command: Path, folder: Path) -> None:

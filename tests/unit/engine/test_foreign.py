@@ -12,7 +12,8 @@ from support.factories import make_bet, make_order
 
 from executor.domain.market import Market
 from executor.domain.money import Side
-from executor.domain.order import OrderStatus
+from executor.domain.order import CancelReason, OrderStatus
+from executor.engine.cancel_until_clear import cancel_until_clear
 from executor.engine.cancellation import cancel_unmatched
 from executor.engine.reconciliation import poll
 from executor.engine.settlement import settle
@@ -293,6 +294,21 @@ def test_a_bet_of_somebody_in_such_a_market_is_foreign_by_its_market(
     rig.exchange.bets.clear()
     full_poll(rig)
     assert rig.engine.store.foreign_bets() == []
+
+
+def test_a_cancel_of_everything_leaves_a_foreign_bet_alone(rig: Rig) -> None:
+    rig.exchange.markets = {MARKET: Market(MARKET, "EACH_WAY", "ODDS")}
+    rig.exchange.bets["f1"] = make_bet(make_order(order_id=""), bet_id="f1")
+    full_poll(rig)
+    left = cancel_until_clear(rig.engine, CancelReason.HALT, who="me", patience_s=5)
+    assert (bool(left), rig.exchange.called("cancel")) == (False, [])
+
+
+def test_refused_cancels_of_bets_without_an_order_count_as_transactions(rig: Rig) -> None:
+    rig.exchange.bets["x1"] = make_bet(make_order(order_id=""), bet_id="x1")
+    rig.exchange.refuses = {"x1": "BET_IN_PROGRESS"}
+    cancel_until_clear(rig.engine, CancelReason.HALT, who="me", patience_s=2)
+    assert sum(rig.memory.sent.values()) == len(rig.exchange.called("cancel")) > 0
 
 
 def test_our_own_orders_there_stay_ours(rig: Rig) -> None:

@@ -67,6 +67,15 @@ def test_what_a_command_counted_is_on_one_page_once(tmp_path: Path, folder: Path
     assert list(commands_folder(tmp_path).iterdir()) == []
 
 
+def test_what_is_no_command_keeps_no_counts_from_being_taken_over(tmp_path: Path, folder: Path) -> None:
+    commands_folder(tmp_path).mkdir()
+    (commands_folder(tmp_path) / ".DS_Store").write_text("a file")
+    (commands_folder(tmp_path) / "0-folder" / "lock").mkdir(parents=True)
+    start(tmp_path).communicate()
+    take_over(tmp_path, folder)
+    assert cancelled(folder) == 10
+
+
 def test_a_command_that_runs_keeps_its_counts_until_it_is_over(
     tmp_path: Path, folder: Path, running: "subprocess.Popen[str]"
 ) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 import structlog
 from celery import Celery, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
+from celery.worker.state import maybe_shutdown
 
 from executor import broker, wiring
 from executor.adapters.clock import monotonic
@@ -42,6 +43,7 @@ _WARM_WITHIN_S: Final = 2.0  # Celery gives up a process that is not there after
 _ASK_AGAIN_S: Final = 0.2  # for Redis, or for its next master: nothing is traded meanwhile
 _SAY_AGAIN_S: Final = 5.0
 _STORAGE_S: Final = 2.0  # how long orders may go on beside a full disk
+_may_trade: Final = multiprocessing.get_context("fork").Event()  # Redis is ours: it may be read, and logged in for
 _warm_children: Final = multiprocessing.get_context("fork").Semaphore(0)  # of a pool, as they become ready
 _stopping = threading.Event()
 _parents: Final[list[int]] = []  # the process that a pool's processes are forked from
@@ -78,8 +80,8 @@ def _prepare_process(options: Mapping[str, Any], **_: object) -> None:
         _refuse(error)
 
 
-def wait_for_redis(stopping: threading.Event) -> None:
-    """Claim the db for our identity, waiting while Redis is away.
+def wait_for_redis(stopping: threading.Event, *, each_time: Callable[[], None] = lambda: None) -> None:
+    """Claim the db for our identity, waiting while Redis is away; `each_time` may end that by raising.
 
     Raises:
         IdentityMismatch: it is another's.
@@ -87,6 +89,7 @@ def wait_for_redis(stopping: threading.Event) -> None:
     settings = wiring.get_settings()
     said = float("-inf")
     while not stopping.is_set():
+        each_time()
         try:
             wiring.claim(settings)
         except StoreUnavailable as error:
@@ -104,8 +107,7 @@ def _check(**_: object) -> None:
     settings = wiring.get_settings()
     try:
         wiring.refuse_without_account(settings)
-        wiring.get_engine()  # loads half of our code: before the wait for Redis, not after it
-        wait_for_redis(_stopping)
+        wiring.get_engine()  # loads half of our code: before a pool's processes are made, and the wait for Redis
         for port in sorted({settings.metrics.port, settings.metrics.whole_port} - {0}):
             whole = port == settings.metrics.whole_port
             stop = exporter.serve(
@@ -119,14 +121,22 @@ def _check(**_: object) -> None:
             _stop_serving.append(stop)
     except ExecutorError as error:
         _refuse(error)
-    threading.Thread(target=_watch_storage, args=(_report_storage(""),), daemon=True).start()
-    _start_up()
+    broker.Consumer.prepare = staticmethod(_start_up)
     gc.collect()
     gc.freeze()  # a pool's processes share what is loaded so far; each would copy it by looking for garbage in it
 
 
 def _start_up() -> None:
-    """Apply the limits, log in, poll: what waited meanwhile is to meet reconciled orders."""
+    """Wait for Redis, claim it, apply the limits, log in, poll: what waited meanwhile is to meet reconciled orders.
+
+    After the pool's processes are there, which takes a second, and Redis's next master may be as far away.
+    """
+    try:
+        wait_for_redis(_stopping, each_time=maybe_shutdown)
+    except ExecutorError as error:
+        _refuse(error)
+    _may_trade.set()
+    threading.Thread(target=_watch_storage, args=(_report_storage(""),), daemon=True).start()
     for problem, advice in wiring.certificate_concerns(wiring.get_settings()):
         log.warning("certificate_needs_care", problem=problem, hint=advice)
     try:
@@ -189,6 +199,8 @@ def _child_ready(**_: object) -> None:
 
 def _keep_warm(warm: threading.Event) -> None:
     """Open what an order's steps need; keep a session and a connection to the exchange, however rare orders are."""
+    if _parents:
+        _may_trade.wait()
     with contextlib.suppress(ExecutorError, *app.connection_for_write().connection_errors):
         wiring.get_engine().store.view(_NO_MARKET)
         with app.producer_pool.acquire(block=True) as producer, producer.channel.conn_or_acquire() as client:

@@ -99,13 +99,19 @@ class FollowingTransport(RedisTransport):
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]
-    """A consumer that drops what it cannot hand to a task, for good, and sends events a few times a second."""
+    """A consumer that drops what it cannot hand to a task, for good, and sends events a few times a second.
+
+    `prepare` is what is done before the first message is taken, when the pool's processes are there.
+    """
+
+    prepare: Callable[[], None] = staticmethod(lambda: None)
 
     def on_send_event_buffered(self) -> None:
         """Leave events to the timer: Celery sends them at each turn of its loop, one message for nearly each event."""
 
     def start(self) -> None:
-        """Start Celery's consumer, and the timer."""
+        """Prepare, then start Celery's consumer and the timer."""
+        self.prepare()
         self.timer.call_repeatedly(_EVENTS_S, self._send_events)
         super().start()
 

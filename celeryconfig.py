@@ -12,7 +12,7 @@ from kombu.entity import Exchange, Queue
 
 from beat_schedule import periodic_tasks
 from executor.settings.load import SettingsError, load_settings
-from executor.settings.urls import celery_url, is_sentinel, sentinel_transport
+from executor.settings.urls import celery_url, is_sentinel, sentinel_ssl, sentinel_transport
 
 try:
     _settings = load_settings()
@@ -59,6 +59,8 @@ if is_sentinel(_settings.redis.broker_url):
         "socket_connect_timeout": 2,
         "health_check_interval": 2,
     }
+
+    broker_use_ssl = sentinel_ssl(_settings.redis.broker_url)
 
 # --- messages --------------------------------------------------------------------------------------------------------
 accept_content = ["json"]  # never pickle: whoever writes to Redis must not run code here

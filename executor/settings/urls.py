@@ -170,6 +170,11 @@ def sentinel_transport(url: str) -> dict[str, Any]:
     }
 
 
+def sentinel_ssl(url: str) -> dict[str, Any] | None:
+    """Return what Celery calls broker_use_ssl, None without TLS; kombu asks nobody else whether to use it."""
+    return {"ssl_cert_reqs": "required", "ssl_check_hostname": True} if sentinel_url(url).tls else None
+
+
 def _netloc(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from betfair_sandbox.certificates import CertificatePaths
 from executor.devstack.redis_server import HOST, find_redis_server, free_ports
 from executor.devstack.supervisor import parent_death_signal
 
@@ -39,8 +40,17 @@ Address = tuple[str, int]
 class Cluster:
     """The processes, by port."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        sentinel_password: str = "",
+        certificates: CertificatePaths | None = None,
+    ) -> None:
         self._folder = folder
+        self._sentinel_password = sentinel_password
+        self._certificates = certificates
         self._program = str(find_redis_server())
         ports = free_ports(NODES + SENTINELS)
         self.nodes, self.sentinels = ports[:NODES], ports[NODES:]
@@ -50,7 +60,22 @@ class Cluster:
     def url(self, db: int = 0) -> str:
         """Return what EXECUTOR_REDIS__URL would be."""
         hosts = ",".join(f"{HOST}:{port}" for port in self.sentinels)
-        return f"sentinel://default:{PASSWORD}@{hosts}/{db}?master={MASTER}"
+        known = f"&sentinel_password={self._sentinel_password}" if self._sentinel_password else ""
+        known += "&tls=1" if self._certificates else ""
+        return f"sentinel://default:{PASSWORD}@{hosts}/{db}?master={MASTER}{known}"
+
+    def _listens(self, port: int) -> dict[str, str]:
+        if self._certificates is None:
+            return {"port": str(port)}
+        return {
+            "port": "0",
+            "tls-port": str(port),
+            "tls-replication": "yes",
+            "tls-cert-file": str(self._certificates.server),
+            "tls-key-file": str(self._certificates.server),
+            "tls-ca-cert-file": str(self._certificates.ca),
+            "tls-auth-clients": "no",
+        }
 
     def start(self) -> None:
         """Start all; returns when every replica follows and every sentinel knows all."""
@@ -74,7 +99,7 @@ class Cluster:
         folder = self._folder / str(port)
         folder.mkdir(parents=True, exist_ok=True)
         options: dict[str, str] = {
-            "port": str(port),
+            **self._listens(port),
             "bind": HOST,
             "dir": str(folder),
             "save": "",
@@ -106,7 +131,8 @@ class Cluster:
         config = folder / "sentinel.conf"
         if not config.exists():
             lines = [
-                f"port {port}",
+                *(f"{name} {value}" for name, value in self._listens(port).items()),
+                *([f"requirepass {self._sentinel_password}"] if self._sentinel_password else []),
                 f"bind {HOST}",
                 f"dir {folder}",
                 f"sentinel monitor {MASTER} {HOST} {self.nodes[0]} {QUORUM}",
@@ -134,7 +160,9 @@ class Cluster:
 
     def node(self, port: int) -> "redis.Redis":
         """Return a client of one node."""
-        login: dict[str, Any] = {} if port in self.sentinels else {"password": PASSWORD}
+        login: dict[str, Any] = {"password": self._sentinel_password if port in self.sentinels else PASSWORD}
+        if self._certificates is not None:
+            login |= {"ssl": True, "ssl_ca_certs": str(self._certificates.ca)}
         return redis.Redis(
             host=HOST, port=port, decode_responses=True, socket_timeout=2, retry=Retry(NoBackoff(), 0), **login
         )
@@ -217,9 +245,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Cluster]:
+def cluster(folder: Path, settings: Mapping[str, str] | None = None, **security: Any) -> Iterator[Cluster]:
     """Run one."""
-    made = Cluster(folder, settings)
+    made = Cluster(folder, settings, **security)
     try:
         made.start()
         yield made

@@ -55,8 +55,8 @@ if is_sentinel(_settings.redis.broker_url):
     # poll of the queue (1 s) is not answered ends, and its supervisor starts it on the new one.
     broker_transport_options |= {
         **sentinel_transport(_settings.redis.broker_url),
-        "socket_timeout": 3,
-        "socket_connect_timeout": 2,
+        "socket_timeout": 2,
+        "socket_connect_timeout": 1,
         "health_check_interval": 2,
     }
 
@@ -74,8 +74,9 @@ task_publish_retry = True
 # A worker whose next step cannot be published marks the finished one failed, so it outlasts a restart of Redis.
 task_publish_retry_policy = {"max_retries": 20, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 3}
 if is_sentinel(_settings.redis.broker_url):
-    # A worker that ends waits for these: as long in all, but what waits for the next master must not oversleep it.
-    task_publish_retry_policy = {"max_retries": 100, "interval_start": 0.2, "interval_step": 0.1, "interval_max": 0.5}
+    # The next master is six seconds away, and a worker that ends waits for these before it is started on it: what is
+    # not published soon is left to the sweep, which has the record of its signal.
+    task_publish_retry_policy = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 0.5}
 
 # --- queues ----------------------------------------------------------------------------------------------------------
 _EXCHANGE: Final = Exchange("executor", type="direct", durable=True)

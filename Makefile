@@ -106,6 +106,11 @@ storm: $(STAMP) ## Break everything while signals pour in, then check the promis
 	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m storm --seed '$(SEED)' --minutes '$(MINUTES)' $(if $(RATE),--rate '$(RATE)') \
 		$(if $(FAILOVER),--failover '$(FAILOVER)')
 
+.PHONY: soak
+soak: $(STAMP) ## A week's hours, midnights and logins by a clock of their own; fails on what grows (MINUTES=60 SIGNALS=60 OUT=build/soak)
+	@$(WITHOUT_SETTINGS) PYTHONPATH="$(CURDIR)/tests:$(CURDIR)" $(BIN)/python -m soak \
+		--minutes '$(if $(filter command line,$(origin MINUTES)),$(MINUTES),60)' --signals '$(or $(SIGNALS),60)' --out '$(or $(OUT),build/soak)'
+
 # Random histories of an account's money: what Redis, feed, ledger and a plain reckoning say must agree at their end.
 SEEDS ?= 1000
 .PHONY: money-model

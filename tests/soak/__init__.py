@@ -1,0 +1,1 @@
+"""A week in an hour: whether anything grows that should not."""

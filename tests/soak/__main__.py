@@ -14,7 +14,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from redis.exceptions import RedisError
 from support.running_stack import RunningStack, until
@@ -59,15 +59,16 @@ class Week:
         self._clock.step(number * HOUR_S)
         markets = [f"1.{number + 1:04d}{at:02d}" for at in range(MARKETS)]
         for market in markets:
-            runner = {"selectionId": 1, "availableToBack": [[3.0, 1_000_000]], "availableToLay": []}
-            self._stack.sandbox.control("markets", {"marketId": market, "runners": [runner]})
+            offers: dict[str, Any] = {"availableToBack": [[3.0, 1_000_000]], "availableToLay": []}
+            runners = [{"selectionId": 1, **offers}, {"selectionId": 2, **offers}]
+            self._stack.sandbox.control("markets", {"marketId": market, "runners": runners})
         until(self._trades, 60, "orders are not reconciled after a step of the clock")
         for at in range(self._signals):
             self._publish(f"{number}-{at}", markets[at % MARKETS], odds=3 if at % 4 else 10)
             self._stack.supervisor.tick()
             time.sleep(max(0.0, min(0.05, ends - time.monotonic())))
         for at, market in enumerate(self._markets):
-            self._stack.sandbox.control("settle", {"marketId": market, "winners": [at % 2]})
+            self._stack.sandbox.control("settle", {"marketId": market, "winners": [1 + at % 2]})
         self._markets = markets
         while time.monotonic() < ends:
             self._stack.supervisor.tick()

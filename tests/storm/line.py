@@ -6,19 +6,18 @@ another, and who drives the storm reaches the exchange beside the line. Else a p
 """
 
 import contextlib
-import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
 from support.cut_line import CONTROL_IP, EXCHANGE_IP, CutLine, why_not
+from support.hosts import joined
 from support.stalling_proxy import StallingProxy
 
 from betfair_sandbox.options import read_ports, sandbox_env
 
 WAYS: Final = ("", "", "there", "back")  # most lines die both ways
-_CLONE_NEWNET: Final = 0x40000000
 
 
 class Line(Protocol):
@@ -103,26 +102,5 @@ def a_line() -> Iterator[Line]:
         with contextlib.closing(proxied):
             yield proxied
         return
-    with CutLine(beside=True) as line, _joined(line.engine_side):
+    with CutLine(beside=True) as line, joined(line.engine_side):
         yield NamespaceLine(line)
-
-
-@contextlib.contextmanager
-def _joined(side: str) -> Iterator[None]:
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        other = os.open(f"/run/netns/{side}", os.O_RDONLY | os.O_CLOEXEC)
-        _enter(other)
-        os.close(other)
-        try:
-            yield
-        finally:
-            _enter(own)
-    finally:
-        os.close(own)
-
-
-def _enter(namespace: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(namespace, _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")

@@ -131,14 +131,24 @@ def _start_up() -> None:
 
     After the pool's processes are there, which takes a second, and Redis's next master may be as far away.
     """
-    try:
-        wait_for_redis(_stopping, each_time=maybe_shutdown)
-    except ExecutorError as error:
-        _refuse(error)
-    _may_trade.set()
-    threading.Thread(target=_watch_storage, args=(_report_storage(""),), daemon=True).start()
     for problem, advice in wiring.certificate_concerns(wiring.get_settings()):
         log.warning("certificate_needs_care", problem=problem, hint=advice)
+    try:
+        while not _prepared():
+            pass
+    except ExecutorError as error:
+        _refuse(error)
+    threading.Thread(target=_watch_storage, args=(_report_storage(""),), daemon=True).start()
+
+
+def _prepared() -> bool:
+    """Do all that once; false where Redis went away meanwhile: who began to take messages would only end on it.
+
+    Raises:
+        IdentityMismatch: this worker must not start.
+    """
+    wait_for_redis(_stopping, each_time=maybe_shutdown)
+    _may_trade.set()
     try:
         engine = wiring.get_engine()
         limits.apply_limits(engine, missing_only=False)
@@ -146,8 +156,12 @@ def _start_up() -> None:
         with engine.locks.single_flight("poll_orders") as ours:
             if ours:
                 reconciliation.poll(engine)
+    except StoreUnavailable as error:
+        log.warning("redis_left", error=str(error))
+        return _stopping.wait(_ASK_AGAIN_S)
     except ExecutorError as error:  # polls go on trying, and nothing is placed until one succeeds
         log.error("exchange_not_ready", error=str(error), hint="executor check")  # noqa: TRY400 - no traceback
+    return True
 
 
 def _report_storage(known: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,8 @@ from support.recovery_rig import RecoveryRig
 from executor import keys
 from executor.domain.order import Order, OrderStatus
 from executor.domain.signal_record import TERMINAL, SignalStatus
+from executor.domain.times import day
+from executor.engine.accounting import write_ledger
 from executor.engine.cancellation import cancel_unmatched
 from executor.engine.placement import place
 from executor.engine.reconciliation import poll
@@ -24,6 +27,7 @@ from executor.engine.settlement import settle
 from executor.engine.sweeping import sweep
 from executor.engine.validation import validate
 from executor.engine.watchdog import watch
+from executor.errors import LedgerUnavailable, StoreUnavailable
 from executor.ports import Change, ClearedKind, OddRow
 
 S = OrderStatus
@@ -349,6 +353,72 @@ def test_a_signal_in_a_market_whose_key_is_of_another_type_ends_at_its_deadline(
     record = rig.worker().store.signal("signal-1")
     assert record is not None
     assert record.status is SignalStatus.EXPIRED
+
+
+def won(rig: RecoveryRig) -> str:
+    """Win 9.50, and have the ledger told; return the day."""
+    order = placed(rig, "signal-1")
+    rig.exchange.match(order.bet_id, "10")
+    full_poll(rig)
+    engine = rig.worker()
+    now = engine.store.now()
+    rig.exchange.bets.clear()
+    rig.exchange.cleared = [make_cleared(order, ClearedKind.SETTLED, profit=D(10), settled_at=now)]
+    settle(engine)
+    write_ledger(engine)
+    return day(now)
+
+
+@pytest.mark.parametrize("kind", ["list", "string", "hash"])
+@pytest.mark.parametrize("which", ["days", "bets", "read"])
+def test_profits_that_are_none_come_back_and_stop_no_settlement(rig: RecoveryRig, which: str, kind: str) -> None:
+    client = rig.client()
+    today = won(rig)
+    key = {"days": keys.PNL_DAYS, "bets": keys.settlements(today), "read": keys.SETTLED_AT}[which]
+    if kind == "hash" and which != "read":
+        client.hset(key, "junk", "junk")  # of the right type, with a value that is none
+    else:
+        put(client, key, "list" if kind == "string" and which == "read" else kind)
+    with suppress(StoreUnavailable):
+        settle(rig.worker())
+    poll(rig.worker())
+    settle(rig.worker())
+    assert client.get(keys.PNL_TOTAL) == client.get(keys.pnl_daily(today)) == "9.50"
+    assert client.hgetall(keys.PNL_DAYS) == {today: "9.50"}
+    assert [name for name in client.keys("executor:aside:*") if str(name).endswith(key)], "what was there is kept"
+
+
+def test_nothing_is_placed_before_profits_that_were_none_are_back(rig: RecoveryRig) -> None:
+    client = rig.client()
+    put(client, keys.settlements(won(rig)), "list")
+    client.delete(keys.RECONCILED)
+    engine = rig.worker()
+    vars(engine.ledger)["profits"] = unavailable
+    with pytest.raises(LedgerUnavailable):
+        poll(engine)
+    assert not client.exists(keys.RECONCILED)
+    poll(rig.worker())
+    assert client.exists(keys.RECONCILED)
+    assert client.get(keys.PNL_TOTAL) == "9.50"
+
+
+def unavailable(_identity: str) -> Any:
+    raise LedgerUnavailable("it is away")
+
+
+def test_a_turn_without_an_end_ends(rig: RecoveryRig) -> None:
+    order = placed(rig, "signal-1")
+    rig.client().set(keys.market_turn(MARKET), "somebody's")
+    rig.exchange.match(order.bet_id, "10")
+    poll(rig.worker())
+    assert rig.worker().store.orders([order.order_id])[0].status is S.MATCHED
+
+
+@pytest.mark.parametrize("kind", ["list", "hash"])
+def test_the_watchdog_goes_on_beside_a_mark_of_another_type(rig: RecoveryRig, kind: str) -> None:
+    put(rig.client(), keys.STREAM_SILENT, kind)
+    poll(rig.worker())
+    watch(rig.worker())
 
 
 # --- a busy market ----------------------------------------------------------------------------------------------------

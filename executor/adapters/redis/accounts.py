@@ -17,6 +17,7 @@ from redis.exceptions import WatchError
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
 from executor.adapters.redis.client import guarded, hash_of
+from executor.adapters.redis.mending import set_pnl_aside
 from executor.domain.account import Account, parse_amount, rate_between
 from executor.domain.money import PENNY, ZERO
 from executor.domain.times import iso
@@ -103,7 +104,8 @@ class RedisAccounts(RedisAdapter):
         for day in self._days(""):
             bets = cast("dict[str, str]", self._redis.hgetall(keys.settlements(day)))
             if bets:
-                _total(keys.settlements(day), list(bets.values()))  # or whatever is none says so
+                if not _are_amounts(list(bets.values())):
+                    raise StoreUnavailable(f"{keys.settlements(day)} in Redis holds what is no amount")
                 found[day] = {bet: Decimal(net) for bet, net in bets.items()}
         return found
 
@@ -134,11 +136,20 @@ class RedisAccounts(RedisAdapter):
     @guarded
     def restore_pnl(self, days: Mapping[str, Mapping[str, Decimal]]) -> None:
         """Put back what the ledger knows of days that Redis has lost; never overwrites."""
+        summed = set(self._days(""))
+        kept = set() if summed else self._kept_days()
         for day, bets in days.items():
             if bets and not self._redis.exists(keys.settlements(day)):
                 self._put_bets(day, bets)
                 self._sum_day(day)
+        for day in kept:
+            self._sum_day(day)
         self._sum_total()
+
+    def _kept_days(self) -> set[str]:
+        """Return the UTC days whose bets are kept, whatever was summed up of them."""
+        prefix = keys.settlements("")
+        return {name.removeprefix(prefix) for name in self._redis.scan_iter(keys.settlements("*"), count=1000)}
 
     @guarded
     def save_currency(self, currency: str) -> None:
@@ -211,7 +222,7 @@ class RedisAccounts(RedisAdapter):
         bets = keys.settlements(day)
 
         def write(pipe: "Pipeline", held: list[str]) -> None:
-            net = f"{_total(bets, held):f}"
+            net = f"{_total(held):f}"
             pipe.hset(keys.PNL_DAYS, day, net)
             pipe.set(keys.pnl_daily(day), net, ex=_DAILY_S)
 
@@ -219,7 +230,7 @@ class RedisAccounts(RedisAdapter):
 
     def _sum_total(self) -> None:
         def write(pipe: "Pipeline", held: list[str]) -> None:
-            pipe.set(keys.PNL_TOTAL, f"{_total(keys.PNL_DAYS, held):f}")
+            pipe.set(keys.PNL_TOTAL, f"{_total(held):f}")
 
         self._sum_up(keys.PNL_DAYS, write)
 
@@ -230,6 +241,9 @@ class RedisAccounts(RedisAdapter):
                 with suppress(WatchError):
                     pipe.watch(key)  # type: ignore[no-untyped-call]
                     held = cast("list[str]", pipe.hvals(key))
+                    if not _are_amounts(held):
+                        set_pnl_aside(self._redis, key)
+                        raise StoreUnavailable(f"{key} in Redis held what is no amount: P&L is read anew")
                     pipe.multi()
                     write(pipe, held)
                     pipe.execute()
@@ -244,11 +258,12 @@ def _is_zero(text: str) -> bool:
         return False
 
 
-def _total(key: str, amounts: Sequence[str]) -> Decimal:
+def _total(amounts: Sequence[str]) -> Decimal:
+    return sum(map(Decimal, amounts), ZERO)
+
+
+def _are_amounts(texts: Sequence[str]) -> bool:
     try:
-        total = sum(map(Decimal, amounts), ZERO)
+        return _total(texts).is_finite()
     except InvalidOperation:
-        total = Decimal("NaN")
-    if not total.is_finite():
-        raise StoreUnavailable(f"{key} in Redis holds what is no amount")
-    return total
+        return False

@@ -1,8 +1,9 @@
 """Keys of another type than ours: set aside, and indexes made anew from the records.
 
 Somebody who overwrites a key with another type has lost what it held; what stood on it must not stand still for that.
-Invariants: nothing is deleted, the key gets another name; an index is what the records say; a record of another type
-stays where it is, as its market must stand still until a person has looked (`RecordUnreadable`).
+Invariants: what was there is not deleted, the key gets another name; an index is what the records say; a record of
+another type stays where it is, as its market must stand still until a person has looked (`RecordUnreadable`); P&L comes
+back from the ledger and the exchange as after a loss of Redis, before the next poll counts.
 """
 
 from collections.abc import Iterable
@@ -52,8 +53,10 @@ _TYPES: Final = {
     keys.NOTIFY_MAILBOXES: "hash",
     keys.NOTIFY_ADDRESSES: "hash",
     keys.NOTIFY_PROCESSES: "string",
+    keys.STREAM_SILENT: "string",
 }
 _ABSENT: Final = "none"
+_ENDLESS: Final = -1  # Redis: PTTL
 
 
 def mend(client: "Redis", markets: Iterable[str]) -> list[str]:
@@ -67,10 +70,39 @@ def mend(client: "Redis", markets: Iterable[str]) -> list[str]:
         expected |= {keys.market_revision(market): "string", keys.market_turn(market): "string"}
     wrong = _wrong(client, expected)
     aside += [_set_aside(client, key) for key in wrong]
+    _end_turns(client, known)
     if fixed or wrong:
         _index_orders(client)
         _index_signals(client)
-    return aside
+    return aside + _mend_pnl(client)
+
+
+def _end_turns(client: "Redis", markets: Iterable[str]) -> None:
+    """Let turns end that have no end: nobody of ours took them."""
+    turns = [keys.market_turn(market) for market in markets]
+    pipe = client.pipeline(transaction=False)
+    for turn in turns:
+        pipe.pttl(turn)
+    endless = [turn for turn, left_ms in zip(turns, pipe.execute(), strict=True) if left_ms == _ENDLESS]
+    if endless:
+        client.delete(*endless)
+
+
+def _mend_pnl(client: "Redis") -> list[str]:
+    wrong = _wrong(client, {keys.PNL_DAYS: "hash", keys.SETTLED_AT: "string"})
+    days = [] if keys.PNL_DAYS in wrong else cast("list[str]", client.hkeys(keys.PNL_DAYS))
+    wrong += _wrong(client, dict.fromkeys(map(keys.settlements, days), "hash"))
+    for key in wrong:
+        set_pnl_aside(client, key)
+    return wrong
+
+
+def set_pnl_aside(client: "Redis", key: str) -> None:
+    """Set aside what of P&L is none, and have all of it read anew: nothing is placed before that is done."""
+    pipe = client.pipeline(transaction=True)
+    pipe.rename(key, keys.aside(key, redis_time(client)))
+    pipe.delete(keys.SETTLED_AT, keys.FULL_READ)
+    pipe.execute()
 
 
 def _wrong(client: "Redis", expected: dict[str, str]) -> list[str]:

@@ -3,24 +3,29 @@
 Owns: the checks that Typer's types cannot make. Units: account currency.
 """
 
+import re
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import typer
 
 from betfair_sandbox.api.wire import BadValue, to_instant
 from betfair_sandbox.as_betfair import Addresses, read_addresses
+from betfair_sandbox.market.accounts import HOUSE
 from betfair_sandbox.market.rules import MINIMUMS
-from betfair_sandbox.options import SandboxOptions, valid_account_name
+from betfair_sandbox.options import valid_account_name
 from betfair_sandbox.replay.replay import FASTEST, seconds_before
 
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9_:*](?:[A-Za-z0-9._:*-]{0,251}[A-Za-z0-9_:])?")
 
-def read_accounts(texts: list[str], default_balance: str) -> tuple[tuple[str, Decimal], ...]:
-    """Read NAME[=AMOUNT], once for each further account."""
+
+def read_accounts(texts: list[str], default_balance: str, first: str) -> tuple[tuple[str, Decimal], ...]:
+    """Read NAME[=AMOUNT], once for each account beside that of user `first`."""
     balances: dict[str, Decimal] = {}
     for text in texts:
         name, _, balance = text.partition("=")
-        if name in {*balances, SandboxOptions(directory=Path()).username}:
+        if name in {*balances, first}:
             raise typer.BadParameter(f"{name} is there already", param_hint="--account")
         balances[read_account_name(name)] = read_amount(balance or default_balance, "--account")
     return tuple(balances.items())
@@ -31,6 +36,29 @@ def read_account_name(name: str) -> str:
     if not valid_account_name(name):
         raise typer.BadParameter("a name of 1 to 32 letters, digits, - and _ is expected", param_hint="--account")
     return name
+
+
+def read_login(text: str, option: str) -> str:
+    """Read a user name or an app key: what a client can send in a form and in a header."""
+    if not text.isascii() or not text.isprintable() or text != text.strip() or not text or text == HOUSE:
+        raise typer.BadParameter("printable ASCII characters are expected", param_hint=option)
+    return text
+
+
+def read_server_names(names: list[str]) -> tuple[str, ...]:
+    """Read names and addresses that a certificate can carry."""
+    for name in names:
+        if not name.isascii() or not _HOST_NAME.fullmatch(name):
+            text = f"{name!r} is no host name (an international one is written as xn--...)"
+            raise typer.BadParameter(text, param_hint="--server-name")
+    return tuple(names)
+
+
+def read_record(path: Path | None) -> Path | None:
+    """Read where the day is recorded: no file that holds something, a recording to be replayed least of all."""
+    if path is not None and path.is_file() and path.stat().st_size:
+        raise typer.BadParameter(f"{path} holds something already: name a new file", param_hint="--record")
+    return path
 
 
 def read_stand_in(text: str | None) -> Addresses | None:

@@ -93,6 +93,9 @@ async def _run(options: SandboxOptions, ports: Ports, contexts: _Contexts) -> No
     except OSError as error:
         print(f"sandbox: {error.strerror or error} ({error.filename})", file=sys.stderr)  # noqa: T201 - the one line for the user
         raise SystemExit(1) from None
+    if world.replay is not None and world.replay.empty:
+        print(f"sandbox: {options.replay}: no line of it can be played", file=sys.stderr)  # noqa: T201 - the same
+        raise SystemExit(1)
     api, identity = _applications(world)
     servers = [_start(api, contexts.plain, ports.api), _start(identity, contexts.cert, ports.cert)]
     stream = Listener(world)

@@ -66,6 +66,11 @@ class Replay:
         """Tell whether there is no line left."""
         return self._next is None
 
+    @property
+    def empty(self) -> bool:
+        """Tell whether there was no line to play at all: the file is something else."""
+        return self._next is None and not self._played
+
     def due_s(self) -> float:
         """Return in how many seconds the next line is due; a long time when none is."""
         if self._next is None or self._paused:

@@ -207,12 +207,23 @@ def test_a_recording_is_complete_when_the_sandbox_has_ended(tmp_path: Path) -> N
         (["--replay", "{tmp}/race", "--speed", "0"], "--speed"),
         (["--from", "-10m"], "--replay"),
         (["--record", "{tmp}/none/day.bz2"], "none"),
+        (["--replay", "{tmp}/notes"], "no line of it can be played"),
+        (["--replay", "{tmp}/race", "--record", "{tmp}/race"], "--record"),
+        (["--record", "{tmp}/notes"], "--record"),
+        (["--username", "alice", "--account", "alice"], "alice is there already"),
+        (["--username", ""], "--username"),
+        (["--app-key", "clé"], "--app-key"),
+        (["--server-name", "hé.example"], "--server-name"),
+        (["--server-name", ""], "--server-name"),
     ],
 )
 def test_a_mistake_ends_in_a_line(tmp_path: Path, arguments: list[str], told: str) -> None:
-    write_recording(tmp_path / "race", race(updates=3))
+    path = write_recording(tmp_path / "race", race(updates=3))
+    recorded = path.read_bytes()
+    (tmp_path / "notes").write_text("# Notes\n\nof a day\n", encoding="utf-8")
     process = start_command(tmp_path, *(argument.format(tmp=tmp_path) for argument in arguments))
     _, errors = process.communicate(timeout=30)
     assert process.returncode in {1, 2}
     assert told in errors
     assert "Traceback" not in errors
+    assert path.read_bytes() == recorded

@@ -18,6 +18,7 @@ from executor.console.context import Console, Here, needs
 from executor.console.door import sessions
 from executor.console.events import Events
 from executor.console.guard import Guard
+from executor.console.login_line import LoginLine
 from executor.console.looks import Looks
 from executor.console.pace import Pace
 from executor.console.pages import routes
@@ -47,6 +48,7 @@ def make_console(settings: Settings) -> Console:
         templates=environment(),
         refused=counts.refused,
         pace=Pace(),
+        login_line=LoginLine(),
     )
 
 
@@ -58,6 +60,7 @@ def make_app(console: Console) -> FastAPI:
         yield
         app.state.events.stop()
         console.pool.shutdown(wait=False)
+        console.login_line.stop()
 
     app = FastAPI(title=_TITLE, version="1", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.console = console

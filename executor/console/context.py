@@ -12,9 +12,10 @@ from fastapi import Depends, Request
 from jinja2 import Environment
 
 from executor.adapters.redis.snapshot import SystemSnapshot
+from executor.console.login_line import LoginLine
 from executor.console.looks import Looks
 from executor.console.pace import Pace
-from executor.console.principal import NotKnown, NotPermitted, Principal, Role
+from executor.console.principal import NotKnown, NotPermitted, Principal, Role, TooMany
 from executor.console.sessions import Sessions
 from executor.operations.access import Access
 from executor.operations.audit import Act, record
@@ -36,6 +37,7 @@ class Console:
     templates: Environment
     refused: Callable[[str], None]
     pace: Pace
+    login_line: LoginLine
 
     def state(self) -> SystemSnapshot:
         """Take a look at the system, or the one that was taken less than a second ago.
@@ -90,15 +92,29 @@ def principal_of(request: Request, console: Here) -> Principal:
     return console.sessions.of_cookie(cookie, address)
 
 
-def needs(role: Role) -> Callable[[Request, Console], Principal]:
+def known(request: Request, console: Here) -> Principal:
+    """Return who is asking; who is not known is counted.
+
+    Raises:
+        NotKnown, TooMany: as `principal_of` does.
+    """
+    try:
+        return principal_of(request, console)
+    except NotKnown:
+        console.refused("not_authenticated")
+        raise
+    except TooMany:
+        console.refused("too_many_attempts")
+        raise
+
+
+Anybody = Annotated[Principal, Depends(known)]
+
+
+def needs(role: Role) -> Callable[[Principal, Request, Console], Principal]:
     """Make the dependency that lets only this role in; who is refused an act is recorded."""
 
-    def check(request: Request, console: Here) -> Principal:
-        try:
-            who = principal_of(request, console)
-        except NotKnown:
-            console.refused("not_authenticated")
-            raise
+    def check(who: Anybody, request: Request, console: Here) -> Principal:
         if who.may(role):
             return who
         console.refused("not_permitted")
@@ -114,4 +130,3 @@ def needs(role: Role) -> Callable[[Request, Console], Principal]:
 Viewer = Annotated[Principal, Depends(needs(Role.VIEWER))]
 Operator = Annotated[Principal, Depends(needs(Role.OPERATOR))]
 Publisher = Annotated[Principal, Depends(needs(Role.PUBLISHER))]
-Anybody = Annotated[Principal, Depends(principal_of)]

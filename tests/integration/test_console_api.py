@@ -139,6 +139,11 @@ def test_two_operators_at_once_lose_no_change_silently(rig: ConsoleRig) -> None:
     assert anna.get("/api/risk/limits").json()["limits"]["MaxDailyLoss"] == "300"
     fresh = anna.get("/api/risk/limits").json()["version"]
     assert anna.post("/api/risk/limits", json={"MaxDailyLoss": 900}, headers={"if-match": fresh}).status_code == 200
+    for tags, code in (("*", 200), (f'"older", {version}', 412), ('"older", "oldest"', 412)):
+        assert anna.post("/api/risk/limits", json={"MaxDailyLoss": 901}, headers={"if-match": tags}).status_code == code
+    tag = anna.get("/api/risk/limits").headers["etag"]
+    both = anna.post("/api/risk/limits", json={"MaxDailyLoss": 900}, headers={"if-match": f'"older", {tag}'})
+    assert both.status_code == 200
 
 
 def test_orders_signals_trades_and_markets(rig: ConsoleRig) -> None:
@@ -159,6 +164,10 @@ def test_orders_signals_trades_and_markets(rig: ConsoleRig) -> None:
     assert viewer.get("/api/orders?sort=nonsense").status_code == 422
     assert viewer.get("/api/orders?limit=100000").status_code == 422
     assert viewer.get("/api/orders?after=nonsense").status_code == 422
+    for since, code in (("", 200), ("2026-02-28", 200), ("2026-02-30", 422), ("2026-99-99", 422), ("today", 422)):
+        assert viewer.get("/api/pnl", params={"since": since}).status_code == code, since
+    assert viewer.get("/api/trades", params={"market": "1.1\0"}).status_code == 422
+    assert viewer.get("/api/signals", params={"strategy": "a\0"}).status_code == 422
     journey = viewer.get("/api/signals/signal-1").json()
     assert [step["what"] for step in journey["steps"]][:3] == [
         "received",

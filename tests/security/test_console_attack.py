@@ -1,13 +1,17 @@
 """The console under attack: who may not, who is not who he says, and what is no request at all. All of it refused."""
 
+import asyncio
+import base64
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+from httpx2 import ASGITransport, AsyncClient
 from starlette.websockets import WebSocketDisconnect
-from support.console_rig import OURS, PASSWORD, ConsoleRig, console_rig
+from support.console_rig import BASE, OURS, PASSWORD, ConsoleRig, console_rig
 
 from executor.console.app import hosts
 from executor.console.principal import Role
@@ -152,6 +156,74 @@ def test_guessing_a_password_ends_in_429_and_locks_nobody_else(rig: ConsoleRig) 
     assert slept == [2.0, 2.0], "somebody here is slowed, not locked out"
     many = [far.post("/login", data={"name": f"name-{n}", "password": "guess"}).status_code for n in range(20)]
     assert many[-1] == 429, "trying other names does not help"
+
+
+def test_who_tries_passwords_in_a_crowd_holds_up_nobody(rig: ConsoleRig) -> None:
+    over = threading.Event()
+
+    def slowed(_: float) -> None:
+        over.wait(30)  # as long as it takes
+
+    rig.console.sessions._sleep = slowed
+    for _ in range(5):
+        rig.console.sessions._failed("anna 127.0.0.1", "127.0.0.1")
+    token = rig.bearer(Role.OPERATOR).headers["authorization"]
+
+    async def crowd() -> tuple[int, list[int], list[str]]:
+        async with AsyncClient(transport=ASGITransport(rig.app), base_url=BASE) as client:
+            wrong = {"name": "anna", "password": "guess"}
+            tries = [asyncio.create_task(client.post("/login", data=wrong, headers=OURS)) for _ in range(60)]
+            await asyncio.sleep(0)
+            try:
+                halt = client.post("/api/trading/halt", json={}, headers={"authorization": token})
+                halted = await asyncio.wait_for(halt, 10)
+            finally:
+                over.set()
+            answers = await asyncio.gather(*tries)
+        again = [answer.headers.get("retry-after", "") for answer in answers if answer.status_code == 429]
+        return halted.status_code, [answer.status_code for answer in answers], again
+
+    halted, codes, again = asyncio.run(crowd())
+    assert halted == 200
+    assert (codes.count(401), codes.count(429)) == (32, 28), "so many wait, the others come again"
+    assert set(again) == {"2"}
+    assert rig.person("anna").get("/api/status").status_code == 200
+
+
+def test_wrong_tokens_are_refused_at_once_and_counted(rig: ConsoleRig) -> None:
+    rig.console.sessions._sleep = lambda _: pytest.fail("a thread is held up")
+    near, held = rig.client(), rig.bearer(Role.VIEWER)
+    codes = [near.get("/api/status", headers={"authorization": f"Bearer exe_{n}"}).status_code for n in range(8)]
+    assert codes == [401] * 5 + [429] * 3
+    assert rig.refusals == ["not_authenticated"] * 5 + ["too_many_attempts"] * 3
+    assert held.get("/api/status").status_code == 200, "one that holds is never asked how often others were wrong"
+    rig.refusals.clear()
+    assert near.get("/api/signals/x").status_code == 401
+    assert rig.refusals == ["not_authenticated"], "the way of a signal is for anybody, not for nobody"
+
+
+def test_a_session_that_is_over_ends_in_words(rig: ConsoleRig) -> None:
+    anna = rig.person("anna")
+    rig.console.sessions.log_out(next(iter(anna.cookies.values())))
+    form = anna.post("/halt", headers={"accept": "text/html"})
+    assert (form.status_code, "Nothing was done" in form.text, "password" in form.text) == (401, True, True)
+    assert anna.post("/api/trading/halt", json={}).json()["code"] == "not_authenticated"
+    out = anna.post("/logout")
+    assert (out.status_code, out.headers["location"]) == (303, "/login")
+
+
+@pytest.mark.parametrize("place", [
+    ["9" * 400, "x"], ["\u00b2", "x"], ["9" * 30, "x"], ["abc", "x"], ["-1", "x"], ["\ud800", "\ud800"],
+    ["2026-01-01T00:00:00.000Z", "\u0000"], [None, None], ["1"], ["1", "2", "3"], {"1": 1, "2": 2}, "ab", 5,
+])  # fmt: skip
+def test_a_place_in_a_list_that_was_made_up_is_refused(rig: ConsoleRig, place: object) -> None:
+    after = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+    viewer, vic = rig.bearer(Role.VIEWER), rig.person("vic")
+    numbered = [viewer.get(f"/api/{name}", params={"after": after}) for name in ("orders", "trades")]
+    assert {answer.status_code for answer in numbered} == {422}
+    for path in ("/api/signals", "/api/audit", "/orders", "/signals", "/audit"):
+        answer = (viewer if path.startswith("/api") else vic).get(path, params={"after": after})
+        assert answer.status_code in {200, 422}, (path, answer.text)
 
 
 def test_guessing_tokens_ends_in_429(rig: ConsoleRig) -> None:

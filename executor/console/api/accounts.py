@@ -1,14 +1,15 @@
 """`/api/markets`, `/api/trades`, `/api/pnl`, `/api/paper`: positions and money."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, Response
+from pydantic import BeforeValidator
 
 from executor.console.api.models import ClearBody, MarketModel, OrderModel, Page, SelectionModel, Status, TradeModel
-from executor.console.api.paging import After, Limit, cursor, read_cursor
+from executor.console.api.paging import WITHOUT_NUL, After, Limit, cursor, read_cursor, read_number
 from executor.console.api.status import plain
 from executor.console.context import Console, Here, Operator, Viewer
 from executor.console.problems import NotFound
@@ -20,6 +21,8 @@ from executor.operations.pnl import By, pnl_csv, pnl_json, settled
 
 router = APIRouter(tags=["accounts"])
 
+Market = Annotated[str, Query(max_length=32, pattern=WITHOUT_NUL)]
+Day = Annotated[date | None, BeforeValidator(lambda text: text or None)]  # a form's empty field is none
 _PNL_S: Final = 5.0  # every settlement is read: pages share it
 _ORDERS: Final = 500
 
@@ -87,16 +90,14 @@ def trades_of(console: Console, limit: int, after: str, market: str = "") -> Pag
     """Return fills and voids, newest first."""
     place = read_cursor(after)
     ledger = console.access.ledger
-    before = int(place[0]) if place and place[0].isdigit() else None
+    before = None if place is None else read_number(place)
     rows = ledger.entries(limit + 1, market=market, before=before) if ledger.exists() else []
     following = cursor(str(rows[limit - 1]["id"]), "") if len(rows) > limit else None
     return Page(items=[TradeModel(**trade_json(row)) for row in rows[:limit]], next=following)
 
 
 @router.get("/trades")
-def trades(
-    who: Viewer, console: Here, market: Annotated[str, Query(max_length=32)] = "", limit: Limit = 50, after: After = ""
-) -> Page[TradeModel]:
+def trades(who: Viewer, console: Here, market: Market = "", limit: Limit = 50, after: After = "") -> Page[TradeModel]:
     """List what was matched and voided, newest first, from the ledger."""
     del who
     return trades_of(console, limit, after, market)
@@ -114,12 +115,12 @@ def pnl(
     console: Here,
     request: Request,
     by: By = By.DAY,
-    since: Annotated[str, Query(pattern=r"^(\d{4}-\d{2}-\d{2})?$", description="First day, UTC.")] = "",
+    since: Annotated[Day, Query(description="First day, UTC.", examples=["2026-01-31"])] = None,
     output: Annotated[str, Query(alias="format", pattern="^(json|csv)$")] = "json",
 ) -> Response | Status:
     """Return settled profit and loss: JSON with every grouping, or CSV (`format=csv`, or Accept) of one."""
     del who
-    rows = settlements_of(console, since)
+    rows = settlements_of(console, since.isoformat() if since else "")
     if output == "csv" or request.headers.get("accept", "").startswith("text/csv"):
         name = f"pnl-by-{by}-{datetime.now().astimezone():%Y%m%d}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Response
 
 from executor.console.api.models import CancelAnswer, CancelBody, OrderModel, Page, ResolveBody
-from executor.console.api.paging import After, Limit, cursor, read_cursor
+from executor.console.api.paging import After, Limit, cursor, read_cursor, read_number
 from executor.console.context import Console, Here, Operator, Viewer
 from executor.console.principal import Principal
 from executor.console.problems import NotFound
@@ -44,8 +44,9 @@ def page_of_orders(
     if sort != "-created":
         found.sort(key=_SORTS[sort.lstrip("-")], reverse=sort.startswith("-"))
     if place is not None:  # after the order that was last seen, wherever it stands now
+        since = read_number(place)
         at = next((at for at, order in enumerate(found, 1) if order.order_id == place[1]), None)
-        older = (at for at, order in enumerate(found) if order.created_at < int(place[0]))
+        older = (at for at, order in enumerate(found) if order.created_at < since)
         found = found[at if at is not None else next(older, len(found)) :]
     more = len(found) > limit
     last = found[limit - 1] if more else None

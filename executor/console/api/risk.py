@@ -57,14 +57,22 @@ def change(
     wanted = parse_changes(_pairs(body))
     if not wanted:
         raise InvalidLimits("no limit is named")
-    version = if_match.strip().removeprefix("W/").strip('"')
     try:
-        done: LimitsChange = change_limits(console.access, who.actor, wanted, version)
+        done: LimitsChange = change_limits(console.access, who.actor, wanted, _expected(console, if_match))
     except Contended as error:
         raise Stale(str(error)) from None
     console.looks.forget()
     held = version_of(limits_held(console.access.redis))
     return LimitsChanged(old=dict(done.old), new=dict(done.new), problems=dict(done.problems), version=held)
+
+
+def _expected(console: Console, if_match: str) -> str:
+    """Return the version that must still hold, empty for any: `*`, one tag, or one of several (RFC 9110)."""
+    seen = [tag.strip().removeprefix("W/").strip('"') for tag in if_match.split(",")]
+    if "*" in seen:
+        return ""
+    held = version_of(limits_held(console.access.redis)) if len(seen) > 1 else ""
+    return held if held in seen else seen[0]
 
 
 def _pairs(body: Mapping[str, Any]) -> list[tuple[str, str]]:

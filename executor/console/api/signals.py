@@ -5,14 +5,14 @@ what he handed in himself.
 """
 
 import json
-from typing import Annotated, Final
+from typing import Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from executor.console.api.models import OrderModel, Page, SignalJourney, SignalModel, StepModel, TradeModel
-from executor.console.api.paging import After, Limit, cursor, read_cursor
+from executor.console.api.paging import After, Limit, Named, cursor, read_cursor
 from executor.console.context import Anybody, Console, Here, Publisher, Viewer
 from executor.console.principal import NotPermitted, Principal, Role
 from executor.console.problems import NotFound
@@ -40,7 +40,6 @@ _EXAMPLE: Final = {
     "primarySelection": {"selectionId": "99999", "recommendedOdds": 2.0, "stake": 10.0, "betType": "Back"},
     "validityWindow": 60,
 }
-Text = Annotated[str, Query(max_length=128)]
 
 
 def page_of_signals(
@@ -60,7 +59,7 @@ def page_of_signals(
 
 @router.get("")
 def signals(
-    who: Viewer, console: Here, *, status: Text = "", reason: Text = "", strategy: Text = "", limit: Limit = 50,
+    who: Viewer, console: Here, *, status: Named = "", reason: Named = "", strategy: Named = "", limit: Limit = 50,
     after: After = "",
 ) -> Page[SignalModel]:  # fmt: skip
     """List signals, those under way first, then newest first."""

@@ -10,12 +10,11 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
 from executor.console.api.models import HaltBody
 from executor.console.api.trading import halt_now
-from executor.console.context import Console, Here, Operator, Viewer, address_of, principal_of
+from executor.console.context import Console, Here, Operator, Viewer, address_of
 from executor.console.pages import overview, trading
 from executor.console.pages.rendering import PARTIAL, page
 from executor.console.principal import NotKnown, TooMany
@@ -33,7 +32,10 @@ def add(app: FastAPI) -> None:
 
     @app.exception_handler(NotKnown)
     async def to_login(request: Request, error: NotKnown) -> Response:
-        asked_for_page = request.method == "GET" and not request.url.path.startswith("/api")
+        of_api = request.url.path.startswith("/api")
+        if request.method == "POST" and not of_api and "text/html" in request.headers.get("accept", ""):
+            return _door(request.app.state.console, "Nothing was done: your session is over. Log in.", 401)  # no script
+        asked_for_page = request.method == "GET" and not of_api
         if not asked_for_page or request.headers.get(PARTIAL):
             return of_error(request, error)
         there = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -64,6 +66,13 @@ def _enter(console: Console, cookie: str, following: str) -> Response:
     return answer
 
 
+def _too_many(console: Console, error: TooMany, following: str) -> Response:
+    console.refused("too_many_attempts")
+    answer = _door(console, str(error), 429, following)
+    answer.headers["Retry-After"] = str(max(error.after_s, 1))
+    return answer
+
+
 def _log_in(console: Console, address: str, form: dict[str, str]) -> Response:
     following = _local(form.get("next", "/"))
     try:
@@ -71,10 +80,7 @@ def _log_in(console: Console, address: str, form: dict[str, str]) -> Response:
             return _enter(console, console.sessions.log_in_once(form["once"], address), "/")
         cookie = console.sessions.log_in(form.get("name", ""), form.get("password", ""), address)
     except TooMany as error:
-        console.refused("too_many_attempts")
-        answer = _door(console, str(error), 429, following)
-        answer.headers["Retry-After"] = str(max(error.after_s, 1))
-        return answer
+        return _too_many(console, error, following)
     except NotKnown as error:
         console.refused("not_authenticated")
         return _door(console, str(error), 401, following)
@@ -94,14 +100,14 @@ def _add_login(app: FastAPI) -> None:
     @app.post("/login", include_in_schema=False)
     async def login(request: Request, console: Here) -> Response:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
-        return await run_in_threadpool(_log_in, console, address_of(request), form)
+        try:
+            return await console.login_line.run(lambda: _log_in(console, address_of(request), form))
+        except TooMany as error:
+            return _too_many(console, error, _local(form.get("next", "/")))
 
     @app.post("/logout", include_in_schema=False)
     def logout(request: Request, console: Here) -> Response:
-        cookie = request.cookies.get(console.cookie, "")
-        if cookie:
-            principal_of(request, console)
-            console.sessions.log_out(cookie)
+        console.sessions.log_out(request.cookies.get(console.cookie, ""))  # one that is over already, too
         answer = RedirectResponse("/login", _SEE_OTHER)
         answer.delete_cookie(console.cookie, path="/", httponly=True, samesite="strict", secure=console.secure)
         return answer

@@ -31,7 +31,7 @@ _SORTS: Final = ("created", "market", "status", "price", "size", "matched")
 
 
 def _text(request: Request, name: str, most: int = 128) -> str:
-    return request.query_params.get(name, "")[:most]
+    return request.query_params.get(name, "").replace("\0", "")[:most]  # PostgreSQL's text knows no NUL
 
 
 def orders(console: Console, request: Request) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 
 from executor.app import app
 from executor.broker import GOOD_FOR, SENT_AT, refuse
+from executor.continuing import ContinuingTask
 from executor.domain.signal import MAX_ID
 from executor.domain.signal_record import SignalRecord
 from executor.engine import (
@@ -46,7 +47,7 @@ _MAX_ID: Final = 2 * MAX_ID  # a surebet's id is a digest and a time
 RETRIES: Final = 300  # the longest validity; the deadline in the record ends it sooner
 
 
-class ChainTask(Task):  # type: ignore[misc]
+class ChainTask(ContinuingTask):
     """A chain's step: a failure for good is kept for a person."""
 
     def on_failure(self, exc: Exception, task_id: str, args: tuple[Any, ...], kwargs: object, einfo: object) -> None:

@@ -6,6 +6,8 @@ from contextlib import closing
 from decimal import Decimal
 
 import pytest
+from celery import Celery
+from celery.events.state import State
 from support.process_rig import Stack, message, running, wait
 from support.sandbox_client import RunningSandbox
 
@@ -137,3 +139,26 @@ def test_a_settled_market_becomes_profit(live: Stack, sandbox_process: RunningSa
     assert order.profit == Decimal(20)
     assert Decimal(str(live.state.get(keys.PNL_TOTAL))) == order.net_profit
     assert order.commission > 0
+
+
+def test_flower_sees_three_tasks_of_a_chain_whose_steps_follow_in_one_process(paper: Stack) -> None:
+    ids = ("risk-watched", "place-watched", "log-watched")
+    state = State()
+    with Celery("watcher", broker=paper.server.url(1)) as watcher, watcher.connection_for_read() as connection:
+        receiver = watcher.events.Receiver(connection, handlers={"*": state.event})
+        with receiver.consumer_context() as (line, _, _):
+            paper.publish(message("watched", "1.9"))
+            while not all(task_id in state.tasks and state.tasks[task_id].state == "SUCCESS" for task_id in ids):
+                line.drain_events(timeout=60)
+    risk, place, log = (state.tasks[task_id] for task_id in ids)
+    assert (risk.name, place.name, log.name) == (
+        "executor.validate_risk",
+        "executor.place_order",
+        "executor.log_trade",
+    )
+    assert [task.result.strip("'").split()[0] for task in (risk, place)] == ["ACCEPTED", "COMPLETED"]
+    assert log.result.startswith("'COMPLETED, ")
+    assert {place.worker.hostname, log.worker.hostname} == {risk.worker.hostname}
+    assert risk.received <= place.received <= place.started <= place.succeeded <= log.started <= log.succeeded
+    assert (place.root_id, place.parent_id, log.parent_id) == (risk.id, risk.id, place.id)
+    assert place.args == log.args == "['watched', '1.9']"

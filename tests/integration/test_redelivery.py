@@ -123,7 +123,7 @@ def test_a_worker_killed_in_mid_call_leaves_one_bet_that_the_poll_finds(stack: S
     assert (order.status, order.answered_at, order.bet_id) == (S.SUBMITTED, 0, "")
     held = stack.state.hget(keys.risk_exposure("1.5"), "1")
     stack.worker()
-    assert "place-killed" in stack.redeliver()
+    assert "risk-killed" in stack.redeliver()
     idle(stack)
     assert stack.state.hget(keys.risk_exposure("1.5"), "1") == held, "what may be at the exchange is still counted"
     wait(lambda: [bet for bet in market.get("orders") if bet["customerOrderRef"] == order.order_id])

@@ -30,6 +30,7 @@ _WRONG_SHAPE: Final = (ValueError, TypeError, LookupError, AttributeError, Arith
 _SHOWN: Final = 200  # characters of what was wrong, and of a task's name
 _SCHEMES: Final = ("redis", "rediss")
 _EVENTS_S: Final = 0.2  # how late Flower hears of a task
+_EVENTS: Final = 1000  # in one message at most, nine a signal; Celery's 24 would send one in each turn of the loop
 
 # Headers of what beat sends. Celery's own `expires` is a time of day of the sender's machine.
 SENT_AT: Final = "sent_at_ms"  # Redis time
@@ -108,6 +109,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
 
     def on_send_event_buffered(self) -> None:
         """Leave events to the timer: Celery sends them at each turn of its loop, one message for nearly each event."""
+        self.event_dispatcher.buffer_limit = _EVENTS
 
     def start(self) -> None:
         """Prepare, then start Celery's consumer and the timer."""

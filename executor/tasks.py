@@ -3,8 +3,8 @@
 A rejection is a result, not an error: the chain goes on, each later step reads the record and returns what it found.
 """
 
+import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -31,7 +31,7 @@ from executor.engine import (
     validation,
     watchdog,
 )
-from executor.engine.engine import Engine, unknown_signal
+from executor.engine.engine import Engine, Left, unknown_signal
 from executor.engine.waiting import RECONCILED_MS
 from executor.errors import Contended, ExecutorError, NotYet, StoreUnavailable
 from executor.ports import HeartbeatAction, RefusedTask
@@ -103,19 +103,41 @@ def _refused(task: Task) -> str:
 @app.task(name="executor.validate_risk", **_CHAIN)  # type: ignore[untyped-decorator]
 def validate_risk(self: Task, *ids: object, **more: object) -> str:
     """Decide whether a signal's orders may be placed, and reserve their exposure."""
-    return _step(self, partial(validation.validate, patience_ms=RECONCILED_MS), ids, more)
+    return _step(self, _validate, ids, more)
 
 
 @app.task(name="executor.place_order", **_CHAIN)  # type: ignore[untyped-decorator]
 def place_order(self: Task, *ids: object, **more: object) -> str:
     """Send an accepted signal's orders to the exchange, at most once."""
-    return _step(self, partial(placement.place, patience_ms=RECONCILED_MS), ids, more)
+    return _step(self, _place, ids, more)
 
 
 @app.task(name="executor.log_trade", **_CHAIN)  # type: ignore[untyped-decorator]
 def log_trade(self: Task, *ids: object, **more: object) -> str:
     """Put what the exchange matched into the ledger."""
     return _step(self, _log, ids, more)
+
+
+class _Reserved(threading.local):
+    """What this thread's last decision has left, for the step that follows it."""
+
+    signal_id = ""
+    left: Left | None = None
+
+
+_reserved: Final = _Reserved()
+
+
+def _validate(engine: Engine, signal_id: str, market_id: str) -> object:
+    done = validation.validate(engine, signal_id, market_id, patience_ms=RECONCILED_MS)
+    _reserved.signal_id, _reserved.left = signal_id, done.left
+    return done
+
+
+def _place(engine: Engine, signal_id: str, market_id: str) -> object:
+    left = _reserved.left if _reserved.signal_id == signal_id else None
+    _reserved.left = None
+    return placement.place(engine, signal_id, market_id, patience_ms=RECONCILED_MS, left=left)
 
 
 def _log(engine: Engine, signal_id: str, market_id: str) -> str:

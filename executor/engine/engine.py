@@ -25,6 +25,7 @@ from executor.ports import (
     Ledger,
     Locks,
     MarketFacts,
+    MarketView,
     OrderStore,
     RefusedTask,
     SetAside,
@@ -101,6 +102,14 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """The market as a commit left it; `since` is the monotonic time in seconds just before."""
+
+    view: MarketView
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What a chain's step found or did, for a person's eyes in Flower."""
 
@@ -110,6 +119,7 @@ class Step:
     reason: str = ""
     detail: str = ""
     orders: tuple[str, ...] = ()
+    left: Left | None = None  # of reserved orders: what the next step may begin with
 
     def __str__(self) -> str:
         """Say it in one line, the verdict first."""

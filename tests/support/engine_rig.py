@@ -12,7 +12,7 @@ from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal import SignalKind
 from executor.domain.signal_record import SignalRecord, SignalStatus
-from executor.engine.engine import Engine, Policy, Step
+from executor.engine.engine import Engine, Left, Policy, Step
 from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.validation import validate
@@ -91,6 +91,8 @@ class Rig:
     policy: Policy = field(default_factory=make_policy)
     clock: FrozenClock = field(default_factory=FrozenClock)
 
+    left: Left | None = None  # of the last decision
+
     def __post_init__(self) -> None:
         self.memory = Memory(clock=self.clock, identity="paper", trading="true", started=True, limits=dict(LIMITS))
         self.memory.reconciled_until = self.clock.now + 3_600_000
@@ -136,7 +138,9 @@ class Rig:
         return record
 
     def validate(self, signal_id: str = "signal-1", market_id: str = MARKET) -> Step:
-        return validate(self.engine, signal_id, market_id)
+        step = validate(self.engine, signal_id, market_id)
+        self.left = step.left
+        return step
 
     def accepted(self, signal_id: str = "signal-1", **message: Any) -> SignalRecord:
         self.received(signal_id, **message)
@@ -146,6 +150,11 @@ class Rig:
 
     def place(self, signal_id: str = "signal-1", market_id: str = MARKET) -> Step:
         return place(self.engine, signal_id, market_id)
+
+    def follow(self, signal_id: str = "signal-1", market_id: str = MARKET) -> Step:
+        """Place as the step that follows the decision in the same process."""
+        assert self.left is not None
+        return place(self.engine, signal_id, market_id, left=self.left)
 
     def placed(self, signal_id: str = "signal-1", **message: Any) -> Order:
         """Take a signal to the exchange; return its first order."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
-from celery import Task, chain
+from celery import Task
 from kombu.exceptions import OperationalError
 
 from executor.app import app
@@ -152,12 +152,21 @@ def dispatch(record: SignalRecord) -> None:
     """Start a signal's chain; task ids come from the signal id, so that a repeat is recognised."""
     args = (record.signal_id, record.market_id)
     suffix = record.signal_id if record.attempt == 1 else f"{record.signal_id}-r{record.attempt}"
-    chain(
-        # The deadline lets a backlog be dropped unread; who reads the message believes the record alone.
-        validate_risk.si(*args).set(task_id=f"risk-{suffix}", headers={"deadline": record.deadline}),
-        place_order.si(*args).set(task_id=f"place-{suffix}"),
-        log_trade.si(*args).set(task_id=f"log-{suffix}"),
-    ).apply_async()
+    # As Celery's canvas writes a chain, the last step first; it makes and copies six signatures for that.
+    steps = [_signature(log_trade, f"log-{suffix}", args), _signature(place_order, f"place-{suffix}", args)]
+    # The deadline lets a backlog be dropped unread; who reads the message believes the record alone.
+    validate_risk.apply_async(args, task_id=f"risk-{suffix}", chain=steps, headers={"deadline": record.deadline})
+
+
+def _signature(task: Task, task_id: str, args: tuple[str, str]) -> dict[str, object]:
+    return {
+        "task": task.name,
+        "args": args,
+        "kwargs": {},
+        "options": {"task_id": task_id, "reply_to": app.thread_oid},
+        "subtask_type": None,
+        "immutable": True,
+    }
 
 
 def _is_stale(engine: Engine, headers: Mapping[str, object]) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from celery import Celery
+from celery import Celery, chain
+from kombu.connection import Connection
 from support.process_rig import QUEUES, Stack, message, running, wait
 
 from beat_schedule import periodic_tasks
@@ -105,6 +106,31 @@ def test_a_chain_carries_ids_only_and_task_ids_of_the_signal(stack: Stack) -> No
         ("executor.place_order", "place-first", ["first", "1.5"], True),
         ("executor.log_trade", "log-first", ["first", "1.5"], True),
     ]
+
+
+def test_a_chain_is_the_message_that_celery_itself_would_send(stack: Stack) -> None:
+    (ours,) = stack.waiting("signals")
+    tasks = {name: app.tasks[f"executor.{name}"] for name in ("validate_risk", "place_order", "log_trade")}
+    ids = {"validate_risk": "risk-first", "place_order": "place-first", "log_trade": "log-first"}
+    signatures = [task.si("first", "1.5").set(task_id=ids[name]) for name, task in tasks.items()]
+    signatures[0].set(headers={"deadline": json.loads(ours)["headers"]["deadline"]})
+    with Connection(stack.server.url(1)) as connection:
+        chain(*signatures).apply_async(connection=connection)
+    theirs = stack.waiting("signals")[0]
+    stack.broker.lpop("signals")
+    assert _fixed(ours) == _fixed(theirs)
+
+
+def _fixed(raw: str) -> object:
+    """Return a message without what is random, or its sender's, in it."""
+    message = json.loads(raw)
+    del message["headers"]["origin"]
+    for name in ("reply_to", "delivery_tag"):
+        del message["properties"][name]
+    args, kwargs, rest = json.loads(base64.b64decode(message.pop("body")))
+    for step in rest["chain"]:
+        del step["options"]["reply_to"]
+    return message, args, kwargs, rest
 
 
 def test_every_periodic_task_runs_and_says_so(stack: Stack) -> None:

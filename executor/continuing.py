@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from billiard.einfo import ExceptionWithTraceback
 from celery import Task
 from celery.utils.saferepr import saferepr
 from celery.worker.request import Request
@@ -175,5 +174,7 @@ def _follow(step: _Step, hostname: str | None) -> list[_Event]:
 
 
 def _trouble(info: Any) -> dict[str, str]:  # noqa: ANN401 - billiard's
-    error = info.exception.exc if isinstance(info.exception, ExceptionWithTraceback) else info.exception
-    return {"exception": saferepr(getattr(error, "exc", None) or error), "traceback": str(info.traceback)}
+    error = info.exception
+    while (inner := getattr(error, "exc", None)) is not None:  # with its traceback, and as the cause of another try
+        error = inner
+    return {"exception": saferepr(error), "traceback": str(info.traceback)}

@@ -13,18 +13,26 @@ from executor.domain.money import ZERO
 from executor.domain.order import Order
 from executor.engine.engine import Engine
 from executor.engine.markets import refresh
+from executor.errors import ExecutorError
 
 _RATES_MS: Final = 3_600_000
 _ROUNDING: Final = Decimal("1.00")  # the exchange rounds each market's exposure; a hundred markets make no more
 
 
 def refresh_account(engine: Engine) -> None:
-    """Read the account's money, and the types of markets that are not known yet; neither waits for the other."""
-    try:
-        _save_account(engine)
-    finally:
-        _save_market_types(engine)
-        refresh(engine)
+    """Read the account's money, currency and rates, and what markets are; none waits for another.
+
+    Raises:
+        ExecutorError: the first that could not be read, when all the others have been.
+    """
+    failed: list[ExecutorError] = []
+    for work in (_save_funds, _save_currency, _save_rates, _save_market_types, refresh):
+        try:
+            work(engine)
+        except ExecutorError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
 
 
 def _save_market_types(engine: Engine) -> None:
@@ -34,14 +42,16 @@ def _save_market_types(engine: Engine) -> None:
         engine.market_facts.save_market_types(known)
 
 
-def _save_account(engine: Engine) -> None:
+def _save_funds(engine: Engine) -> None:
     reading = engine.accounts.before_reading()
     orders, foreign = engine.store.unsettled_orders(), engine.store.foreign_bets()
     funds = engine.exchange.funds()
     difference = ZERO if engine.policy.paper else _unexplained(funds.exposure, orders, foreign)
     engine.accounts.save_account(funds, difference, reading)
+
+
+def _save_currency(engine: Engine) -> None:
     engine.accounts.save_currency(engine.exchange.currency())
-    _save_rates(engine)
 
 
 def _save_rates(engine: Engine) -> None:

@@ -7,6 +7,7 @@ from support.engine_rig import Rig, make_policy
 from support.factories import make_order
 
 from executor.engine.account import refresh_account
+from executor.errors import OutcomeUnknown
 from executor.ports import Funds
 
 
@@ -20,6 +21,21 @@ def test_the_account_is_read_and_new_markets_are_asked_for(rig: Rig) -> None:
     refresh_account(rig.engine)
     assert rig.exchange.called("market_info") == [(rig.order().market_id,)]
     assert rig.memory.market_types == {rig.order().market_id: "WIN"}
+
+
+@pytest.mark.parametrize("broken", ["funds", "currency", "market_info"])
+def test_one_reply_that_cannot_be_read_costs_no_other(rig: Rig, broken: str) -> None:
+    def fail(*_: object) -> object:
+        raise OutcomeUnknown(broken)
+
+    rig.placed()
+    rig.exchange.account_currency = "EUR"
+    vars(rig.exchange)[broken] = fail
+    with pytest.raises(OutcomeUnknown, match=broken):
+        refresh_account(rig.engine)
+    assert (rig.memory.account is None) == (broken == "funds")
+    assert (rig.memory.currency == "") == (broken == "currency")
+    assert (rig.memory.market_types == {}) == (broken == "market_info")
 
 
 def test_markets_are_asked_for_in_fifties(rig: Rig) -> None:

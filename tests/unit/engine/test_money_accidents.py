@@ -12,6 +12,7 @@ from unit.engine.test_settle import TODAY, lost, matched, pnl, verdict
 
 from executor.domain.commission import MarketCharge, commission_due
 from executor.domain.order import CancelReason, Order, OrderStatus
+from executor.domain.times import day
 from executor.engine.accounting import write_ledger
 from executor.engine.cancellation import cancel_orders
 from executor.engine.ledger_repair import find_differences, repair_ledger
@@ -155,6 +156,28 @@ def test_a_ledger_that_is_away_holds_up_no_settlement_though_a_record_is_gone(ri
     assert pnl(rig) == {TODAY: D(9)}
     rig.ledger.away = False
     assert books(rig)[1] == {TODAY: D(9)}
+
+
+def test_a_ledger_that_is_away_holds_up_only_what_it_alone_knows(rig: Rig) -> None:
+    old, fresh = matched(rig, "old"), matched(rig, "fresh", marketId=OTHER)
+    verdict(rig, old, "20")
+    settle(rig.engine)
+    write_ledger(rig.engine)
+    rig.clock.tick(86_400)
+    tomorrow = day(rig.clock.now)
+    del rig.memory.settlements[TODAY]  # which bets made that day's sum, only the ledger knows
+    rig.ledger.away = True
+    verdict(rig, old, "-10")  # settled again, today
+    verdict(rig, fresh, "5")
+    settle(rig.engine)
+    assert rig.order("fresh").status is S.SETTLED
+    assert pnl(rig) == {TODAY: D(19), tomorrow: D("-5.25")}, "days that are whole are booked, that one waits"
+    assert rig.order("old").profit == 20
+    rig.ledger.away = False
+    for _ in range(2):
+        settle(rig.engine)
+    assert {day: net for day, net in pnl(rig).items() if net} == {tomorrow: D("-5.25")}
+    assert books(rig)[1] == {tomorrow: D("-5.25")}
 
 
 def test_what_the_ledger_has_not_got_when_redis_is_lost_is_read_from_the_exchange(rig: Rig) -> None:

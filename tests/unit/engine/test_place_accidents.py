@@ -225,8 +225,12 @@ def legs_refused(*codes: str) -> Callable[[str, Sequence[Instruction]], list[Leg
     return answer
 
 
-@pytest.mark.parametrize("codes", [("MARKET_SUSPENDED", "INVALID_ODDS"), ("INVALID_ODDS", "MARKET_SUSPENDED")])
-def test_a_code_that_is_ignored_hides_none_that_counts_whichever_leg_has_it(rig: Rig, codes: tuple[str, str]) -> None:
+@pytest.mark.parametrize("ignored", ["MARKET_SUSPENDED", "BET_TAKEN_OR_LAPSED"])  # after and before it by name
+@pytest.mark.parametrize("first", [True, False])
+def test_a_code_that_is_ignored_hides_none_that_counts_whichever_leg_has_it(
+    rig: Rig, ignored: str, *, first: bool
+) -> None:
+    codes = (ignored, "INVALID_ODDS") if first else ("INVALID_ODDS", ignored)
     for at in range(5):
         rig.accepted(f"signal-{at}", legs=2)
         rig.exchange.script = [legs_refused(*codes)]

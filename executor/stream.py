@@ -33,6 +33,7 @@ _POLL: Final = "poll_orders"  # the lock that beat's polls take
 _FOLLOW_S: Final = 2.0  # how often one that is not connected looks whether it should be
 _SAY_S: Final = 1.0
 _BACK_OFF_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_STEADY_S: Final = 10.0  # to be let in and shown out sooner, again and again, is to be refused
 _REFUSED_S: Final = 300.0  # a person has to do something; the session itself holds back logins
 _PAUSE_S: Final = 0.2
 _MOST_ODD: Final = 1000  # rows that are told once each
@@ -85,20 +86,20 @@ class StreamProcess:
     def _lead(self, lead: Hold) -> None:
         failures = 0
         while not (self.stopping.is_set() or lead.lost):
-            heard = monotonic()
+            heard, steady_at, wait_s = monotonic(), float("inf"), 0.0
             try:
                 self._connect()
+                steady_at = monotonic() + _STEADY_S
                 while not (self.stopping.is_set() or lead.lost):
                     self._take(self.stream.read())
-                    failures = 0
             except ExecutorError as error:
+                failures = failures if monotonic() < steady_at else 0
                 wait_s = _wait_s(error, failures)
                 failures += 1
                 log.warning("stream_disconnected", error=str(error), after_s=round(monotonic() - heard), wait_s=wait_s)
             finally:
                 self._leave()
-            if failures:
-                self.stopping.wait(wait_s)
+            self.stopping.wait(wait_s)
 
     def _connect(self) -> None:
         self._connection = self.stream.connect()

@@ -25,6 +25,7 @@ from executor.ports import StreamMessage
 _ANSWER_S: Final = 15.0  # Betfair ends a connection that is not subscribed after as long
 _HEARTBEAT_MS: Final = 2000  # asked for; Betfair allows 500 to 5000 and says what is in force
 _MISSED: Final = 2  # heartbeats; Betfair: reconnect after twice as long without a message
+_LONGEST_MS: Final = 30_000  # Betfair's schema: no heartbeat is in force that is slower
 _GRACE_S: Final = 1.0  # for the way here, and for a machine that is busy
 _CHUNK_BYTES: Final = 64 * 1024
 _MAX_LINE_BYTES: Final = 32 * 1024 * 1024  # an image of 10,000 bets is 4 MB
@@ -117,14 +118,14 @@ class BetfairOrderStream:
             return None
         in_force = row.get("heartbeatMs")
         if isinstance(in_force, int) and not isinstance(in_force, bool) and in_force > 0:
-            self._silence_s = _MISSED * in_force / 1000 + _GRACE_S
+            self._silence_s = _MISSED * min(in_force, _LONGEST_MS) / 1000 + _GRACE_S
         published = row.get("pt")
         bets, odd = _bets(row.get("oc"), self._slack)
         return StreamMessage(
             published_at=published if isinstance(published, int) else 0,
             bets=tuple(bets),
-            image=row.get("ct") == "SUB_IMAGE" and row.get("segmentType") in {None, "SEG_START"},
-            behind=row.get("status") not in {None, 200},
+            image=row.get("ct") == "SUB_IMAGE" and row.get("segmentType") in (None, "SEG_START"),
+            behind=row.get("status") not in (None, 200),
             odd=tuple(odd),
         )
 
@@ -143,7 +144,7 @@ class BetfairOrderStream:
             raise NotSent(f"order stream: no connection to {self._address[0]}: {error}") from None
 
     def _expect_success(self, number: int, token: str) -> None:
-        while (row := self._line()).get("op") != "status" or row.get("id") not in {number, None}:
+        while (row := self._line()).get("op") != "status" or row.get("id") not in (number, None):
             pass
         self._check(row, token)
 

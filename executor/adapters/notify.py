@@ -47,7 +47,10 @@ class AppriseNotifier:
     """`Notifier` for one address of Apprise's form."""
 
     def __init__(self, url: str, number: int = 1) -> None:
-        asset = apprise.AppriseAsset(app_id=_APP, app_desc=_APP, async_mode=False, secure_logging=True)
+        # A message that is sent on by a redirect arrives without its body, and what it says of whom goes to others.
+        asset = apprise.AppriseAsset(
+            app_id=_APP, app_desc=_APP, async_mode=False, secure_logging=True, http_redirects=False
+        )
         self._apprise = apprise.Apprise(asset=asset)
         if not self._apprise.add(url):
             raise AddressUnusable(

@@ -40,8 +40,8 @@ def test() -> None:
     if not addresses:
         refuse("nobody to tell: set EXECUTOR_NOTIFY__URLS, as in mailto://user:password@example.org?to=me@example.org")
     failed = 0
-    for notifier in addresses:
-        shown = notifier.address.shown
+    for number, notifier in enumerate(addresses, start=1):
+        shown = f"number {number}, {notifier.address.shown}"  # several may be at one host
         try:
             notifier.send(f"{notice_sender(settings)}: a test", "This address is told what happens.", Level.INFO)
         except NotDelivered as error:

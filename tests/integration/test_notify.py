@@ -217,6 +217,16 @@ def test_an_address_shows_no_secret_and_says_why_it_failed(http: HttpReceiver) -
         AppriseNotifier("nonsense://hunter2")
 
 
+def test_a_message_that_is_only_sent_elsewhere_has_not_arrived(http: HttpReceiver) -> None:
+    http.moved = True
+    with pytest.raises(NotDelivered):
+        AppriseNotifier(http.url).send("a title", "a body", Level.CRITICAL)
+    assert (http.took, http.tried) == ([], 1)
+    http.moved = False
+    AppriseNotifier(http.url).send("a title", "a body", Level.CRITICAL)
+    assert len(http.took) == 1
+
+
 def test_a_redis_that_is_away_is_told_of_without_redis(http: HttpReceiver) -> None:
     clock = FrozenClock()
     watch = RedisWatch([AppriseNotifier(http.url)], "[test]", clock)
@@ -307,6 +317,7 @@ def test_the_test_says_which_address_took_it(program: Console, http: HttpReceive
     both = program.but(EXECUTOR_NOTIFY__URLS=f"{http.url}, {smtp.url}")
     good = both.run("notify", "test")
     assert (good.code, good.out.count("took it")) == (0, 2)
+    assert "number 2, " in good.out
     assert ": a test" in http.took[0]["title"]
     assert len(smtp.took) == 1
     http.away = True

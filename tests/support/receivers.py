@@ -1,6 +1,7 @@
 """What receives notifications in tests: a real HTTP server and a real SMTP server, on loopback.
 
-Each keeps what it took. `away` answers as a service that is down does; `hold` takes the message and never answers.
+Each keeps what it took. `away` answers as a service that is down does, `moved` as one that is elsewhere now;
+`hold` takes the message and never answers.
 """
 
 import email
@@ -26,6 +27,7 @@ class HttpReceiver:
     port: int
     took: list[dict[str, Any]] = field(default_factory=list)
     away: bool = False
+    moved: bool = False
     hold: threading.Event | None = None
     tried: int = 0
 
@@ -47,11 +49,19 @@ def http_receiver() -> Iterator[HttpReceiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.tried += 1
-            if not receiver.away:
+            if not (receiver.away or receiver.moved):
                 receiver.took.append(json.loads(body))
             if receiver.hold is not None:
                 receiver.hold.wait(60)
-            self.send_response(503 if receiver.away else 200)
+            self.send_response(503 if receiver.away else 302 if receiver.moved else 200)
+            if receiver.moved:
+                self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            """Be the page that is found where a redirect leads."""
+            self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

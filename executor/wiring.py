@@ -99,19 +99,19 @@ def refuse_without_account(settings: Settings) -> None:
     Raises:
         SettingsError: the account was withheld from it.
     """
-    if settings.betfair.withheld and not settings.trading.enable_paper_trading:
+    if settings.betfair.withheld and settings.asks_exchange:
         raise SettingsError(
             "EXECUTOR_BETFAIR__WITHHELD: should be false where orders are placed or the exchange is asked"
         )
 
 
 def exchange(settings: Settings, counting: Telemetry) -> Exchange:
-    """Return the exchange: Betfair or the sandbox by URL, or paper.
+    """Return the exchange: Betfair or the sandbox by URL, or paper, which may read the former's book.
 
     Raises:
         SettingsError: the account was withheld from this process.
     """
-    if settings.trading.enable_paper_trading:
+    if not settings.asks_exchange:
         from executor.adapters.paper import PaperExchange
 
         return PaperExchange(settings.risk.bankroll)
@@ -126,7 +126,12 @@ def exchange(settings: Settings, counting: Telemetry) -> Exchange:
         refuse_without_account(settings)
     tokens = RedisTokenStore(connect(settings.redis.url), settings.identity)
     known_currency = RedisAccounts(connect(settings.redis.url)).currency
-    return BetfairExchange(settings.betfair, tokens, counting, on_token=add_secret, known_currency=known_currency)
+    real = BetfairExchange(settings.betfair, tokens, counting, on_token=add_secret, known_currency=known_currency)
+    if not settings.trading.enable_paper_trading:
+        return real
+    from executor.adapters.paper_book import PaperBookExchange
+
+    return PaperBookExchange(settings.risk.bankroll, real, store(settings))
 
 
 def order_stream(settings: Settings) -> OrderStream:
@@ -259,7 +264,7 @@ def certificate_concerns(settings: Settings) -> list[tuple[str, str]]:
     """Return what is to be done about the client certificate before it stops working: (problem, advice)."""
     from executor.adapters.betfair.certificate import certificate_warnings
 
-    if settings.trading.enable_paper_trading or settings.betfair.certificate_path is None:
+    if not settings.asks_exchange or settings.betfair.certificate_path is None:
         return []
     try:
         return list(certificate_warnings(settings.betfair))
@@ -271,7 +276,7 @@ def expiry(settings: Settings) -> float | None:
     """Return when the client certificate expires, epoch seconds; None without one that can be read."""
     from executor.adapters.betfair.certificate import certificate_expiry
 
-    if settings.trading.enable_paper_trading or settings.betfair.certificate_path is None:
+    if not settings.asks_exchange or settings.betfair.certificate_path is None:
         return None
     try:
         return certificate_expiry(settings.betfair).timestamp()

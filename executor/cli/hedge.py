@@ -10,6 +10,7 @@ import typer
 from executor.cli.output import AsJson, refuse, say, show_json
 from executor.cli.session import engine, settings_to_act
 from executor.engine.hedging import plans_now
+from executor.operations.hedges import plan_json
 
 
 def hedge(
@@ -23,20 +24,7 @@ def hedge(
     settings = settings_to_act()
     plans = plans_now(engine(settings))
     if as_json:
-        rows = [
-            {
-                "market_id": plan.market_id,
-                "selection_id": plan.selection_id,
-                "exposure": plan.exposure,
-                "limit": plan.limit,
-                "side": plan.side,
-                "price": plan.price or None,
-                "size": plan.size or None,
-                "waits": plan.problem or None,
-            }
-            for plan in plans
-        ]
-        show_json({"mode": settings.hedge.mode, "plans": rows})
+        show_json({"mode": settings.hedge.mode, "plans": [plan_json(plan) for plan in plans]})
         return
     for plan in plans:
         say(str(plan))

@@ -41,7 +41,7 @@ def _show(*, as_json: bool) -> None:
         return
     show_facts(_facts(settings, state))
     if state.exposure:
-        limit = state.limits.get("MaxExposurePerMarket")
+        limit = state.account_limits.get("MaxExposurePerMarket")
         say("")
         markets = exposure_by_market(state)
         shown = list(markets.items())[:_MARKETS]

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from executor import wiring
 from executor.adapters.redis.client import connect
 from executor.console import counts, problems
-from executor.console.api import accounts, events, failed, orders, risk, signals, status, trading
+from executor.console.api import accounts, events, failed, hedges, orders, risk, signals, status, trading
 from executor.console.context import Console, Here, needs
 from executor.console.door import sessions
 from executor.console.events import Events
@@ -29,7 +29,7 @@ from executor.operations.access import Access
 from executor.settings.load import Settings
 
 _TITLE: Final = "AIBetting Executor"
-_RESOURCES: Final = (status, trading, risk, orders, signals, accounts, failed, events)
+_RESOURCES: Final = (status, trading, risk, hedges, orders, signals, accounts, failed, events)
 _LONG_ACTS: Final = 4  # cancels at once; each waits for the exchange
 
 

@@ -113,7 +113,8 @@ class UpRun:
             say(f"  Betfair AppKey: {settings.betfair.app_key}")
             say(f"  Certificate: {settings.betfair.certificate_path}")
         say(f"  Risk Management: {'ENABLED' if settings.risk.enabled else 'DISABLED'}")
-        for text, style in _where_orders_go(settings.trading.enable_paper_trading, exchange, own=bool(ports.sandbox)):
+        fills = settings.trading.paper_fills if paper else ""
+        for text, style in _where_orders_go(fills, exchange, own=bool(ports.sandbox)):
             say(text, style)
         say(f"  Logs: {self._plan.logs}")
         if ports.redis:
@@ -240,8 +241,13 @@ class UpRun:
         self._live_view.line("stopped", "bold")
 
 
-def _where_orders_go(paper: bool, exchange: str, *, own: bool) -> Iterator[tuple[str, str]]:  # noqa: FBT001 - a fact
-    if paper:
+def _where_orders_go(paper_fills: str, exchange: str, *, own: bool) -> Iterator[tuple[str, str]]:
+    if paper_fills == "book":
+        yield f"  Paper Trading: ENABLED, against the book at {exchange}", ""
+        yield "  Nothing is sent: an order gets what the book offers at its price or better, no more than", ""
+        yield "  that; after 24 h its position ends, profit 0, whatever the result.", ""
+        return
+    if paper_fills:
         yield "  Paper Trading: ENABLED", ""
         yield "  Nothing is sent: an order is filled at once, whole, at its own price; after 24 h its", ""
         yield "  position ends, profit 0. That tests signals and limits, not what a strategy would earn.", ""

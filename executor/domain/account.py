@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from executor.domain.money import ONE, ZERO, parse_number, round_down
+from executor.domain.money import ONE, PENNY, ZERO, parse_number, round_down
 
 FUNDS_LAST_MS: Final = 180_000  # three readings; then the exchange's own check decides
 RATES_LAST_MS: Final = 24 * 3_600_000
@@ -34,6 +34,33 @@ class Account:
 
 
 UNKNOWN: Final = Account()
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What amounts are said in beside limits: their currency where it is not the account's, else nothing is named.
+
+    `rate` is one unit of it in the account's.
+    """
+
+    currency: str = ""
+    rate: Decimal = ONE
+
+    def said(self, amount: Decimal) -> str:
+        """Write an amount of the account's."""
+        return f"{(amount / self.rate).quantize(PENNY)} {self.currency}" if self.currency else f"{amount:f}"
+
+    def limit(self, amount: Decimal) -> str:
+        """Write a limit."""
+        return f"{amount:f} {self.currency}" if self.currency else f"{amount:f}"
+
+
+def unit_of(account: Account, currency: str) -> Unit | None:
+    """Return what people are told amounts in, by the newest rate whatever its age; None where there is none."""
+    if not currency or currency == account.currency:
+        return Unit()
+    known = account.currency and account.rate_from == currency and account.rate
+    return Unit(currency, account.rate or ONE) if known else None
 
 
 def room(account: Account, now: int) -> Decimal | None:

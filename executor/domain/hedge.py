@@ -6,10 +6,11 @@ order. Money in account currency.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
+from executor.domain.account import Unit
 from executor.domain.exposure import exposures, results, worst
 from executor.domain.limits import Limits, number
 from executor.domain.money import LADDER, ONE, PENNY, ZERO, Side, liability, to_rung, to_size
@@ -18,6 +19,7 @@ from executor.domain.signal import Signal
 
 HEDGE: Final = "hedge"  # strategy of what `engine/hedging.py` publishes, and how its ids begin
 OPEN: Final = "OPEN"  # Betfair: MarketStatus
+SAME: Final = Unit()  # limits are in the account's currency
 
 
 def is_hedge(signal: Signal) -> bool:
@@ -67,6 +69,8 @@ class HedgePlan:
     price: Decimal = ZERO
     size: Decimal = ZERO
     problem: str = ""
+    unit: Unit = SAME  # what is told of the exposure, beside the limit
+    currency: str = ""  # of the order, where it is not the limit's
 
     @property
     def position(self) -> str:
@@ -75,11 +79,15 @@ class HedgePlan:
 
     def __str__(self) -> str:
         """Explain it in one line."""
-        held = f"selection {self.selection_id} of market {self.market_id} holds {number(self.exposure)}"
-        why = f"{held} of at most {number(self.limit)}"
+        held = f"selection {self.selection_id} of market {self.market_id} holds {self._said(self.exposure)}"
+        why = f"{held} of at most {self._said(self.limit)}"
         if self.problem:
             return f"{why}; it waits: {self.problem}"
-        return f"{why}; {self.side.lower()} {number(self.size)} at {number(self.price)}"
+        size = f"{number(self.size)} {self.currency}" if self.unit.currency else number(self.size)
+        return f"{why}; {self.side.lower()} {size} at {number(self.price)}"
+
+    def _said(self, amount: Decimal) -> str:
+        return self.unit.said(amount) if self.unit.currency else number(amount)
 
 
 def due(orders: Iterable[Order], limit: Decimal, policy: HedgePolicy) -> dict[int, Decimal]:
@@ -129,7 +137,7 @@ def plan(
 
 
 def _with(asked: HedgePlan, *, price: Decimal = ZERO, size: Decimal = ZERO, problem: str = "") -> HedgePlan:
-    return HedgePlan(asked.market_id, asked.selection_id, asked.exposure, asked.limit, asked.side, price, size, problem)
+    return replace(asked, price=price, size=size, problem=problem)
 
 
 def _price(asked: HedgePlan, quotes: Quotes | None, max_ticks: int) -> tuple[Decimal, str]:

@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from executor.domain.account import rate_of
-from executor.domain.hedge import HEDGE, HedgePlan, due, plan
+from executor.domain.account import rate_of, unit_of
+from executor.domain.hedge import HEDGE, SAME, HedgePlan, due, plan
 from executor.domain.limits import InvalidLimits, Limits, in_currency, parse_limits
 from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import is_true
@@ -98,10 +98,11 @@ def _plans(engine: Engine, views: list[tuple[MarketView, Limits]]) -> list[Hedge
         quotes = {}
     policy, found = engine.policy.hedge, list[HedgePlan]()
     for view, limits in views:
+        unit = unit_of(view.account, engine.policy.rules.currency) or SAME
         orders, minimum = list(view.orders.values()), engine.policy.rules.minimum(view.account.currency)
         for selection_id in sorted(due(orders, limits.max_exposure_per_selection, policy)):
             made = plan(view.market_id, selection_id, orders, quotes.get(view.market_id), limits, policy, minimum)
-            found.append(_unless(made, view, orders))
+            found.append(_unless(replace(made, unit=unit, currency=view.account.currency), view, orders))
     return found
 
 
@@ -133,7 +134,7 @@ def _act(engine: Engine, dispatch: Dispatch, found: HedgePlan, note: HedgeNote) 
     if former is not None and not _has_ended(engine, former):
         _wait(engine, replace(found, problem=f"attempt {attempt} has not ended"), replace(note, attempt=attempt))
         return False
-    note = HedgeNote(attempt, str(found), waits=False, at=engine.store.now())
+    note = replace(note, attempt=attempt, said=str(found), waits=False, at=engine.store.now())
     engine.hedges.note(position, note)
     record = _publish(engine, found, attempt + 1)
     if record is None:  # somebody else did at this moment
@@ -152,7 +153,7 @@ def _caught_up(engine: Engine, position: str, note: HedgeNote) -> HedgeNote:
 
 def _explain(engine: Engine, position: str, note: HedgeNote) -> HedgeNote:
     """Say of the next attempt, which has been recorded, what it does and why; then it is noted."""
-    done = replace(note, attempt=note.attempt + 1, waits=False, at=engine.store.now())
+    done = replace(note, attempt=note.attempt + 1, waits=False, at=engine.store.now(), done=note.said)
     signal_id = _signal_id(position, done.attempt)
     log.warning("hedge_sent", signal_id=signal_id, position=position, attempt=done.attempt, detail=note.said)
     engine.hedges.explain(position, signal_id, note.said)

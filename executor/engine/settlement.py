@@ -213,7 +213,8 @@ def end_paper_positions(engine: Engine, *, older_than_ms: int, market_id: str | 
         order
         for order in engine.store.unsettled_orders()
         if order.paper
-        and order.status is OrderStatus.MATCHED
+        and order.counts
+        and not order.size_open
         and now - order.matched_at >= older_than_ms
         and market_id in {None, order.market_id}
     ]

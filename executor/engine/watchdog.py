@@ -1,8 +1,8 @@
 """The watchdog: what must not last, found every 30 s, told when it begins and when it ends.
 
 Invariants: each alert is a line in the log, a gauge and a message once at its start and once at its end, however many
-ticks it lasts; a look that fails changes no alert. A beat that is dead cannot report itself: that is seen by
-`task_last_success_timestamp_seconds`. Times in milliseconds.
+ticks it lasts; a look that fails changes no alert; amounts are told in the currency of the limits. A beat that is dead
+cannot report itself: that is seen by `task_last_success_timestamp_seconds`. Times in milliseconds.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from executor.domain.account import Unit, convert, unit_of
 from executor.domain.order import OrderStatus
 from executor.engine import hedging
 from executor.engine.day_summary import sum_up_day
@@ -93,13 +94,14 @@ def _alerts(engine: Engine, health: HealthSnapshot) -> Iterator[tuple[Alert, str
         yield Alert.DISK_FULL, f"no new orders: {said}"
     if abs(health.clock_ahead) > _SKEW_MS:
         yield Alert.CLOCK_SKEW, f"this machine's clock is {health.clock_ahead} ms ahead of Redis's"
-    yield from _of_limits(engine, health)
+    unit = unit_of(engine.accounts.account(), engine.policy.rules.currency)
+    yield from _of_limits(engine, health, unit)
     yield from _of_orders(engine)
     if engine.policy.hedge.mode != "off" and (waiting := hedging.standing(engine)):
         yield Alert.HEDGE_WAITING, "; ".join(waiting[:_NAMED])
     yield from _set_aside(engine)
     if not engine.policy.paper:
-        yield from _of_exchange(engine, health)
+        yield from _of_exchange(engine, health, unit or Unit())
 
 
 def _of_signals(health: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
@@ -114,23 +116,34 @@ def _of_signals(health: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
         )
 
 
-def _of_limits(engine: Engine, health: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
-    bankroll, loss = health.limits.get("Bankroll"), health.limits.get("MaxDailyLoss")
-    if bankroll is not None and health.exposure > bankroll * _MOST_EXPOSURE:
-        yield Alert.EXPOSURE_HIGH, f"{health.exposure} at risk, above half of the bankroll of {bankroll}"
-    most = health.limits.get("MaxExposurePerMarket")
-    above = {market_id: held for market_id, held in health.market_exposure.items() if most is not None and held > most}
-    if above:
-        named = ", ".join(f"{market_id} {held}" for market_id, held in list(above.items())[:_NAMED])
-        yield Alert.MARKET_ABOVE_LIMIT, f"{named}: above {most}"
-    if loss is not None and health.daily_pnl is not None and health.daily_pnl < -loss * _MOST_LOSS:
-        yield Alert.DAILY_LOSS_NEAR_LIMIT, f"{health.daily_pnl} today, the limit is -{loss}"
+def _of_limits(engine: Engine, health: HealthSnapshot, unit: Unit | None) -> Iterator[tuple[Alert, str]]:
+    if unit is not None:  # without any rate nothing is placed, and nothing can be compared
+        yield from _of_money(health, unit)
     failures = engine.policy.breaker_failures
     if engine.policy.breaker_enabled and not health.tripped and health.failures > failures * _MOST_FAILURES:
         yield Alert.FAILURES_NEAR_BREAKER, f"{health.failures} failed order calls, {failures} trip the breaker"
     cap = engine.policy.max_transactions_per_hour
     if health.transactions > cap * _MOST_TRANSACTIONS:
         yield Alert.TRANSACTIONS_NEAR_CAP, f"{health.transactions} of {cap} transactions of this hour are used"
+
+
+def _of_money(health: HealthSnapshot, unit: Unit) -> Iterator[tuple[Alert, str]]:
+    """Compare what is at risk, and what was lost, in account currency, with the limits as a decision converts them."""
+    names = ("Bankroll", "MaxExposurePerMarket", "MaxDailyLoss")
+    bankroll, most, loss = (
+        None if (limit := health.limits.get(name)) is None else convert(limit, unit.rate) for name in names
+    )
+    given = {name: unit.limit(health.limits[name]) for name in names if name in health.limits}
+    if bankroll is not None and health.exposure > bankroll * _MOST_EXPOSURE:
+        held = unit.said(health.exposure)
+        yield Alert.EXPOSURE_HIGH, f"{held} at risk, above half of the bankroll of {given['Bankroll']}"
+    above = {market_id: held for market_id, held in health.market_exposure.items() if most is not None and held > most}
+    if above:
+        named = ", ".join(f"{market_id} {unit.said(held)}" for market_id, held in list(above.items())[:_NAMED])
+        yield Alert.MARKET_ABOVE_LIMIT, f"{named}: above {given['MaxExposurePerMarket']}"
+    if loss is not None and health.daily_pnl is not None and health.daily_pnl < -loss * _MOST_LOSS:
+        today = unit.said(health.daily_pnl)
+        yield Alert.DAILY_LOSS_NEAR_LIMIT, f"{today} today, the limit is -{given['MaxDailyLoss']}"
 
 
 def _of_orders(engine: Engine) -> Iterator[tuple[Alert, str]]:
@@ -154,7 +167,7 @@ def _set_aside(engine: Engine) -> Iterator[tuple[Alert, str]]:
         yield Alert.CANCELS_REFUSED, f"{len(refused)} cancels: {named}"
 
 
-def _of_exchange(engine: Engine, health: HealthSnapshot) -> Iterator[tuple[Alert, str]]:
+def _of_exchange(engine: Engine, health: HealthSnapshot, unit: Unit) -> Iterator[tuple[Alert, str]]:
     interval_s = engine.policy.keep_alive_interval_s
     if health.session_age is None:
         refused = f": the login was refused with {health.login_refused}" if health.login_refused else ""
@@ -164,7 +177,7 @@ def _of_exchange(engine: Engine, health: HealthSnapshot) -> Iterator[tuple[Alert
         yield Alert.SESSION_EXPIRING, f"last kept alive {age_s} s ago, should be every {interval_s} s"
     yield from _of_liveness(engine, health)
     if health.difference and health.difference_age >= _DIFFERENCE_MS:
-        off = f"{abs(health.difference)} {'more' if health.difference > 0 else 'less'}"
+        off = f"{unit.said(abs(health.difference))} {'more' if health.difference > 0 else 'less'}"
         age_s = health.difference_age // 1000
         yield Alert.EXPOSURE_DIFFERENCE, f"the exchange holds {off} than our orders explain, for {age_s} s"
 

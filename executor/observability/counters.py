@@ -286,7 +286,7 @@ class StateCollector:
         yield from _gauge("total_stake_deployed", "Matched and open size of unsettled orders", state.stake_deployed)
         yield from _gauge("daily_pnl", "Net settled P&L of this UTC day", state.daily_pnl)
         yield from _gauge("total_pnl", "Net settled P&L", state.total_pnl)
-        limits = {**self._settled_limits, **{name: float(value) for name, value in state.limits.items()}}
+        limits = {**self._settled_limits, **{name: float(value) for name, value in state.account_limits.items()}}
         yield _labelled("risk_limit", "Limits in force", "name", limits)
 
     def _controls(self, state: SystemSnapshot) -> Iterator[Metric]:

@@ -39,7 +39,7 @@ _PAPER: Final = "paper trading needs none"
 def examine_certificate(settings: Settings) -> Finding:
     """Look at the client certificate: can it be used, by whom, and for how long."""
     path = settings.betfair.certificate_path
-    if settings.trading.enable_paper_trading or path is None:
+    if not settings.asks_exchange or path is None:
         return Finding("certificate", SKIP, _PAPER)
     try:
         client_context(settings.betfair)
@@ -63,7 +63,7 @@ class Login(Enum):
 def examine_exchange(access: Access, state: SystemSnapshot, *, login: Login) -> Iterator[Finding]:
     """Log in where that is wanted, read the account's money, compare the bankroll with it."""
     settings = access.settings
-    if settings.trading.enable_paper_trading:
+    if not settings.asks_exchange:
         yield Finding("login", SKIP, _PAPER)
         return
     if mismatch(settings, state.identity):

@@ -56,7 +56,7 @@ def exposure_by_market(state: SystemSnapshot) -> dict[str, Decimal]:
 
 def status_json(settings: Settings, state: SystemSnapshot) -> dict[str, Any]:
     """Return the contract's shape of `status --json`."""
-    limit = state.limits.get("MaxExposurePerMarket")
+    limit = state.account_limits.get("MaxExposurePerMarket")
     return {
         "at": iso(int(state.now * 1000)),
         "mode": mode_of(settings) if not mismatch(settings, state.identity) else (state.identity or "").split(" ")[0],

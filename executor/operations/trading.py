@@ -111,9 +111,10 @@ def obstacles(state: SystemSnapshot) -> list[str]:
     """Say what rejects every signal although trading is enabled."""
     found = [] if state.reconciled else ["not reconciled: nothing is placed until a poll completes (executor check)"]
     found += [f"{problem}: every signal is rejected (executor limits set)" for problem in state.limit_problems.values()]
-    loss = state.limits.get("MaxDailyLoss")
+    loss = state.account_limits.get("MaxDailyLoss")
     if state.daily_pnl is None:
         found.append("today's P&L cannot be read: every signal is rejected")
     elif loss is not None and state.daily_pnl <= -loss:
-        found.append(f"today's P&L is {state.daily_pnl:f}: the daily loss limit {loss:f} holds until 00:00 UTC")
+        today, limit = state.unit.said(state.daily_pnl), state.unit.limit(state.limits["MaxDailyLoss"])
+        found.append(f"today's P&L is {today}: the daily loss limit {limit} holds until 00:00 UTC")
     return found

@@ -10,12 +10,13 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class HedgeNote:
-    """The last look at a position: its newest attempt, whether it waits, and why; `at` in milliseconds."""
+    """The last look at a position: its newest attempt and what that did, whether it waits, and why; `at` in ms."""
 
     attempt: int = 0
     said: str = ""
     waits: bool = False
     at: int = 0
+    done: str = ""  # the explanation of the newest attempt
 
 
 class Hedges(Protocol):

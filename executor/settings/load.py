@@ -99,9 +99,17 @@ class Settings(BaseModel):
             for name, is_given in settings.items()
             if not is_given
         ]
-        if missing and not self.trading.enable_paper_trading and not betfair.withheld:
+        paper = self.trading.enable_paper_trading
+        if missing and paper and self.trading.paper_fills == "book" and not betfair.withheld:
+            raise ValueError(f"EXECUTOR_TRADING__PAPER_FILLS=book reads real prices and needs {', '.join(missing)}")
+        if missing and not paper and not betfair.withheld:
             raise ValueError(f"live trading (EXECUTOR_TRADING__ENABLE_PAPER_TRADING=false) needs {', '.join(missing)}")
         return self
+
+    @property
+    def asks_exchange(self) -> bool:
+        """Tell whether the exchange is spoken to: for trading, or for the prices of paper trading."""
+        return not self.trading.enable_paper_trading or self.trading.paper_fills == "book"
 
     @property
     def identity(self) -> str:

@@ -212,6 +212,7 @@ class TradingSettings(Section):
     min_odds: Price = Decimal("1.01")
     max_odds: Price = Decimal(1000)
     min_stake: Annotated[Limit, Field(gt=0)] = Decimal("2.0")
+    paper_fills: Annotated[Literal["instant", "book"], BeforeValidator(lower)] = "instant"
     half_placed: Annotated[Literal["cancel_rest", "keep"], BeforeValidator(lower)] = "cancel_rest"
     max_transactions_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] = 5000  # Betfair charges for more
 

@@ -24,7 +24,10 @@ pytest_plugins = ["support.browser_fixtures"]
 pytestmark = [pytest.mark.apt, pytest.mark.slow]
 
 WITHIN_MS: Final = 20_000
-PAGES: Final = ("/", "/orders", "/signals", "/markets", "/pnl", "/limits", "/failed", "/alerts", "/processes", "/audit")
+PAGES: Final = (
+    *("/", "/orders", "/signals", "/markets", "/pnl", "/limits", "/hedges", "/failed", "/alerts", "/processes"),
+    "/audit",
+)
 
 
 class Served:

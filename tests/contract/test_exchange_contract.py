@@ -1,4 +1,4 @@
-"""What the engine may rely on of any exchange: the same tests for paper and for Betfair's adapter at the sandbox."""
+"""What the engine may rely on of any exchange: the same for paper of both kinds and for Betfair's adapter."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -6,9 +6,11 @@ from decimal import Decimal
 
 import pytest
 from support.exchange_rig import ANY_TIME, live, make_instruction
+from support.memory_redis import Memory, MemoryStore
 from support.sandbox_client import RunningSandbox
 
 from executor.adapters.paper import PaperExchange
+from executor.adapters.paper_book import PaperBookExchange
 from executor.domain.money import Side
 from executor.ports import ClearedKind, Exchange, LegOutcome
 
@@ -17,7 +19,7 @@ MARKET = "1.200000001"
 BANKROLL = Decimal(10_000)
 
 
-@pytest.fixture(params=["paper", "betfair"])
+@pytest.fixture(params=["paper", "paper against the book", "betfair"])
 def any_exchange(request: pytest.FixtureRequest) -> Iterator[Exchange]:
     if request.param == "paper":
         yield PaperExchange(BANKROLL)
@@ -25,9 +27,11 @@ def any_exchange(request: pytest.FixtureRequest) -> Iterator[Exchange]:
     sandbox: RunningSandbox = request.getfixturevalue("sandbox")
     offers = {"availableToBack": [[3.0, 500]], "availableToLay": [[3.1, 500]]}
     sandbox.control("markets", marketId=MARKET, runners=[{"selectionId": 1} | offers, {"selectionId": 2} | offers])
-    with closing(live(sandbox)) as exchange:
+    with closing(live(sandbox)) as real:
+        exchange = real if request.param == "betfair" else PaperBookExchange(BANKROLL, real, MemoryStore(Memory()))
         exchange.prepare()
         yield exchange
+        assert request.param == "betfair" or not sandbox.get("orders")
 
 
 def test_every_instruction_gets_one_answer(any_exchange: Exchange) -> None:

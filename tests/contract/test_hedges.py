@@ -46,7 +46,7 @@ def test_the_last_look_at_a_position_is_what_is_remembered(world: World) -> None
     hedges = world.hedges
     assert hedges.notes() == {}
     first = HedgeNote(1, "lay 90 at 3.05", waits=False, at=5)
-    second = HedgeNote(3, "it waits: \u20ac", waits=True, at=9)
+    second = HedgeNote(3, "it waits: \u20ac", waits=True, at=9, done="lay 2 at 3")
     hedges.note(POSITION, first)
     hedges.note(OTHER, first)
     hedges.note(POSITION, second)
@@ -65,7 +65,20 @@ def test_each_explanation_is_on_its_way_to_the_ledger(world: World) -> None:
     ]
 
 
-@pytest.mark.parametrize("junk", ["", "{", "[]", "{}", '{"attempt": "x"}', '{"attempt": 1e999}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"attempt": "x"}',
+        '{"attempt": 1e999}',
+        '{"attempt": 1, "said": "", "waits": true, "at": 1000000000000000000000}',
+        '{"attempt": -1, "said": "", "waits": true, "at": 1}',
+        "[" * 100_000,
+    ],
+)
 def test_a_note_that_is_none_hides_no_other(redis_client: "redis.Redis", junk: str) -> None:
     hedges = RedisPorts.on(redis_client, redis_client, IDENTITY).hedges
     hedges.note(POSITION, HedgeNote(2, "said", waits=True, at=1))

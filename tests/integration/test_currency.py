@@ -1,5 +1,6 @@
 """A EUR account with limits in pounds through a day: what is refused, and that P&L, ledger and balance agree."""
 
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,7 @@ from executor.engine.account import refresh_account
 from executor.engine.accounting import write_ledger
 from executor.engine.reconciliation import poll
 from executor.engine.settlement import settle
+from executor.engine.watchdog import watch
 from executor.operations.pnl import RatesUnknown, converted, currency_of, totals
 
 D = Decimal
@@ -106,6 +108,13 @@ def test_a_euro_account_with_limits_in_pounds(
     assert totals(converted([{**row, "currency": ""} for row in rows], account, "EUR")) == totals(rows)
     with pytest.raises(RatesUnknown, match="from EUR to CHF"):
         converted(rows, account, "CHF")
+
+    assert rig.trade("above", MARKETS[0][:-1] + "9", primarySelection=leg("115")).verdict == "COMPLETED"
+    redis_client.hset(keys.LIMITS, "MaxExposurePerMarket", "99")
+    watch(engine)
+    told = json.loads(str(redis_client.hget(keys.ALERTS, "market_above_limit")))
+    assert told["detail"] == f"{MARKETS[0][:-1]}9 100.00 GBP: above 99 GBP"
+    redis_client.hset(keys.LIMITS, "MaxExposurePerMarket", "900")
 
     redis_client.hset(keys.ACCOUNT, "rates_at", str(engine.store.now() - 86_400_001))
     assert rig.trade("stale", MARKETS[0], primarySelection=leg("10")).reason == "RATES_UNKNOWN"

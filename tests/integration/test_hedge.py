@@ -21,6 +21,7 @@ from executor.adapters.sql.ledger import SqlLedger
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.exposure import exposures
 from executor.domain.signal_record import SignalRecord
+from executor.engine.account import refresh_account
 from executor.engine.accounting import write_ledger
 from executor.engine.engine import Engine
 from executor.engine.hedging import hedge, standing
@@ -187,7 +188,7 @@ def test_the_command_says_what_it_would_do_and_does_nothing(
         "mode": "trade",
         "plans": [
             {"market_id": MARKET, "selection_id": 1, "exposure": "190.00", "limit": "200", "side": "LAY",
-             "price": "3.05", "size": "90.00", "waits": None},
+             "price": "3.05", "size": "90.00", "waits": None, "explanation": SAID},
         ],
     }  # fmt: skip
     redis_client.set(keys.TRADING_ENABLED, "false")
@@ -222,8 +223,38 @@ def test_log_ledger_and_console_explain_it(
         browser = rig.person("vic")
         assert SAID in browser.get("/audit").text
         assert SAID in browser.get(f"/signals/{FIRST}").text
+        page = browser.get("/hedges").text
+        assert SAID in page
+        assert "Nothing is due" in page, "it is hedged"
         [told] = [act for act in browser.get("/api/audit").json()["items"] if act["action"] == "hedge"]
         assert told["outcome"] == SAID
+    del redis_client
+
+
+def test_the_console_says_what_would_be_done_now(
+    tmp_path: Path, private_redis: PrivateRedis, redis_client: "redis.Redis", sandbox: RunningSandbox
+) -> None:
+    sandbox.market(MARKET, to_back=[[3, 500]], to_lay=[[3.05, 500]])
+    with console_rig(tmp_path, private_redis, sandbox_env(sandbox.directory)) as rig:  # mode off
+        refresh_account(rig.engine)
+        browser = rig.person("vic")
+        empty = browser.get("/hedges").text
+        assert "No position was ever due" in empty
+        assert "executor hedge --dry-run" in empty
+        breach(rig.program, rig.engine, "own")
+        rig.console.looks.forget()
+        page = browser.get("/hedges").text
+        assert "nothing is hedged; set EXECUTOR_HEDGE__MODE" in page
+        assert SAID in page
+        found = browser.get("/api/hedges").json()
+        assert (found["mode"], found["problem"], found["positions"]) == ("off", None, [])
+        assert [(plan["size"], plan["price"], plan["waits"]) for plan in found["now"]] == [("90.00", "3.05", None)]
+        sandbox.control("markets", marketId=MARKET, status="SUSPENDED")
+        rig.console.looks.forget()
+        assert "the market is SUSPENDED" in browser.get("/hedges").text
+        for path in ("/", "/markets", f"/markets/{MARKET}", "/orders", "/pnl", "/limits", "/hedges", "/signals/own-1"):
+            assert '<span class="unit">GBP</span>' in browser.get(path).text, path
+        assert lays(sandbox) == []
     del redis_client
 
 

@@ -30,10 +30,10 @@ ACTS = [
     ("POST", "/api/paper/clear", {}),
 ]
 READS = ["/api/check", "/api/status", "/api/risk/limits", "/api/orders", "/api/orders/x", "/api/signals", "/api/trades",
-         "/api/pnl", "/api/failed", "/api/alerts", "/api/audit", "/api/events", "/api/markets/1.1",
+         "/api/pnl", "/api/hedges", "/api/failed", "/api/alerts", "/api/audit", "/api/events", "/api/markets/1.1",
          "/api/openapi.json"]  # fmt: skip
 PAGES = ["/", "/orders", "/signals", "/signals/x", "/markets", "/markets/1.1", "/pnl", "/limits", "/failed", "/alerts",
-         "/processes", "/audit"]  # fmt: skip
+         "/hedges", "/processes", "/audit"]  # fmt: skip
 XSS = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>"
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from executor import wiring
 from executor.adapters.betfair.exchange import BetfairExchange
+from executor.adapters.paper_book import PaperBookExchange
 from executor.adapters.sql.ledger import SqlLedger
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.signal import SignalKind
@@ -105,7 +106,7 @@ class Console:
         finally:
             assert isinstance(engine.ledger, SqlLedger)
             engine.ledger.close()
-            if isinstance(engine.exchange, BetfairExchange):
+            if isinstance(engine.exchange, BetfairExchange | PaperBookExchange):
                 engine.exchange.close()
 
     def trade(self, engine: Engine, signal_id: str, **changes: Any) -> str:

@@ -10,13 +10,16 @@ from typing import Final, TypeVar
 from executor.adapters.betfair import wire
 from executor.adapters.betfair.json_text import as_row
 from executor.adapters.betfair.lists import batches, market_infos
-from executor.adapters.betfair.market_facts import by_market, catalogue_of, combine_all, quotes_of
+from executor.adapters.betfair.market_facts import by_market, catalogue_of, combine_all, offers_of, quotes_of
 from executor.adapters.betfair.rpc import ACCOUNT, BETTING, Api
+from executor.domain.book import Book
 from executor.domain.hedge import Quotes
 from executor.domain.market import Market
 from executor.ports import Funds, MarketInfo, TokenStore
 
 MAX_CATALOGUE: Final = 100  # Betfair: Market Data Request Limits, weight 1 each of 200; half of it
+
+MAX_FULL_BOOKS: Final = 10  # Betfair: as below, 17 each for all offers
 
 MAX_BOOKS: Final = 40  # Betfair: Market Data Request Limits, 5 each of 200
 
@@ -56,6 +59,15 @@ class AccountReads:
             params = {"marketIds": some, "priceProjection": projection}
             books = self._call(BETTING, "listMarketBook", params, by_market)
             found |= {market_id: quotes_of(book) for market_id, book in books.items()}
+        return found
+
+    def books(self, market_ids: Sequence[str]) -> dict[str, Book]:
+        """Return all that is offered in these markets (Betfair: listMarketBook, EX_ALL_OFFERS)."""
+        found: dict[str, Book] = {}
+        for some in batches(market_ids, MAX_FULL_BOOKS):
+            params = {"marketIds": some, "priceProjection": {"priceData": ["EX_ALL_OFFERS"]}}
+            books = self._call(BETTING, "listMarketBook", params, by_market)
+            found |= {market_id: offers_of(book) for market_id, book in books.items()}
         return found
 
     def currency(self) -> str:

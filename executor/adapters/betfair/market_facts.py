@@ -12,8 +12,10 @@ import structlog
 
 from executor.adapters.betfair.json_text import NoNumber, Repeated, Row, encode
 from executor.adapters.betfair.wire import is_text
+from executor.domain.book import Book, Level, Offers
 from executor.domain.hedge import Quote, Quotes
 from executor.domain.market import Market
+from executor.domain.money import ZERO
 
 _DESCRIBED = ("description", "runners")  # of the catalogue
 _BOOK = ("status", "numberOfWinners", "numberOfActiveRunners", "numberOfRunners", "inplay", "betDelay", "complete",
@@ -23,6 +25,8 @@ _UNREADABLE: Final = "UNREADABLE"  # as a betting type or ladder: none that our 
 _MAX_DIGITS: Final = 30  # of a number that is kept as it came; written out, 1E+999999 is a megabyte
 _log = structlog.get_logger(__name__)
 
+_LOWEST, _HIGHEST = Decimal("1.01"), Decimal(1000)  # Betfair: the ladder's ends
+_MOST = Decimal(10) ** 9  # no market has as much
 _REMOVED = frozenset({"REMOVED", "REMOVED_VACANT"})  # Betfair: RunnerStatus; bets on them are void
 
 
@@ -125,6 +129,32 @@ def quotes_of(book: Row) -> Quotes:
         back, lay = (_best(offers.get(name)) for name in ("availableToBack", "availableToLay"))
         runners[selection_id] = Quote(back, lay, _price(row.get("lastPriceTraded")))
     return Quotes(_text(book, "status"), runners)
+
+
+def offers_of(book: Row) -> Book:
+    """Read all that a market book offers; a level that cannot be read is none."""
+    rows, delay = book.get("runners"), book.get("betDelay")
+    runners: dict[int, Offers] = {}
+    for row in rows if isinstance(rows, list) else []:
+        selection_id = row.get("selectionId") if isinstance(row, dict) else None
+        if not isinstance(selection_id, int) or isinstance(selection_id, bool) or row.get("status") != "ACTIVE":
+            continue
+        given = row.get("ex")
+        offers = given if isinstance(given, dict) else {}
+        runners[selection_id] = Offers(*(_levels(offers.get(name)) for name in ("availableToBack", "availableToLay")))
+    # What says nothing of its delay may be in play: then nothing is matched at once.
+    known = isinstance(delay, int) and not isinstance(delay, bool)
+    return Book(_text(book, "status"), delay if known and isinstance(delay, int) else 1, runners)
+
+
+def _levels(offers: object) -> tuple[Level, ...]:
+    rows = [row for row in offers if isinstance(row, dict)] if isinstance(offers, list) else []
+    pairs = ((_price(row.get("price")), _price(row.get("size"))) for row in rows)
+    return tuple(
+        Level(price, size)
+        for price, size in pairs
+        if price is not None and size is not None and _LOWEST <= price <= _HIGHEST and ZERO < size < _MOST
+    )
 
 
 def _best(offers: object) -> Decimal | None:

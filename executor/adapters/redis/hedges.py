@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final, cast
 
 from redis.exceptions import ResponseError
 
@@ -14,6 +15,9 @@ from executor.ports import HedgeNote
 
 if TYPE_CHECKING:
     from redis import Redis
+
+_MOST_ATTEMPTS: Final = 10**6  # one a tick for a year
+_LATEST: Final = 10**14  # ms: more is no moment of ours
 
 
 class RedisHedges(RedisAdapter):
@@ -36,7 +40,7 @@ class RedisHedges(RedisAdapter):
     @guarded
     def note(self, position: str, note: HedgeNote) -> None:
         """Remember a look at a position."""
-        text = json.dumps({"attempt": note.attempt, "said": note.said, "waits": note.waits, "at": note.at})
+        text = json.dumps(asdict(note))
         self._redis.hset(keys.HEDGES, position, text)
 
     @guarded
@@ -54,6 +58,9 @@ class RedisHedges(RedisAdapter):
 def _decode(text: str) -> HedgeNote | None:
     try:
         held = json.loads(text)
-        return HedgeNote(int(held["attempt"]), str(held["said"]), held["waits"] is True, int(held["at"]))
+        attempt, at = int(held["attempt"]), int(held["at"])
+        sound = 0 <= attempt < _MOST_ATTEMPTS and 0 <= at < _LATEST
+        said, done = str(held["said"]), str(held.get("done", ""))
+        return HedgeNote(attempt, said, held["waits"] is True, at, done) if sound else None
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

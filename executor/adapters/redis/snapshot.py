@@ -17,6 +17,7 @@ from executor.adapters.redis.client import guarded, run_of, script
 from executor.adapters.redis.notices import shown_addresses
 from executor.adapters.redis.records import decode_foreign, decode_order
 from executor.adapters.redis.set_aside import standing
+from executor.domain.account import Unit, convert
 from executor.domain.foreign import ForeignBet
 from executor.domain.money import ZERO
 from executor.domain.order import Order, OrderStatus
@@ -32,7 +33,7 @@ QUEUES: Final = ("signals", "orders", "trades", "maintenance")
 
 @dataclass(frozen=True, slots=True)
 class SystemSnapshot:
-    """One look; amounts in account currency, times in epoch seconds."""
+    """One look; amounts in account currency, limits in theirs, times in epoch seconds."""
 
     now: float
     identity: str | None
@@ -72,6 +73,25 @@ class SystemSnapshot:
     def trading_enabled(self) -> bool:
         """Tell whether the kill switch lets orders through."""
         return is_true(self.trading)
+
+    @property
+    def unit(self) -> Unit:
+        """Return what limits are in, by the newest rate: `rate_from` is their currency if not the account's."""
+        theirs, rate = self.account.get("rate_from", ""), amount(self.account.get("rate"))
+        other = theirs and theirs != self.account.get("currency") and rate is not None and rate > 0
+        return Unit(theirs, rate) if other and rate else Unit()
+
+    @property
+    def account_limits(self) -> dict[str, Decimal]:
+        """Return the limits in the account's currency, as all other amounts are."""
+        rate = self.unit.rate
+        shares = {"MaxRiskPerTradePercent"}
+        return {name: value if name in shares else convert(value, rate) for name, value in self.limits.items()}
+
+    @property
+    def currency(self) -> str:
+        """Return what amounts are in; "" where it is not known."""
+        return self.account.get("currency", "")
 
     @property
     def stream_age_s(self) -> float | None:

@@ -50,7 +50,7 @@ def market_of(console: Console, market_id: str) -> MarketModel:
     orders = find_orders(console.access, market=market_id[:40])[:_ORDERS]
     if not orders and all(bet.market_id != market_id for bet in console.state().foreign):
         raise NotFound("there is no order of ours in that market")
-    held, limit = positions(orders), console.state().limits.get("MaxExposurePerMarket")
+    held, limit = positions(orders), console.state().account_limits.get("MaxExposurePerMarket")
     pays, nobody = results(orders)
     worst = exposures(orders)
     selections = []

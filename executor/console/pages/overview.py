@@ -31,7 +31,7 @@ def overview(console: Console) -> Mapping[str, Any]:
     """Return all at one glance."""
     state = console.state()
     active, _ = page_of_orders(console, limit=8, active=True)
-    limit = state.limits.get("MaxExposurePerMarket")
+    limit = state.account_limits.get("MaxExposurePerMarket")
     exposure = sorted(exposure_by_market(state).items(), key=lambda item: -item[1])
     return {
         "state": state,

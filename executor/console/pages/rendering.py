@@ -34,6 +34,7 @@ PAGES: Final = (
     ("/markets", "Markets"),
     ("/pnl", "P&L"),
     ("/limits", "Limits"),
+    ("/hedges", "Hedges"),
     ("/failed", "Failed"),
     ("/alerts", "Alerts"),
     ("/processes", "Processes"),
@@ -55,6 +56,7 @@ class Frame:
     alerts: int
     failed: int
     as_of: str
+    currency: str = ""  # of all amounts, where it is known
 
 
 def environment() -> Environment:
@@ -110,6 +112,7 @@ def frame_of(console: Console, who: Principal) -> Frame:
         alerts=len(state.alerts),
         failed=state.failed_tasks,
         as_of=iso(int(state.now * 1000)),
+        currency=state.currency,
     )
 
 

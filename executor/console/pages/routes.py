@@ -123,6 +123,7 @@ def _add_pages(app: FastAPI) -> None:
     simple = {
         "/": ("overview.html", overview.overview),
         "/markets": ("markets.html", trading.markets),
+        "/hedges": ("hedges.html", trading.hedges),
         "/limits": ("limits.html", trading.limits),
         "/failed": ("failed.html", trading.failed),
         "/alerts": ("alerts.html", trading.alerts),

@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import Request
 
 from executor.console.api.accounts import market_of, settlements_of, trades_of
+from executor.console.api.hedges import hedges_of
 from executor.console.api.orders import page_of_orders
 from executor.console.api.risk import limits_of
 from executor.console.api.signals import journey_of, page_of_signals
@@ -20,7 +21,7 @@ from executor.domain.signal_record import SignalStatus
 from executor.engine.manual_resolution import retry_obstacle
 from executor.operations.notifications import addresses_json
 from executor.operations.orders import find_orders
-from executor.operations.pnl import By, grouped, totals
+from executor.operations.pnl import By, currency_of, grouped, totals
 from executor.operations.risk_rules import rules_lines
 from executor.operations.status import exposure_by_market
 from executor.operations.trading import obstacles, why_not_trading
@@ -77,7 +78,7 @@ def signal(console: Console, signal_id: str) -> Mapping[str, Any]:
 def markets(console: Console) -> Mapping[str, Any]:
     """Return the markets with something of ours."""
     state = console.state()
-    limit = state.limits.get("MaxExposurePerMarket")
+    limit = state.account_limits.get("MaxExposurePerMarket")
     rows = []
     for market, held in sorted(exposure_by_market(state).items(), key=lambda item: -item[1]):
         own = [order for order in state.orders if order.market_id == market]
@@ -104,6 +105,7 @@ def pnl(console: Console, request: Request) -> Mapping[str, Any]:
     groups["day"].reverse()
     return {
         "total": totals(rows),
+        "unit": currency_of(rows, console.state().account),
         "curve": charts.curve(nets),
         "groups": groups,
         "state": console.state(),
@@ -116,21 +118,29 @@ def limits(console: Console) -> Mapping[str, Any]:
     """Return the limits, and what the next signal would meet."""
     held = limits_of(console)
     state = console.state()
-    bankroll, risk = held.limits.get("Bankroll"), held.limits.get("MaxRiskPerTradePercent")
-    loss = held.limits.get("MaxDailyLoss")
+    in_account = state.account_limits
+    bankroll, risk = in_account.get("Bankroll"), in_account.get("MaxRiskPerTradePercent")
+    loss = in_account.get("MaxDailyLoss")
     left = None if loss is None or state.daily_pnl is None else max(ZERO, loss + state.daily_pnl)
     return {
+        "theirs": state.unit.currency or state.currency,
         "fields": [(field, held.limits.get(field), held.settings[field]) for field in LIMIT_FIELDS],
         "problems": held.problems,
         "version": held.version,
         "why_not": why_not_trading(state),
         "obstacles": obstacles(state),
         "rules": list(rules_lines(console.settings, state)),
+        "most_stake": in_account.get("MaxStakePerOrder"),
         "risk_amount": bankroll * risk if bankroll is not None and risk is not None else None,
         "loss_left": left,
         "state": state,
         "settings": console.settings,
     }
+
+
+def hedges(console: Console) -> Mapping[str, Any]:
+    """Return what would be hedged now, and what was last done or said."""
+    return hedges_of(console)
 
 
 def failed(console: Console) -> Mapping[str, Any]:

@@ -8,10 +8,13 @@ import pytest
 from support.engine_rig import Rig, make_policy
 from support.factories import NOW, make_order
 
+from executor.domain.account import Account
 from executor.domain.foreign import ForeignBet
 from executor.domain.hedge import HedgePolicy
+from executor.domain.money import Side
 from executor.domain.order import OrderStatus
 from executor.domain.times import day, hour
+from executor.engine import hedging
 from executor.engine.watchdog import watch
 from executor.errors import StoreUnavailable
 from executor.ports import Alert, HedgeNote, RefusedCancel
@@ -206,3 +209,57 @@ def test_a_look_that_fails_changes_no_alert(rig: Rig, away: str) -> None:
     rig.memory.away = set()
     assert rig.memory.alerts.keys() == {Alert.BRIDGE_DEAD}
     assert watch(rig.engine) == []
+
+
+# --- limits in another currency than the account's ---
+
+EUROS = {"rate_from": "GBP", "rate": Decimal("1.15"), "rates_at": NOW}
+
+
+def in_pounds(**account: object) -> Rig:
+    """Return a rig with limits in pounds, of an account in euros unless something else is known of it."""
+    rules = replace(make_policy().rules, currency="GBP")
+    rig = Rig(policy=make_policy(rules=rules, hedge=HedgePolicy("alert")))
+    rig.memory.currency = "EUR"
+    rig.memory.money = replace(Account(), **(EUROS | account))  # type: ignore[arg-type]
+    rig.memory.limits["Bankroll"] = "1000"
+    return rig
+
+
+def standing_in(rig: Rig) -> dict[str, str]:
+    watch(rig.engine)
+    return {str(message["alert"]): str(message["detail"]) for message in rig.memory.messages if "detail" in message}
+
+
+def test_amounts_are_compared_and_told_in_the_currency_of_the_limits() -> None:
+    rig = in_pounds()
+    hold("575")(rig)  # euros: 500 pounds, half of the bankroll and all that a market may cost
+    put(pnl={TODAY: "-460"}, difference=Decimal("-11.5"), difference_since=NOW - 180_000)(rig)
+    assert standing_in(rig) == {
+        "exposure_difference": "the exchange holds 10.00 GBP less than our orders explain, for 180 s"
+    }
+    hold("580.75")(rig)
+    put(pnl={TODAY: "-461.15"})(rig)
+    told = standing_in(rig)
+    assert told["exposure_high"] == "505.00 GBP at risk, above half of the bankroll of 1000 GBP"
+    assert told["market_above_limit"] == "1.200000000 505.00 GBP: above 500 GBP"
+    assert told["daily_loss_near_limit"] == "-401.00 GBP today, the limit is -500 GBP"
+
+
+def test_an_old_rate_tells_and_without_any_nothing_is_compared() -> None:
+    rig = in_pounds(rates_at=NOW - 90 * 86_400_000)
+    hold("580.75")(rig)
+    assert "505.00 GBP" in standing_in(rig)["market_above_limit"]
+    rig = in_pounds(rate=None)
+    hold("9999")(rig)
+    assert standing_in(rig) == {}
+
+
+def test_a_hedge_is_explained_in_the_currency_of_the_limits() -> None:
+    rig = in_pounds()
+    hold("218.5")(rig)  # 190 pounds
+    hedging.hedge(rig.engine, lambda _: None)
+    [said] = hedging.standing(rig.engine)
+    assert "holds 190.00 GBP of at most 200.00 GBP; it waits" in said
+    [found] = hedging.plans_now(rig.engine)
+    assert "back 20 EUR at 3" in str(replace(found, problem="", side=Side.BACK, size=Decimal(20), price=Decimal(3)))

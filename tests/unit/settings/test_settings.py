@@ -78,6 +78,7 @@ def test_defaults_are_the_contract(tmp_path: Path) -> None:
         "EXECUTOR_TRADING__MIN_ODDS": "1.01",
         "EXECUTOR_TRADING__MAX_ODDS": "1000",
         "EXECUTOR_TRADING__MIN_STAKE": "2.0",
+        "EXECUTOR_TRADING__PAPER_FILLS": "instant",
         "EXECUTOR_TRADING__HALF_PLACED": "cancel_rest",
         "EXECUTOR_TRADING__MAX_TRANSACTIONS_PER_HOUR": "5000",
         "EXECUTOR_SIGNALS__MAX_AGE_SECONDS": "60",

@@ -100,6 +100,7 @@ def test_every_parameter_of_the_reference(tmp_path: Path) -> None:
         "min_odds": Decimal("1.5"),
         "max_odds": Decimal(50),
         "min_stake": Decimal(3),
+        "paper_fills": "instant",
         "half_placed": "cancel_rest",  # not in the original: the default
         "max_transactions_per_hour": 5000,
     }

@@ -13,7 +13,7 @@ from executor.domain.order import TRANSITIONS, BetState, Order, OrderStatus, Tra
 
 D = Decimal
 S = OrderStatus
-PROPERTY: Final = settings(deadline=None, max_examples=500)
+PROPERTY: Final = settings(deadline=None, max_examples=200)
 SIZE: Final = D("10.00")
 
 
@@ -128,7 +128,7 @@ def deliver(order: Order, history: History, indices: list[int]) -> tuple[Order, 
 STARTS: Final = st.sampled_from([S.RESERVED, S.SUBMITTED, S.PENDING, S.FAILED, S.EXPIRED])
 
 
-@settings(PROPERTY, max_examples=800)
+@settings(PROPERTY, max_examples=300)
 @given(deliveries(), STARTS)
 def test_late_repeated_and_reordered_answers_end_in_the_truth(
     delivery: tuple[History, list[int]], start: OrderStatus

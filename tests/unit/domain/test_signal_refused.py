@@ -190,7 +190,7 @@ def test_any_json_is_a_signal_or_refused(kind: SignalKind, document: object) -> 
     holds(kind, json.dumps(document).encode())
 
 
-@settings(PROPERTY, max_examples=800)
+@settings(PROPERTY, max_examples=400)
 @given(st.data(), st.sampled_from(paths), documents)
 def test_a_signal_with_any_one_or_two_fields_is_a_signal_or_refused(
     data: st.DataObject, where: tuple[SignalKind, str], value: object

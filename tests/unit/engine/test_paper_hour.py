@@ -28,10 +28,10 @@ def rig() -> Rig:
     return rig
 
 
-def trade_for_an_hour(rig: Rig, *, ending: bool) -> Counter[str]:
+def trade(rig: Rig, signals: int, markets: int, *, ending: bool) -> Counter[str]:
     """Back 5 every six seconds, a market at a time; beat polls, cancels, writes and settles in between."""
     verdicts: Counter[str] = Counter()
-    for at in range(SIGNALS):
+    for at in range(signals):
         poll(rig.engine)
         cancel_unmatched(rig.engine)
         if at % 10 == 0:
@@ -39,7 +39,7 @@ def trade_for_an_hour(rig: Rig, *, ending: bool) -> Counter[str]:
             write_ledger(rig.engine)
             if ending:
                 end_paper_positions(rig.engine, older_than_ms=HELD_S * 1000)
-        name, market = f"signal-{at}", f"1.{600_000_000 + at % MARKETS}"
+        name, market = f"signal-{at}", f"1.{600_000_000 + at % markets}"
         rig.received(name, marketId=market, stake="5")
         step = rig.validate(name, market)
         step = rig.place(name, market) if step.verdict == SignalStatus.ACCEPTED else step
@@ -49,7 +49,7 @@ def trade_for_an_hour(rig: Rig, *, ending: bool) -> Counter[str]:
 
 
 def test_an_hour_of_paper_signals_rejects_nothing_for_positions_that_ended(rig: Rig) -> None:
-    assert trade_for_an_hour(rig, ending=True) == {SignalStatus.COMPLETED: SIGNALS}
+    assert trade(rig, SIGNALS, MARKETS, ending=True) == {SignalStatus.COMPLETED: SIGNALS}
     held = rig.alerts.snapshot().exposure
     assert 0 < held <= 5 * (HELD_S / 6 + 10), "what is younger than ten minutes, looked at every minute"
     rig.clock.tick(86_400)  # nobody ends the rest: a day does
@@ -62,6 +62,6 @@ def test_an_hour_of_paper_signals_rejects_nothing_for_positions_that_ended(rig: 
 
 
 def test_positions_that_stand_fill_the_limits(rig: Rig) -> None:
-    verdicts = trade_for_an_hour(rig, ending=False)
-    full = 200 // 5 * MARKETS
-    assert verdicts == {SignalStatus.COMPLETED: full, Reason.MAX_EXPOSURE_PER_SELECTION: SIGNALS - full}
+    verdicts = trade(rig, 200, 4, ending=False)
+    full = 200 // 5 * 4
+    assert verdicts == {SignalStatus.COMPLETED: full, Reason.MAX_EXPOSURE_PER_SELECTION: 200 - full}

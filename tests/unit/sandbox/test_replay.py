@@ -370,7 +370,7 @@ def _files(draw: Any) -> list[Json | bytes]:
     return lines
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=_files(), bets=st.lists(st.tuples(st.sampled_from(RUNNERS), st.sampled_from(Side)), max_size=3))
 def test_whatever_is_in_a_file_others_go_on(
     tmp_path: Path, lines: list[Json | bytes], bets: list[tuple[int, Side]]

@@ -45,7 +45,7 @@ class RedisWatch:
     def answered(self) -> None:
         """Say that it answers."""
         if self._told:
-            self._tell("Redis answers again", Level.WARNING)
+            self._warn("Redis answers again", Level.WARNING)
         self._since, self._told = None, False
 
     def failed(self, error: StoreUnavailable) -> None:
@@ -56,9 +56,9 @@ class RedisWatch:
             log.warning("waiting_for_redis", error=str(error))
         if not self._told and now - self._since >= _AWAY_S:
             self._told = True
-            self._tell("CRITICAL Redis does not answer: nothing is traded, nothing else can be told", Level.CRITICAL)
+            self._warn("CRITICAL Redis does not answer: nothing is traded, nothing else can be told", Level.CRITICAL)
 
-    def _tell(self, text: str, level: Level) -> None:
+    def _warn(self, text: str, level: Level) -> None:
         for notifier in self.notifiers:
             threading.Thread(target=self._send, args=(notifier, text, level), daemon=True).start()
 

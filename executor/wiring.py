@@ -205,6 +205,14 @@ def build(settings: Settings) -> Engine:
     )
 
 
+def build_for_command(settings: Settings) -> Engine:
+    """Put an engine together for a process that has no page: its counts are on a worker's once it is over."""
+    from executor.observability import command_counts
+
+    command_counts.prepare(settings.data_dir)
+    return build(settings)
+
+
 def intake(settings: Settings) -> "Intake":
     """Put together what a bridge needs."""
     from executor.adapters.redis.backlog import RedisBacklog

@@ -22,7 +22,7 @@ def void_bet(exchange: Exchange, market: Market, bet: Bet, size: Decimal) -> Non
             exchange.match_position(account, market, bet.runner_key, bet.side, price, -part)
     bet.voided_ms = exchange.now_ms()
     exchange.registers[bet.account].void(bet)
-    _tell(exchange, market, bet)
+    _announce(exchange, market, bet)
 
 
 def unvoid_bet(exchange: Exchange, market: Market, bet: Bet) -> None:
@@ -43,10 +43,10 @@ def unvoid_bet(exchange: Exchange, market: Market, bet: Bet) -> None:
         if not market.results:
             exchange.match_position(account, market, bet.runner_key, bet.side, price, part)
     exchange.registers[bet.account].unvoid(bet)
-    _tell(exchange, market, bet)
+    _announce(exchange, market, bet)
 
 
-def _tell(exchange: Exchange, market: Market, bet: Bet) -> None:
+def _announce(exchange: Exchange, market: Market, bet: Bet) -> None:
     exchange.changes.bet(bet)
     if market.results:
         line = market.runner_of(bet).outcome.line

@@ -9,7 +9,7 @@ from executor.cli.output import AsJson, Column, refuse, say, show_json, show_tab
 from executor.cli.session import actor, engine, note_identity, settings_to_act, settings_to_read
 from executor.operations.access import Access
 from executor.operations.ledger import differences
-from executor.operations.ledger import repair as tell_again
+from executor.operations.ledger import repair as repair_ledger
 
 ledger_app = typer.Typer(help="The accounts beside Redis: what differs, and telling them again.")
 
@@ -42,8 +42,8 @@ def show(context: typer.Context, *, as_json: AsJson = False) -> None:
 @ledger_app.command()
 def repair() -> None:
     """Tell the ledger again what it has not got, from records and from the exchange; it books each thing once."""
-    told = tell_again(Access(settings_to_act(), engine), actor())
-    say(f"{told} entries are told again; the workers book them within seconds: executor ledger")
+    repaired = repair_ledger(Access(settings_to_act(), engine), actor())
+    say(f"{repaired} entries are told again; the workers book them within seconds: executor ledger")
 
 
 def register(app: typer.Typer) -> None:

@@ -13,7 +13,6 @@ from executor import wiring
 from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.cli.output import warn
 from executor.engine.engine import Engine
-from executor.observability import command_counts
 from executor.observability.logs import configure_logging
 from executor.operations.access import Access, Actor, mismatch
 from executor.settings.load import Settings, SettingsError, ToStop, load_to_stop
@@ -68,8 +67,7 @@ def settings_to_stop() -> ToStop:
 
 def engine(settings: Settings) -> Engine:
     """Put an engine together; what it counts is on a worker's page once this command is over."""
-    command_counts.prepare(settings.data_dir)
-    return wiring.build(settings)
+    return wiring.build_for_command(settings)
 
 
 def look() -> tuple[Settings, SystemSnapshot]:

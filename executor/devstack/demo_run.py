@@ -20,7 +20,6 @@ import redis
 
 from betfair_sandbox.options import sandbox_env
 from executor import keys, wiring
-from executor.cli import session as access
 from executor.devstack.demo_counts import Counters, Row, reckon
 from executor.devstack.demo_signals import PACE_S, WINNERS, Act, Exchange, Publish
 from executor.devstack.events import EventFeed, logged
@@ -190,7 +189,7 @@ class DemoRun:
         self._live_view.line("exchange  every market has its result", "bold blue")
         for market, winner in WINNERS.items():
             self._sandbox.control("settle", {"marketId": market, "winners": [winner]})
-        engine = access.engine(self._settings)  # as `executor` commands act; beat would do it within a minute
+        engine = wiring.build_for_command(self._settings)  # beat would do it within a minute
 
         def is_settled() -> bool:
             settlement.settle(engine)

@@ -84,10 +84,10 @@ def parent_death_signal(number: signal.Signals = signal.SIGKILL) -> Callable[[],
 class Supervisor:
     """The children, in the order in which they were started."""
 
-    def __init__(self, logs: Path, tell: Callable[[str], None], *, back_off_s: Sequence[float] = _BACK_OFF_S) -> None:
+    def __init__(self, logs: Path, report: Callable[[str], None], *, back_off_s: Sequence[float] = _BACK_OFF_S) -> None:
         self._logs = logs
         self._back_off_s = tuple(back_off_s)
-        self._tell = tell
+        self._report = report
         self._children: dict[str, _Child] = {}
         self.force = False  # set while stopping: no more patience
 
@@ -190,13 +190,13 @@ class Supervisor:
         child.due = time.monotonic() + wait_s
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         said = f" ({words[:_WORDS]})" if lived < _STARTUP_FAILURE_S and code > 0 else ""
-        self._tell(f"{child.program.name} {how}{said}; it starts again in {wait_s:.0f} s (see {child.log})")
+        self._report(f"{child.program.name} {how}{said}; it starts again in {wait_s:.0f} s (see {child.log})")
 
     def _stop_together(self, children: Sequence[_Child]) -> None:
         names = ", ".join(child.program.name for child in children)
         program = children[0].program
         why = f": waiting for {program.waits_for}, up to {program.grace_s:.0f} s" if program.waits_for else ""
-        self._tell(f"stopping {names}{why}")
+        self._report(f"stopping {names}{why}")
         _send(children, signal.SIGTERM)
         if self._gone(children, program.grace_s):
             return

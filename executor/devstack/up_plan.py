@@ -126,7 +126,7 @@ def make_plan(options: UpOptions, folder: Path) -> Plan:
         flower=options.flower_port,
         console=settings.console.port if options.console_port is None else options.console_port,
         console_metrics=metrics.console_port if options.console_port != 0 else 0,
-        notify=metrics.notify_port if tells(settings) else 0,
+        notify=metrics.notify_port if notifies(settings) else 0,
     )
     own[CONSOLE_PORT] = str(ports_.console or settings.console.port)  # `executor console link` names it
     return Plan(settings, replaced(environment, own), own, folder, ports_)
@@ -137,7 +137,7 @@ def listens(settings: Settings) -> bool:
     return not settings.trading.enable_paper_trading and settings.betfair.stream_address is not None
 
 
-def tells(settings: Settings) -> bool:
+def notifies(settings: Settings) -> bool:
     """Tell whether there is anybody to be told."""
     return bool(settings.notify.addresses or settings.notify.telegram_users)
 

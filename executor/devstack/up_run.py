@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from executor import keys, wiring
 from executor.adapters.redis.snapshot import SystemSnapshot
-from executor.cli import session as access
 from executor.console.door import sessions, welcome
 from executor.devstack.events import EventFeed, logged
 from executor.devstack.live_view import LiveView, facts_of, quiet_logs
@@ -25,7 +24,7 @@ from executor.devstack.redis_server import HOST, PrivateRedis
 from executor.devstack.sandbox_client import SandboxClient, SandboxSilentError
 from executor.devstack.stack import Stack, is_free
 from executor.devstack.supervisor import Supervisor, parent_death_signal
-from executor.devstack.up_plan import USUAL_REDIS_PORT, Plan, tells
+from executor.devstack.up_plan import USUAL_REDIS_PORT, Plan, notifies
 from executor.errors import ExecutorError, StoreUnavailable
 
 _TICK_S: Final = 0.2
@@ -93,7 +92,7 @@ class UpRun:
             self._supervisor.start(programs.flower())
         if self._plan.ports.console:
             self._supervisor.start(programs.console())
-        if tells(self._settings):
+        if notifies(self._settings):
             self._supervisor.start(programs.notifier())
         if not self._settings.trading.enable_paper_trading:
             self._live_view.line("Authenticating with Betfair API...")
@@ -128,7 +127,7 @@ class UpRun:
             if port:
                 more = f" and {ports.maintenance}" if what == "workers" else ""
                 say(f"Prometheus metrics of the {what} on port {port}{more}")
-        if tells(settings):
+        if notifies(settings):
             say(f"Notifications: {len(settings.notify.addresses)} addresses (try them: executor notify test)")
         if ports.flower:
             say(f"Flower on http://{HOST}:{ports.flower}")
@@ -174,7 +173,8 @@ class UpRun:
         if self._sandbox is None:
             return
         sandbox = self._sandbox
-        changed = void_lost_bets(access.engine(self._settings), lambda: {bet["betId"] for bet in sandbox.orders()})
+        engine = wiring.build_for_command(self._settings)
+        changed = void_lost_bets(engine, lambda: {bet["betId"] for bet in sandbox.orders()})
         self._sandbox_is_new = False
         if changed:
             self._live_view.line(

@@ -89,7 +89,7 @@ def repair_ledger(engine: Engine) -> int:
     for trades in _Books(engine, now).entries(since):
         engine.trade_feed.append(trades, engine.policy.identity)
         told += len(trades)
-    log.warning("ledger_told_again", entries=told, since=since)
+    log.warning("ledger_written_again", entries=told, since=since)
     return told
 
 

@@ -58,8 +58,8 @@ def refresh(engine: Engine) -> None:
         log.warning("market_exposure_stray", market_id=market_id, why="nothing of ours is there")
         with suppress(RecordUnreadable, Contended):
             _recount(engine, market_id, None, empty=True)
-    if mended := engine.market_facts.sum_up_held():  # last: while it is wrong, a recount makes it no worse
-        log.warning("market_held_total_mended", was=mended[0], now=mended[1], unit="pennies")
+    if corrected := engine.market_facts.sum_up_held():  # last: while it is wrong, a recount makes it no worse
+        log.warning("market_held_total_corrected", was=corrected[0], now=corrected[1], unit="pennies")
 
 
 def learn_at_once(engine: Engine) -> None:

@@ -5,7 +5,7 @@ asked for, is nobody's word; what was booked and counted of an adopted bet is no
 account currency.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Final
 
@@ -22,6 +22,13 @@ from executor.ports import Change
 log = structlog.get_logger(__name__)
 
 RESOLVED: Final = "RESOLVED"  # reason of the record that watched a bet until a person said whose it is
+_ASKED_FOR: Final = {"order_id", "market_id", "selection_id", "side", "price", "size"}
+# What a record says of its bet, beside what was asked for, and of what was booked.
+_PROGRESS: Final = (
+    *sorted({field.name for field in fields(BetState)} & {field.name for field in fields(Order)} - _ASKED_FOR),
+    "trade_count",
+    "cancel_reason",
+)
 _BEFORE_MS: Final = 60_000  # clocks; a bet from before the order was made is another's
 
 
@@ -78,8 +85,8 @@ def _take_over(engine: Engine, order: Order, adopted: Order, bet: BetState, who:
         change = Change(orders=changed, trades=trades, signals=signals)
         if not engine.store.commit(view, change):
             return None
-        told = {**view.orders, order.order_id: replace(start, status=watched.status), ended.order_id: ended}
-        announce(engine, replace(view, orders=told), change)
+        before = {**view.orders, order.order_id: replace(start, status=watched.status), ended.order_id: ended}
+        announce(engine, replace(view, orders=before), change)
         return True
 
     until_committed(engine, order.market_id, f"market {order.market_id}", attempt)
@@ -88,19 +95,7 @@ def _take_over(engine: Engine, order: Order, adopted: Order, bet: BetState, who:
 
 def _as_far_as(order: Order, watched: Order) -> Order:
     """Return the order as far as the other record had come: what is news after that is booked and counted, no more."""
-    return replace(
-        order,
-        bet_id=watched.bet_id,
-        size_matched=watched.size_matched,
-        average_price_matched=watched.average_price_matched,
-        size_cancelled=watched.size_cancelled,
-        size_lapsed=watched.size_lapsed,
-        size_voided=watched.size_voided,
-        placed_at=watched.placed_at,
-        matched_at=watched.matched_at,
-        trade_count=watched.trade_count,
-        cancel_reason=watched.cancel_reason,
-    )
+    return replace(order, **{name: getattr(watched, name) for name in _PROGRESS})
 
 
 def _ended(watched: Order, order: Order, now: int, who: str) -> Order:

@@ -53,7 +53,7 @@ def poll(engine: Engine) -> PollReport:
         ExecutorError: the exchange or Redis did not answer; the next cycle tries again.
     """
     _claim(engine)
-    engine.store.mend()
+    engine.store.repair_keys()
     apply_limits(engine, missing_only=True)
     reading = _start(engine)
     listed = _list(engine, reading)

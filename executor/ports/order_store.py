@@ -187,7 +187,7 @@ class OrderStore(Protocol):
     def replace_unreadable(self, record: SignalRecord) -> None:
         """Set aside what is no record of a signal, and put this terminal one in its place."""
 
-    def mend(self) -> list[str]:
+    def repair_keys(self) -> list[str]:
         """Set aside keys of another type than ours, make indexes anew from the records; returns what was done."""
 
     def orders(self, order_ids: Iterable[str]) -> list[Order]:

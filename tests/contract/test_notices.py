@@ -140,7 +140,7 @@ def test_a_stream_of_another_type_stops_no_halt_and_no_trip(redis_client: "redis
     assert ports.controls.trip_breaker(1, 600)
     assert redis_client.get(keys.TRADING_ENABLED) == "false"
     assert set_limits(redis_client, {"Bankroll": Decimal(50)}, None, "anna", IDENTITY) is not None
-    assert redis_world(redis_client).store.mend() == [keys.NOTICES]
+    assert redis_world(redis_client).store.repair_keys() == [keys.NOTICES]
     ports.controls.set_trading(enabled=True, reason="again")
     assert redis_client.xlen(keys.NOTICES) == 1
 

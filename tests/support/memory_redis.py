@@ -389,8 +389,8 @@ class MemoryStore:
     def replace_unreadable(self, record: SignalRecord) -> None:
         raise AssertionError(f"nothing here is unreadable: {record.signal_id}")
 
-    def mend(self) -> list[str]:
-        self._m.reach("mend")
+    def repair_keys(self) -> list[str]:
+        self._m.reach("repair_keys")
         return []
 
     def orders(self, order_ids: Iterable[str]) -> list[Order]:

@@ -94,7 +94,7 @@ def fault_error(fault: Fault, code: str, detail: str) -> ExecutorError:
 # --- reports of placeOrders ------------------------------------------------------------------------------------------
 
 
-class Verdict(StrEnum):
+class ReportVerdict(StrEnum):
     """What one report says of a leg, before the other report is asked."""
 
     REFUSED = "REFUSED"
@@ -103,10 +103,10 @@ class Verdict(StrEnum):
     OTHER = "OTHER"  # the other report says: the legs for the outer one, the outer one for a leg
 
 
-_V = Verdict
+_V = ReportVerdict
 
 # Betfair: ExecutionReportErrorCode.
-REPORT_CODES: Final[dict[str, Verdict]] = {
+REPORT_CODES: Final[dict[str, ReportVerdict]] = {
     # The same reference may be at the matcher already: ask by reference first.
     "ERROR_IN_MATCHER": _V.UNKNOWN,
     "PROCESSED_WITH_ERRORS": _V.OTHER,
@@ -146,7 +146,7 @@ REPORT_CODES: Final[dict[str, Verdict]] = {
 }
 
 # Betfair: InstructionReportErrorCode.
-LEG_CODES: Final[dict[str, Verdict]] = {
+LEG_CODES: Final[dict[str, ReportVerdict]] = {
     "INVALID_BET_SIZE": _V.REFUSED,
     "INVALID_ODDS": _V.REFUSED,
     "INVALID_BID_TYPE": _V.REFUSED,
@@ -192,7 +192,7 @@ CONSEQUENCES: Final = frozenset(
 )
 
 
-def outer_verdict(status: str, code: str) -> Verdict:
+def outer_verdict(status: str, code: str) -> ReportVerdict:
     """Judge the status and errorCode of a whole report (Betfair: ExecutionReportStatus)."""
     if status in {"SUCCESS", "PROCESSED_WITH_ERRORS"}:
         return _V.OTHER
@@ -201,17 +201,17 @@ def outer_verdict(status: str, code: str) -> Verdict:
     return _V.UNKNOWN  # TIMEOUT, and what Betfair may add
 
 
-def leg_verdict(status: str, code: str) -> Verdict:
+def leg_verdict(status: str, code: str) -> ReportVerdict:
     """Judge the status and errorCode of one instruction's report that is not a SUCCESS."""
     return LEG_CODES.get(code, _V.REFUSED) if status == "FAILURE" else _V.UNKNOWN
 
 
-def is_news(status: str, code: str, table: dict[str, Verdict]) -> bool:
+def is_news(status: str, code: str, table: dict[str, ReportVerdict]) -> bool:
     """Tell whether a FAILURE carries a code that the tables do not have: someone should look at it."""
     return status == "FAILURE" and code not in table
 
 
-def leg_outcome(outer: Verdict, status: str, code: str, *, has_bet_id: bool) -> LegOutcome:
+def leg_outcome(outer: ReportVerdict, status: str, code: str, *, has_bet_id: bool) -> LegOutcome:
     """Combine the verdicts on one leg; `status` is "" where the reply has no report of it.
 
     PLACED needs a bet id and an outer report that does not contradict it.

@@ -16,7 +16,7 @@ import structlog
 
 from executor.adapters.betfair import outcomes as policy
 from executor.adapters.betfair.json_text import Row, WireError, as_row, encode, sound
-from executor.adapters.betfair.outcomes import Verdict
+from executor.adapters.betfair.outcomes import ReportVerdict
 from executor.adapters.betfair.wire import as_rows, placed_bet, size
 from executor.domain.money import PENNY, ZERO
 from executor.domain.order import BetState
@@ -154,7 +154,7 @@ def _echoed_key(row: Row) -> tuple[Any, ...] | None:
 def _leg(
     instruction: Instruction,
     row: Row | None,
-    outer: Verdict,
+    outer: ReportVerdict,
     outer_said: tuple[str, str],
     read: Callable[[Row, Instruction], BetState],
 ) -> LegReport:
@@ -168,7 +168,7 @@ def _leg(
             return LegReport(instruction.order_id, LegOutcome.UNKNOWN, policy.OTHER_CODE, str(error))
         return LegReport(instruction.order_id, outcome, bet=bet)
     outer_status, outer_code = outer_said
-    own = code if code and policy.LEG_CODES.get(code) is not Verdict.OTHER else ""
+    own = code if code and policy.LEG_CODES.get(code) is not ReportVerdict.OTHER else ""
     named = own or outer_code or code or _unnamed(status, outer_status)
     detail = f"report {outer_status or 'without a status'} {outer_code}".strip()
     return LegReport(instruction.order_id, outcome, named, f"{detail}, leg {status or 'not reported'} {code}".strip())

@@ -22,8 +22,8 @@ from executor.adapters.redis.accounts import ACCOUNT_FIELDS, account_of, held_el
 from executor.adapters.redis.adapter import redis_time
 from executor.adapters.redis.client import guarded, hash_of, script
 from executor.adapters.redis.commit import after, request_for
+from executor.adapters.redis.key_repair import repair_keys
 from executor.adapters.redis.market_facts import decode_market
-from executor.adapters.redis.mending import mend
 from executor.adapters.redis.record_reader import Reader, RecordReader, readable
 from executor.adapters.redis.recorded import known_as
 from executor.adapters.redis.records import decode_foreign, decode_order, decode_signal, encode
@@ -252,7 +252,7 @@ class RedisStore(RecordReader):
         try:
             members = cast("set[str]", self._redis.smembers(keys.market_orders(market_id)))
         except ResponseError:
-            self._mend([market_id])  # by the next try
+            self._repair_keys([market_id])  # by the next try
             return {keys.market_orders(market_id): "of another type"}
         return {keys.order(order_id): why for order_id, why in self.unreadable({*members, *order_ids}).items()}
 
@@ -309,11 +309,11 @@ class RedisStore(RecordReader):
         pipe.execute()
 
     @guarded
-    def mend(self) -> list[str]:
+    def repair_keys(self) -> list[str]:
         """Set aside keys of another type than ours, make indexes anew from the records; returns what was done."""
-        return self._mend(())
+        return self._repair_keys(())
 
-    def _mend(self, markets: Iterable[str]) -> list[str]:
-        found = mend(self._redis, markets)
+    def _repair_keys(self, markets: Iterable[str]) -> list[str]:
+        found = repair_keys(self._redis, markets)
         self.note_unreadable(dict.fromkeys(found, "it was of another type, and is set aside"))
         return found

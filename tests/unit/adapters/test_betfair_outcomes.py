@@ -14,7 +14,7 @@ from support.exchange_rig import make_instruction
 
 from executor.adapters.betfair import outcomes as policy
 from executor.adapters.betfair.json_text import WireError, decode, encode, sound
-from executor.adapters.betfair.outcomes import Fault, Verdict
+from executor.adapters.betfair.outcomes import Fault, ReportVerdict
 from executor.adapters.betfair.reports import read_cancelled, read_placed
 from executor.adapters.betfair.rpc import read_fault
 from executor.domain.money import Side
@@ -250,14 +250,14 @@ def test_errors_without_an_exception(number: object, message: object, code: str,
     assert read_fault({"code": number, "message": message})[:2] == (code, fault)
 
 
-@given(st.sampled_from(Verdict), st.text(max_size=12), st.text(max_size=12), st.booleans())
+@given(st.sampled_from(ReportVerdict), st.text(max_size=12), st.text(max_size=12), st.booleans())
 def test_nothing_is_placed_without_a_bet_id_and_no_unknown_becomes_a_no(
-    outer: Verdict, status: str, code: str, has_bet_id: bool
+    outer: ReportVerdict, status: str, code: str, has_bet_id: bool
 ) -> None:
     outcome = policy.leg_outcome(outer, status, code, has_bet_id=has_bet_id)
     if outcome is PLACED:
         assert (has_bet_id, status) == (True, "SUCCESS")
-    if outer is Verdict.UNKNOWN:
+    if outer is ReportVerdict.UNKNOWN:
         assert outcome in {PLACED, UNKNOWN}
     if status not in {"SUCCESS", "FAILURE", ""}:
         assert outcome is UNKNOWN

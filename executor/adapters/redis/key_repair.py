@@ -59,7 +59,7 @@ _ABSENT: Final = "none"
 _ENDLESS: Final = -1  # Redis: PTTL
 
 
-def mend(client: "Redis", markets: Iterable[str]) -> list[str]:
+def repair_keys(client: "Redis", markets: Iterable[str]) -> list[str]:
     """Set aside keys of another type; returns their names. `markets` are looked at beside those with orders."""
     fixed = _wrong(client, _TYPES)
     aside = [_set_aside(client, key) for key in fixed]

@@ -17,7 +17,7 @@ from redis.exceptions import WatchError
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
 from executor.adapters.redis.client import guarded, hash_of
-from executor.adapters.redis.mending import set_pnl_aside
+from executor.adapters.redis.key_repair import set_pnl_aside
 from executor.domain.account import Account, parse_amount, rate_between
 from executor.domain.money import PENNY, ZERO
 from executor.domain.times import iso

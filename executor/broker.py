@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 from celery.worker.consumer import Consumer as CeleryConsumer
-from kombu.exceptions import KombuError
+from kombu.exceptions import KombuError, OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport.redis import Channel as RedisChannel
 from kombu.transport.redis import SentinelChannel as RedisSentinelChannel
@@ -17,6 +17,7 @@ from kombu.transport.redis import Transport as RedisTransport
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from executor.adapters.redis.topology import FollowingConnection, FollowingSSLConnection, believe_the_newest
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 # What reading a value of the wrong shape raises. None of these is a lost connection (kombu counts KeyError in).
 _WRONG_SHAPE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, DataError)
+UNPUBLISHED: Final = (OperationalError, RedisConnectionError, RedisTimeoutError)  # what a publish that fails raises
 _SHOWN: Final = 200  # characters of what was wrong, and of a task's name
 _SCHEMES: Final = ("redis", "rediss")
 _EVENTS_S: Final = 0.2  # how late Flower hears of a task

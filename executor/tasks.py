@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import structlog
 from celery import Task
-from kombu.exceptions import OperationalError
 
 from executor.app import app
-from executor.broker import GOOD_FOR, SENT_AT, refuse
+from executor.broker import GOOD_FOR, SENT_AT, UNPUBLISHED, refuse
 from executor.continuing import ContinuingTask
 from executor.domain.signal import MAX_ID
 from executor.domain.signal_record import SignalRecord
@@ -53,7 +52,7 @@ class ChainTask(ContinuingTask):
     def on_failure(self, exc: Exception, task_id: str, args: tuple[Any, ...], kwargs: object, einfo: object) -> None:
         """Keep what a person needs to understand it and to run it again."""
         del kwargs
-        if isinstance(exc, OperationalError) and is_sentinel(get_settings().redis.broker_url):
+        if isinstance(exc, UNPUBLISHED) and is_sentinel(get_settings().redis.broker_url):
             # The step has done its part, and only the doorbell of the next one was not heard: the sweep rings it again.
             log.warning("next_step_not_published", task=self.name, task_id=task_id, error=str(exc))
             return

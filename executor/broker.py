@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
+from billiard import pool as billiard_pool
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.exceptions import KombuError, OperationalError
 from kombu.transport import TRANSPORT_ALIASES
@@ -31,6 +32,7 @@ _WRONG_SHAPE: Final = (ValueError, TypeError, LookupError, AttributeError, Arith
 UNPUBLISHED: Final = (OperationalError, RedisConnectionError, RedisTimeoutError)  # what a publish that fails raises
 _SHOWN: Final = 200  # characters of what was wrong, and of a task's name
 _SCHEMES: Final = ("redis", "rediss")
+_HEARD_TRIES: Final = 15  # of a tenth of a second each
 _EVENTS_S: Final = 0.2  # how late Flower hears of a task
 _EVENTS: Final = 1000  # in one message at most, nine a signal; Celery's 24 would send one in each turn of the loop
 
@@ -165,6 +167,12 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
 
 
 def install() -> None:
-    """Let kombu find the transport under the schemes of our URLs; before the first connection."""
+    """Let kombu find the transport under the schemes of our URLs, and bound how long a worker's end takes.
+
+    Before the first connection. On a lost connection Celery discards the tasks that it has just handed to its processes
+    and reads no more of them; such a process waits for half a minute to be heard, and the worker for it. The record has
+    what became of the task.
+    """
+    billiard_pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _HEARD_TRIES
     TRANSPORT_ALIASES.update(dict.fromkeys(_SCHEMES, f"{__name__}:Transport"))
     TRANSPORT_ALIASES[SENTINEL] = f"{__name__}:FollowingTransport"

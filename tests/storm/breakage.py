@@ -26,6 +26,7 @@ from storm.processes import Child
 from storm.signals import Markets
 
 _CONFIRMED_MS: Final = 300
+_SEEN_S: Final = 5.0  # for the phases of the last failover: by now the next order was sent
 _CHANNELS: Final = (keys.SUREBET_SIGNALS, keys.STRATEGY_SIGNALS)
 _ASK_S: Final = 0.3
 _HEARD_S: Final = 3.0  # a busy machine may let a process wait for a second
@@ -139,7 +140,7 @@ class Breakage:
             time.sleep(0.05)
         if self.failovers:
             self._arena.wait(self.failovers.is_whole, "a whole cluster")
-            self.failovers.phases.finish()
+            self.failovers.phases.finish(_SEEN_S)
         self._arena.wait(self._enable, "trading could not be enabled")
         for market in list(self._markets.live):
             self._open(market)

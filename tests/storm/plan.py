@@ -58,6 +58,7 @@ ALWAYS: Final = (
 # Of a storm in which the master of three is lost again and again: beside it the exchange and people, and nothing else.
 FAILOVERS: Final = ("master kill", "master cut", "master silent")
 FAILOVER_PERIOD_S: Final = 30.0
+_LAST_S: Final = 25.0  # before the end: the next order is to be seen
 _BESIDE_FAILOVERS: Final = ("fault", "settle", "void", "limits", "suspend", "switch off")
 _CALM_S: Final = 3.0  # at the start: something must be running before it can break
 
@@ -128,7 +129,7 @@ def make_failover_plan(seed: int, seconds: float, *, faults: bool) -> list[Event
     kinds = list(FAILOVERS)
     events: list[Event] = []
     at_s = _CALM_S + rng.uniform(0, 3)
-    while at_s < seconds:
+    while at_s < seconds - _LAST_S or not events:
         if len(events) % len(kinds) == 0:
             rng.shuffle(kinds)
         events.append(_event(rng, kinds[len(events) % len(kinds)], at_s))

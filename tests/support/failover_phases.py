@@ -48,6 +48,7 @@ class FailoverPhases:
         self._cluster = cluster
         self._placed = placed
         self._threads: list[threading.Thread] = []
+        self._over = threading.Event()
         self.seen: list[Failover] = []
 
     def watch(self, kind: str, master: int) -> Failover:
@@ -58,14 +59,16 @@ class FailoverPhases:
         self._threads[-1].start()
         return one
 
-    def finish(self, within_s: float = _LONGEST_S) -> None:
-        """Wait until all that was watched has come to its next order."""
+    def finish(self, within_s: float) -> None:
+        """Wait, not long, until all that was watched has come to its next order, and look no more."""
+        ends = time.monotonic() + within_s
         for thread in self._threads:
-            thread.join(within_s)
+            thread.join(max(0.0, ends - time.monotonic()))
+        self._over.set()
 
     def _watch(self, one: Failover, old: int) -> None:
         new = 0
-        while ORDER not in one.after and time.time() - one.at < _LONGEST_S:
+        while ORDER not in one.after and time.time() - one.at < _LONGEST_S and not self._over.is_set():
             with suppress(RedisError, requests.RequestException, OSError, AssertionError):
                 new = new or self._another(one, old)
                 if new:

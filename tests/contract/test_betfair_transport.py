@@ -26,6 +26,7 @@ from support.exchange_rig import (
 )
 
 from betfair_sandbox.certificates import CertificatePaths
+from executor.adapters.betfair.connections import flight
 from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.betfair.transport import Transport, TransportError
 from executor.adapters.clock import monotonic
@@ -256,3 +257,13 @@ def test_no_proxy_and_no_netrc_of_the_environment(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
     server.script = lambda request: rpc(request, result={"availableToBetBalance": 1.5, "exposure": -2.25})
     assert (exchange.funds().available, exchange.funds().exposure) == (Decimal("1.50"), Decimal("2.25"))
+
+
+def test_what_a_request_went_over_is_closed_whoever_still_holds_it() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs, ours.makefile("rb"):
+        flight.prepare(None)
+        flight.leave(ours)
+        flight.abort()
+        theirs.settimeout(5)
+        assert theirs.recv(1) == b"", "what has not arrived of it never will"

@@ -134,7 +134,10 @@ def _load(settings: BetfairSettings) -> _Loaded:
 
 def _load_pfx(settings: BetfairSettings, data: bytes, password: bytes | None) -> _Loaded:
     try:
-        key, certificate, more = pkcs12.load_key_and_certificates(data, password)
+        try:
+            key, certificate, more = pkcs12.load_key_and_certificates(data, password)
+        except (ValueError, TypeError):  # a password that an unlocked file does not need is no mistake, as in a .pem
+            key, certificate, more = pkcs12.load_key_and_certificates(data, None)
     except UnsupportedAlgorithm:
         raise _invalid(settings, "is protected in a way that is out of use", "export it again with AES") from None
     except (ValueError, TypeError):

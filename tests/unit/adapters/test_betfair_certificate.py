@@ -210,3 +210,10 @@ def test_what_needs_care(
     betfair.certificate_path.chmod(mode)
     warnings = list(certificate_warnings(betfair))
     assert [wanted in problem for wanted, (problem, _) in zip(found, warnings, strict=True)] == [True] * len(found)
+
+
+def test_a_pfx_without_a_password_is_taken_though_one_is_set(tmp_path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    path = tmp_path / "client.pfx"
+    path.write_bytes(pfx(key, PLAIN))
+    settings = BetfairSettings.model_validate({"certificate_path": path, "certificate_password": "right"})
+    assert client_context(settings).verify_mode is ssl.CERT_REQUIRED

@@ -109,8 +109,8 @@ def _report(
     ]
     held = [(name, shown(size)) for name, size in memory.items()]
     tables = [
-        Table("Cost of one signal", ("what", *map(str, Side)), rows, note),
-        Table("Redis commands of one signal, those in scripts too", ("command", *map(str, Side)), top),
+        Table("Cost of one signal", ("what", *map(str, PAIR)), rows, note),
+        Table("Redis commands of one signal, those in scripts too", ("command", *map(str, PAIR)), top),
         Table("Memory at the end, MB; with children, what they share counted once", ("process", "MB"), held),
     ]
     raw = {str(side): {"used": used[side], "commands_x100": commands[side]} for side in PAIR}

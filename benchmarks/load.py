@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks import bare, floor
+from benchmarks import bare, floor, flumine
 from benchmarks.figures import percentile
 from benchmarks.machine import Others
 from benchmarks.stack import ENGINE_QUEUES, BenchError, BenchStack, Side
@@ -25,7 +25,12 @@ _LOOK_S: Final = 0.2
 _VALID_S: Final = 300  # a burst waits for its turn
 _SETTLE_S: Final = 120.0
 _SETTLE_AGAIN_S: Final = 3.0
-_CHANNELS: Final = {Side.OURS: keys.STRATEGY_SIGNALS, Side.FLOOR: floor.CHANNEL, Side.BARE: bare.CHANNEL}
+_CHANNELS: Final = {
+    Side.OURS: keys.STRATEGY_SIGNALS,
+    Side.FLOOR: floor.CHANNEL,
+    Side.BARE: bare.CHANNEL,
+    Side.FLUMINE: flumine.CHANNEL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,7 @@ class Load:
             "strategy": "bench",
             "validityWindow": _VALID_S,
             "primarySelection": bet,
+            "reference": flumine.number(signal_id),  # read by flumine's peer alone
         }
         return signal_id, market_id, json.dumps(body)
 
@@ -197,8 +203,8 @@ class Load:
         return arrived
 
     def _waiting(self, side: Side) -> int:
-        if side is Side.BARE:
-            return 0  # what waits does so in its socket
+        if side in {Side.BARE, Side.FLUMINE}:
+            return 0  # what waits does so in its socket, or its threads' queue
         broker, queues = (
             (self._stack.broker, ENGINE_QUEUES) if side is Side.OURS else (self._stack.floor_broker, floor.QUEUES)
         )
@@ -206,6 +212,8 @@ class Load:
 
 
 def _reference(side: Side, signal_id: str) -> str:
+    if side is Side.FLUMINE:
+        return flumine.reference(signal_id)
     return order_ids(signal_id, 1)[0] if side is Side.OURS else floor.reference(signal_id)
 
 

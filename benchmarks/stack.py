@@ -4,6 +4,7 @@ Owns everything that it starts, in the folder it is given; nothing outlives `sto
 setting of the caller's is read and the exchange is on loopback, so it can never bet. Units: seconds.
 """
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ import redis
 import requests
 from celery import Celery
 
-from benchmarks import bare, floor
+from benchmarks import bare, floor, flumine
 from betfair_sandbox.options import SandboxOptions, sandbox_env
 from executor import keys, wiring
 from executor.devstack.redis_server import HOST, PrivateRedis
@@ -43,6 +44,7 @@ _PAUSE_S: Final = 0.1
 _MONEY: Final = 1_000_000_000
 _BRIDGE: Final = (sys.executable, "-c", "from benchmarks.floor import bridge; bridge()")
 _SUBSCRIBER: Final = (sys.executable, "-c", "from benchmarks.bare import subscriber; subscriber()")
+_CLIENTS: Final = ROOT / ".venv" / "clients" / "bin" / "python"  # `make clients`
 _BRIDGES, _WORKERS = 0, 2  # stages of stopping, as the engine's
 # Wide enough that nothing is refused: what is measured is the way of a bet that is taken.
 WIDE: Final = {
@@ -66,9 +68,15 @@ class Side(StrEnum):
     OURS = "executor"
     FLOOR = "floor"
     BARE = "script"
+    FLUMINE = "flumine"
 
 
 PAIR: Final = (Side.OURS, Side.FLOOR)
+
+
+def all_sides() -> tuple[Side, ...]:
+    """Return everybody who can be measured here."""
+    return tuple(side for side in Side if side is not Side.FLUMINE or _CLIENTS.exists())
 
 
 class BenchStack:
@@ -209,6 +217,22 @@ class BenchStack:
             yield from self._floor(environ)
         if Side.BARE in self.sides:
             yield Program(name="script", command=_SUBSCRIBER, environment=environ, folder=self.folder, stage=_BRIDGES)
+        if Side.FLUMINE in self.sides:
+            yield self._flumine()
+
+    def _flumine(self) -> Program:
+        folder = str(self._sandbox_folder)
+        asking = (sys.executable, "-m", "betfair_sandbox", "env", "--for", "flumine", "--dir", folder)
+        printed = subprocess.run(asking, cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S603 - ours
+        environ = {
+            **{name: value for name, value in self.environ.items() if name != "PYTHONPATH"},
+            **dict(line.split("=", 1) for line in printed.splitlines()),
+            flumine.REDIS: self._server.url(2),
+            flumine.CHANNEL_NAME: flumine.CHANNEL,
+            flumine.NAME: flumine.STRATEGY,
+        }
+        command = (str(_CLIENTS), "-P", str(ROOT / "benchmarks" / "flumine_peer.py"))
+        return Program(name="flumine", command=command, environment=environ, folder=self.folder, stage=_BRIDGES)
 
     def _floor(self, environ: Mapping[str, str]) -> Iterable[Program]:
         celery = (sys.executable, "-m", "celery", "-A", "benchmarks.floor", "worker", "-Q", ",".join(floor.QUEUES))
@@ -220,7 +244,7 @@ class BenchStack:
 
     def _is_ready(self) -> bool:
         state = wiring.state(self.settings).read()
-        peers = {Side.FLOOR: floor.CHANNEL, Side.BARE: bare.CHANNEL}
+        peers = {Side.FLOOR: floor.CHANNEL, Side.BARE: bare.CHANNEL, Side.FLUMINE: flumine.CHANNEL}
         named = [channel for side, channel in peers.items() if side in self.sides]
         channels = [keys.SUREBET_SIGNALS, keys.STRATEGY_SIGNALS, *named]
         heard = dict(self.redis.pubsub_numsub(*channels))

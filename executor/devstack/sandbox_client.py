@@ -79,6 +79,14 @@ class SandboxClient:
         """
         self._call("POST", path, body=body)
 
+    def disarm(self) -> None:
+        """Take away all faults.
+
+        Raises:
+            SandboxSilentError: it was refused.
+        """
+        self._call("DELETE", "faults")
+
     def _read(self, path: str, query: Json | None = None) -> requests.Response:
         return self._call("GET", path, query=query)
 

@@ -57,6 +57,9 @@ def _books(exchange: Exchange, caller: Caller, params: Params, wanted: Callable[
     unknown = [name for name in _NO_ORDER_FILTERS if params.has(name)]
     if unknown:
         raise BadValue(f"{unknown[0]} is not offered")
+    currency = caller.account.currency
+    if params.text("currencyCode") not in {"", currency}:
+        raise BadValue(f"currencyCode is not {currency}: there are no exchange rates here")
     depth, least = _read_overrides(prices.child("exBestOffersOverrides"))
     check_weight(_book_weight(data, depth) * len(market_ids))
     offers = None if "EX_ALL_OFFERS" in data else (depth, least)

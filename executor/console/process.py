@@ -14,7 +14,7 @@ import uvicorn
 
 from executor import wiring
 from executor.app import app, send_heartbeat
-from executor.console import counts
+from executor.console import counts, listening
 from executor.console.app import guarded, make_app, make_console
 from executor.console.door import welcome
 from executor.observability import exporter
@@ -31,7 +31,7 @@ def main(*, link: bool) -> int:
     """Run the console; `link`: say where, and make a one-time link where there are no users.
 
     Raises:
-        UsersFileError, PortInUse: it must not start.
+        UsersFileError, PortInUse, CannotListen: it must not start.
     """
     settings = wiring.get_settings()
     console = make_console(settings)
@@ -56,6 +56,8 @@ def main(*, link: bool) -> int:
         limit_concurrency=200,  # requests at once: more than twenty streams and a page each for everybody
         h11_max_incomplete_event_size=16 * 1024,
     )
+    listening.load(config)
+    sockets = listening.open_sockets(console_settings.host, console_settings.port)
     stopping = threading.Event()
     threading.Thread(target=send_heartbeat, args=("console", stopping), daemon=True).start()
     if link:
@@ -65,7 +67,7 @@ def main(*, link: bool) -> int:
         signal.signal(number, lambda *_: None)
     server = uvicorn.Server(config)
     try:
-        server.run()
+        server.run(sockets)
     finally:
         stopping.set()
         if stop_serving is not None:

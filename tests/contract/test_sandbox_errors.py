@@ -198,6 +198,7 @@ def test_a_replacement_that_cannot_be_placed_leaves_the_bet_cancelled(sandbox: R
         ("placeOrders", {"marketId": MARKET, "instructions": [GOOD], "customerRef": "ü"}, "INVALID_INPUT_DATA"),
         ("listCurrentOrders", {"betIds": ["1"] * 251}, "REQUEST_SIZE_EXCEEDS_LIMIT"),
         ("listCurrentOrders", {"orderBy": "BY_LUCK"}, "INVALID_INPUT_DATA"),
+        ("listMarketBook", {"marketIds": [MARKET], "currencyCode": "EUR"}, "INVALID_INPUT_DATA"),
         ("listCurrentOrders", {"dateRange": {"from": "soon"}}, "INVALID_INPUT_DATA"),
         ("listCurrentOrders", {"fromRecord": -1}, "INVALID_INPUT_DATA"),
         ("listClearedOrders", {"betStatus": "LOST"}, "INVALID_INPUT_DATA"),

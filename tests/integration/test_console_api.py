@@ -1,6 +1,7 @@
 """The HTTP API without a browser: every route of the contract, on a real Redis and ledger."""
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from support.console_rig import PASSWORD, ConsoleRig, console_rig
 
 from executor.console.app import make_app, schema
 from executor.console.principal import Role
-from executor.devstack.redis_server import PrivateRedis
+from executor.devstack.redis_server import PrivateRedis, free_port
 
 MARKET = "1.200000000"
 
@@ -384,3 +385,21 @@ def test_events_begin_with_a_snapshot_and_tell_what_happens(rig: ConsoleRig) -> 
     events.stop()
     assert found[0] == 'event: snapshot\ndata: {"at": "now"}\n\n'
     assert any('"trading_disabled"' in line for line in found)
+
+
+@pytest.mark.slow
+def test_a_console_that_cannot_listen_says_so_in_a_line(rig: ConsoleRig, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing.pem"
+    nothing.write_text("no certificate", encoding="utf-8")
+    tls = {"EXECUTOR_CONSOLE__TLS_CERTIFICATE": str(nothing), "EXECUTOR_CONSOLE__TLS_KEY": str(nothing)}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for wrong, named in (
+            ({"EXECUTOR_CONSOLE__PORT": port}, "EXECUTOR_CONSOLE__PORT"),
+            ({"EXECUTOR_CONSOLE__PORT": str(free_port()), **tls}, "EXECUTOR_CONSOLE__TLS_CERTIFICATE"),
+        ):
+            ran = rig.program.but(EXECUTOR_METRICS__CONSOLE_PORT="0", **wrong).run("console")
+            assert ran.code == 1, ran.err
+            assert named in ran.err.splitlines()[-1]
+            assert "Traceback" not in ran.err
+            assert "once=" not in ran.out, "no link to a console that is not there"

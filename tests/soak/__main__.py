@@ -29,7 +29,8 @@ from soak.picture import draw
 
 HOUR_S: Final = 3600
 WEEK_H: Final = 168
-LEAST_S: Final = 9.0  # of real time for one step: the next poll is five seconds away, and something is to be placed
+_ASKED_ANEW_S: Final = 6.0  # until the bridge has asked Redis for the time again: it stamps what it hears
+LEAST_S: Final = 13.0  # of real time for one step: the next poll is five seconds away, and something is to be placed
 MARKETS: Final = 5
 _ENDED_S: Final = 30.0
 _SETTINGS: Final = {
@@ -58,7 +59,8 @@ class Week:
 
     def pass_to(self, number: int, seconds: float) -> None:
         """Let it be this hour of the week, place signals, settle the markets of the hour before."""
-        ends = time.monotonic() + seconds
+        began = time.monotonic()
+        ends = began + seconds
         self._clock.step(number * HOUR_S)
         markets = [f"1.{number + 1:04d}{at:02d}" for at in range(MARKETS)]
         for market in markets:
@@ -66,6 +68,7 @@ class Week:
             runners = [{"selectionId": 1, **offers}, {"selectionId": 2, **offers}]
             self._stack.sandbox.control("markets", {"marketId": market, "runners": runners})
         until(self._trades, 60, "orders are not reconciled after a step of the clock")
+        until(lambda: self._trades() and time.monotonic() - began > _ASKED_ANEW_S, 60, "it trades no more")
         names = [f"{number}-{at}" for at in range(self._signals)]
         for at in range(self._signals):
             self._publish(f"{number}-{at}", markets[at % MARKETS], odds=3 if at % 4 else 10)

@@ -262,7 +262,8 @@ class History:
             bet, total = entry["bet_id"], D(entry["size_matched"])
             size = D(entry["size"]) if entry["type"] == "fill" else -D(entry["size"])
             anew = entry["type"] == "fill" and size == total  # of a bet whose record was lost
-            told[bet] = total if anew else told.get(bet, total - size) + size
+            unsized = entry["type"] == "void" and not size  # likewise, and the exchange does not say how much
+            told[bet] = total if anew or unsized else told.get(bet, total - size) + size
             assert told[bet] == total, self.story(f"feed, increments of {bet}")
             last[bet] = total
         assert last == {bet: matched.get(bet, D(0)) for bet in last}, self.story("feed, totals")

@@ -18,6 +18,7 @@ from executor.errors import ExecutorError
 from executor.operations.access import Access
 
 AMOUNTS: Final = ("profit", "commission", "net_profit")
+_FORMULA: Final = ("=", "+", "-", "@", "\t")  # how a spreadsheet tells that a cell is one
 
 Row = Mapping[str, Any]
 
@@ -117,4 +118,7 @@ def pnl_csv(rows: Sequence[Row], by: By) -> str:
 
 
 def _cell(value: object) -> object:
-    return f"{value:f}" if isinstance(value, Decimal) else value
+    """Return what a spreadsheet shows as it is: a strategy's name comes from outside, and is no formula."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -253,7 +253,8 @@ def claim(settings: Settings) -> None:
     if owner != settings.identity:
         raise IdentityMismatch(
             f"this Redis db belongs to {owner!r} and the settings say {settings.identity!r}: "
-            "use another db (EXECUTOR_REDIS__URL), one per account and mode"
+            "use another db (EXECUTOR_REDIS__URL), one per account and mode; for what runs there, its settings, or "
+            "the folder of its executor up"
         )
 
 

@@ -59,14 +59,14 @@ def main(
     from executor.cli.output import warn  # noqa: PLC0415 - likewise
 
     if data_dir := connect_running():
-        warn(f"(with the executor up that runs on {data_dir})")
+        warn(f"(with the executor up that runs on {data_dir}, and its settings, not those of .env here)")
 
 
 def _where(error: StoreUnavailable) -> str:
     from executor.settings.urls import mask_url  # noqa: PLC0415 - only when Redis is away
     from executor.wiring import get_settings  # noqa: PLC0415 - likewise
 
-    away = "; is it running? `executor up` brings its own" if "connecting" in str(error) else ""
+    away = "; is it running? `executor up` brings its own, `up --live` not" if "connecting" in str(error) else ""
     try:
         return f" (EXECUTOR_REDIS__URL is {mask_url(get_settings().redis.url)}){away}"
     except ExecutorError:  # a command that brought its own settings

@@ -63,7 +63,10 @@ def examine(load: Callable[[], Access], *, login: Login) -> Iterator[Finding]:
     except StoreUnavailable as error:
         where = mask_url(settings.redis.url)
         yield Finding(
-            "redis", FAIL, f"{error} ({where})", "start it, or correct EXECUTOR_REDIS__URL; executor up brings its own"
+            "redis",
+            FAIL,
+            f"{error} ({where})",
+            "start it, or correct EXECUTOR_REDIS__URL; executor up brings its own, up --live not",
         )
         yield examine_certificate(settings)
         yield _ledger(settings, 0)
@@ -90,11 +93,21 @@ def examine(load: Callable[[], Access], *, login: Login) -> Iterator[Finding]:
         yield from _ledger_differences(access)
 
 
+_MODES: Final = {
+    "paper": "paper trading",
+    "sandbox": "orders go to the sandbox, no real money",
+    "live": "live trading",
+}
+
+
 def _settings(settings: Settings) -> Finding:
     folder = Path.cwd()
     files = [name for name in (DOTENV_NAME, FILE_NAME) if (folder / name).is_file()]
-    mode = "paper trading" if settings.trading.enable_paper_trading else "live trading"
-    return Finding("settings", OK, f"{mode}; from the environment{''.join(f', {name}' for name in files)} in {folder}")
+    return Finding(
+        "settings",
+        OK,
+        f"{_MODES[mode_of(settings)]}; from the environment{''.join(f', {name}' for name in files)} in {folder}",
+    )
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

@@ -82,7 +82,7 @@ def test_status_with_401_markets_is_one_screen_and_the_worst_come_first(
     for number in range(401):
         redis_client.sadd(keys.MARKETS, f"1.{number}")
         redis_client.hset(keys.risk_exposure(f"1.{number}"), "7", f"{number}")
-        redis_client.hset(keys.MARKETS_HELD, f"1.{number}", "each way")
+        redis_client.hset(keys.MARKETS_STOPPED, f"1.{number}", "each way")
     ran = live.run_all(("status", "status --json"))
     lines = ran["status"].out.splitlines()
     assert len(lines) < 80

@@ -310,7 +310,7 @@ _INDEXES = (
     keys.market_revision(MARKET),
     keys.foreign(MARKET),
     keys.FOREIGN_MARKETS,
-    keys.MARKETS_HELD,
+    keys.MARKETS_STOPPED,
     keys.LIMITS,
     keys.FULL_READ,
     keys.FAILED_ORDERS,

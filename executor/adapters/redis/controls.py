@@ -68,7 +68,7 @@ class RedisControls(RedisAdapter):
     def confirm_reconciled(self, ttl_s: int, mark: str, held: Mapping[str, str]) -> bool:
         """Say that a complete poll has just ended, unless the data are not those that `mark` named at its start."""
         value = f"{mark} {iso(self._now())}"
-        names = [keys.DATA_GENERATION, keys.RECONCILED, keys.MARKETS_HELD]
+        names = [keys.DATA_GENERATION, keys.RECONCILED, keys.MARKETS_STOPPED]
         why = [text for pair in list(held.items())[:_MOST_HELD] for text in pair]
         if not self._confirm(keys=names, args=[mark, value, ttl_s, *why]):
             return False

@@ -31,7 +31,7 @@ _TYPES: Final = {
     keys.ORDERS_UNSETTLED: "zset",
     keys.ORDERS_RECENT: "zset",
     keys.MARKETS: "set",
-    keys.MARKETS_HELD: "hash",
+    keys.MARKETS_STOPPED: "hash",
     keys.MARKET_EXPOSURE: "hash",
     keys.MARKET_HELD: "hash",
     keys.FOREIGN_MARKETS: "set",

@@ -215,7 +215,7 @@ class RedisSnapshot:
         pipe.zcard(keys.SIGNALS_OPEN)
         pipe.get(keys.transactions(hour(int(now * 1000))))
         pipe.hkeys(keys.ALERTS)
-        for key in (keys.ORDER_STREAM, keys.MARKETS_HELD, keys.SET_ASIDE, keys.MARKET_EXPOSURE, keys.HALTED):
+        for key in (keys.ORDER_STREAM, keys.MARKETS_STOPPED, keys.SET_ASIDE, keys.MARKET_EXPOSURE, keys.HALTED):
             pipe.hgetall(key)
         pipe.smembers(keys.FOREIGN_MARKETS)
         pipe.hvals(keys.NOTIFY_ADDRESSES)

@@ -57,7 +57,7 @@ def _names(market_id: str, pnl_key: str, transactions_key: str) -> tuple[str, ..
     foreign, facts = keys.foreign(market_id), keys.market_facts(market_id)
     return (
         *(keys.IDENTITY, keys.TRADING_ENABLED, keys.RECONCILED, keys.LIMITS, pnl_key, keys.BREAKER, keys.BREAKER_SINCE),
-        *(keys.FAILED_ORDERS, revision, orders, transactions_key, foreign, keys.MARKETS_HELD, facts),
+        *(keys.FAILED_ORDERS, revision, orders, transactions_key, foreign, keys.MARKETS_STOPPED, facts),
         *(keys.ACCOUNT, keys.MARKET_HELD, keys.HELD_TOTAL),
     )
 
@@ -259,7 +259,7 @@ class RedisStore(RecordReader):
     @guarded
     def send_state(self, market_id: str, order_ids: Sequence[str]) -> SendState:
         """Read, at one moment, what sending these orders of a market rests on."""
-        names = [keys.TRADING_ENABLED, keys.RECONCILED, keys.MARKETS_HELD, *map(keys.order, order_ids)]
+        names = [keys.TRADING_ENABLED, keys.RECONCILED, keys.MARKETS_STOPPED, *map(keys.order, order_ids)]
         answer = self._send_state(keys=names, args=[market_id])
         raw: list[Any] = cast("list[Any]", answer)
         orders = [decode_order(text) for text in raw[5] if text is not None]

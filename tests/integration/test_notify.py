@@ -290,6 +290,7 @@ def test_killed_between_sending_and_knowing_it_repeats_one_message_and_says_so(
     assert http.url not in errors
 
 
+@pytest.mark.slow
 def test_a_dead_service_costs_a_line_and_a_row(
     program: Console, redis_client: "redis.Redis", http: HttpReceiver
 ) -> None:

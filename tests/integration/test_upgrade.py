@@ -25,7 +25,7 @@ from executor.devstack.supervisor import Program, Supervisor
 from executor.domain.order import order_ids
 
 ROOT: Final = Path(__file__).parents[2]
-BEFORE: Final = "7942fefb1e806db7bbd27a3d2778f539c6dd14ff"
+BEFORE: Final = "67d568eeb9b0450bef03208ca8e56daffcd45be7"  # each step of a chain through its queue
 QUEUED: Final = 60
 _WORKER: Final = (
     sys.executable,
@@ -73,7 +73,7 @@ class Installation:
     def run(self, version: Path, *names: str) -> None:
         """Start programs of a version."""
         environ = {
-            # The version before had no order stream, and refuses settings that it does not know.
+            # Without the order stream, which is no part of what is queued.
             **{name: value for name, value in sandbox_env(self.folder / "sandbox").items() if "STREAM" not in name},
             "EXECUTOR_REDIS__URL": self.server.url(),
             "EXECUTOR_DATA_DIR": str(self.folder / "data"),

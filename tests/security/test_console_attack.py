@@ -158,6 +158,7 @@ def test_guessing_a_password_ends_in_429_and_locks_nobody_else(rig: ConsoleRig) 
     assert many[-1] == 429, "trying other names does not help"
 
 
+@pytest.mark.slow
 def test_who_tries_passwords_in_a_crowd_holds_up_nobody(rig: ConsoleRig) -> None:
     over = threading.Event()
 

@@ -226,6 +226,26 @@ def test_send_keeps_signals_where_a_bridge_finds_them(paper: Console, redis_clie
     assert paper.run("send", "-", stdin=exact).code == 0
 
 
+@pytest.mark.parametrize("door", [(), ("--door", "pubsub")])
+def test_what_is_known_is_said_and_not_sent_again(
+    paper: Console, redis_client: "redis.Redis", door: tuple[str, ...]
+) -> None:
+    known, fresh = json.dumps(message("known")), json.dumps(message("fresh"))
+    redis_client.set(keys.heartbeat("bridge:here:1"), "now", ex=30)
+    with paper.engine() as engine:
+        for kind, raw in ((SignalKind.STRATEGY, known), (SignalKind.SUREBET, SUREBET)):
+            receive(wiring.intake(paper.settings), kind, raw.encode(), engine.store.now(), "test:1:bridge")
+    with redis_client.pubsub() as heard:  # type: ignore[no-untyped-call]
+        heard.subscribe(keys.STRATEGY_SIGNALS, keys.SUREBET_SIGNALS)
+        ran = paper.run("send", *door, "-", stdin=f"[{known}, {fresh}, {SUREBET}]")
+        sent = [body["data"] for body in iter(lambda: heard.get_message(timeout=1), None) if body["type"] == "message"]
+    assert ran.code == 1
+    assert "known: known already: RECEIVED since " in ran.err
+    assert "2 of 3 signals are known already, and were not sent: an id is executed once" in ran.err
+    kept: Any = redis_client.xrange(keys.SIGNALS)
+    assert [*sent, *(fields["payload"] for _, fields in kept)] == [fresh]
+
+
 def test_send_signs_what_it_sends(paper: Console, redis_client: "redis.Redis") -> None:
     publishers = Keys(paper.folder)
     publishers.add("ed")

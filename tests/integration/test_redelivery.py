@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.process_rig import Process, Stack, message, running, wait
+from support.running_stack import until
 from support.sandbox_client import RunningSandbox
 
 from betfair_sandbox.options import sandbox_env
@@ -220,12 +221,16 @@ def test_what_is_nearest_to_the_exchange_goes_first(stack: Stack) -> None:
     worker = stack.worker("-c", "1")
     for name in (*decided, *heard):
         stack.ended(name)
-    told = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
-    steps = [
-        (event["event"], event["signal_id"]) for event in told if event["event"] in {"signal_accepted", "order_placed"}
-    ]
     one_by_one = [(event, name) for name in heard for event in ("signal_accepted", "order_placed")]
-    assert steps == [*(("order_placed", name) for name in decided), *one_by_one]
+    expected = [*(("order_placed", name) for name in decided), *one_by_one]
+
+    def steps() -> list[tuple[str, str]]:
+        told = [json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{")]
+        seen = [event for event in told if event["event"] in {"signal_accepted", "order_placed"}]
+        return [(event["event"], event["signal_id"]) for event in seen]
+
+    until(lambda: len(steps()) >= len(expected), 20, "the last line is written after the record")
+    assert steps() == expected
 
 
 def grow_old(stack: Stack, signal_id: str) -> None:

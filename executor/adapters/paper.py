@@ -6,6 +6,7 @@ Money in the account's currency; times are left 0, the caller's clock says when.
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from typing import Final
 
 import structlog
 
@@ -31,6 +32,8 @@ from executor.ports import (
 
 _log = structlog.get_logger(__name__)
 
+BET: Final = "paper-"  # how a bet's id begins; the rest is its order's
+
 
 class PaperExchange:
     """The port `Exchange` without an exchange; `bankroll` is what the account is said to hold."""
@@ -54,7 +57,10 @@ class PaperExchange:
             customer_ref=customer_ref,
             order_ids=[each.order_id for each in instructions],
         )
-        return [LegReport(each.order_id, LegOutcome.PLACED, bet=_filled(market_id, each)) for each in instructions]
+        return [
+            LegReport(each.order_id, LegOutcome.PLACED, bet=paper_bet(market_id, each, each.size, each.price))
+            for each in instructions
+        ]
 
     def cancel(self, market_id: str, bet_ids: Sequence[str]) -> list[CancelReport]:
         """Report each cancel as done; nothing was left to take back."""
@@ -154,16 +160,17 @@ class PaperExchange:
         return None
 
 
-def _filled(market_id: str, instruction: Instruction) -> BetState:
+def paper_bet(market_id: str, instruction: Instruction, matched: Decimal, price: Decimal) -> BetState:
+    """Return the bet of an instruction of which so much is matched, at this average price."""
     return BetState(
-        bet_id=f"paper-{instruction.order_id}",
+        bet_id=f"{BET}{instruction.order_id}",
         order_id=instruction.order_id,
         market_id=market_id,
         selection_id=instruction.selection_id,
         side=instruction.side,
         price=instruction.price,
         size=instruction.size,
-        executable=False,
-        size_matched=instruction.size,
-        average_price_matched=instruction.price,
+        executable=matched < instruction.size,
+        size_matched=matched,
+        average_price_matched=price,
     )

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from executor.adapters.paper import PaperExchange
+from executor.adapters.paper import BET, PaperExchange, paper_bet
 from executor.domain.book import Book, Got, averaged, take
 from executor.domain.hedge import OPEN, Quotes
 from executor.domain.market import Market
@@ -34,7 +34,6 @@ from executor.ports import (
 
 _log = structlog.get_logger(__name__)
 
-_BET: Final = "paper-"  # how a bet's id begins; the rest is its order's
 _NOT_OPEN: Final = {"SUSPENDED": "MARKET_SUSPENDED"}  # Betfair: ExecutionReportErrorCode, by MarketStatus
 
 Taken = dict[tuple[int, Side], Decimal]
@@ -120,7 +119,9 @@ class PaperBookExchange(PaperExchange):
                 used = taken.get((each.selection_id, each.side), ZERO)
                 got = take(book.runners[each.selection_id], each.side, each.price, each.size, used)
                 taken[each.selection_id, each.side] = used + got.size
-            reports.append(LegReport(each.order_id, LegOutcome.PLACED, bet=_placed(market_id, each, got)))
+            reports.append(
+                LegReport(each.order_id, LegOutcome.PLACED, bet=paper_bet(market_id, each, got.size, got.price))
+            )
         return reports
 
     def cancel(self, market_id: str, bet_ids: Sequence[str]) -> list[CancelReport]:
@@ -145,7 +146,7 @@ class PaperBookExchange(PaperExchange):
 
     def find_bets(self, bet_ids: Sequence[str]) -> Listing[BetState]:
         """Return what has become of those of these bets that stand open."""
-        return self.find_current([bet_id.removeprefix(_BET) for bet_id in bet_ids])
+        return self.find_current([bet_id.removeprefix(BET) for bet_id in bet_ids])
 
     def _states(self, orders: Iterable[Order]) -> list[BetState]:
         markets: dict[str, list[Order]] = {}
@@ -189,7 +190,7 @@ def _state(order: Order, book: Book | None, taken: Taken) -> BetState:
     left = order.size - size
     cancelled = left if order.cancel_reason else ZERO
     return BetState(
-        bet_id=order.bet_id or f"{_BET}{order.order_id}",
+        bet_id=order.bet_id or f"{BET}{order.order_id}",
         order_id=order.order_id,
         market_id=order.market_id,
         selection_id=order.selection_id,
@@ -208,7 +209,7 @@ def _refusal(book: Book | None, each: Instruction) -> str:
     if book is None:
         return "INVALID_MARKET_ID"
     if book.status != OPEN:
-        return _NOT_OPEN.get(book.status, "MARKET_NOT_OPEN_FOR_BETTING")
+        return _NOT_OPEN.get(book.status, "MARKET_NOT_OPEN_FORBETTING")
     return "" if each.selection_id in book.runners else "INVALID_RUNNER"
 
 
@@ -216,18 +217,3 @@ def _refused(order_id: str, code: str) -> LegReport:
     if code:
         return LegReport(order_id, LegOutcome.REFUSED, code=code)
     return LegReport(order_id, LegOutcome.REFUSED, code="ERROR_IN_ORDER", causes=frozenset())
-
-
-def _placed(market_id: str, each: Instruction, got: Got) -> BetState:
-    return BetState(
-        bet_id=f"{_BET}{each.order_id}",
-        order_id=each.order_id,
-        market_id=market_id,
-        selection_id=each.selection_id,
-        side=each.side,
-        price=each.price,
-        size=each.size,
-        executable=got.size < each.size,
-        size_matched=got.size,
-        average_price_matched=got.price,
-    )

@@ -6,6 +6,7 @@ it holds up no other. Amounts in account currency as decimal text, times ISO 860
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from decimal import Decimal
 from typing import Final
 
@@ -16,7 +17,6 @@ from executor.domain.times import from_iso, iso
 
 SIGNAL: Final = "signal"
 AUDIT: Final = "audit"
-ACT_FIELDS: Final = ("who", "role", "via", "address", "action", "target", "before", "after", "outcome")
 _SIGNAL_TEXTS: Final = ("signal_id", "kind", "strategy", "market_id", "status", "reason", "detail")
 _BET_TEXTS: Final = ("order_id", "signal_id", "bet_id", "strategy", "market_id", "identity")
 
@@ -93,6 +93,9 @@ class Act:
     before: str
     after: str
     outcome: str
+
+
+ACT_FIELDS: Final = tuple(field.name for field in fields_of(Act) if field.name not in {"at", "identity"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """Fixtures around a browser; a module takes them by `pytest_plugins = ["support.browser_fixtures"]`, marked `apt`.
 
-Owns: one Chromium for the whole run. Invariant: at the end of a test every tab it opened must be clean.
+Owns: one Chromium for each module. Invariants: at the end of a test every tab it opened must be clean; at the end of a
+module none of it is left. (Playwright's own event loop runs in the thread of the tests for as long as it is open: no
+`asyncio.run` of a later module would start beside it.)
 """
 
 import os
@@ -13,7 +15,7 @@ from playwright.sync_api import Browser, sync_playwright
 from support.browser import OpenTab, Tab, new_tab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     executable = shutil.which("chromium")
     if executable is None:

@@ -94,7 +94,7 @@ _RESUME: Final = "executor resume (SET trading:enabled true)"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RiskInputs:
     """What one atomic read of Redis found, as the rules need it."""
 
     now: int
@@ -180,23 +180,23 @@ def _daily_loss(terms: _Terms) -> str:
     return f"Daily P&L {number(terms.pnl)} has reached max daily loss {number(most)}{terms.converted}"
 
 
-def _funds(facts: Facts, rules: Rules, before: Results, after: Results) -> str:
+def _funds(inputs: RiskInputs, rules: Rules, before: Results, after: Results) -> str:
     """Say what is lacking for an order; what adds nothing to the market's worst case needs no funds."""
-    most = room(facts.account, facts.now) if rules.check_funds else None
+    most = room(inputs.account, inputs.now) if rules.check_funds else None
     if most is None:
         return ""
-    held, wanted = (net_of(found, facts.foreign, facts.market) for found in (before, after))
-    total = facts.held_elsewhere + wanted
+    held, wanted = (net_of(found, inputs.foreign, inputs.market) for found in (before, after))
+    total = inputs.held_elsewhere + wanted
     if wanted <= held or total <= most:
         return ""
     return f"Exposure {number(total)} over all markets exceeds the {number(max(most, ZERO))} that the account can lose"
 
 
-def _held_elsewhere_max(facts: Facts, rules: Rules, before: Results, after: Results) -> Decimal | None:
-    most = room(facts.account, facts.now) if rules.check_funds else None
+def _held_elsewhere_max(inputs: RiskInputs, rules: Rules, before: Results, after: Results) -> Decimal | None:
+    most = room(inputs.account, inputs.now) if rules.check_funds else None
     if most is None:
         return None
-    held, wanted = (net_of(found, facts.foreign, facts.market) for found in (before, after))
+    held, wanted = (net_of(found, inputs.foreign, inputs.market) for found in (before, after))
     return most - wanted if wanted > held else None
 
 
@@ -209,16 +209,16 @@ def _daily_pnl(text: str | None) -> Decimal:
         raise InvalidLimits(f"today's P&L in Redis is not a number: {text[:40]!r}") from None
 
 
-def _terms(signal: "Signal", facts: Facts, rules: Rules) -> _Terms | None:
+def _terms(signal: "Signal", inputs: RiskInputs, rules: Rules) -> _Terms | None:
     """Return the limits as they are for a signal; None where they cannot be converted."""
-    limits, pnl = parse_limits(facts.limits), _daily_pnl(facts.daily_pnl)
-    rate = rate_of(facts.account, rules.currency, facts.now)
+    limits, pnl = parse_limits(inputs.limits), _daily_pnl(inputs.daily_pnl)
+    rate = rate_of(inputs.account, rules.currency, inputs.now)
     if rate is None:
         return None
     converted = ""
     if rate != ONE:
         limits = in_currency(limits, rate)
-        converted = f" (1 {rules.currency} is {number(rate)} {facts.account.currency})"
+        converted = f" (1 {rules.currency} is {number(rate)} {inputs.account.currency})"
     per_order = converted
     factor = ONE if is_hedge(signal) else rules.confidence.factor(signal.confidence)
     if factor != ONE:
@@ -228,82 +228,82 @@ def _terms(signal: "Signal", facts: Facts, rules: Rules) -> _Terms | None:
     return _Terms(limits, pnl, per_order, converted)
 
 
-def _before_the_legs(signal: "Signal", facts: Facts, rules: Rules) -> Verdict | _Terms:
-    if facts.now >= facts.deadline:
-        return Verdict(Reason.SIGNAL_EXPIRED, f"Signal expired {facts.now - facts.deadline} ms ago")
-    if not facts.reconciled:
+def _before_the_legs(signal: "Signal", inputs: RiskInputs, rules: Rules) -> Verdict | _Terms:
+    if inputs.now >= inputs.deadline:
+        return Verdict(Reason.SIGNAL_EXPIRED, f"Signal expired {inputs.now - inputs.deadline} ms ago")
+    if not inputs.reconciled:
         return Verdict(Reason.NOT_RECONCILED, "Orders are not reconciled with the exchange")
-    if facts.held:
-        return Verdict(Reason.NOT_RECONCILED, f"Nothing is placed in this market: {facts.held}")
+    if inputs.held:
+        return Verdict(Reason.NOT_RECONCILED, f"Nothing is placed in this market: {inputs.held}")
     try:
-        terms = _terms(signal, facts, rules)
+        terms = _terms(signal, inputs, rules)
     except InvalidLimits as error:
         return Verdict(Reason.INVALID_LIMITS, str(error))
-    if facts.unsupported:
-        return Verdict(Reason.UNSUPPORTED_MARKET, facts.unsupported)
+    if inputs.unsupported:
+        return Verdict(Reason.UNSUPPORTED_MARKET, inputs.unsupported)
     if terms is None:
-        ours = facts.account.currency or "a currency that is not known yet"
+        ours = inputs.account.currency or "a currency that is not known yet"
         return Verdict(Reason.RATES_UNKNOWN, f"No rate of the last day from {rules.currency} to {ours}")
     return terms
 
 
 def decide(
-    signal: "Signal", facts: Facts, rules: Rules, reserve: Callable[["Leg", int], Order]
+    signal: "Signal", inputs: RiskInputs, rules: Rules, reserve: Callable[["Leg", int], Order]
 ) -> tuple[Verdict, tuple[Order, ...]]:
     """Judge a signal leg by leg, the second seeing the first's reservation.
 
     `reserve` makes the order of a leg (its number from 1). Returns the verdict and, when accepted, the reservations.
     """
-    terms = _before_the_legs(signal, facts, rules)
+    terms = _before_the_legs(signal, inputs, rules)
     if isinstance(terms, Verdict):
         return terms, ()
-    found = results(facts.orders)
+    found = results(inputs.orders)
     reserved: tuple[Order, ...] = ()
     for at, leg in enumerate(signal.legs, start=1):
         order = reserve(leg, at)
         after = with_order(found, order)
-        reason, detail = _judge(leg, found, after, facts, rules, terms=terms, hedge=is_hedge(signal))
+        reason, detail = _judge(leg, found, after, inputs, rules, terms=terms, hedge=is_hedge(signal))
         if reason is not None:
             return Verdict(reason, detail, at), ()
         found, reserved = after, (*reserved, order)
-    return Verdict(held_elsewhere_max=_held_elsewhere_max(facts, rules, results(facts.orders), found)), reserved
+    return Verdict(held_elsewhere_max=_held_elsewhere_max(inputs, rules, results(inputs.orders), found)), reserved
 
 
 def _judge(
-    leg: "Leg", before: Results, after: Results, facts: Facts, rules: Rules, *, terms: _Terms, hedge: bool
+    leg: "Leg", before: Results, after: Results, inputs: RiskInputs, rules: Rules, *, terms: _Terms, hedge: bool
 ) -> tuple[Reason | None, str]:
     lowest, highest = max(rules.min_odds, MIN_PRICE), min(rules.max_odds, MAX_PRICE)  # beyond the ladder nothing holds
     if not lowest <= leg.price <= highest:
         span = f"{number(lowest)} to {number(highest)}"
         return Reason.ODDS_OUT_OF_RANGE, f"Odds {number(leg.price)} outside {span}"
-    if leg.size < (minimum := rules.minimum(facts.account.currency)) or leg.size <= ZERO:
+    if leg.size < (minimum := rules.minimum(inputs.account.currency)) or leg.size <= ZERO:
         return Reason.STAKE_BELOW_MINIMUM, f"Stake {number(leg.size)} below minimum {number(minimum)}"
-    if problem := _funds(facts, rules, before, after):
+    if problem := _funds(inputs, rules, before, after):
         return Reason.INSUFFICIENT_FUNDS, problem
-    reason, problem = _limit_rules(leg, before, after, facts, rules, terms=terms, hedge=hedge)
+    reason, problem = _limit_rules(leg, before, after, inputs, rules, terms=terms, hedge=hedge)
     if reason is not None:
         return reason, problem
-    if rules.breaker_enabled and facts.breaker_open:
+    if rules.breaker_enabled and inputs.breaker_open:
         return (
             Reason.CIRCUIT_BREAKER_OPEN,
             f"Circuit breaker is open; after fixing the cause: {_RESUME}",
         )
-    if not facts.trading_enabled:
+    if not inputs.trading_enabled:
         return Reason.TRADING_DISABLED, f"Trading is disabled; to trade: {_RESUME}"
     return None, ""
 
 
 def _limit_rules(
-    leg: "Leg", before: Results, after: Results, facts: Facts, rules: Rules, *, terms: _Terms, hedge: bool
+    leg: "Leg", before: Results, after: Results, inputs: RiskInputs, rules: Rules, *, terms: _Terms, hedge: bool
 ) -> tuple[Reason | None, str]:
-    elsewhere = facts.foreign.get(leg.selection_id, ZERO)
+    elsewhere = inputs.foreign.get(leg.selection_id, ZERO)
     alone, together = (worst(*found.get(leg.selection_id, (ZERO, ZERO))) + elsewhere for found in (before, after))
     if hedge and together > alone:
         most = number(alone)
         return Reason.MAX_EXPOSURE_PER_SELECTION, f"Hedge would raise the selection's exposure {most} to {together:f}"
     if not rules.enabled:
         return None, ""
-    held, wanted = (counted(found, facts.foreign, facts.market, netting=rules.netting) for found in (before, after))
+    held, wanted = (counted(found, inputs.foreign, inputs.market, netting=rules.netting) for found in (before, after))
     checks: tuple[tuple[Reason, Callable[[], str]], ...] = (
         (Reason.MAX_STAKE_PER_ORDER, lambda: _stake(leg, terms)),
         (Reason.MAX_RISK_PER_TRADE, lambda: _risk(leg, terms)),

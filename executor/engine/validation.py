@@ -11,7 +11,7 @@ import structlog
 from executor.domain.foreign import foreign_exposure
 from executor.domain.market import unsupported
 from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, Order, order_ids
-from executor.domain.risk import Facts, Reason, Verdict, decide, is_true
+from executor.domain.risk import Reason, RiskInputs, Verdict, decide, is_true
 from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
 from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
 from executor.engine.breaker import is_reset, with_rejection
@@ -97,7 +97,7 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
     def reserve(_leg: Leg, number: int) -> Order:
         return new_order(policy, view, record, signal, number)
 
-    facts = Facts(
+    inputs = RiskInputs(
         now=view.now,
         deadline=record.deadline,
         reconciled=view.reconciled and view.identity == policy.identity,
@@ -113,7 +113,7 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
         account=view.account,
         held_elsewhere=view.held_elsewhere,
     )
-    return decide(signal, facts, policy.rules, reserve)
+    return decide(signal, inputs, policy.rules, reserve)
 
 
 def _has_twin(policy: Policy, view: MarketView, record: SignalRecord, signal: Signal) -> bool:

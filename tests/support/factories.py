@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from executor.domain.money import Side
 from executor.domain.order import BetState, Order, order_ids
-from executor.domain.risk import Facts, Rules
+from executor.domain.risk import RiskInputs, Rules
 from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
 
 NOW: Final = 1_700_000_000_000
@@ -117,9 +117,9 @@ def make_rules(**overrides: Any) -> Rules:
     return replace(rules, **overrides)
 
 
-def make_facts(**overrides: Any) -> Facts:
+def make_risk_inputs(**overrides: Any) -> RiskInputs:
     """Return a healthy system without orders, 30 s before the deadline."""
-    facts = Facts(
+    inputs = RiskInputs(
         now=NOW,
         deadline=NOW + 30_000,
         reconciled=True,
@@ -129,7 +129,7 @@ def make_facts(**overrides: Any) -> Facts:
         daily_pnl=None,
         orders=(),
     )
-    return replace(facts, **overrides)
+    return replace(inputs, **overrides)
 
 
 def reserving(signal: Signal) -> Callable[[Leg, int], Order]:

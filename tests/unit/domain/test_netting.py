@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 from netting.markets import brute_force, disagreement
-from support.factories import make_facts, make_leg, make_limits, make_order, make_rules, make_signal, reserving
+from support.factories import make_leg, make_limits, make_order, make_risk_inputs, make_rules, make_signal, reserving
 
 from executor.domain.exposure import results, with_order
 from executor.domain.market import Market
@@ -120,8 +120,8 @@ def test_rule_four_counts_the_netted_market() -> None:
     signal = make_signal(make_leg(selection_id=2, side=Side.LAY, price=D(4), size=D(40)))
 
     def verdict(market: Market | None, limit: str = "150", **rules: bool) -> tuple[Reason | None, str]:
-        facts = make_facts(orders=orders, limits=make_limits(MaxExposurePerMarket=limit), market=market)
-        found = decide(signal, facts, make_rules(**rules), reserving(signal))[0]
+        inputs = make_risk_inputs(orders=orders, limits=make_limits(MaxExposurePerMarket=limit), market=market)
+        found = decide(signal, inputs, make_rules(**rules), reserving(signal))[0]
         return found.reason, found.detail
 
     refused = (Reason.MAX_EXPOSURE_PER_MARKET, "Market exposure 240 exceeds max per market 150")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from support.factories import (
     LIMITS,
     NOW,
-    make_facts,
     make_leg,
     make_limits,
     make_order,
+    make_risk_inputs,
     make_rules,
     make_signal,
     reserving,
@@ -48,9 +48,9 @@ PROPERTY: Final = settings(deadline=None, max_examples=300)
 A, B = 123456, 654321
 
 
-def judge(signal: Signal, facts: Mapping[str, Any], rules: Mapping[str, Any] | None = None) -> Verdict:
+def judge(signal: Signal, inputs: Mapping[str, Any], rules: Mapping[str, Any] | None = None) -> Verdict:
     """Decide on a signal and check that exactly an accepted one reserves all its legs."""
-    verdict, reserved = decide(signal, make_facts(**facts), make_rules(**rules or {}), reserving(signal))
+    verdict, reserved = decide(signal, make_risk_inputs(**inputs), make_rules(**rules or {}), reserving(signal))
     assert verdict.accepted == (verdict.reason is None) == bool(reserved)
     expected = list(signal.legs) if verdict.accepted else []
     assert [Leg(order.selection_id, order.side, order.price, order.size) for order in reserved] == expected
@@ -62,7 +62,7 @@ def held(size: object, selection: int = A, side: Side = Side.BACK) -> dict[str, 
     return {"orders": [order]}
 
 
-REJECTED: Final = [  # facts, leg, rules -> reason, detail, leg (0: before the legs)
+REJECTED: Final = [  # inputs, leg, rules -> reason, detail, leg (0: before the legs)
     ({"now": NOW, "deadline": NOW}, {}, {}, R.SIGNAL_EXPIRED, "Signal expired 0 ms ago", 0),
     ({"now": NOW + 5, "deadline": NOW}, {}, {}, R.SIGNAL_EXPIRED, "Signal expired 5 ms ago", 0),
     ({"reconciled": False}, {}, {}, R.NOT_RECONCILED, "Orders are not reconciled with the exchange", 0),
@@ -161,8 +161,8 @@ REJECTED: Final = [  # facts, leg, rules -> reason, detail, leg (0: before the l
 
 @pytest.mark.parametrize("case", REJECTED, ids=lambda case: case[4])
 def test_every_reason_in_its_words(case: tuple[Any, ...]) -> None:
-    facts, leg, rules, reason, detail, at = case
-    assert judge(make_signal(make_leg(**leg)), facts, rules) == Verdict(reason, detail, at)
+    inputs, leg, rules, reason, detail, at = case
+    assert judge(make_signal(make_leg(**leg)), inputs, rules) == Verdict(reason, detail, at)
 
 
 def test_every_reason_is_covered_here_or_belongs_to_another_step() -> None:
@@ -173,7 +173,7 @@ def test_every_reason_is_covered_here_or_belongs_to_another_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "leg", "rules"),
+    ("inputs", "leg", "rules"),
     [
         ({"now": NOW, "deadline": NOW + 1}, {}, {}),
         ({}, {"price": D("1.01"), "side": Side.LAY}, {}),
@@ -190,8 +190,8 @@ def test_every_reason_is_covered_here_or_belongs_to_another_step() -> None:
         ({"breaker_open": True}, {}, {"breaker_enabled": False}),
     ],
 )
-def test_at_the_edge_a_signal_passes(facts: dict[str, Any], leg: dict[str, Any], rules: dict[str, Any]) -> None:
-    assert judge(make_signal(make_leg(**leg)), facts, rules) == Verdict()
+def test_at_the_edge_a_signal_passes(inputs: dict[str, Any], leg: dict[str, Any], rules: dict[str, Any]) -> None:
+    assert judge(make_signal(make_leg(**leg)), inputs, rules) == Verdict()
 
 
 # Reason -> what violates it and nothing that comes before it.
@@ -217,15 +217,15 @@ VIOLATIONS: Final[dict[Reason, tuple[dict[str, Any], dict[str, Any], dict[str, s
 def test_of_several_violations_the_first_is_told_and_switches_skip_exactly_theirs(
     violated: set[Reason], risk: bool, breaker: bool
 ) -> None:
-    facts: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
     rules: dict[str, Any] = {"enabled": risk, "breaker_enabled": breaker}
     limits = dict(LIMITS)
     for reason in violated:
-        for target, more in zip((facts, rules, limits), VIOLATIONS[reason], strict=True):
+        for target, more in zip((inputs, rules, limits), VIOLATIONS[reason], strict=True):
             target.update(more)
     skipped = {*(() if risk else LIMIT_RULES), *(() if breaker else (R.CIRCUIT_BREAKER_OPEN,))}
     expected = next((reason for reason in Reason if reason in violated - skipped), None)
-    assert judge(make_signal(), {"limits": limits, **facts}, rules).reason is expected
+    assert judge(make_signal(), {"limits": limits, **inputs}, rules).reason is expected
 
 
 def test_the_second_leg_sees_the_firsts_reservation() -> None:
@@ -367,22 +367,22 @@ def test_funds_are_what_the_account_can_lose_beside_everything_else(
 
 
 def test_what_adds_nothing_to_the_worst_case_needs_no_funds() -> None:
-    facts = {**held(100), "account": replace(ENOUGH, available=D(0))}
+    inputs = {**held(100), "account": replace(ENOUGH, available=D(0))}
     closing = make_signal(make_leg(selection_id=A, side=Side.LAY, size=D(40)))
-    assert judge(closing, facts, {"check_funds": True}).accepted
-    assert judge(make_signal(), facts, {"check_funds": True}).reason is R.INSUFFICIENT_FUNDS
+    assert judge(closing, inputs, {"check_funds": True}).accepted
+    assert judge(make_signal(), inputs, {"check_funds": True}).reason is R.INSUFFICIENT_FUNDS
 
 
 def test_funds_are_netted_as_the_exchange_nets_them_whatever_rule_four_counts() -> None:
     market = Market("1.2", "WIN", "ODDS", "CLASSIC", winners=1, runners=(A, B), complete=True)
-    facts = {
+    inputs = {
         "orders": [make_order(side=Side.LAY, selection_id=B, size=D(25), price=D(3), status=S.PENDING)],
         "account": ENOUGH,
         "limits": make_limits(MaxExposurePerMarket="999"),
     }
     signal = make_signal(make_leg(selection_id=A, side=Side.LAY, price=D(3), size=D(25)))
-    assert judge(signal, {**facts, "market": market}, {"check_funds": True}).accepted  # one of them wins: 50
-    assert judge(signal, facts, {"check_funds": True}).reason is R.INSUFFICIENT_FUNDS  # 100
+    assert judge(signal, {**inputs, "market": market}, {"check_funds": True}).accepted  # one of them wins: 50
+    assert judge(signal, inputs, {"check_funds": True}).reason is R.INSUFFICIENT_FUNDS  # 100
 
 
 @pytest.mark.parametrize(
@@ -440,13 +440,13 @@ def test_a_scale_that_is_none_is_refused(text: str) -> None:
 
 def test_limits_in_another_currency_are_converted_against_us() -> None:
     account = Account("EUR", rate_from="GBP", rate=D("1.155"), rates_at=NOW)
-    facts, rules = {"account": account}, {"currency": "GBP"}
-    assert judge(make_signal(make_leg(size=D("115.5"))), facts, rules).accepted
-    over = judge(make_signal(make_leg(size=D("115.51"))), facts, rules)
+    inputs, rules = {"account": account}, {"currency": "GBP"}
+    assert judge(make_signal(make_leg(size=D("115.5"))), inputs, rules).accepted
+    over = judge(make_signal(make_leg(size=D("115.51"))), inputs, rules)
     assert over.detail == "Stake 115.51 exceeds max per order 115.5 (1 GBP is 1.155 EUR)"
-    lost = judge(make_signal(), {**facts, "daily_pnl": "-577.5"}, rules)
+    lost = judge(make_signal(), {**inputs, "daily_pnl": "-577.5"}, rules)
     assert lost.detail == "Daily P&L -577.5 has reached max daily loss 577.5 (1 GBP is 1.155 EUR)"
-    assert judge(make_signal(), {**facts, "daily_pnl": "-577.49"}, rules).accepted
+    assert judge(make_signal(), {**inputs, "daily_pnl": "-577.49"}, rules).accepted
     assert judge(make_signal(), {"account": replace(account, currency="GBP")}, rules).accepted
     for known in (replace(account, rates_at=NOW - RATES_LAST_MS - 1), Account(), replace(account, rate=None)):
         assert judge(make_signal(), {"account": known}, rules).reason is R.RATES_UNKNOWN
@@ -454,11 +454,11 @@ def test_limits_in_another_currency_are_converted_against_us() -> None:
 
 
 def test_a_hedge_may_only_reduce_and_is_not_stopped_by_the_days_loss() -> None:
-    def hedge(size: str, **facts: Any) -> Verdict:
+    def hedge(size: str, **inputs: Any) -> Verdict:
         signal = make_signal(
             make_leg(selection_id=A, side=Side.LAY, size=D(size)), signal_id="hedge-1", strategy="hedge"
         )
-        return judge(signal, {**held(100), "limits": make_limits(MaxExposurePerSelection="50"), **facts})
+        return judge(signal, {**held(100), "limits": make_limits(MaxExposurePerSelection="50"), **inputs})
 
     assert hedge("40").accepted
     assert hedge("40", daily_pnl="-500").accepted

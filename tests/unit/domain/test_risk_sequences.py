@@ -6,7 +6,7 @@ from typing import Final
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.factories import make_facts, make_leg, make_limits, make_rules, make_signal, reserving
+from support.factories import make_leg, make_limits, make_risk_inputs, make_rules, make_signal, reserving
 
 from executor.domain.exposure import exposures, market_exposure
 from executor.domain.money import LADDER, Side, liability
@@ -71,8 +71,8 @@ def test_no_sequence_of_accepted_signals_exceeds_a_limit(steps: list[list[Leg] |
     for at, step in enumerate(steps):
         if isinstance(step, list):
             signal = make_signal(*step, signal_id=f"signal-{at}")
-            facts = make_facts(orders=tuple(order for order in orders if order.counts), limits=LIMITS)
-            _, reserved = decide(signal, facts, make_rules(), reserving(signal))
+            inputs = make_risk_inputs(orders=tuple(order for order in orders if order.counts), limits=LIMITS)
+            _, reserved = decide(signal, inputs, make_rules(), reserving(signal))
             orders += reserved
         elif orders:
             which, fate, pennies = step
@@ -87,7 +87,9 @@ def test_the_rules_leave_no_room_unused(wanted: list[Leg]) -> None:
     limits = parse_limits(LIMITS)
     for at, leg in enumerate(wanted):
         signal = make_signal(leg, signal_id=f"signal-{at}")
-        verdict, reserved = decide(signal, make_facts(orders=orders, limits=LIMITS), make_rules(), reserving(signal))
+        verdict, reserved = decide(
+            signal, make_risk_inputs(orders=orders, limits=LIMITS), make_rules(), reserving(signal)
+        )
         with_it = [*orders, reserving(signal)(leg, 1)]
         fits = (
             leg.size <= limits.max_stake_per_order

@@ -30,7 +30,7 @@ from executor.engine import (
     validation,
     watchdog,
 )
-from executor.engine.engine import Engine, Left, unknown_signal
+from executor.engine.engine import Engine, TimedView, unknown_signal
 from executor.engine.waiting import RECONCILED_MS
 from executor.errors import Contended, ExecutorError, NotYet, StoreUnavailable
 from executor.ports import HeartbeatAction, RefusedTask
@@ -118,10 +118,10 @@ def log_trade(self: Task, *ids: object, **more: object) -> str:
 
 
 class _Reserved(threading.local):
-    """What this thread's last decision has left, for the step that follows it."""
+    """The market after this thread's last decision, for the step that follows it."""
 
     signal_id = ""
-    left: Left | None = None
+    view_after: TimedView | None = None
 
 
 _reserved: Final = _Reserved()
@@ -129,14 +129,14 @@ _reserved: Final = _Reserved()
 
 def _validate(engine: Engine, signal_id: str, market_id: str) -> object:
     done = validation.validate(engine, signal_id, market_id, patience_ms=RECONCILED_MS)
-    _reserved.signal_id, _reserved.left = signal_id, done.left
+    _reserved.signal_id, _reserved.view_after = signal_id, done.view_after
     return done
 
 
 def _place(engine: Engine, signal_id: str, market_id: str) -> object:
-    left = _reserved.left if _reserved.signal_id == signal_id else None
-    _reserved.left = None
-    return placement.place(engine, signal_id, market_id, patience_ms=RECONCILED_MS, left=left)
+    view_after = _reserved.view_after if _reserved.signal_id == signal_id else None
+    _reserved.view_after = None
+    return placement.place(engine, signal_id, market_id, patience_ms=RECONCILED_MS, view_after=view_after)
 
 
 def _log(engine: Engine, signal_id: str, market_id: str) -> str:

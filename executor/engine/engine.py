@@ -102,8 +102,8 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """The market as a commit left it; `since` is the monotonic time in seconds just before."""
+class TimedView:
+    """The market as it is after a commit; `since` is the monotonic time in seconds just before."""
 
     view: MarketView
     since: float
@@ -119,7 +119,7 @@ class Step:
     reason: str = ""
     detail: str = ""
     orders: tuple[str, ...] = ()
-    left: Left | None = None  # of reserved orders: what the next step may begin with
+    view_after: TimedView | None = None  # of reserved orders: what the next step may begin with
 
     def __str__(self) -> str:
         """Say it in one line, the verdict first."""

@@ -16,7 +16,7 @@ from executor.domain.risk import Reason, is_true
 from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
 from executor.engine.breaker import is_reset, with_failure
 from executor.engine.cancellation import cancel_orders
-from executor.engine.engine import Engine, Left, Step, repeated, step, unknown_signal
+from executor.engine.engine import Engine, Step, TimedView, repeated, step, unknown_signal
 from executor.engine.optimistic import until_committed
 from executor.engine.reports import announce, conclude_all
 from executor.engine.sending import PlacementResult, Submission, as_refused, not_replicated, send
@@ -28,26 +28,28 @@ log = structlog.get_logger(__name__)
 
 _SENDS: Final = 3  # attempts that provably did not reach the exchange; then the price is old and the signal fails
 _LONGEST_WAIT_S: Final = 10.0  # longer is a ban: it holds a thread and the exposure, and the price will be gone
-_JUST_NOW_S: Final = 0.1  # what the decision left is read anew when it is older: others have been at it
+_JUST_NOW_S: Final = 0.1  # the view after the decision is read anew when it is older: others have been at it
 _RECORD_FOR_S: Final = 30  # how long an answer is kept trying to reach Redis; after that the poll finds it out
 _NEW: Final = SignalStatus.RECEIVED
 _SENT: Final = frozenset({SignalStatus.COMPLETED, SignalStatus.FAILED})
 _GATES: Final = frozenset({Gate.TRADING, Gate.RECONCILED, Gate.DEADLINE})
 
 
-def place(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 0, left: Left | None = None) -> Step:
+def place(
+    engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 0, view_after: TimedView | None = None
+) -> Step:
     """Send an accepted signal's orders in one call, at most once; what was sent before is left alone.
 
-    `patience_ms`: how long they wait, reserved, for orders to be reconciled. `left`: what the decision has left, if
-    just now; all that sending rests on is compared again by the submit step, whoever read it.
+    `patience_ms`: how long they wait, reserved, for orders to be reconciled. `view_after`: the market after the
+    decision, if just now; all that sending rests on is compared again by the submit step, whoever read it.
 
     Raises:
         NotYet: they wait for orders to be reconciled, or for a replica that knows of them.
         Contended, StoreUnavailable: nothing was sent.
     """
     for attempt in range(1, _SENDS + 1):
-        claim = _submit(engine, signal_id, market_id, patience_ms, left)
-        left = None
+        claim = _submit(engine, signal_id, market_id, patience_ms, view_after)
+        view_after = None
         if isinstance(claim, Step):
             return claim
         market_id = claim.record.market_id
@@ -83,12 +85,14 @@ def _cancel_rest(engine: Engine, claim: Submission) -> None:
         cancel_orders(engine, marked, CancelReason.HALF_PLACED)
 
 
-def _submit(engine: Engine, signal_id: str, market_id: str, patience_ms: int, left: Left | None) -> Submission | Step:
+def _submit(
+    engine: Engine, signal_id: str, market_id: str, patience_ms: int, view_after: TimedView | None
+) -> Submission | Step:
     def attempt(turn: str) -> Submission | Step | None:
-        nonlocal market_id, left
+        nonlocal market_id, view_after
         since = engine.clock.monotonic()
-        if left is not None and since - left.since < _JUST_NOW_S:
-            view, since, left = left.view, left.since, None
+        if view_after is not None and since - view_after.since < _JUST_NOW_S:
+            view, since, view_after = view_after.view, view_after.since, None
         else:
             view = replace(engine.store.view(market_id, signal_ids=(signal_id,)), turn=turn)
         record = view.signals.get(signal_id)
@@ -151,8 +155,8 @@ def _mark(
         transactions_max=engine.policy.max_transactions_per_hour,
         durable=True,
     )
-    left = engine.store.commit(view, change)
-    return Submission(record, sent, left, since, engine.clock.monotonic()) if left else None
+    view_after = engine.store.commit(view, change)
+    return Submission(record, sent, view_after, since, engine.clock.monotonic()) if view_after else None
 
 
 def _release(

@@ -15,7 +15,7 @@ from executor.domain.risk import Reason, RiskInputs, Verdict, decide, is_true
 from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
 from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
 from executor.engine.breaker import is_reset, with_rejection
-from executor.engine.engine import Engine, Left, Policy, Step, repeated, step, unknown_signal
+from executor.engine.engine import Engine, Policy, Step, TimedView, repeated, step, unknown_signal
 from executor.engine.markets import ask_for_facts
 from executor.engine.optimistic import until_committed
 from executor.engine.reports import announce
@@ -63,12 +63,12 @@ def validate(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int
             wait_for_poll(engine, view, record, patience_ms)
         after, change = _change(engine.policy, view, record, verdict, orders)
         since = engine.clock.monotonic()
-        left = engine.store.commit(view, change)
-        if not left:
+        view_after = engine.store.commit(view, change)
+        if not view_after:
             return None
         _announce(engine, view, after, verdict, change, engine.clock.monotonic() - started)
         ask_for_facts(engine, view)
-        return replace(step(after), left=Left(left, since) if orders else None)
+        return replace(step(after), view_after=TimedView(view_after, since) if orders else None)
 
     return until_committed(engine, market_id, f"signal {signal_id}: market {market_id}", attempt)
 

@@ -12,7 +12,7 @@ from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal import SignalKind
 from executor.domain.signal_record import SignalRecord, SignalStatus
-from executor.engine.engine import Engine, Left, Policy, Step
+from executor.engine.engine import Engine, Policy, Step, TimedView
 from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.validation import validate
@@ -91,7 +91,7 @@ class Rig:
     policy: Policy = field(default_factory=make_policy)
     clock: FrozenClock = field(default_factory=FrozenClock)
 
-    left: Left | None = None  # of the last decision
+    view_after: TimedView | None = None  # of the last decision
 
     def __post_init__(self) -> None:
         self.memory = Memory(clock=self.clock, identity="paper", trading="true", started=True, limits=dict(LIMITS))
@@ -139,7 +139,7 @@ class Rig:
 
     def validate(self, signal_id: str = "signal-1", market_id: str = MARKET) -> Step:
         step = validate(self.engine, signal_id, market_id)
-        self.left = step.left
+        self.view_after = step.view_after
         return step
 
     def accepted(self, signal_id: str = "signal-1", **message: Any) -> SignalRecord:
@@ -153,8 +153,8 @@ class Rig:
 
     def follow(self, signal_id: str = "signal-1", market_id: str = MARKET) -> Step:
         """Place as the step that follows the decision in the same process."""
-        assert self.left is not None
-        return place(self.engine, signal_id, market_id, left=self.left)
+        assert self.view_after is not None
+        return place(self.engine, signal_id, market_id, view_after=self.view_after)
 
     def placed(self, signal_id: str = "signal-1", **message: Any) -> Order:
         """Take a signal to the exchange; return its first order."""

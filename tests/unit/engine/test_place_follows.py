@@ -52,6 +52,6 @@ def test_a_deadline_that_passes_behind_the_decision_is_met(rig: Rig, monkeypatch
 
 def test_steps_that_were_decided_before_hand_on_nothing(rig: Rig) -> None:
     rig.accepted()
-    assert rig.validate().left is None
+    assert rig.validate().view_after is None
     rig.received("signal-2", stake=500)
-    assert rig.validate("signal-2").left is None
+    assert rig.validate("signal-2").view_after is None

@@ -73,7 +73,7 @@ def market_revision(market_id: str) -> str:
     return f"market:{market_id}:revision"
 
 
-def market_turn(market_id: str) -> str:
+def market_lock(market_id: str) -> str:
     """Name the string that says who alone may change the market's orders now; TTL of seconds."""
     return f"market:{market_id}:turn"
 
@@ -187,7 +187,7 @@ def task_lock(task: str) -> str:
     return f"executor:lock:{task}"
 
 
-def task_turn(task: str) -> str:
+def task_cooldown(task: str) -> str:
     """Name the string that says that a task has just been done; its TTL is the pause until the next."""
     return f"executor:turn:{task}"
 

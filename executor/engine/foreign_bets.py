@@ -127,8 +127,8 @@ def _commit(engine: Engine, market_id: str, put: Sequence[ForeignBet], gone: Seq
         foreign_gone=[bet.bet_id for bet in gone if bet.market_id == market_id],
     )
 
-    def attempt(turn: str) -> int | None:
-        view = replace(engine.store.view(market_id), turn=turn)
+    def attempt(lock_token: str) -> int | None:
+        view = replace(engine.store.view(market_id), lock_token=lock_token)
         return len(change.foreign) + len(change.foreign_gone) if engine.store.commit(view, change) else None
 
     return until_committed(engine, market_id, f"market {market_id}", attempt)

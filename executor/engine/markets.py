@@ -94,8 +94,8 @@ def learn(engine: Engine) -> int:
 def _recount(engine: Engine, market_id: str, before: Market | None, *, empty: bool = False) -> None:
     """Write anew what is derived from a market's orders, after its facts have changed; `empty`: of none, too."""
 
-    def attempt(turn: str) -> MarketView | None:
-        view = replace(engine.store.view(market_id), turn=turn)
+    def attempt(lock_token: str) -> MarketView | None:
+        view = replace(engine.store.view(market_id), lock_token=lock_token)
         if not (view.orders or view.foreign or empty):
             return view
         return view if engine.store.commit(view, Change(recount=True)) else None

@@ -68,11 +68,11 @@ def _refuse_another(order: Order, bet: BetState, slack: Decimal) -> None:
 def _take_over(engine: Engine, order: Order, adopted: Order, bet: BetState, who: str) -> None:
     """Go on with the order where the record left off that watched its bet, and end that record."""
 
-    def attempt(turn: str) -> bool | None:
+    def attempt(lock_token: str) -> bool | None:
         view = engine.store.view(
             order.market_id, signal_ids=(order.signal_id,), order_ids=(order.order_id, adopted.order_id)
         )
-        view = replace(view, turn=turn)
+        view = replace(view, lock_token=lock_token)
         if view.orders.get(order.order_id) != order:
             raise NotAllowed(f"order {order.order_id} has just changed: look at it again")
         watched = view.orders.get(adopted.order_id)

@@ -88,13 +88,13 @@ def _cancel_rest(engine: Engine, claim: Submission) -> None:
 def _submit(
     engine: Engine, signal_id: str, market_id: str, patience_ms: int, view_after: TimedView | None
 ) -> Submission | Step:
-    def attempt(turn: str) -> Submission | Step | None:
+    def attempt(lock_token: str) -> Submission | Step | None:
         nonlocal market_id, view_after
         since = engine.clock.monotonic()
         if view_after is not None and since - view_after.since < _JUST_NOW_S:
             view, since, view_after = view_after.view, view_after.since, None
         else:
-            view = replace(engine.store.view(market_id, signal_ids=(signal_id,)), turn=turn)
+            view = replace(engine.store.view(market_id, signal_ids=(signal_id,)), lock_token=lock_token)
         record = view.signals.get(signal_id)
         if record is None:
             return unknown_signal(engine, signal_id, market_id)

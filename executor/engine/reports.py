@@ -78,8 +78,8 @@ def rewrite(
     legs = [leg for signal_id in known for leg in leg_ids(signal_id, MAX_LEGS)]
     wanted = sorted({*order_ids, *legs})  # a signal is concluded from all its legs
 
-    def attempt(turn: str) -> list[Order] | None:
-        view = replace(engine.store.view(market_id, signal_ids=known, order_ids=wanted), turn=turn)
+    def attempt(lock_token: str) -> list[Order] | None:
+        view = replace(engine.store.view(market_id, signal_ids=known, order_ids=wanted), lock_token=lock_token)
         changed, trades = _changes(view, order_ids, change_order, fresh)
         if not changed:
             return []

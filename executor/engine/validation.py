@@ -41,10 +41,10 @@ def validate(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int
     """
     started = engine.clock.monotonic()
 
-    def attempt(turn: str) -> Step | None:
+    def attempt(lock_token: str) -> Step | None:
         nonlocal market_id
         view = engine.store.view(market_id, signal_ids=(signal_id,), order_ids=order_ids(signal_id, MAX_LEGS))
-        view = replace(view, turn=turn)
+        view = replace(view, lock_token=lock_token)
         record = view.signals.get(signal_id)
         if record is None:
             return unknown_signal(engine, signal_id, market_id)

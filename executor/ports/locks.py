@@ -27,7 +27,7 @@ class Locks(Protocol):
         """Hold a task's lock while it runs; what it yields is false when somebody else holds it."""
 
     def acquire_cooldown(self, task: str, pause_ms: int) -> bool:
-        """Tell whether nobody else took this turn within the pause before; takes it if so."""
+        """Tell whether a task was not done within the pause before, and take its pause from now on if so."""
 
     def succeeded(self, task: str) -> None:
         """Remember when a periodic task last did its job."""

@@ -65,7 +65,7 @@ class MarketView:
     market_asked: bool = False  # it has been looked up, with whatever result
     account: Account = UNKNOWN
     held_elsewhere: Decimal = Decimal(0)  # the most that the exchange holds for our orders in all other markets
-    turn: str = ""  # the token of a turn taken on the market
+    lock_token: str = ""  # of a market locked by `lock_market`
     netting: bool = False  # what rule 4 counts is netted over the market's results, where its facts are known
     replicated: bool = True  # what the last commit wrote would outlive its server, as far as that was asked for
 
@@ -154,10 +154,10 @@ class OrderStore(Protocol):
             RecordUnreadable: an order is none, unless such are to be left out; a signal that is none is left out.
         """
 
-    def acquire_turn(self, market_id: str) -> str:
+    def lock_market(self, market_id: str) -> str:
         """Become the only one who may change the market's orders, for some seconds; "" while somebody else is."""
 
-    def release_turn(self, market_id: str, turn: str) -> None:
+    def unlock_market(self, market_id: str, lock_token: str) -> None:
         """Let others change the market's orders again."""
 
     def send_state(self, market_id: str, order_ids: Sequence[str]) -> SendState:

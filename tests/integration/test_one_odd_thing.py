@@ -289,7 +289,7 @@ def test_a_record_repaired_after_days_is_settled_right_and_once(rig: RecoveryRig
     client.set(keys.SETTLED_AT, now)  # days of reads have passed over it
     client.set(key, text)
     for _ in range(3):
-        client.delete(keys.task_turn("overdue_settlements"))
+        client.delete(keys.task_cooldown("overdue_settlements"))
         settle(rig.worker())
     [after] = rig.worker().store.orders([order.order_id])
     assert (after.status, after.profit) == (S.SETTLED, D(10))
@@ -408,7 +408,7 @@ def unavailable(_identity: str) -> Any:
 
 def test_a_turn_without_an_end_ends(rig: RecoveryRig) -> None:
     order = placed(rig, "signal-1")
-    rig.client().set(keys.market_turn(MARKET), "somebody's")
+    rig.client().set(keys.market_lock(MARKET), "somebody's")
     rig.exchange.match(order.bet_id, "10")
     poll(rig.worker())
     assert rig.worker().store.orders([order.order_id])[0].status is S.MATCHED
@@ -465,12 +465,12 @@ def test_a_poll_gets_through_beside_dozens_of_commits_a_second(rig: RecoveryRig)
         worker = rig.worker()
         record = next(iter(worker.store.orders(["o0"])))
         while not done.wait(0.028):
-            view = replace(worker.store.view(MARKET), turn="")
+            view = replace(worker.store.view(MARKET), lock_token="")
             commits.append(bool(worker.store.commit(view, Change(orders=(replace(record, detail=str(len(commits))),)))))
 
-    def blind() -> None:  # somebody faster than any read of ours, who takes his turn like all
+    def blind() -> None:  # somebody faster than any read of ours, who respects the lock like all
         while not done.wait(0.028):
-            if not client.exists(keys.market_turn(MARKET)):
+            if not client.exists(keys.market_lock(MARKET)):
                 client.set(keys.market_revision(MARKET), f"somebody's {len(commits)}")
 
     threads = [threading.Thread(target=others), threading.Thread(target=blind)]

@@ -66,7 +66,7 @@ _KEYS = (
     keys.BREAKER, keys.BREAKER_SINCE, keys.transactions(hour(_NOW)), keys.PNL_TOTAL, keys.PNL_DAYS, keys.SETTLED_AT,
     keys.TRADES, keys.pnl_daily(day(_NOW)), keys.settlements(day(_NOW)), keys.ACCOUNT, keys.ALERTS, keys.MARKET_TYPES,
     keys.MARKETS_STOPPED, keys.FOREIGN_MARKETS, keys.foreign(MARKET), keys.SET_ASIDE, keys.CANCELS_REFUSED,
-    keys.market_turn(MARKET), keys.bet("bet1"),
+    keys.market_lock(MARKET), keys.bet("bet1"),
     keys.LAST_SUCCESS, keys.FAILED_TASKS, keys.session(IDENTITY), keys.login_ban(IDENTITY), keys.task_lock("ledger"),
     keys.task_lock("poll_orders"), keys.heartbeat("worker:x:1"),
 )  # fmt: skip

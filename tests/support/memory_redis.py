@@ -111,13 +111,13 @@ class Memory:
     hedges: dict[str, HedgeNote] = field(default_factory=dict)
     netting: bool = False
     storage: dict[str, tuple[str, int]] = field(default_factory=dict)  # process -> problem, until
-    turns: dict[str, int] = field(default_factory=dict)
+    cooldowns: dict[str, int] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     unreadable: str = ""  # a market one of whose records is none
     held: dict[str, str] = field(default_factory=dict)  # market -> why nothing is placed there
     foreign: dict[str, ForeignBet] = field(default_factory=dict)
     were_foreign: set[str] = field(default_factory=set)
-    turns_taken: dict[str, str] = field(default_factory=dict)  # market -> whose turn it is
+    market_locks: dict[str, str] = field(default_factory=dict)  # market -> its lock's token
     set_aside: dict[str, tuple[str, int]] = field(default_factory=dict)  # name -> problem, last met
     refused: dict[str, RefusedCancel] = field(default_factory=dict)
     told_days: dict[str, str] = field(default_factory=dict)
@@ -276,15 +276,15 @@ class MemoryStore:
             orders={order_id: m.orders[order_id] for order_id in order_ids if order_id in m.orders},
         )
 
-    def acquire_turn(self, market_id: str) -> str:
-        if market_id in self._m.turns_taken:
+    def lock_market(self, market_id: str) -> str:
+        if market_id in self._m.market_locks:
             return ""
-        self._m.turns_taken[market_id] = "mine"
+        self._m.market_locks[market_id] = "mine"
         return "mine"
 
-    def release_turn(self, market_id: str, turn: str) -> None:
-        if self._m.turns_taken.get(market_id) == turn:
-            del self._m.turns_taken[market_id]
+    def unlock_market(self, market_id: str, lock_token: str) -> None:
+        if self._m.market_locks.get(market_id) == lock_token:
+            del self._m.market_locks[market_id]
 
     def _holds(self, view: MarketView, change: Change) -> bool:
         m, now = self._m, self.view(view.market_id, signal_ids=[signal.signal_id for signal in change.signals])
@@ -292,7 +292,7 @@ class MemoryStore:
         moves = bool(change.orders or change.foreign or change.foreign_gone or change.recount)
         checks = (
             (moves, view.revision == now.revision),
-            (moves, view.turn == m.turns_taken.get(view.market_id, "")),
+            (moves, view.lock_token == m.market_locks.get(view.market_id, "")),
             (
                 bool(change.signals),
                 all(view.signals_raw.get(s.signal_id) == now.signals_raw.get(s.signal_id) for s in change.signals),
@@ -533,9 +533,9 @@ class MemoryLocks:
             self._m.locks -= {task} if ours else set()
 
     def acquire_cooldown(self, task: str, pause_ms: int) -> bool:
-        if self._m.turns.get(task, 0) > self._m.clock.now:
+        if self._m.cooldowns.get(task, 0) > self._m.clock.now:
             return False
-        self._m.turns[task] = self._m.clock.now + pause_ms
+        self._m.cooldowns[task] = self._m.clock.now + pause_ms
         return True
 
     def succeeded(self, task: str) -> None:

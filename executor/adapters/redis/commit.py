@@ -76,7 +76,7 @@ class Request:
 def _checks(view: MarketView, change: Change, identity: str, request: Request) -> None:
     if _moves_market(change):
         request.checks.append([view.revision, "GET", keys.market_revision(view.market_id)])
-        request.checks.append([view.turn or None, "GET", keys.market_turn(view.market_id)])
+        request.checks.append([view.lock_token or None, "GET", keys.market_lock(view.market_id)])
     for signal in change.signals:
         request.checks.append([view.signals_raw.get(signal.signal_id), "GET", keys.signal(signal.signal_id)])
     gates = change.gates
@@ -265,7 +265,7 @@ def after(view: MarketView, change: Change, request: Request, now: int, token: s
         now=now,
         revision=token if _moves_market(change) else view.revision,
         foreign=_foreign_after(view, change),
-        turn="",
+        lock_token="",
         transactions=view.transactions + change.transactions,
         orders={**view.orders, **{order.order_id: order for order in change.orders}},
         signals={**view.signals, **request.signals},
@@ -302,7 +302,7 @@ def request_for(view: MarketView, change: Change, identity: str, token: str, sig
     _failed(view, signals, request)
     _feed(view, change, signals, identity, request)
     if _moves_market(change):
-        if view.turn:
-            request.writes.append(["DEL", keys.market_turn(view.market_id)])
+        if view.lock_token:
+            request.writes.append(["DEL", keys.market_lock(view.market_id)])
         request.records.append(["SET", request.key, token, "EX", _REVISION_S])
     return request

@@ -67,23 +67,23 @@ def repair_keys(client: "Redis", markets: Iterable[str]) -> list[str]:
     expected: dict[str, str] = {}
     for market in known:
         expected |= {keys.market_orders(market): "set", keys.foreign(market): "hash"}
-        expected |= {keys.market_revision(market): "string", keys.market_turn(market): "string"}
+        expected |= {keys.market_revision(market): "string", keys.market_lock(market): "string"}
     wrong = _wrong(client, expected)
     aside += [_set_aside(client, key) for key in wrong]
-    _end_turns(client, known)
+    _remove_endless_locks(client, known)
     if fixed or wrong:
         _index_orders(client)
         _index_signals(client)
     return aside + _mend_pnl(client)
 
 
-def _end_turns(client: "Redis", markets: Iterable[str]) -> None:
-    """Let turns end that have no end: nobody of ours took them."""
-    turns = [keys.market_turn(market) for market in markets]
+def _remove_endless_locks(client: "Redis", markets: Iterable[str]) -> None:
+    """Remove market locks that have no end: nobody of ours took them."""
+    locks = [keys.market_lock(market) for market in markets]
     pipe = client.pipeline(transaction=False)
-    for turn in turns:
-        pipe.pttl(turn)
-    endless = [turn for turn, left_ms in zip(turns, pipe.execute(), strict=True) if left_ms == _ENDLESS]
+    for lock in locks:
+        pipe.pttl(lock)
+    endless = [lock for lock, left_ms in zip(locks, pipe.execute(), strict=True) if left_ms == _ENDLESS]
     if endless:
         client.delete(*endless)
 

@@ -68,8 +68,8 @@ class RedisLocks(RedisAdapter):
 
     @guarded
     def acquire_cooldown(self, task: str, pause_ms: int) -> bool:
-        """Tell whether nobody else took this turn within the pause before; takes it if so."""
-        return bool(self._redis.set(keys.task_turn(task), "1", nx=True, px=pause_ms))
+        """Tell whether a task was not done within the pause before, and take its pause from now on if so."""
+        return bool(self._redis.set(keys.task_cooldown(task), "1", nx=True, px=pause_ms))
 
     @guarded
     def succeeded(self, task: str) -> None:

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 _REPLICA_MS = 300  # a replica is a round trip away; one that needs longer may not be there
 _TAKEN = "taken"  # record.lua: the id is another message's
-_TURN_MS = 3000  # a view of a market with thousands of orders takes a fraction of it
+_MARKET_LOCK_MS = 3000  # a view of a market with thousands of orders takes a fraction of it
 
 
 def _count(text: str | None) -> int:
@@ -286,15 +286,15 @@ class RedisStore(RecordReader):
         return replace(after(view, change, request, now, token), replicated=replicated) if now else None
 
     @guarded
-    def acquire_turn(self, market_id: str) -> str:
+    def lock_market(self, market_id: str) -> str:
         """Become the only one who may change the market's orders, for some seconds; "" while somebody else is."""
-        turn = secrets.token_hex(8)
-        return turn if self._redis.set(keys.market_turn(market_id), turn, nx=True, px=_TURN_MS) else ""
+        token = secrets.token_hex(8)
+        return token if self._redis.set(keys.market_lock(market_id), token, nx=True, px=_MARKET_LOCK_MS) else ""
 
     @guarded
-    def release_turn(self, market_id: str, turn: str) -> None:
+    def unlock_market(self, market_id: str, lock_token: str) -> None:
         """Let others change the market's orders again."""
-        self._unlock(keys=[keys.market_turn(market_id)], args=[turn])
+        self._unlock(keys=[keys.market_lock(market_id)], args=[lock_token])
 
     @guarded
     def replace_unreadable(self, record: SignalRecord) -> None:

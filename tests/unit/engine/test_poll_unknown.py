@@ -277,9 +277,9 @@ def test_a_poll_takes_its_turn_on_a_market_that_others_change_all_the_time(rig: 
     rig.exchange.match("bet1", "10")
 
     def commit_as_others_do() -> None:
-        if MARKET not in rig.memory.turns_taken:
+        if MARKET not in rig.memory.market_locks:
             rig.touch_market()
 
     rig.store.before_commit = [commit_as_others_do] * 100
     assert poll(rig.engine).held == 0
-    assert (rig.order().status, rig.memory.turns_taken) == (S.MATCHED, {})
+    assert (rig.order().status, rig.memory.market_locks) == (S.MATCHED, {})

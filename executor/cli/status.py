@@ -83,7 +83,7 @@ def _facts(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str, str
         yield "unreadable", Text(f"records of {', '.join(named)}", "red")
     if state.foreign:
         yield "foreign bets", Text(f"{len(state.foreign)}, not ours to cancel or settle: executor orders", "red")
-    for market, reason in _bounded(state.held):
+    for market, reason in _bounded(state.stopped_markets):
         yield "market held", Text(f"{market}: {reason}{'; nothing is placed there' if reason else ''}", "red")
     for name, problem in _bounded(state.set_aside):
         yield "set aside", Text(f"{name}: {problem}", "yellow")

@@ -105,7 +105,7 @@ class RiskInputs:
     limits: Mapping[str, str]
     daily_pnl: str | None
     orders: Sequence[Order]  # the market's, all that count among them
-    held: str = ""  # why nothing may be placed in this market
+    stop_reason: str = ""  # why nothing may be placed in this market
     unsupported: str = ""  # why the rules do not hold for this market
     foreign: Mapping[int, Decimal] = field(default_factory=dict)  # selection -> what bets that are no orders can lose
     market: Market | None = None  # what the exchange says that the market is; None: not known
@@ -233,8 +233,8 @@ def _before_the_legs(signal: "Signal", inputs: RiskInputs, rules: Rules) -> Verd
         return Verdict(Reason.SIGNAL_EXPIRED, f"Signal expired {inputs.now - inputs.deadline} ms ago")
     if not inputs.reconciled:
         return Verdict(Reason.NOT_RECONCILED, "Orders are not reconciled with the exchange")
-    if inputs.held:
-        return Verdict(Reason.NOT_RECONCILED, f"Nothing is placed in this market: {inputs.held}")
+    if inputs.stop_reason:
+        return Verdict(Reason.NOT_RECONCILED, f"Nothing is placed in this market: {inputs.stop_reason}")
     try:
         terms = _terms(signal, inputs, rules)
     except InvalidLimits as error:

@@ -22,10 +22,10 @@ from executor.ports import Change, OddRow
 log = structlog.get_logger(__name__)
 
 
-def keep_foreign(engine: Engine, odd: Sequence[OddRow], *, complete: bool, held: dict[str, str]) -> None:
+def keep_foreign(engine: Engine, odd: Sequence[OddRow], *, complete: bool, stopped: dict[str, str]) -> None:
     """Keep the odd bets of a list that are none of our orders', forget those that are gone where it was `complete`.
 
-    A market in which nothing may be placed is put into `held` with why.
+    A market in which nothing may be placed is put into `stopped` with why.
     """
     kept = {bet.bet_id: bet for bet in engine.store.foreign_bets()}
     if not odd and not kept:
@@ -34,15 +34,15 @@ def keep_foreign(engine: Engine, odd: Sequence[OddRow], *, complete: bool, held:
     found = {row.bet_id: row for row in external if row.bet_id and row.market_id}
     for row in external:
         if row.market_id and not row.bet_id:
-            held[row.market_id] = f"a bet there cannot be read ({row.problem})"
+            stopped[row.market_id] = f"a bet there cannot be read ({row.problem})"
     after: dict[str, ForeignBet] = {} if complete else dict(kept)
     now = engine.store.now()
     for bet_id, row in found.items():
         after[bet_id] = _foreign(row, kept[bet_id].since if bet_id in kept else now)
-    _write(engine, kept, after, held)
+    _write(engine, kept, after, stopped)
     for bet in after.values():
         if not bet.worst_known:
-            held[bet.market_id] = f"what bet {bet.bet_id} can lose cannot be told ({bet.problem})"
+            stopped[bet.market_id] = f"what bet {bet.bet_id} can lose cannot be told ({bet.problem})"
 
 
 def part_foreign(engine: Engine, unknown: Sequence[BetState]) -> tuple[Sequence[BetState], list[OddRow]]:
@@ -74,12 +74,12 @@ def _of_market(bet: BetState, market: Market) -> OddRow:
     return OddRow(problem, bet.bet_id, bet.order_id, bet.market_id, bet.selection_id, bet.side, round_up(worst))
 
 
-def forget_foreign(engine: Engine, bet_ids: Iterable[str], held: dict[str, str]) -> None:
+def forget_foreign(engine: Engine, bet_ids: Iterable[str], stopped: dict[str, str]) -> None:
     """Forget bets that can be read, and are orders, after all."""
     read = set(bet_ids)
     kept = {bet.bet_id: bet for bet in engine.store.foreign_bets()}
     if read & set(kept):
-        _write(engine, kept, {bet_id: bet for bet_id, bet in kept.items() if bet_id not in read}, held)
+        _write(engine, kept, {bet_id: bet for bet_id, bet in kept.items() if bet_id not in read}, stopped)
 
 
 def _external(engine: Engine, odd: Sequence[OddRow]) -> list[OddRow]:
@@ -102,7 +102,7 @@ def _foreign(row: OddRow, since: int) -> ForeignBet:
     return bet if row.worst is None else replace(bet, worst=row.worst, worst_known=True)
 
 
-def _write(engine: Engine, kept: dict[str, ForeignBet], after: dict[str, ForeignBet], held: dict[str, str]) -> None:
+def _write(engine: Engine, kept: dict[str, ForeignBet], after: dict[str, ForeignBet], stopped: dict[str, str]) -> None:
     put = [bet for bet_id, bet in after.items() if kept.get(bet_id) != bet]
     gone = [bet for bet_id, bet in kept.items() if bet_id not in after]
     for bet in put:
@@ -116,7 +116,7 @@ def _write(engine: Engine, kept: dict[str, ForeignBet], after: dict[str, Foreign
                 hint="who uses our strategy ref? It is counted, and neither cancelled nor settled",
             )
     markets = dict.fromkeys(bet.market_id for bet in [*put, *gone])
-    each_market(engine, {market_id: partial(_commit, engine, market_id, put, gone) for market_id in markets}, held)
+    each_market(engine, {market_id: partial(_commit, engine, market_id, put, gone) for market_id in markets}, stopped)
     for bet in gone:
         log.warning("foreign_bet_gone", bet_id=bet.bet_id, market_id=bet.market_id)
 

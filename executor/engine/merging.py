@@ -33,11 +33,11 @@ class Merged(NamedTuple):
 
 
 def merge_listed(
-    engine: Engine, active: Sequence[Order], listed: Sequence[BetState], held: dict[str, str], asked_at: int
+    engine: Engine, active: Sequence[Order], listed: Sequence[BetState], stopped: dict[str, str], asked_at: int
 ) -> Merged:
     """Merge what the exchange lists.
 
-    `active` are orders that are known already; markets where it could not be done are put into `held` with why;
+    `active` are orders that are known already; markets where it could not be done are put into `stopped` with why;
     `asked_at` is a Redis time before the question, 0 where it is not known.
     """
     bets = _named(engine, active, listed)
@@ -55,7 +55,7 @@ def merge_listed(
             if _differs(order, state, asked_at):
                 by_market.setdefault(state.market_id, []).append(state)
         elif reference(state) in unreadable:
-            held[state.market_id] = f"order {reference(state)} cannot be read"
+            stopped[state.market_id] = f"order {reference(state)} cannot be read"
         else:
             unknown.append(state)
     adopted, foreign = part_foreign(engine, unknown)
@@ -63,9 +63,9 @@ def merge_listed(
         log.error("bet_adopted", order_id=reference(state), bet_id=state.bet_id, market_id=state.market_id)
         by_market.setdefault(state.market_id, []).append(state)
     if adopted:
-        forget_foreign(engine, [state.bet_id for state in adopted], held)
+        forget_foreign(engine, [state.bet_id for state in adopted], stopped)
     work = {market: partial(merge_reports, engine, market, own, known, asked_at) for market, own in by_market.items()}
-    return Merged(each_market(engine, work, held), len(adopted), foreign, late)
+    return Merged(each_market(engine, work, stopped), len(adopted), foreign, late)
 
 
 def _named(engine: Engine, active: Sequence[Order], listed: Sequence[BetState]) -> list[BetState]:
@@ -96,13 +96,15 @@ def merge_bets(engine: Engine, bets: Sequence[BetState]) -> int:
     Raises:
         Contended: a market could not be worked on now.
     """
-    held: dict[str, str] = {}
-    merged = merge_listed(engine, (), bets, held, 0)
-    keep_foreign(engine, merged.foreign, complete=False, held={})  # in which markets nothing is placed, the poll says
+    stopped: dict[str, str] = {}
+    merged = merge_listed(engine, (), bets, stopped, 0)
+    keep_foreign(
+        engine, merged.foreign, complete=False, stopped={}
+    )  # in which markets nothing is placed, the poll says
     if merged.late:
         legs = engine.store.orders(merged.late)
         marked = [order for order in legs if order.cancel_reason == CancelReason.HALF_PLACED]
         cancel_orders(engine, marked, CancelReason.HALF_PLACED)
-    if held:
-        raise Contended("; ".join(held.values()))
+    if stopped:
+        raise Contended("; ".join(stopped.values()))
     return merged.changed

@@ -130,8 +130,8 @@ def _obstacle(engine: Engine, view: MarketView, record: SignalRecord) -> tuple[R
         return Reason.SIGNAL_EXPIRED, f"Signal expired {view.now - record.deadline} ms before sending"
     if not view.reconciled or view.identity != engine.policy.identity:
         return Reason.NOT_RECONCILED, "Orders are not reconciled with the exchange"
-    if view.held:
-        return Reason.NOT_RECONCILED, f"Nothing is placed in this market: {view.held}"
+    if view.stop_reason:
+        return Reason.NOT_RECONCILED, f"Nothing is placed in this market: {view.stop_reason}"
     if not is_true(view.trading):
         reason = Reason.CIRCUIT_BREAKER_OPEN if view.breaker else Reason.TRADING_DISABLED
         return reason, "Trading was disabled before sending"

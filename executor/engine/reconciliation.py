@@ -42,7 +42,7 @@ class PollReport:
     listed: int
     changed: int
     adopted: int
-    held: int = 0  # markets in which nothing is placed until a later cycle
+    stopped: int = 0  # markets in which nothing is placed until a later cycle
 
 
 def poll(engine: Engine) -> PollReport:
@@ -59,21 +59,21 @@ def poll(engine: Engine) -> PollReport:
     listed = _list(engine, reading)
     if reading.fresh:
         halt_if_set_back(engine, listed)
-    held: dict[str, str] = {}  # markets that are not reconciled though all others are, and why
-    changed, adopted, foreign, _ = merge_listed(engine, reading.active, listed, held, reading.started_at)
-    keep_foreign(engine, [*listed.odd, *foreign], complete=reading.full, held=held)
-    changed += _look_up_dropped(engine, _dropped(reading.active, listed), reading.started_at, held)
+    stopped: dict[str, str] = {}  # markets that are not reconciled though all others are, and why
+    changed, adopted, foreign, _ = merge_listed(engine, reading.active, listed, stopped, reading.started_at)
+    keep_foreign(engine, [*listed.odd, *foreign], complete=reading.full, stopped=stopped)
+    changed += _look_up_dropped(engine, _dropped(reading.active, listed), reading.started_at, stopped)
     if changed:
         _cancel_late_legs(engine, reading.active)
     if reading.full:
-        adopted += _adopt_ended(engine, reading.started_at, held)
+        adopted += _adopt_ended(engine, reading.started_at, stopped)
         if reading.fresh or engine.accounts.settled_at() is None:
             rebuild_pnl(engine)
         engine.controls.full_read_done(reading.mark)
     if reading.first:
         _first_start(engine, listed)
-    _confirm(engine, reading, held)
-    return PollReport(len(reading.active), len(listed), changed, adopted, len(held))
+    _confirm(engine, reading, stopped)
+    return PollReport(len(reading.active), len(listed), changed, adopted, len(stopped))
 
 
 def _cancel_late_legs(engine: Engine, before: Sequence[Order]) -> None:
@@ -124,16 +124,16 @@ def _list(engine: Engine, reading: _Reading) -> Listing[BetState]:
     return listed
 
 
-def _confirm(engine: Engine, reading: _Reading, held: Mapping[str, str]) -> None:
+def _confirm(engine: Engine, reading: _Reading, stopped: Mapping[str, str]) -> None:
     """Say that this cycle was complete, unless what it has read is too old or of data that are gone."""
     ttl_s = max(_RECONCILED_MIN_S, _RECONCILED_INTERVALS * engine.policy.poll_interval_s)
-    if held:
-        log.warning("markets_held", markets=dict(held), why="nothing is placed there; all others are reconciled")
+    if stopped:
+        log.warning("markets_held", markets=dict(stopped), why="nothing is placed there; all others are reconciled")
     if engine.store.now() - reading.started_at > ttl_s * 1000:
         log.warning("poll_not_counted", why="it took longer than its mark would hold: what it has read is too old")
     elif engine.controls.storage_problems():
         log.debug("poll_not_counted", why="a worker cannot write its data folder; the watchdog's alert says which")
-    elif not engine.controls.confirm_reconciled(ttl_s, reading.mark, held):
+    elif not engine.controls.confirm_reconciled(ttl_s, reading.mark, stopped):
         log.warning("poll_not_counted", why="Redis was restarted or emptied meanwhile; the next one reads everything")
 
 
@@ -153,7 +153,7 @@ def _dropped(active: Sequence[Order], listed: Listing[BetState]) -> list[Order]:
     ]
 
 
-def _adopt_ended(engine: Engine, now: int, held: dict[str, str]) -> int:
+def _adopt_ended(engine: Engine, now: int, stopped: dict[str, str]) -> int:
     """Adopt what ended unmatched and is in no record: Redis lost it, and only live and matched bets are listed."""
     lost: dict[str, dict[tuple[ClearedKind, str], ClearedBet]] = {}
     for kind in (ClearedKind.CANCELLED, ClearedKind.LAPSED):
@@ -173,7 +173,7 @@ def _adopt_ended(engine: Engine, now: int, held: dict[str, str]) -> int:
         market_id: partial(merge_reports, engine, market_id, [bet for bet in ended if bet.market_id == market_id], {})
         for market_id in dict.fromkeys(bet.market_id for bet in ended)
     }
-    each_market(engine, work, held)
+    each_market(engine, work, stopped)
     return len(ended)
 
 
@@ -183,7 +183,7 @@ def _settled(engine: Engine, names: Sequence[str]) -> list[ClearedBet]:
     ]
 
 
-def _look_up_dropped(engine: Engine, dropped: Sequence[Order], now: int, held: dict[str, str]) -> int:
+def _look_up_dropped(engine: Engine, dropped: Sequence[Order], now: int, stopped: dict[str, str]) -> int:
     changed = 0
     budget = engine.policy.max_lookups
     for at in range(0, len(dropped), LOOKUP):
@@ -191,5 +191,5 @@ def _look_up_dropped(engine: Engine, dropped: Sequence[Order], now: int, held: d
             log.warning("lookups_postponed", orders=len(dropped) - at, why="MaxOrdersPerCheck calls were made")
             break
         budget -= 1
-        changed += look_up(engine, dropped[at : at + LOOKUP], now, held)
+        changed += look_up(engine, dropped[at : at + LOOKUP], now, stopped)
     return changed

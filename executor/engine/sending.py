@@ -123,8 +123,8 @@ def _permit(engine: Engine, claim: Submission) -> SendPermit:
             raise NoLongerAllowed(Reason.TRADING_DISABLED, "Trading was disabled before the first byte could go")
         if not state.reconciled:
             raise NoLongerAllowed(Reason.NOT_RECONCILED, "Orders were not reconciled when the first byte could go")
-        if state.held:
-            raise NoLongerAllowed(Reason.NOT_RECONCILED, f"The market was held before the first byte: {state.held}")
+        if state.stop_reason:
+            raise NoLongerAllowed(Reason.NOT_RECONCILED, f"Stopped before the first byte: {state.stop_reason}")
         if any(state.orders.get(order.order_id) != order for order in claim.orders):
             raise NoLongerAllowed(_CHANGED, "the order's record has changed since it was marked as sent")
         engine.telemetry.execution_latency((state.now - first.received_at) / 1000)

@@ -125,8 +125,8 @@ def _book(
             elif before.settled_at and day(before.settled_at) != day(result.settled_at):
                 days.setdefault(day(before.settled_at), {})[bet_id] = ZERO  # settled again, on another day
             days.setdefault(day(result.settled_at), {})[bet_id] = result.profit - result.commission
-    for then, held in engine.accounts.held(bets, day(placed_at)).items():
-        for bet_id in held:
+    for then, booked in engine.accounts.booked_days(bets, day(placed_at)).items():
+        for bet_id in booked:
             days.setdefault(then, {}).setdefault(bet_id, ZERO)  # likewise, though its record does not say so
     waiting = _book_days(engine, days, forgotten, read.history, day(placed_at))
     return {market.market_id for market in markets for rows in market.rows.values() if rows[0].bet_id in waiting}

@@ -149,7 +149,7 @@ class _Reading:
         for then in booked:
             self.days.setdefault(then, {}).update(lost.get(then, {}))
         if void:
-            for then, bets in self.engine.accounts.held(void, day(min(void.values()))).items():
+            for then, bets in self.engine.accounts.booked_days(void, day(min(void.values()))).items():
                 self.days.setdefault(then, {}).update(dict.fromkeys(bets, ZERO))
 
     def end(self) -> Unbooked:

@@ -106,7 +106,7 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
         limits=view.limits,
         daily_pnl=view.daily_pnl,
         orders=tuple(view.orders.values()),
-        held=view.held,
+        stop_reason=view.stop_reason,
         unsupported=unsupported(view.market, signal.market_type),
         foreign=foreign_exposure(view.foreign.values()),
         market=view.market,

@@ -259,7 +259,7 @@ class StateCollector:
             "foreign_bets", "Bets under our strategy ref that our records cannot hold", len(state.foreign)
         )
         yield from _gauge(
-            "markets_held", "Markets in which nothing is placed, all others are reconciled", len(state.held)
+            "markets_held", "Markets in which nothing is placed, all others are reconciled", len(state.stopped_markets)
         )
         yield from _gauge("set_aside", "Rows and records that cannot be read", len(state.set_aside))
         yield from _gauge("active_markets", "Markets with exposure", len(state.exposure))

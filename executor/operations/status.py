@@ -89,7 +89,7 @@ def status_json(settings: Settings, state: SystemSnapshot) -> dict[str, Any]:
             "unreadable": list(state.unreadable),
         },
         "foreign_bets": [foreign_json(bet) for bet in state.foreign],
-        "markets_held": dict(state.held),
+        "markets_held": dict(state.stopped_markets),
         "set_aside": dict(state.set_aside),
         "open_signals": state.open_signals,
         "exposure": {"total": state.total_exposure, "limit_per_market": limit, "markets": exposure_by_market(state)},

@@ -39,7 +39,7 @@ class Accounts(Protocol):
     def booked(self) -> dict[str, dict[str, Decimal]]:
         """Return UTC day -> bet id -> net profit, of the days whose bets are kept."""
 
-    def held(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
+    def booked_days(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
         """Return UTC day -> those of these bets that are booked on it with a profit or loss, from a day on."""
 
     def lost_days(self, since: str) -> set[str]:

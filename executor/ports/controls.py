@@ -23,10 +23,10 @@ class Controls(Protocol):
     def data_generation(self) -> str:
         """Name the data as they are now; after a restart or a loss they have another name."""
 
-    def confirm_reconciled(self, ttl_s: int, mark: str, held: Mapping[str, str]) -> bool:
+    def confirm_reconciled(self, ttl_s: int, mark: str, stopped: Mapping[str, str]) -> bool:
         """Say that a complete poll has just ended, unless the data are not those that `mark` named at its start.
 
-        `held` are the markets in which nothing is placed all the same, each with why.
+        `stopped` are the markets in which nothing is placed all the same, each with why.
         """
 
     def waiting_since(self, signal_id: str) -> int:

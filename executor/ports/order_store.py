@@ -58,7 +58,7 @@ class MarketView:
     orders: Mapping[str, Order]  # the market's orders that count, and those asked for
     signals: Mapping[str, SignalRecord]  # those asked for that exist
     signals_raw: Mapping[str, str]
-    held: str = ""  # why nothing may be placed in this market though all others are reconciled
+    stop_reason: str = ""  # why nothing may be placed in this market though all others are reconciled
     foreign: Mapping[str, ForeignBet] = field(default_factory=dict)  # bet id -> what our records cannot hold
     unreadable: Sequence[str] = ()  # records left out because they are none; only where they were asked to be
     market: Market | None = None  # what the exchange says that it is; None: not known
@@ -77,7 +77,7 @@ class SendState:
     now: int
     trading: str | None
     reconciled: bool
-    held: str  # why nothing is placed in the market; "" where it is
+    stop_reason: str  # why nothing is placed in the market; "" where it is
     orders: Mapping[str, Order]
 
 

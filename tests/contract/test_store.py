@@ -337,9 +337,14 @@ def test_the_last_look_before_sending_sees_switch_mark_held_market_and_records(w
     order = make_order()
     assert world.accept(order)
     state = world.store.send_state(MARKET, [order.order_id, "nothing"])
-    assert (state.trading, state.reconciled, state.held, list(state.orders)) == ("true", True, "", [order.order_id])
+    assert (state.trading, state.reconciled, state.stop_reason, list(state.orders)) == (
+        "true",
+        True,
+        "",
+        [order.order_id],
+    )
     world.controls.confirm_reconciled(60, world.controls.data_generation(), {MARKET: "an odd record"})
     world.put("trading", "false")
     state = world.store.send_state(MARKET, [order.order_id])
-    assert (state.trading, state.held) == ("false", "an odd record")
-    assert world.store.send_state("1.1", []).held == "", "the others are not held"
+    assert (state.trading, state.stop_reason) == ("false", "an odd record")
+    assert world.store.send_state("1.1", []).stop_reason == "", "the others are not stopped"

@@ -442,7 +442,7 @@ def test_eight_commits_of_others_in_one_market_keep_no_other_from_its_fill(rig: 
     report = poll(engine)
     statuses = {order.order_id: order.status for order in engine.store.orders([busy.order_id, quiet.order_id])}
     assert statuses == {busy.order_id: S.PENDING, quiet.order_id: S.MATCHED}
-    assert report.held == 1
+    assert report.stopped == 1
     assert client.exists(keys.RECONCILED)
     assert (asked(rig, "one", MARKET), asked(rig, "two", OTHER)) == ("NOT_RECONCILED", "")
 
@@ -481,7 +481,7 @@ def test_a_poll_gets_through_beside_dozens_of_commits_a_second(rig: RecoveryRig)
             rig.exchange.bets[f"b{at}"] = replace(
                 rig.exchange.bets[f"b{at}"], size_matched=D("0.01"), average_price_matched=D(3), executable=False
             )
-            assert poll(engine).held == 0
+            assert poll(engine).stopped == 0
     finally:
         done.set()
         for thread in threads:

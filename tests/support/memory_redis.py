@@ -114,7 +114,7 @@ class Memory:
     cooldowns: dict[str, int] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
     unreadable: str = ""  # a market one of whose records is none
-    held: dict[str, str] = field(default_factory=dict)  # market -> why nothing is placed there
+    stopped_markets: dict[str, str] = field(default_factory=dict)  # market -> why nothing is placed there
     foreign: dict[str, ForeignBet] = field(default_factory=dict)
     were_foreign: set[str] = field(default_factory=set)
     market_locks: dict[str, str] = field(default_factory=dict)  # market -> its lock's token
@@ -260,7 +260,7 @@ class MemoryStore:
             netting=m.netting,
             signals=signals,
             signals_raw={signal_id: encode(record) for signal_id, record in signals.items()},
-            held=m.held.get(market_id, ""),
+            stop_reason=m.stopped_markets.get(market_id, ""),
             foreign={bet_id: bet for bet_id, bet in m.foreign.items() if bet.market_id == market_id},
             unreadable=["an order"] if market_id == m.unreadable else [],
         )
@@ -272,7 +272,7 @@ class MemoryStore:
             now=m.clock.now,
             trading=m.trading,
             reconciled=m.reconciled_until > m.clock.now,
-            held=m.held.get(market_id, ""),
+            stop_reason=m.stopped_markets.get(market_id, ""),
             orders={order_id: m.orders[order_id] for order_id in order_ids if order_id in m.orders},
         )
 
@@ -298,7 +298,10 @@ class MemoryStore:
                 all(view.signals_raw.get(s.signal_id) == now.signals_raw.get(s.signal_id) for s in change.signals),
             ),
             (Gate.TRADING in gates or change.reset_breaker, view.trading == now.trading),
-            (Gate.RECONCILED in gates, now.reconciled and now.identity == self._identity and view.held == now.held),
+            (
+                Gate.RECONCILED in gates,
+                now.reconciled and now.identity == self._identity and view.stop_reason == now.stop_reason,
+            ),
             (
                 Gate.LIMITS in gates,
                 all(view.limits.get(name) == now.limits.get(name) for name in LIMIT_FIELDS),
@@ -452,12 +455,12 @@ class MemoryControls:
     def data_generation(self) -> str:
         return f"{self._m.run} {self._m.generation}"
 
-    def confirm_reconciled(self, ttl_s: int, mark: str, held: Mapping[str, str]) -> bool:
+    def confirm_reconciled(self, ttl_s: int, mark: str, stopped: Mapping[str, str]) -> bool:
         self._m.reach("confirm_reconciled")
         if mark != self.data_generation():
             return False
         self._m.reconciled_until = self._m.clock.now + ttl_s * 1000
-        self._m.held = dict(held)
+        self._m.stopped_markets = dict(stopped)
         return True
 
     def apply_limits(self, limits: Mapping[str, Decimal], *, missing_only: bool) -> dict[str, tuple[str | None, str]]:
@@ -582,7 +585,7 @@ class MemoryAccounts:
     def booked(self) -> dict[str, dict[str, Decimal]]:
         return {date: dict(bets) for date, bets in self._m.settlements.items()}
 
-    def held(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
+    def booked_days(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
         days = {date: held for date, held in self._m.settlements.items() if date >= since}
         found = {date: {bet for bet in bets if held.get(bet)} for date, held in days.items()}
         return {date: own for date, own in found.items() if own}

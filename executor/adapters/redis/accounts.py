@@ -110,7 +110,7 @@ class RedisAccounts(RedisAdapter):
         return found
 
     @guarded
-    def held(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
+    def booked_days(self, bets: Collection[str], since: str) -> dict[str, set[str]]:
         """Return UTC day -> those of these bets that are booked on it with a profit or loss, from a day on."""
         wanted, days = list(bets), self._days(since)
         if not wanted or not days:

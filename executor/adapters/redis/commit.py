@@ -97,7 +97,7 @@ def _bounds(view: MarketView, change: Change, identity: str, request: Request) -
     if Gate.RECONCILED in change.gates:
         request.marked = keys.RECONCILED
         request.checks.append([identity, "GET", keys.IDENTITY])
-        request.checks.append([view.held or None, "HGET", keys.MARKETS_STOPPED, view.market_id])
+        request.checks.append([view.stop_reason or None, "HGET", keys.MARKETS_STOPPED, view.market_id])
     if Gate.DEADLINE in change.gates:
         request.before = min(signal.deadline for signal in view.signals.values())
     if change.held_elsewhere_max is not None:

@@ -26,7 +26,7 @@ _CRITICAL: Final = frozenset({"orders_cancelled_by_exchange"})
 _SWITCH_MS: Final = 2000  # how long a person waits to hear that a replica has it
 _WAITING_S: Final = 60  # several times as long as a signal waits for a poll
 _LONGEST_REASON: Final = 500  # characters that `status` has to show
-_MOST_HELD: Final = 2000  # markets; Lua unpacks no more than some thousand texts
+_MOST_STOPPED: Final = 2000  # markets; Lua unpacks no more than some thousand texts
 
 
 class RedisControls(RedisAdapter):
@@ -65,11 +65,11 @@ class RedisControls(RedisAdapter):
         return f"{run_of(self._redis)} {self._get(keys.DATA_GENERATION)}"
 
     @guarded
-    def confirm_reconciled(self, ttl_s: int, mark: str, held: Mapping[str, str]) -> bool:
+    def confirm_reconciled(self, ttl_s: int, mark: str, stopped: Mapping[str, str]) -> bool:
         """Say that a complete poll has just ended, unless the data are not those that `mark` named at its start."""
         value = f"{mark} {iso(self._now())}"
         names = [keys.DATA_GENERATION, keys.RECONCILED, keys.MARKETS_STOPPED]
-        why = [text for pair in list(held.items())[:_MOST_HELD] for text in pair]
+        why = [text for pair in list(stopped.items())[:_MOST_STOPPED] for text in pair]
         if not self._confirm(keys=names, args=[mark, value, ttl_s, *why]):
             return False
         self._redis.set(keys.ACTIVE_COUNT, 0, nx=True)  # documented for people to read, so it is there from the start

@@ -63,7 +63,7 @@ class SystemSnapshot:
     stream: Mapping[str, str] = field(default_factory=dict)  # of the order stream's connection; empty: there is none
     notify: Sequence[Mapping[str, str]] = ()  # the addresses that are told, each with how it is
     alerts: Sequence[str] = ()  # of the watchdog, those that stand
-    held: Mapping[str, str] = field(default_factory=dict)  # markets where nothing is placed, and why
+    stopped_markets: Mapping[str, str] = field(default_factory=dict)  # markets where nothing is placed, and why
     foreign: Sequence[ForeignBet] = ()  # bets under our strategy ref that our records cannot hold
     set_aside: Mapping[str, str] = field(default_factory=dict)  # what cannot be read -> why
     counted: Mapping[str, Decimal] = field(default_factory=dict)  # market -> what rule 4 counts
@@ -194,7 +194,7 @@ class RedisSnapshot:
             denied={kind: float(info[name]) for kind, name in _DENIED.items() if name in info},
             alerts=sorted(raw[15] or ()),
             stream=_hash(raw[16]),
-            held=_hash(raw[17]),
+            stopped_markets=_hash(raw[17]),
             foreign=self._foreign(sorted(raw[21] or ())),
             set_aside=standing(_hash(raw[18]), int(now * 1000)),
             counted=_amounts(raw[19]),

@@ -232,7 +232,7 @@ class RedisStore(RecordReader):
             orders={order.order_id: order for order in orders},
             signals=signals,
             signals_raw=texts,
-            held=raw[15] or ("the record of a foreign bet cannot be read" if lenient.problems else ""),
+            stop_reason=raw[15] or ("the record of a foreign bet cannot be read" if lenient.problems else ""),
             foreign={bet.bet_id: bet for bet in foreign},
             unreadable=reader.problems,
             market=decode_market(raw[16]),
@@ -267,7 +267,7 @@ class RedisStore(RecordReader):
             now=int(raw[0]) * 1000 + int(raw[1]) // 1000,
             trading=raw[2],
             reconciled=bool(raw[3]),
-            held=str(raw[4]),
+            stop_reason=str(raw[4]),
             orders={order.order_id: order for order in orders},
         )
 

@@ -30,7 +30,7 @@ def lose_the_mark(rig: Rig) -> None:
 
 
 def hold_the_market(rig: Rig) -> None:
-    rig.memory.held[rig.signal().market_id] = "an order's record cannot be read"
+    rig.memory.stopped_markets[rig.signal().market_id] = "an order's record cannot be read"
 
 
 def pass_the_deadline(rig: Rig) -> None:

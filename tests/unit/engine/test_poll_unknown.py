@@ -260,16 +260,16 @@ def test_a_market_that_keeps_changing_is_held_and_the_others_are_reconciled(rig:
     for bet_id in ("bet1", "bet2"):
         rig.exchange.match(bet_id, "10")
     rig.store.before_commit = [rig.touch_market] * 9  # one of them may meet the other market
-    assert poll(rig.engine).held == 1
+    assert poll(rig.engine).stopped == 1
     assert [rig.order(signal_id).status for signal_id in ("signal-1", "signal-2")] == [S.PENDING, S.MATCHED]
     assert rig.memory.reconciled_until > rig.clock.now
-    assert set(rig.memory.held) == {MARKET}
+    assert set(rig.memory.stopped_markets) == {MARKET}
     for signal_id, market_id in (("more-1", MARKET), ("more-2", "1.300000000")):
         rig.received(signal_id, marketId=market_id)
         rig.validate(signal_id, market_id)
     assert [rig.signal(signal_id).reason for signal_id in ("more-1", "more-2")] == ["NOT_RECONCILED", ""]
     poll(rig.engine)
-    assert (rig.order().status, rig.memory.held) == (S.MATCHED, {})
+    assert (rig.order().status, rig.memory.stopped_markets) == (S.MATCHED, {})
 
 
 def test_a_poll_takes_its_turn_on_a_market_that_others_change_all_the_time(rig: Rig) -> None:
@@ -281,5 +281,5 @@ def test_a_poll_takes_its_turn_on_a_market_that_others_change_all_the_time(rig: 
             rig.touch_market()
 
     rig.store.before_commit = [commit_as_others_do] * 100
-    assert poll(rig.engine).held == 0
+    assert poll(rig.engine).stopped == 0
     assert (rig.order().status, rig.memory.market_locks) == (S.MATCHED, {})

@@ -4,7 +4,7 @@
 -- KEYS[3]  markets in which nothing is placed
 -- KEYS[4]  and on: order records
 -- ARGV[1]  the market
--- Returns seconds, microseconds, the kill switch, whether the mark is of this run, why the market is held, the records.
+-- Returns seconds, microseconds, the kill switch, whether the mark is of this run, why the market is stopped, the records.
 local time = redis.call('TIME')
 local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 local reconciled = redis.call('GET', KEYS[2])

@@ -63,7 +63,7 @@ def unit_of(account: Account, currency: str) -> Unit | None:
     return Unit(currency, account.rate or ONE) if known else None
 
 
-def room(account: Account, now: int) -> Decimal | None:
+def most_to_lose(account: Account, now: int) -> Decimal | None:
     """Return the most that all our orders together may lose; None where no reading says."""
     if account.available is None or account.exposure is None or now - account.read_at > FUNDS_LAST_MS:
         return None

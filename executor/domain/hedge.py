@@ -119,13 +119,13 @@ def plan(
     target = limit * policy.to_percent / 100
     if side is Side.LAY:  # wins the size when it loses, loses size x (price - 1) when it wins
         wanted = exposure - target
-        room = min(wins + target, all_wins + held) / (price - ONE)
+        headroom = min(wins + target, all_wins + held) / (price - ONE)
         most = limits.bankroll * limits.max_risk_per_trade_percent / (price - ONE)
     else:
         wanted = (exposure - target) / (price - ONE)
-        room = min(loses + target, all_loses + held)
+        headroom = min(loses + target, all_loses + held)
         most = limits.bankroll * limits.max_risk_per_trade_percent
-    size = min(wanted.quantize(PENNY, rounding=ROUND_CEILING), to_size(max(room, ZERO)))
+    size = min(wanted.quantize(PENNY, rounding=ROUND_CEILING), to_size(max(headroom, ZERO)))
     size = min(size, to_size(limits.max_stake_per_order), to_size(most))
     if side is Side.LAY and liability(side, price, size) > limits.bankroll * limits.max_risk_per_trade_percent:
         size -= PENNY  # the liability is rounded up

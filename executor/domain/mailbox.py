@@ -189,42 +189,42 @@ def begin(box: Mailbox, now: int, sender: str, longest: int) -> Mailbox:
     """
     number = box.numbered + 1
     name = f"{iso(now)}-{number}"
-    room = max(longest - len(name) - len("\n[]"), 1)
+    space = max(longest - len(name) - len("\n[]"), 1)
     ordered = sorted(box.items.items(), key=lambda pair: (-pair[1].level.rank, pair[1].first_at, pair[0]))
-    chosen, lines = _fitting(ordered, room)
+    chosen, lines = _fitting(ordered, space)
     level = max((item.level for item in chosen.values()), key=lambda one: one.rank, default=Level.INFO)
     if box.dropped:
         lines.append(f"{box.dropped} older notices could not be told for a day and were dropped")
-    body = "\n".join(lines)[:room]
+    body = "\n".join(lines)[:space]
     message = Message(name, level, f"{sender}: {_headline(chosen)}", f"{body}\n[{name}]", chosen)
     left = {key: item for key, item in box.items.items() if key not in chosen}
     return replace(box, items=left, sending=message, numbered=number)
 
 
-def _fitting(ordered: list[tuple[str, Item]], room: int) -> tuple[dict[str, Item], list[str]]:
+def _fitting(ordered: list[tuple[str, Item]], space: int) -> tuple[dict[str, Item], list[str]]:
     """Return what goes into a message of so many characters, and its lines."""
     whole = [_line(key, item) for key, item in ordered]
-    foot = min(_FOOT, room // 4)
-    if sum(len(line) + 1 for line in whole) + foot <= room:
+    foot = min(_FOOT, space // 4)
+    if sum(len(line) + 1 for line in whole) + foot <= space:
         return dict(ordered), whole
     count, length = 1, len(whole[0])
-    while count < len(whole) and length + 1 + len(whole[count]) <= room // 2:
+    while count < len(whole) and length + 1 + len(whole[count]) <= space // 2:
         length += 1 + len(whole[count])
         count += 1
-    lines, chosen = [line[:room] for line in whole[:count]], dict(ordered[:count])
+    lines, chosen = [line[:space] for line in whole[:count]], dict(ordered[:count])
     critical = [(key, item) for key, item in ordered[count:] if item.level is Level.CRITICAL]
     names: list[str] = []
     for key, item in critical:
         names.append(_subject(key, item))
         length += len(names[-1]) + len("also critical: " if len(names) == 1 else ", ")
-        if length > room - foot:
+        if length > space - foot:
             names.pop()
             break
         chosen[key] = item
     if names:
         lines.append(f"also critical: {', '.join(names)}")
     rest = [(key, item) for key, item in ordered if key not in chosen]
-    if rest and (len(names) == len(critical) or room < _SMALL):
+    if rest and (len(names) == len(critical) or space < _SMALL):
         lines.append(f"and {len(rest)} more: executor status, executor failed, or the console")
         chosen |= dict(rest)
     return chosen, lines

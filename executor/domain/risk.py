@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from executor.domain.account import UNKNOWN, Account, rate_of, room
+from executor.domain.account import UNKNOWN, Account, most_to_lose, rate_of
 from executor.domain.confidence import LEVEL, ConfidenceScale
 from executor.domain.exposure import Results, results, with_order, worst
 from executor.domain.hedge import is_hedge
@@ -182,7 +182,7 @@ def _daily_loss(terms: _Terms) -> str:
 
 def _funds(inputs: RiskInputs, rules: Rules, before: Results, after: Results) -> str:
     """Say what is lacking for an order; what adds nothing to the market's worst case needs no funds."""
-    most = room(inputs.account, inputs.now) if rules.check_funds else None
+    most = most_to_lose(inputs.account, inputs.now) if rules.check_funds else None
     if most is None:
         return ""
     held, wanted = (net_of(found, inputs.foreign, inputs.market) for found in (before, after))
@@ -193,7 +193,7 @@ def _funds(inputs: RiskInputs, rules: Rules, before: Results, after: Results) ->
 
 
 def _held_elsewhere_max(inputs: RiskInputs, rules: Rules, before: Results, after: Results) -> Decimal | None:
-    most = room(inputs.account, inputs.now) if rules.check_funds else None
+    most = most_to_lose(inputs.account, inputs.now) if rules.check_funds else None
     if most is None:
         return None
     held, wanted = (net_of(found, inputs.foreign, inputs.market) for found in (before, after))

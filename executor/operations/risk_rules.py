@@ -6,7 +6,7 @@ from typing import Final
 
 from executor.adapters.redis.accounts import ACCOUNT_FIELDS, account_of
 from executor.adapters.redis.snapshot import SystemSnapshot
-from executor.domain.account import Account, rate_of, room
+from executor.domain.account import Account, most_to_lose, rate_of
 from executor.settings.load import Settings
 
 _COUNTING: Final = {"sum": "the sum of its selections", "net": "the worst of its possible results"}
@@ -24,7 +24,7 @@ def rules_json(settings: Settings, state: SystemSnapshot) -> dict[str, object]:
     return {
         "market_exposure": risk.market_exposure,
         "check_funds": checks,
-        "funds": room(account, now) if checks else None,
+        "funds": most_to_lose(account, now) if checks else None,
         "currency": account.currency or None,
         "limits_currency": risk.currency or account.currency or None,
         "rate": rate_of(account, risk.currency, now),

@@ -20,7 +20,7 @@ TOP_LEVEL = ("beat_schedule", "celeryconfig", "flowerconfig")
 MAX_FILE_LINES = 320
 MAX_FUNCTION_LINES = 60
 
-# A room of `executor`, or the top-level package -> the rooms that it may import. A room is the longest prefix listed.
+# A part of `executor`, or the top-level package -> the parts that it may import. A part is the longest prefix listed.
 ALLOWED = {
     "errors": set[str](),
     "keys": set[str](),
@@ -56,7 +56,7 @@ ALLOWED = {
     },
     "betfair_sandbox": {"betfair_sandbox"},
 }
-# Room -> what it must not import, by the start of the module's name; "*" is every room without a line.
+# Part -> what it must not import, by the start of the module's name; "*" is every part without a line.
 FORBIDDEN = {
     "*": ("betfair_sandbox", "executor.cli", "executor.devstack"),
     "adapters": ("celery", "kombu"),
@@ -93,8 +93,8 @@ LUA_KEY = re.compile(rf"""["']{KEY.pattern}["']""")
 VAGUE_NAMES = {"base", "common", "helpers", "manager", "misc", "utils"}
 
 
-def room(name: str) -> str:
-    """Return the room that a module is in: the longest prefix that the tables list, else its first part."""
+def part_of(name: str) -> str:
+    """Return the part that a module is in: the longest prefix that the tables list, else its first part."""
     inside = name.removeprefix("executor.")
     parts = inside.split(".")
     prefixes = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
@@ -110,7 +110,7 @@ class Module:
         self.tree = ast.parse(self.text, filename=str(path))
         parts = path.relative_to(ROOT).with_suffix("").parts
         self.name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        self.part = room(self.name)
+        self.part = part_of(self.name)
 
     def where(self, node: ast.AST) -> str:
         return f"{self.path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"

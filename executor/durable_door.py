@@ -46,8 +46,8 @@ class DurableDoor:
     misused: Callable[[str, int], None]
     stopping: threading.Event
     _recorded: set[str] = field(default_factory=set)  # and not acknowledged, because Redis went away in between
-    _settings: str | None = "0"  # from here on this process has entries that it has not acknowledged; None: it has none
-    _taking: str = "0-0"
+    _pending_after: str | None = "0"  # our own entries, unacknowledged, are behind this id; None: there are none
+    _claim_from: str = "0-0"
     _looked: float = 0.0
     _tended: float = 0.0
     _empty_at: int = 0  # when nothing was waiting
@@ -59,28 +59,28 @@ class DurableDoor:
                 self._turn()
             except StoreUnavailable as error:
                 log.warning("signal_stream_unavailable", error=str(error))
-                self._begin_again()
+                self._start_over()
             except Exception:  # whatever it is, the next entry must be read
                 log.exception("signal_stream_not_handled")
-                self._begin_again()
+                self._start_over()
 
-    def _begin_again(self) -> None:
-        self._settings = "0"  # what a lost answer brought
+    def _start_over(self) -> None:
+        self._pending_after = "0"  # what a lost answer brought
         self._empty_at = 0
         self.stopping.wait(_RETRY_S)
 
     def _turn(self) -> None:
         """Handle one batch of each: own ones from before, new ones, those of the dead."""
-        if self._settings is not None:
-            entries = self.stream.read_given(self._settings, _BATCH)
-            self._settings = entries[-1].id if entries else None
+        if self._pending_after is not None:
+            entries = self.stream.read_pending(self._pending_after, _BATCH)
+            self._pending_after = entries[-1].id if entries else None
             self._handle(entries)
         self._read_new()
         now = monotonic()
         if now - self._looked > _LOOK_S:
-            self._taking, entries = self.stream.take_over(_IDLE_MS, self._taking, _BATCH)
+            self._claim_from, entries = self.stream.claim_idle(_IDLE_MS, self._claim_from, _BATCH)
             self._handle(entries)
-            if self._taking == "0-0":
+            if self._claim_from == "0-0":
                 self._looked = now
         if now - self._tended > _TEND_S:
             self._tended = now
@@ -91,10 +91,10 @@ class DurableDoor:
 
     def _read_new(self) -> None:
         before = self.now()
-        entries = self.stream.read_new(_BATCH, 0 if self._settings is not None else _WAIT_MS)
+        entries = self.stream.read_new(_BATCH, 0 if self._pending_after is not None else _WAIT_MS)
         while entries and self.now() - entries[-1].at > self._longest_ms() and not self.stopping.is_set():
             # Too old whatever they say: they stay ours, and what is behind them is looked at first.
-            self._settings = self._settings or "0"
+            self._pending_after = self._pending_after or "0"
             self._look_at_ids(entries)
             entries = self.stream.read_new(_BATCH, 0)
         if not entries:

@@ -14,12 +14,12 @@ from executor.domain.order import ADOPTED, MAX_LEGS, UNPLACED, Order, order_ids
 from executor.domain.risk import Reason, RiskInputs, Verdict, decide, is_true
 from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
 from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
+from executor.engine.adopted_signal import claim_adopted_bets, new_order
 from executor.engine.breaker import is_reset, with_rejection
 from executor.engine.engine import Engine, Policy, Step, TimedView, repeated, step, unknown_signal
 from executor.engine.markets import ask_for_facts
 from executor.engine.optimistic import until_committed
 from executor.engine.reports import announce
-from executor.engine.taking_over import new_order, take_over
 from executor.engine.waiting import wait_for_poll
 from executor.errors import InvalidSignal
 from executor.ports import Change, Gate, MarketView
@@ -53,7 +53,7 @@ def validate(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int
             return None
         if record.status is not SignalStatus.RECEIVED:
             return repeated(engine, record, "validate_risk")
-        if (found := _taken_over(engine.policy, view, record)) is not None:
+        if (found := _adopted_already(engine.policy, view, record)) is not None:
             if not engine.store.commit(view, found):
                 return None
             announce(engine, view, found)
@@ -73,12 +73,12 @@ def validate(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int
     return until_committed(engine, market_id, f"signal {signal_id}: market {market_id}", attempt)
 
 
-def _taken_over(policy: Policy, view: MarketView, record: SignalRecord) -> Change | None:
+def _adopted_already(policy: Policy, view: MarketView, record: SignalRecord) -> Change | None:
     try:
         signal = parse_signal(SignalKind(record.kind), record.payload.encode())
     except (InvalidSignal, ValueError):  # what becomes of it is decided below
         return None
-    return take_over(policy, view, record, signal)
+    return claim_adopted_bets(policy, view, record, signal)
 
 
 def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Verdict, tuple[Order, ...]]:

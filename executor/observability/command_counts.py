@@ -51,15 +51,15 @@ def prepare(data_dir: Path) -> None:
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 
 
-def take_over(data_dir: Path, folder: Path) -> None:
+def collect_finished(data_dir: Path, folder: Path) -> None:
     """Move what commands that are over have counted into this worker's own folder."""
     with suppress(OSError):  # there are none
         for command in sorted(commands_folder(data_dir).iterdir()):
             with suppress(OSError):  # the disk does not let us: the next time; or it is no command's: never
-                _take_over(command, folder)
+                _collect_one(command, folder)
 
 
-def _take_over(command: Path, folder: Path) -> None:
+def _collect_one(command: Path, folder: Path) -> None:
     try:
         lock = os.open(command / _LOCK, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:  # just made, or just taken over by somebody else

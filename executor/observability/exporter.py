@@ -23,7 +23,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import structlog
 
 from executor.errors import ExecutorError
-from executor.observability.command_counts import take_over
+from executor.observability.command_counts import collect_finished
 from executor.observability.count_file import CountFile, sound_files
 from executor.observability.folding import fold
 
@@ -127,7 +127,7 @@ class _Counts:
         from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - see `prepare`
 
         if self._data_dir is not None:
-            take_over(self._data_dir, self._folder)
+            collect_finished(self._data_dir, self._folder)
         files = _all_files(self._folder.parent) if self._whole else sound_files(self._folder)
         for metric in MultiProcessCollector.merge([str(path) for path in files]):
             if self._instance:

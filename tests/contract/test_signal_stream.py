@@ -58,11 +58,11 @@ def test_what_one_was_given_is_given_to_it_again_until_acknowledged(
 ) -> None:
     added = add(redis_client, 3)
     stream.read_new(10, 0)
-    assert ids(stream.read_given("0", 2)) == added[:2]
-    assert ids(stream.read_given(added[1], 2)) == added[2:]
+    assert ids(stream.read_pending("0", 2)) == added[:2]
+    assert ids(stream.read_pending(added[1], 2)) == added[2:]
     stream.acknowledge(added[:1])
-    assert ids(stream.read_given("0", 10)) == added[1:]
-    assert open_stream("two").read_given("0", 10) == []
+    assert ids(stream.read_pending("0", 10)) == added[1:]
+    assert open_stream("two").read_pending("0", 10) == []
 
 
 def test_what_one_has_had_for_too_long_is_taken_over(
@@ -71,12 +71,12 @@ def test_what_one_has_had_for_too_long_is_taken_over(
     added = add(redis_client, 3)
     stream.read_new(10, 0)
     other = open_stream("two")
-    assert other.take_over(60_000, "0-0", 10)[1] == []
-    start, taken = other.take_over(0, "0-0", 2)
+    assert other.claim_idle(60_000, "0-0", 10)[1] == []
+    start, taken = other.claim_idle(0, "0-0", 2)
     assert ids(taken) == added[:2]
-    assert ids(other.take_over(0, start, 2)[1]) == added[2:]
-    assert ids(other.read_given("0", 10)) == added
-    assert stream.read_given("0", 10) == []
+    assert ids(other.claim_idle(0, start, 2)[1]) == added[2:]
+    assert ids(other.read_pending("0", 10)) == added
+    assert stream.read_pending("0", 10) == []
 
 
 def test_only_what_is_acknowledged_is_dropped(redis_client: "redis.Redis", stream: SignalStream) -> None:
@@ -107,7 +107,7 @@ def test_the_group_is_made_anew_at_the_first_entry(
     added = add(redis_client, 2)
     stream.tend()
     assert ids(stream.read_new(10, 0)) == added
-    stream.take_over(0, "0-0", 1)
+    stream.claim_idle(0, "0-0", 1)
 
 
 @pytest.mark.parametrize("options", [{"maxlen": 1, "approximate": False}, {"minid": LAST, "approximate": False}])

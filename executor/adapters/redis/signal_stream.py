@@ -55,7 +55,7 @@ class SignalStream:
         return self._read(">", count, wait_ms)
 
     @guarded
-    def read_given(self, after: str, count: int) -> list[Entry]:
+    def read_pending(self, after: str, count: int) -> list[Entry]:
         """Return entries that this process was given and has not acknowledged, with ids above `after`, oldest first."""
         return self._read(after, count, 0)
 
@@ -70,7 +70,7 @@ class SignalStream:
         return [_entry(entry) for entries in streams for entry in _flat(entries)]
 
     @guarded
-    def take_over(self, idle_ms: int, start: str, count: int) -> tuple[str, list[Entry]]:
+    def claim_idle(self, idle_ms: int, start: str, count: int) -> tuple[str, list[Entry]]:
         """Take entries that their readers have had for too long; returns where to go on (0-0: none left) and them."""
         answer = self._in_group(
             lambda: self._redis.xautoclaim(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from executor.observability.command_counts import commands_folder, take_over
+from executor.observability.command_counts import collect_finished, commands_folder
 from executor.observability.count_file import sound_files
 
 _COUNT = """
@@ -62,7 +62,7 @@ def test_what_a_command_counted_is_on_one_page_once(tmp_path: Path, folder: Path
     for _ in range(2):
         start(tmp_path).communicate()
     for own in (folder, other, folder):
-        take_over(tmp_path, own)
+        collect_finished(tmp_path, own)
     assert (cancelled(folder), cancelled(other)) == (20, 0)
     assert list(commands_folder(tmp_path).iterdir()) == []
 
@@ -72,22 +72,22 @@ def test_what_is_no_command_keeps_no_counts_from_being_taken_over(tmp_path: Path
     (commands_folder(tmp_path) / ".DS_Store").write_text("a file")
     (commands_folder(tmp_path) / "0-folder" / "lock").mkdir(parents=True)
     start(tmp_path).communicate()
-    take_over(tmp_path, folder)
+    collect_finished(tmp_path, folder)
     assert cancelled(folder) == 10
 
 
 def test_a_command_that_runs_keeps_its_counts_until_it_is_over(
     tmp_path: Path, folder: Path, running: "subprocess.Popen[str]"
 ) -> None:
-    take_over(tmp_path, folder)
+    collect_finished(tmp_path, folder)
     assert cancelled(folder) == 0
     running.kill()  # however it ends
     running.wait()
-    take_over(tmp_path, folder)
+    collect_finished(tmp_path, folder)
     assert cancelled(folder) == 10
 
 
 def test_without_a_folder_that_can_be_written_a_command_goes_on(tmp_path: Path) -> None:
     (tmp_path / "metrics").write_text("no folder")
     start(tmp_path).communicate()
-    take_over(tmp_path, tmp_path)
+    collect_finished(tmp_path, tmp_path)

@@ -40,7 +40,7 @@ def new_order(policy: Policy, view: MarketView, record: SignalRecord, signal: Si
     )
 
 
-def take_over(policy: Policy, view: MarketView, record: SignalRecord, signal: Signal) -> Change | None:
+def claim_adopted_bets(policy: Policy, view: MarketView, record: SignalRecord, signal: Signal) -> Change | None:
     """Return what gives adopted bets back to their signal; None where they are none of it."""
     names = order_ids(record.signal_id, len(signal.legs))
     legs = dict(zip(names, signal.legs, strict=True))

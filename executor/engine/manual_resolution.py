@@ -12,9 +12,9 @@ import structlog
 
 from executor.domain.order import MAX_LEGS, UNPLACED, Order, OrderStatus, move, order_ids
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
+from executor.engine.bet_assignment import assign_bet
 from executor.engine.engine import Engine
 from executor.engine.lookup import NOT_PLACED, look_up, shows_by, under_way_ms
-from executor.engine.named_bet import assign_bet
 from executor.engine.reports import Rewritten, rewrite
 from executor.errors import Contended, ExecutorError, NotAllowed, StoreUnavailable
 from executor.ports import Change, Listing, MarketView, OrderStore

@@ -48,7 +48,7 @@ def assign_bet(engine: Engine, order: Order, bet: BetState, who: str) -> None:
     elif owner.strategy != ADOPTED or owner.order_id != f"bet-{bet.bet_id}" or owner.status is OrderStatus.SETTLED:
         raise NotAllowed(f"bet {bet.bet_id} is order {owner.order_id}'s ({owner.status})")
     else:
-        _take_over(engine, order, owner, bet, who)
+        _move_from_adopted(engine, order, owner, bet, who)
 
 
 def _refuse_another(order: Order, bet: BetState, slack: Decimal) -> None:
@@ -65,7 +65,7 @@ def _refuse_another(order: Order, bet: BetState, slack: Decimal) -> None:
         raise NotAllowed(f"bet {bet.bet_id} was placed before order {order.order_id} was made")
 
 
-def _take_over(engine: Engine, order: Order, adopted: Order, bet: BetState, who: str) -> None:
+def _move_from_adopted(engine: Engine, order: Order, adopted: Order, bet: BetState, who: str) -> None:
     """Go on with the order where the record left off that watched its bet, and end that record."""
 
     def attempt(lock_token: str) -> bool | None:

@@ -15,7 +15,7 @@ import requests
 from benchmarks.figures import QUANTILES, Report, Setup, Table, quantiles, ratio, shown, shown_ratio
 from benchmarks.load import Load
 from benchmarks.stack import BenchError, BenchStack, Side
-from executor.console.door import sessions
+from executor.console.address import sessions
 from executor.devstack.redis_server import HOST, free_port
 from executor.devstack.stack import CONSOLE_PORT, Stack
 

@@ -42,12 +42,12 @@ def console(
 def link() -> None:
     """Print another one-time link, for a console without a users file."""
     settings = settings_to_act()
-    from executor.console.door import sessions, welcome  # noqa: PLC0415 - the other commands need no console
+    from executor.console.address import login_lines, sessions  # noqa: PLC0415 - the other commands need no console
 
     known = sessions(settings)
     if known.has_users:
         refuse("there is a users file: log in with a name of it")
-    for line in welcome(settings, known)[:2]:
+    for line in login_lines(settings, known)[:2]:
         say(line)
 
 

@@ -13,17 +13,17 @@ from starlette.types import ASGIApp
 from executor import wiring
 from executor.adapters.redis.client import connect
 from executor.console import counts, problems
+from executor.console.address import sessions
 from executor.console.api import accounts, events, failed, hedges, orders, risk, signals, status, trading
 from executor.console.context import Console, Here, needs
-from executor.console.door import sessions
 from executor.console.events import Events
 from executor.console.guard import Guard
-from executor.console.login_line import LoginLine
-from executor.console.looks import Looks
+from executor.console.login_queue import LoginQueue
 from executor.console.pace import Pace
 from executor.console.pages import routes
 from executor.console.pages.rendering import environment
 from executor.console.principal import Role
+from executor.console.read_cache import ReadCache
 from executor.errors import StoreUnavailable
 from executor.operations.access import Access
 from executor.settings.load import Settings
@@ -43,12 +43,12 @@ def make_console(settings: Settings) -> Console:
         settings=settings,
         access=Access(settings, wiring.build),
         sessions=sessions(settings),
-        looks=Looks(),
+        cache=ReadCache(),
         pool=ThreadPoolExecutor(_LONG_ACTS, thread_name_prefix="act"),
         templates=environment(),
         refused=counts.refused,
         pace=Pace(),
-        login_line=LoginLine(),
+        login_queue=LoginQueue(),
     )
 
 
@@ -60,7 +60,7 @@ def make_app(console: Console) -> FastAPI:
         yield
         app.state.events.stop()
         console.pool.shutdown(wait=False)
-        console.login_line.stop()
+        console.login_queue.stop()
 
     app = FastAPI(title=_TITLE, version="1", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.console = console

@@ -12,10 +12,10 @@ from fastapi import Depends, Request
 from jinja2 import Environment
 
 from executor.adapters.redis.snapshot import SystemSnapshot
-from executor.console.login_line import LoginLine
-from executor.console.looks import Looks
+from executor.console.login_queue import LoginQueue
 from executor.console.pace import Pace
 from executor.console.principal import NotKnown, NotPermitted, Principal, Role, TooMany
+from executor.console.read_cache import ReadCache
 from executor.console.sessions import Sessions
 from executor.operations.access import Access
 from executor.operations.audit import Act, record
@@ -32,12 +32,12 @@ class Console:
     settings: Settings
     access: Access
     sessions: Sessions
-    looks: Looks
+    cache: ReadCache
     pool: ThreadPoolExecutor
     templates: Environment
     refused: Callable[[str], None]
     pace: Pace
-    login_line: LoginLine
+    login_queue: LoginQueue
 
     def state(self) -> SystemSnapshot:
         """Take a look at the system, or the one that was taken less than a second ago.
@@ -45,7 +45,7 @@ class Console:
         Raises:
             StoreUnavailable: Redis is away.
         """
-        return self.looks.at("state", self.access.state.read)
+        return self.cache.get("state", self.access.state.read)
 
     @property
     def cookie(self) -> str:
@@ -121,7 +121,7 @@ def needs(role: Role) -> Callable[[Principal, Request, Console], Principal]:
         problem = f"{who.name} is {who.role}: this needs {role}"
         if request.method not in _SAFE:
             what = Act(request.method, request.url.path, outcome=f"refused: {problem}")
-            console.looks.at(f"refusal {who.name}", lambda: record(console.access, who.actor, what), fresh_s=1.0)
+            console.cache.get(f"refusal {who.name}", lambda: record(console.access, who.actor, what), fresh_s=1.0)
         raise NotPermitted(problem)
 
     return check

@@ -15,8 +15,8 @@ import uvicorn
 from executor import wiring
 from executor.app import app, send_heartbeat
 from executor.console import counts, listening
+from executor.console.address import login_lines
 from executor.console.app import guarded, make_app, make_console
-from executor.console.door import welcome
 from executor.observability import exporter
 from executor.settings.load import Settings
 
@@ -61,7 +61,7 @@ def main(*, link: bool) -> int:
     stopping = threading.Event()
     threading.Thread(target=send_heartbeat, args=("console", stopping), daemon=True).start()
     if link:
-        sys.stdout.write("".join(f"{line}\n" for line in welcome(settings, console.sessions)))
+        sys.stdout.write("".join(f"{line}\n" for line in login_lines(settings, console.sessions)))
         sys.stdout.flush()
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises it again at its end, for whoever was there before
         signal.signal(number, lambda *_: None)

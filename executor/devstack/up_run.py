@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from executor import keys, wiring
 from executor.adapters.redis.snapshot import SystemSnapshot
-from executor.console.door import sessions, welcome
+from executor.console.address import login_lines, sessions
 from executor.devstack.events import EventFeed, logged
 from executor.devstack.live_view import LiveView, facts_of, quiet_logs
 from executor.devstack.login_doctor import LoginDoctor
@@ -207,7 +207,7 @@ class UpRun:
     def _say_how_to_use(self, state: SystemSnapshot) -> None:
         say = self._live_view.line
         console = self._plan.ports.console
-        doors = welcome(self._settings, sessions(self._settings), console) if console else []
+        lines = login_lines(self._settings, sessions(self._settings), console) if console else []
         if not state.trading_enabled:
             say("⚠ Trading is disabled: to trade: executor resume", "bold yellow")
         say("✅ Executor active - monitoring for trading signals", "bold green")
@@ -216,7 +216,7 @@ class UpRun:
             say(f"  redis-cli -p {self._server.port} PUBLISH {keys.STRATEGY_SIGNALS} '{_EXAMPLE}'")
             program = _PROGRAM if which(_PROGRAM) else sys.argv[0]
             say(f"In another terminal, in this folder:  {program} status")
-        for line in doors:
+        for line in lines:
             say(line[0].upper() + line[1:], "bold cyan")
         say("Press Ctrl+C to stop", "bold")
 

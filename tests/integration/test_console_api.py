@@ -262,7 +262,7 @@ def test_without_redis_reads_are_503_and_health_says_so(
         raise StoreUnavailable("Redis: away")
 
     rig.console.access.state.read = away  # type: ignore[method-assign, assignment]
-    rig.console.looks.forget()
+    rig.console.cache.clear()
     assert rig.client().get("/health").status_code == 503
     answer = viewer.get("/api/status")
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "redis_unavailable", "1")

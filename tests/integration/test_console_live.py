@@ -59,7 +59,7 @@ def test_a_refused_signal_is_listed_run_again_and_placed_once(
     assert operator.post("/api/failed/refused-1/retry").status_code == 404
     assert validation.validate(rig.engine, "refused-1", MARKET).orders
     placement.place(rig.engine, "refused-1", MARKET)
-    rig.console.looks.forget()
+    rig.console.cache.clear()
     assert operator.get("/api/signals/refused-1").json()["status"] == "COMPLETED"
     (bet,) = sandbox.get("orders")
     assert bet["sizeMatched"] == 4
@@ -103,7 +103,7 @@ def test_bets_that_are_not_ours_to_hold_are_shown(rig: ConsoleRig, sandbox: Runn
     sandbox.place("1.200000077", at_starting_price, customerStrategyRef="aibetting")
     sandbox.place(MARKET, limit(2, "BACK", 9, 5))
     reconciliation.poll(rig.engine)
-    rig.console.looks.forget()
+    rig.console.cache.clear()
     anna = rig.person("anna")
     (foreign,) = anna.get("/api/status").json()["foreign_bets"]
     for path in ("/orders", "/markets/1.200000077"):

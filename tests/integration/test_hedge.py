@@ -242,7 +242,7 @@ def test_the_console_says_what_would_be_done_now(
         assert "No position was ever due" in empty
         assert "executor hedge --dry-run" in empty
         breach(rig.program, rig.engine, "own")
-        rig.console.looks.forget()
+        rig.console.cache.clear()
         page = browser.get("/hedges").text
         assert "nothing is hedged; set EXECUTOR_HEDGE__MODE" in page
         assert SAID in page
@@ -250,7 +250,7 @@ def test_the_console_says_what_would_be_done_now(
         assert (found["mode"], found["problem"], found["positions"]) == ("off", None, [])
         assert [(plan["size"], plan["price"], plan["waits"]) for plan in found["now"]] == [("90.00", "3.05", None)]
         sandbox.control("markets", marketId=MARKET, status="SUSPENDED")
-        rig.console.looks.forget()
+        rig.console.cache.clear()
         assert "the market is SUSPENDED" in browser.get("/hedges").text
         for path in ("/", "/markets", f"/markets/{MARKET}", "/orders", "/pnl", "/limits", "/hedges", "/signals/own-1"):
             assert '<span class="unit">GBP</span>' in browser.get(path).text, path

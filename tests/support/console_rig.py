@@ -72,7 +72,7 @@ class ConsoleRig:
     def book(self) -> None:
         """Write the ledger, as a worker would."""
         accounting.write_ledger(self.engine)
-        self.console.looks.forget()
+        self.console.cache.clear()
 
 
 @contextmanager

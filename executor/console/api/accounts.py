@@ -105,7 +105,7 @@ def trades(who: Viewer, console: Here, market: Market = "", limit: Limit = 50, a
 
 def settlements_of(console: Console, since: str = "") -> list[dict[str, Any]]:
     """Return the settlements since a day, oldest first."""
-    rows = console.looks.at("settled", lambda: settled(console.access), fresh_s=_PNL_S)
+    rows = console.cache.get("settled", lambda: settled(console.access), fresh_s=_PNL_S)
     return [row for row in rows if row["at"] >= since]
 
 

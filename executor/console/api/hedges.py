@@ -26,7 +26,7 @@ def hedges_of(console: Console) -> dict[str, Any]:
 
     now, problem = list[dict[str, Any]](), None
     try:
-        now = console.looks.at("hedge plans", read, fresh_s=_PRICES_S)
+        now = console.cache.get("hedge plans", read, fresh_s=_PRICES_S)
     except ExecutorError as error:
         problem = str(error)
     return {**policy_json(console.settings), "now": now, "problem": problem, "positions": last_looks(engine)[:_SHOWN]}

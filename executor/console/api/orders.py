@@ -103,7 +103,7 @@ def cancel_now(console: Console, who: Principal, ids: list[str] | None, response
     except NotYet:
         response.status_code = 202
         return CancelAnswer(state="running")
-    console.looks.forget()
+    console.cache.clear()
     state = "not all" if done.kept else "done"
     return CancelAnswer(state=state, cancelled=list(done.gone), not_cancelled=list(done.kept))
 

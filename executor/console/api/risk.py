@@ -61,7 +61,7 @@ def change(
         done: LimitsChange = change_limits(console.access, who.actor, wanted, _expected(console, if_match))
     except Contended as error:
         raise Stale(str(error)) from None
-    console.looks.forget()
+    console.cache.clear()
     held = version_of(limits_held(console.access.redis))
     return LimitsChanged(old=dict(done.old), new=dict(done.new), problems=dict(done.problems), version=held)
 

@@ -18,7 +18,7 @@ router = APIRouter(tags=["status"])
 
 def findings(console: Console) -> list[Finding]:
     """Examine everything but the login, at most every five seconds."""
-    return console.looks.at("check", lambda: list(examine(lambda: console.access, login=Login.NO)), fresh_s=5.0)
+    return console.cache.get("check", lambda: list(examine(lambda: console.access, login=Login.NO)), fresh_s=5.0)
 
 
 @router.get("/check")
@@ -43,7 +43,7 @@ def plain(value: object) -> Status:
 
 def alerts_of(console: Console) -> list[AlertModel]:
     """Return the alerts that stand, the oldest first."""
-    found = console.looks.at("alerts", lambda: standing_alerts(console.access.redis))
+    found = console.cache.get("alerts", lambda: standing_alerts(console.access.redis))
     models = [
         AlertModel(alert=name, since=fields.get("since"), detail=fields.get("detail", "")) for name, fields in found
     ]

@@ -32,7 +32,7 @@ def halt(who: Operator, console: Here, response: Response, body: HaltBody | None
 def halt_now(console: Console, who: Principal, wanted: HaltBody) -> TradingAnswer:
     """Throw the switch, read it back, and begin to cancel where that is wanted."""
     kept = trading.halt(console.access, who.actor, wanted.reason)
-    console.looks.forget()
+    console.cache.clear()
     enabled = is_true(console.access.controls.trading_value())
     answer = TradingAnswer(enabled=enabled, warning="" if kept else trading.NOT_KEPT)
     if not wanted.cancel:
@@ -52,5 +52,5 @@ def resume(who: Operator, console: Here, body: ResumeBody | None = None) -> Trad
     if expected is not None and expected != console.settings.identity:
         raise NotAllowed(f"this console acts for {console.settings.identity!r}, not for {expected!r}")
     obstacles = trading.resume(console.access, who.actor)
-    console.looks.forget()
+    console.cache.clear()
     return TradingAnswer(enabled=is_true(console.access.controls.trading_value()), obstacles=obstacles)

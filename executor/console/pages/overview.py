@@ -69,7 +69,7 @@ def _signals(console: Console, state: SystemSnapshot) -> dict[str, Any]:
         return ledger.ended_per_minute(f"{minutes[0]}:00.000Z") if ledger.exists() else []
 
     try:
-        rows = console.looks.at("signals per minute", read, fresh_s=1.8)
+        rows = console.cache.get("signals per minute", read, fresh_s=1.8)
     except LedgerUnavailable:
         rows = []
     counts = {(minute, _KINDS.get(status, "failed")): number for minute, status, number in rows}
@@ -83,7 +83,7 @@ def _latency(console: Console) -> dict[str, int | None]:
         orders = console.access.store.recent_orders(_LATENCIES)
         return [order.submitted_at - order.received_at for order in orders if order.submitted_at and order.attempt == 1]
 
-    found = [ms for ms in console.looks.at("latency", read, fresh_s=1.8) if ms >= 0]
+    found = [ms for ms in console.cache.get("latency", read, fresh_s=1.8) if ms >= 0]
     return {"p50": charts.percentile(found, 50), "p99": charts.percentile(found, 99), "orders": len(found)}
 
 

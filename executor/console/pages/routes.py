@@ -101,7 +101,7 @@ def _add_login(app: FastAPI) -> None:
     async def login(request: Request, console: Here) -> Response:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
         try:
-            return await console.login_line.run(lambda: _log_in(console, address_of(request), form))
+            return await console.login_queue.run(lambda: _log_in(console, address_of(request), form))
         except TooMany as error:
             return _too_many(console, error, _local(form.get("next", "/")))
 

@@ -1,6 +1,6 @@
-"""One look at the system for all who ask within a second: five open pages cost what one costs.
+"""One read of the system for all who ask within a second: five open pages cost what one costs.
 
-Invariant: a look that failed is as young as its failure, and says so; nobody sees an old look as a new one. Seconds.
+Invariant: a read that failed is as young as its failure, and says so; nobody sees an old one as a new one. Seconds.
 """
 
 import threading
@@ -22,7 +22,7 @@ class _Kept:
     error: ExecutorError | None = None
 
 
-class Looks:
+class ReadCache:
     """Keeps what was read lately, by name."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,7 +31,7 @@ class Looks:
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
 
-    def at(self, name: str, read: Callable[[], T], fresh_s: float = FRESH_S) -> T:
+    def get(self, name: str, read: Callable[[], T], fresh_s: float = FRESH_S) -> T:
         """Return what `read` gives, or gave less than `fresh_s` ago; one thread reads, the others wait for it.
 
         Raises:
@@ -42,20 +42,20 @@ class Looks:
         with lock:
             kept = self._kept.get(name)
             if kept is None or self._clock() - kept.at > fresh_s:
-                kept = self._kept[name] = self._look(read)
+                kept = self._kept[name] = self._read(read)
         if kept.error is not None:
             raise kept.error
         value: T = kept.value
         return value
 
-    def _look(self, read: Callable[[], object]) -> _Kept:
+    def _read(self, read: Callable[[], object]) -> _Kept:
         try:
             value = read()
         except ExecutorError as error:
             return _Kept(self._clock(), error=error)
         return _Kept(self._clock(), value)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Read anew next time: something was just changed."""
         with self._guard:
             self._kept.clear()

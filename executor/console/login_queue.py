@@ -1,4 +1,4 @@
-"""Who logs in stands in a line of its own: trying passwords takes no thread from a halt.
+"""Log-ins wait in a queue of their own: trying passwords takes no thread from a halt.
 
 Invariants: so many work at once, so many more wait, the next is told to come again; all on the event loop's thread.
 """
@@ -16,18 +16,18 @@ _AGAIN_S: Final = 2
 T = TypeVar("T")
 
 
-class LoginLine:
-    """The line."""
+class LoginQueue:
+    """Runs log-ins on threads of their own, so many at once."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="login")
         self._inside = 0
 
     async def run(self, attempt: Callable[[], T]) -> T:
-        """Let one try, when it is his turn.
+        """Run one attempt when those before it are through.
 
         Raises:
-            TooMany: the line is full.
+            TooMany: the queue is full.
         """
         if self._inside >= MOST:
             raise TooMany("too many try to log in at once: again in a moment", _AGAIN_S)
@@ -38,5 +38,5 @@ class LoginLine:
             self._inside -= 1
 
     def stop(self) -> None:
-        """Let nobody in any more."""
+        """Start no attempt any more."""
         self._pool.shutdown(wait=False, cancel_futures=True)

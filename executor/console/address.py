@@ -1,4 +1,4 @@
-"""How people come in: the address, and the one-time link while there is nobody in the users file.
+"""Where the console is and how one logs in: its address, and a one-time link while nobody is in the users file.
 
 Invariant: a link is for a terminal only: no log holds one, and it works once within ten minutes.
 """
@@ -28,7 +28,7 @@ def sessions(settings: Settings) -> Sessions:
     return Sessions(ConsoleAccess(connect(settings.redis.url)), Users(settings.console.users_file))
 
 
-def welcome(settings: Settings, known: Sessions, port: int = 0) -> list[str]:
+def login_lines(settings: Settings, known: Sessions, port: int = 0) -> list[str]:
     """Say where it is and how to get in; makes a one-time link where there are no users."""
     where = address(settings, port)
     if known.has_users:

@@ -196,7 +196,7 @@ def _live(children: int) -> None:
     """Say that this worker lives, from when its processes are ready on."""
     for _ in range(children):
         _warm_children.acquire(timeout=_WARM_WITHIN_S)
-    send_heartbeat("worker", _stopping)
+    keep_sending_heartbeats("worker", _stopping)
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -229,7 +229,7 @@ def _keep_warm(warm: threading.Event) -> None:
 
 @signals.beat_init.connect  # type: ignore[untyped-decorator]
 def _beat_lives(**_: object) -> None:
-    threading.Thread(target=send_heartbeat, args=("beat", _stopping), daemon=True).start()
+    threading.Thread(target=keep_sending_heartbeats, args=("beat", _stopping), daemon=True).start()
 
 
 @signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
@@ -237,7 +237,7 @@ def _stop(**_: object) -> None:
     _stopping.set()
     if "maintenance" in app.amqp.queues.consume_from:  # the worker that sends heartbeats to the exchange
         with contextlib.suppress(ExecutorError):
-            dead_mans_switch.leave(wiring.get_engine())
+            dead_mans_switch.unregister(wiring.get_engine())
     for stop in _stop_serving:
         stop()
 
@@ -254,13 +254,13 @@ def serving(kind: str, port: int, stopping: threading.Event) -> Iterator[None]:
     stop_serving = None
     if port:
         stop_serving = exporter.serve(settings.metrics.host, port, [wiring.collector(settings)], lambda: health(kind))
-    threading.Thread(target=send_heartbeat, args=(kind, stopping), daemon=True).start()
+    threading.Thread(target=keep_sending_heartbeats, args=(kind, stopping), daemon=True).start()
     yield
     if stop_serving is not None:
         stop_serving()
 
 
-def send_heartbeat(kind: str, stopping: threading.Event) -> None:
+def keep_sending_heartbeats(kind: str, stopping: threading.Event) -> None:
     """Say every few seconds that this process lives, until it stops."""
     locks = wiring.locks(wiring.get_settings())
     name = f"{kind}:{socket.gethostname()}:{os.getpid()}"

@@ -200,7 +200,7 @@ def _hedge(engine: Engine) -> str:
 
 
 def _heartbeat(engine: Engine) -> str:
-    report = dead_mans_switch.send_heartbeat(engine)
+    report = dead_mans_switch.renew_switch(engine)
     if report.action is not HeartbeatAction.NONE:
         app.send_task("executor.poll_orders", expires=60)  # at once, over what was cancelled
     return str(report.action)

@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 
 from executor import wiring
-from executor.app import app, send_heartbeat
+from executor.app import app, keep_sending_heartbeats
 from executor.console import counts, listening
 from executor.console.address import login_lines
 from executor.console.app import guarded, make_app, make_console
@@ -59,7 +59,7 @@ def main(*, link: bool) -> int:
     listening.load(config)
     sockets = listening.open_sockets(console_settings.host, console_settings.port)
     stopping = threading.Event()
-    threading.Thread(target=send_heartbeat, args=("console", stopping), daemon=True).start()
+    threading.Thread(target=keep_sending_heartbeats, args=("console", stopping), daemon=True).start()
     if link:
         sys.stdout.write("".join(f"{line}\n" for line in login_lines(settings, console.sessions)))
         sys.stdout.flush()

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 _STANDS: Final = frozenset({HeartbeatAction.NONE})
 
 
-def send_heartbeat(engine: Engine) -> HeartbeatReport:
+def renew_switch(engine: Engine) -> HeartbeatReport:
     """Say that we live; tells what was cancelled while we seemed not to, and has every order read by the next poll.
 
     Raises:
@@ -33,7 +33,7 @@ def send_heartbeat(engine: Engine) -> HeartbeatReport:
     return report
 
 
-def leave(engine: Engine) -> None:
+def unregister(engine: Engine) -> None:
     """Take the registration back at a clean stop: orders stay as they are while an upgrade goes on."""
     if engine.policy.heartbeat_s:
         engine.exchange.heartbeat(0)

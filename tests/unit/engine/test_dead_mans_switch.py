@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support.engine_rig import Rig, make_policy
 
-from executor.engine.dead_mans_switch import leave, send_heartbeat
+from executor.engine.dead_mans_switch import renew_switch, unregister
 from executor.ports import HeartbeatAction
 
 A = HeartbeatAction
@@ -16,7 +16,7 @@ def test_what_was_cancelled_is_told_and_read_at_once(action: HeartbeatAction) ->
     rig = Rig(policy=replace(make_policy(), heartbeat_s=30))
     rig.exchange.did = action
     rig.memory.trading = "false"  # halted, with orders to keep: it goes on
-    assert send_heartbeat(rig.engine).action is action
+    assert renew_switch(rig.engine).action is action
     assert rig.exchange.called("heartbeat") == [30]
     told = [message for message in rig.memory.messages if message["event"] == "orders_cancelled_by_exchange"]
     assert bool(told) == (action is not A.NONE)
@@ -26,8 +26,8 @@ def test_what_was_cancelled_is_told_and_read_at_once(action: HeartbeatAction) ->
 
 def test_a_clean_stop_keeps_the_orders() -> None:
     rig = Rig(policy=replace(make_policy(), heartbeat_s=30))
-    leave(rig.engine)
+    unregister(rig.engine)
     assert rig.exchange.called("heartbeat") == [0]
     off = Rig()
-    leave(off.engine)
+    unregister(off.engine)
     assert off.exchange.called("heartbeat") == []

@@ -34,12 +34,12 @@ NOT_PLACED: Final = "NOT_PLACED"
 
 @dataclass(slots=True)
 class _Answers:
-    """What was found of the orders asked for; `withheld` are those of which a row could not be read."""
+    """What was found of the orders asked for; of `undecided` ones a row could not be read."""
 
     orders: Mapping[str, Order]
     by_bet: Mapping[str, Order]
     found: dict[str, BetState] = field(default_factory=dict)
-    withheld: set[str] = field(default_factory=set)
+    undecided: set[str] = field(default_factory=set)
 
     def missing(self) -> list[Order]:
         """Return the orders that were not found."""
@@ -76,27 +76,27 @@ def look_up(
     missing = answers.missing()
     # Of one that is taken as not placed (a person asks), a bet may have turned up and be over by now.
     over = {OrderStatus.PENDING, *UNPLACED}
-    ripe = [order for order in missing if order.status in over or is_ripe(engine, order, asked_at)]
-    if ripe:
-        _ask_cleared(engine, answers, ripe)
+    due = [order for order in missing if order.status in over or is_due(engine, order, asked_at)]
+    if due:
+        _ask_cleared(engine, answers, due)
     if unread is not None:
-        unread |= answers.withheld
+        unread |= answers.undecided
     changed = {
-        market_id: partial(_apply_answers, engine, market_id, answers, ripe, asked_at)
+        market_id: partial(_apply_answers, engine, market_id, answers, due, asked_at)
         for market_id in dict.fromkeys(order.market_id for order in orders)
     }
     return each_market(engine, changed, failed)
 
 
-def _apply_answers(engine: Engine, market_id: str, answers: _Answers, ripe: Iterable[Order], asked_at: int) -> int:
+def _apply_answers(engine: Engine, market_id: str, answers: _Answers, due: Iterable[Order], asked_at: int) -> int:
     bets = [bet for order_id, bet in answers.found.items() if answers.orders[order_id].market_id == market_id]
     changed = merge_reports(engine, market_id, bets, answers.orders, asked_at) if bets else 0
-    lost = {order.order_id: order for order in ripe if order.market_id == market_id}
-    gone = {name: order for name, order in lost.items() if name not in answers.found and name not in answers.withheld}
+    lost = {order.order_id: order for order in due if order.market_id == market_id}
+    gone = {name: order for name, order in lost.items() if name not in answers.found and name not in answers.undecided}
     return changed + _absent(engine, market_id, gone)
 
 
-def is_ripe(engine: Engine, order: Order, now: int) -> bool:
+def is_due(engine: Engine, order: Order, now: int) -> bool:
     """Tell whether the exchange's silence on a submitted order means that it is not there; contract section 5."""
     if order.status is not OrderStatus.SUBMITTED:
         return False
@@ -130,7 +130,7 @@ def _ask_current(engine: Engine, answers: _Answers) -> None:
     ):
         for bet in listing:
             _take(answers, bet)
-        nameless += _withhold(engine, answers, CURRENT, listing.odd)
+        nameless += _set_aside_odd(engine, answers, CURRENT, listing.odd)
     _ask_alone(engine, answers, nameless)
 
 
@@ -140,14 +140,14 @@ def _take(answers: _Answers, bet: BetState) -> None:
         answers.found.setdefault(order.order_id, replace(bet, order_id=order.order_id))
 
 
-def _withhold(engine: Engine, answers: _Answers, source: str, odd: Sequence[OddRow]) -> list[OddRow]:
+def _set_aside_odd(engine: Engine, answers: _Answers, source: str, odd: Sequence[OddRow]) -> list[OddRow]:
     """Let nothing be concluded of the orders that odd rows are of; returns the rows that may be anybody's."""
     set_aside(engine, source, odd)
     nameless: list[OddRow] = []
     for row in odd:
         order = answers.owner(row)
         if order is not None:
-            answers.withheld.add(order.order_id)
+            answers.undecided.add(order.order_id)
         elif not row.bet_id and not row.order_id:
             nameless.append(row)
     return nameless
@@ -156,10 +156,10 @@ def _withhold(engine: Engine, answers: _Answers, source: str, odd: Sequence[OddR
 def _ask_alone(engine: Engine, answers: _Answers, nameless: Sequence[OddRow]) -> None:
     """Find out whose the rows without a name are: nothing is concluded of an order that gets one when asked alone."""
     suspects = answers.suspects(nameless)
-    answers.withheld |= set(suspects[_ALONE:])  # the next look's
+    answers.undecided |= set(suspects[_ALONE:])  # the next look's
     for order_id in suspects[:_ALONE]:
         if engine.exchange.find_current([order_id]).odd:
-            answers.withheld.add(order_id)
+            answers.undecided.add(order_id)
 
 
 # --- the cleared lists -----------------------------------------------------------------------------------------------
@@ -178,7 +178,9 @@ def _ask_cleared(engine: Engine, answers: _Answers, orders: Sequence[Order]) -> 
                 order = answers.owner(row)
                 if order is not None and _is_of(order, row):
                     rows.setdefault(order.order_id, []).append(row)
-            answers.withheld |= set(answers.suspects(_withhold(engine, answers, f"{CLEARED} {kind}", listing.odd)))
+            answers.undecided |= set(
+                answers.suspects(_set_aside_odd(engine, answers, f"{CLEARED} {kind}", listing.odd))
+            )
     for order_id, own in rows.items():
         if order_id not in answers.found:
             # Of several bets with this reference, the order's own.

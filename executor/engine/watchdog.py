@@ -16,7 +16,7 @@ from executor.domain.order import OrderStatus
 from executor.engine import hedging
 from executor.engine.day_summary import sum_up_day
 from executor.engine.engine import Engine
-from executor.engine.lookup import is_ripe
+from executor.engine.lookup import is_due
 from executor.ports import Alert, HealthSnapshot
 
 log = structlog.get_logger(__name__)
@@ -149,7 +149,7 @@ def _of_money(health: HealthSnapshot, unit: Unit) -> Iterator[tuple[Alert, str]]
 def _of_orders(engine: Engine) -> Iterator[tuple[Alert, str]]:
     now = engine.store.now()
     unknown = [order for order in engine.store.active_orders() if order.status is OrderStatus.SUBMITTED]
-    lost = [order.order_id for order in unknown if is_ripe(engine, order, now - _UNKNOWN_MS)]
+    lost = [order.order_id for order in unknown if is_due(engine, order, now - _UNKNOWN_MS)]
     if lost:
         yield Alert.UNKNOWN_ORDERS, f"{len(lost)} orders: {', '.join(lost[:_NAMED])}"
 

@@ -14,7 +14,7 @@ from support.factories import NOW, make_bet, make_order
 from executor.domain.money import Side
 from executor.domain.order import ADOPTED, BetState, Order, OrderStatus
 from executor.domain.signal_record import SignalStatus
-from executor.engine.lookup import is_ripe
+from executor.engine.lookup import is_due
 from executor.engine.reconciliation import poll
 from executor.ports import ClearedBet, ClearedKind, Instruction, LegReport, Listing
 
@@ -65,11 +65,11 @@ def test_without_a_recorded_end_the_calls_longest_life_is_added(rig: Rig, after_
 def test_no_order_is_given_up_before_the_contract_allows(age_s: int, timeout_s: int, *, answered: bool) -> None:
     rig = Rig(policy=make_policy(api_timeout_s=timeout_s))
     order = make_order(status=S.SUBMITTED, submitted_at=NOW, answered_at=NOW if answered else 0)
-    ripe = is_ripe(rig.engine, order, NOW + age_s * 1000)
-    assert not (ripe and age_s < 15 + (0 if answered else timeout_s))
-    assert ripe or age_s <= 16 + (0 if answered else rig.engine.policy.call_lasts_s)
+    due = is_due(rig.engine, order, NOW + age_s * 1000)
+    assert not (due and age_s < 15 + (0 if answered else timeout_s))
+    assert due or age_s <= 16 + (0 if answered else rig.engine.policy.call_lasts_s)
     for status in set(OrderStatus) - {S.SUBMITTED}:
-        assert not is_ripe(rig.engine, replace(order, status=status), NOW + 10**9)
+        assert not is_due(rig.engine, replace(order, status=status), NOW + 10**9)
 
 
 def test_a_time_that_passed_before_the_question_was_asked_counts_only(rig: Rig) -> None:

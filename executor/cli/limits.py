@@ -11,7 +11,7 @@ from rich.text import Text
 
 from executor.cli.output import AsJson, Column, say, show_facts, show_json, show_table, warn
 from executor.cli.session import actor, look, settings_to_act
-from executor.domain.risk import LIMIT_FIELDS, InvalidLimits
+from executor.domain.limits import LIMIT_FIELDS, InvalidLimits, shown_limit
 from executor.operations.access import Access
 from executor.operations.limits import change_limits, parse_changes
 from executor.operations.risk_rules import rules_json, rules_lines
@@ -34,8 +34,8 @@ def show_limits(context: typer.Context, *, as_json: AsJson = False) -> None:
     rows: list[tuple[str, str | Text, str]] = []
     for field, attribute in LIMIT_FIELDS.items():
         held = state.limits.get(field)
-        shown = Text(state.limit_problems.get(field, ""), "red") if held is None else f"{held:f}"
-        rows.append((field, shown, f"{getattr(settings.risk, attribute):f}"))
+        shown = Text(state.limit_problems.get(field, ""), "red") if held is None else shown_limit(field, held)
+        rows.append((field, shown, shown_limit(field, getattr(settings.risk, attribute))))
     columns = [Column("limit"), Column("in force", "right"), Column("settings", "right")]
     show_table(f"Limits of {state.identity or 'nobody yet'}", columns, rows)
     say("")
@@ -45,7 +45,8 @@ def show_limits(context: typer.Context, *, as_json: AsJson = False) -> None:
 @limits.command(
     "set",
     epilog="Example: executor limits set MaxStakePerOrder=50 MaxDailyLoss=200\n\n"
-    "A share is a fraction: MaxRiskPerTradePercent=0.02 is 2 % of the bankroll.",
+    "Amounts are in the account's currency, or EXECUTOR_RISK__CURRENCY. MaxRiskPerTradePercent is a share of the "
+    "bankroll: 0.02, which may be written 2%, is 2 % of it.",
 )
 def set_limits(
     assignments: Annotated[
@@ -58,7 +59,7 @@ def set_limits(
     if change.first:
         warn("nothing has run on this Redis db yet: its first start writes the settings' limits over these")
     for field, value in wanted.items():
-        say(f"{field}: {change.old[field] or 'missing'} -> {value:f}")
+        say(f"{field}: {change.old[field] or 'missing'} -> {shown_limit(field, value)}")
     for problem in change.problems.values():
         warn(f"{problem}: every signal is rejected until it is set, too")
 

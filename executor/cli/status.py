@@ -16,6 +16,7 @@ from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.cli.output import AsJson, Column, say, show_facts, show_json, show_table
 from executor.cli.session import look
 from executor.cli.watching import Watch, show
+from executor.domain.limits import shown_limits
 from executor.domain.order import OrderStatus
 from executor.operations.access import mismatch
 from executor.operations.notifications import failing
@@ -90,7 +91,10 @@ def _facts(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str, str
     yield "signals open", str(state.open_signals)
     yield "exposure", f"{money(state.total_exposure)} in {counted(len(state.exposure), 'market')}"
     yield "P&L", f"{money(state.daily_pnl)} today, {money(state.total_pnl)} in all"
-    yield "limits", ", ".join(f"{name} {value:f}" for name, value in state.limits.items()) or "none yet"
+    yield (
+        "limits",
+        shown_limits(state.limits) or "none yet",
+    )
     yield from rules_lines(settings, state)
     for problem in state.limit_problems.values() if state.started or state.limits else ():
         yield "limit wrong", Text(f"{problem}: every signal is rejected", "red")

@@ -11,6 +11,8 @@ from typing import Final
 from executor.domain.account import convert
 from executor.domain.money import ONE, ZERO, parse_number
 
+SHARES: Final = frozenset({"MaxRiskPerTradePercent"})  # of the bankroll, not money
+_HUNDRED: Final = Decimal(100)
 _ABSURD: Final = Decimal(10) ** 9  # no Betfair account holds as much; a slip of the keyboard does
 
 
@@ -46,6 +48,32 @@ def number(value: Decimal) -> str:
     return f"{value.normalize():f}" if value else "0"
 
 
+def shown_limit(field: str, value: Decimal) -> str:
+    """Write a limit for a person: a share says its per cent, as the reference's name for it misleads."""
+    return f"{value:f} ({number(value * _HUNDRED)} %)" if field in SHARES else f"{value:f}"
+
+
+def shown_limits(limits: Mapping[str, Decimal]) -> str:
+    """Write limits by name, in one line."""
+    return ", ".join(f"{field} {shown_limit(field, value)}" for field, value in limits.items())
+
+
+def parse_change(field: str, text: str) -> Decimal:
+    """Read a limit as a person writes it: as `parse_limit` does, and a share also in per cent (`2%`).
+
+    Raises:
+        InvalidLimits: as `parse_limit` does.
+    """
+    plain = text.strip()
+    if field in SHARES and plain.endswith("%"):
+        try:
+            share = parse_number(plain[:-1]) / _HUNDRED
+        except ValueError:
+            return parse_limit(field, text)  # which says what is wrong
+        return parse_limit(field, f"{share:f}")
+    return parse_limit(field, text)
+
+
 def parse_limit(field: str, text: str | None) -> Decimal:
     """Read one limit; a percentage is a fraction of the bankroll (0.02 = 2 %).
 
@@ -60,10 +88,17 @@ def parse_limit(field: str, text: str | None) -> Decimal:
         value = parse_number(text)
     except ValueError:
         raise InvalidLimits(f"{field} is not a number: {text[:40]!r}") from None
-    top = ONE if field == "MaxRiskPerTradePercent" else _ABSURD
+    top = ONE if field in SHARES else _ABSURD
     if not ZERO <= value <= top:
-        raise InvalidLimits(f"{field} must be from 0 to {number(top)}, not {text[:40]}")
+        hint = f"; it is a share of the bankroll: {_as_share(value)}" if field in SHARES else ""
+        raise InvalidLimits(f"{field} must be from 0 to {number(top)}, not {text[:40]}{hint}")
     return value
+
+
+def _as_share(value: Decimal) -> str:
+    """Say how a share is written, by what was surely meant."""
+    meant = value if ONE < value <= _HUNDRED else Decimal(2)
+    return f"for {number(meant)} % write {number(meant / _HUNDRED)}"
 
 
 def parse_limits(fields: Mapping[str, str]) -> Limits:

@@ -7,7 +7,7 @@ limit is a failure.
 from collections.abc import Iterator
 
 from executor.adapters.redis.snapshot import SystemSnapshot
-from executor.domain.risk import LIMIT_FIELDS
+from executor.domain.limits import LIMIT_FIELDS, shown_limits
 from executor.errors import LedgerUnavailable
 from executor.operations.access import Access
 from executor.operations.check_result import SKIP, Finding
@@ -29,5 +29,5 @@ def before_first_start(settings: Settings) -> Iterator[Finding]:
     yield Finding("identity", SKIP, f"nobody's db yet; the first start makes it {settings.identity}'s")
     yield Finding("processes", SKIP, "none yet", "executor up --live starts them all, or one by one: README, Go live")
     yield Finding("trading", SKIP, "the first start switches it on, unless the exchange has orders of ours")
-    limits = ", ".join(f"{name} {getattr(settings.risk, attribute):f}" for name, attribute in LIMIT_FIELDS.items())
-    yield Finding("limits", SKIP, f"the first start writes {limits}")
+    settled = {name: getattr(settings.risk, attribute) for name, attribute in LIMIT_FIELDS.items()}
+    yield Finding("limits", SKIP, f"the first start writes {shown_limits(settled)}")

@@ -15,6 +15,7 @@ from executor.adapters.redis.client import connect
 from executor.adapters.redis.console import server, write_probe
 from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.adapters.signatures import KeysUnusable, read_keys
+from executor.domain.limits import shown_limits
 from executor.errors import LedgerUnavailable, StoreUnavailable
 from executor.operations.access import Access, mismatch
 from executor.operations.check_exchange import Login, examine_certificate, examine_exchange
@@ -274,7 +275,7 @@ def _controls(state: SystemSnapshot) -> Iterator[Finding]:
     yield (
         Finding("limits", FAIL, f"{problems}: every signal is rejected", "executor limits set NAME=VALUE")
         if problems
-        else Finding("limits", OK, ", ".join(f"{name} {value:f}" for name, value in state.limits.items()))
+        else Finding("limits", OK, shown_limits(state.limits))
     )
 
 

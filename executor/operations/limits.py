@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from executor.adapters.redis.console import limits_held, set_limits
-from executor.domain.risk import LIMIT_FIELDS, InvalidLimits, parse_limit
+from executor.domain.limits import LIMIT_FIELDS, InvalidLimits, parse_change
 from executor.errors import Contended
 from executor.operations.access import Access, Actor
 from executor.operations.audit import audited
@@ -39,7 +39,7 @@ def parse_changes(pairs: Iterable[tuple[str, str]]) -> dict[str, Decimal]:
         field = names.get(name.strip().lower(), name)
         if field in wanted:
             raise InvalidLimits(f"{field} is given twice")
-        wanted[field] = parse_limit(field, text)
+        wanted[field] = parse_change(field, text)
     return wanted
 
 

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from executor.domain.confidence import parse_scale
+from executor.settings.shares import Percent, Share
 from executor.settings.urls import (
     api_url,
     broker_url,
@@ -163,7 +164,7 @@ class RiskSettings(Section):
     max_exposure_per_market: Limit = Decimal(500)
     max_exposure_per_selection: Limit = Decimal(200)
     max_daily_loss: Limit = Decimal(500)
-    max_risk_per_trade_percent: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.02")
+    max_risk_per_trade_percent: Annotated[Share, Field(gt=0)] = Decimal("0.02")
     bankroll: Limit = Decimal(10_000)
     market_exposure: Annotated[Literal["sum", "net"], BeforeValidator(lower)] = "sum"
     check_funds: bool = True
@@ -182,8 +183,8 @@ class HedgeSettings(Section):
     """Whether and when a selection's matched exposure is brought down by itself."""
 
     mode: Annotated[Literal["off", "alert", "trade"], BeforeValidator(lower)] = "off"
-    at_percent: Annotated[Decimal, Field(gt=0, le=100)] = Decimal(90)
-    to_percent: Annotated[Decimal, Field(ge=0, lt=100)] = Decimal(50)
+    at_percent: Annotated[Percent, Field(gt=0)] = Decimal(90)
+    to_percent: Annotated[Percent, Field(lt=100)] = Decimal(50)
     max_ticks: Annotated[int, Field(ge=0, le=50)] = 3
 
     @model_validator(mode="after")
@@ -208,7 +209,7 @@ class TradingSettings(Section):
     """What may be traded, and whether for real."""
 
     enable_paper_trading: bool = True
-    commission_rate: Annotated[Decimal, Field(ge=0, le=1)] = Decimal("0.05")
+    commission_rate: Share = Decimal("0.05")
     min_odds: Price = Decimal("1.01")
     max_odds: Price = Decimal(1000)
     min_stake: Annotated[Limit, Field(gt=0)] = Decimal("2.0")

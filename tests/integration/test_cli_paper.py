@@ -131,6 +131,19 @@ def test_limits_change_together_or_not_at_all(paper: Console, redis_client: "red
             paper.trade(engine, "signal-1", size="12.51")
 
 
+def test_a_share_says_its_per_cent_wherever_it_is_shown_or_set(paper: Console, redis_client: "redis.Redis") -> None:
+    with paper.engine():
+        pass
+    meant = paper.run("limits", "set", "MaxRiskPerTradePercent=2")
+    assert (meant.code, "for 2 % write 0.02" in meant.err) == (2, True)
+    assert "MaxRiskPerTradePercent: 0.02 -> 0.03 (3 %)" in paper.run("limits", "set", "maxriskpertradepercent=3%").out
+    assert redis_client.hget(keys.LIMITS, "MaxRiskPerTradePercent") == "0.03"
+    found = paper.run_all(("limits", "status", "check", "limits set --help"))
+    for command, said in (("limits", "0.03 (3 %)"), ("status", "0.03 (3 %)"), ("limits set --help", "is 2 % of it")):
+        assert said in " ".join(found[command].out.split()), command
+    assert "MaxRiskPerTradePercent 0.03 (3 %)" in found["check"].out
+
+
 def test_halt_and_resume(paper: Console, redis_client: "redis.Redis") -> None:
     with paper.engine() as engine:
         assert redis_client.get(keys.TRADING_ENABLED) == "true"

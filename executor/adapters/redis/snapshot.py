@@ -19,6 +19,7 @@ from executor.adapters.redis.records import decode_foreign, decode_order
 from executor.adapters.redis.set_aside import standing
 from executor.domain.account import Unit, convert
 from executor.domain.foreign import ForeignBet
+from executor.domain.limits import SHARES
 from executor.domain.money import ZERO
 from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import LIMIT_FIELDS, InvalidLimits, is_true, parse_limit
@@ -85,8 +86,7 @@ class SystemSnapshot:
     def account_limits(self) -> dict[str, Decimal]:
         """Return the limits in the account's currency, as all other amounts are."""
         rate = self.unit.rate
-        shares = {"MaxRiskPerTradePercent"}
-        return {name: value if name in shares else convert(value, rate) for name, value in self.limits.items()}
+        return {name: value if name in SHARES else convert(value, rate) for name, value in self.limits.items()}
 
     @property
     def currency(self) -> str:

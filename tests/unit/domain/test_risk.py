@@ -1,5 +1,6 @@
 """The rules: each reason in its exact words, their order, their edges, and the limits they read."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -22,6 +23,7 @@ from support.factories import (
 
 from executor.domain.account import FUNDS_LAST_MS, RATES_LAST_MS, Account
 from executor.domain.confidence import parse_scale
+from executor.domain.limits import parse_change, shown_limit
 from executor.domain.market import Market
 from executor.domain.money import Side
 from executor.domain.order import OrderStatus
@@ -289,7 +291,8 @@ def test_what_a_limit_may_be(field: str) -> None:
     top = D("1e9") * scale
     assert parse_limit(field, str(top)) == top
     for text in (f"{top * D('1.01'):f}", "-0.01", "-100"):
-        with pytest.raises(InvalidLimits, match=f"^{field} must be from 0 to {number(top)}, not {text}$"):
+        share = r"; it is a share of the bankroll: for [0-9.]+ % write 0\.\d+" if scale != 1 else ""
+        with pytest.raises(InvalidLimits, match=f"^{field} must be from 0 to {number(top)}, not {text}{share}$"):
             parse_limit(field, text)
     for text in BAD_LIMITS:
         with pytest.raises(InvalidLimits, match=f"^{field} is not a number: ") as caught:
@@ -297,6 +300,30 @@ def test_what_a_limit_may_be(field: str) -> None:
         assert str(caught.value).isprintable()
     with pytest.raises(InvalidLimits, match=f"^{field} is missing$"):
         parse_limit(field, None)
+
+
+@pytest.mark.parametrize(("text", "share"), [("2%", "0.02"), (" 2.5 % ", "0.025"), ("100%", "1"), ("0.02", "0.02")])
+def test_a_share_may_be_written_in_per_cent(text: str, share: str) -> None:
+    assert parse_change("MaxRiskPerTradePercent", text) == D(share)
+    assert shown_limit("MaxRiskPerTradePercent", D("0.02")) == "0.02 (2 %)"
+    assert shown_limit("Bankroll", D(100)) == "100"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "said"),
+    [
+        ("MaxRiskPerTradePercent", "2", "for 2 % write 0.02"),
+        ("MaxRiskPerTradePercent", "12.5", "for 12.5 % write 0.125"),
+        ("MaxRiskPerTradePercent", "200%", "must be from 0 to 1"),
+        ("MaxRiskPerTradePercent", "-2%", "must be from 0 to 1"),
+        ("MaxRiskPerTradePercent", "two%", "is not a number: 'two%'"),
+        ("MaxRiskPerTradePercent", "2%%", "is not a number"),
+        ("MaxStakePerOrder", "2%", "is not a number: '2%'"),
+    ],
+)
+def test_what_is_no_share_is_refused_with_what_to_write(field: str, text: str, said: str) -> None:
+    with pytest.raises(InvalidLimits, match=re.escape(said)):
+        parse_change(field, text)
 
 
 def test_an_unknown_limit_is_named() -> None:

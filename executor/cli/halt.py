@@ -25,19 +25,23 @@ _SHOWN: Final = 20  # orders in lines of their own
 
 
 def halt(
+    words: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     *,
-    reason: Annotated[str, typer.Option(help="Why; goes to the log and to `channel:kill-switch`.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; shown by `status`, in the audit and the notifications.")] = "",
     cancel: Annotated[bool, typer.Option("--cancel", help="Also take back every unmatched bet of ours.")] = False,
 ) -> None:
     """Stop trading: from now on no order is sent. Polls, cancels and settlement go on."""
     found = settings_to_stop()
     settings = found.settings
     access = Access(settings, engine)
-    kept = trading.halt(access, actor(), reason)
+    kept = trading.halt(access, actor(), reason or " ".join(words or ()))
     if kept:
         say("trading is off; executor resume switches it on again")
     else:
         complain(trading.NOT_KEPT)
+    if words:  # who stops trading in a hurry is not sent away for a missing option
+        meant = "left out, as there is a --reason" if reason else "taken as the reason"
+        warn(f"{' '.join(words)!r} is {meant}: say why with --reason, and cancel with --cancel")
     problem = _tell_of_settings(found, trading.owner_of(access))
     if cancel and not problem:
         _cancel_all(access)

@@ -70,6 +70,25 @@ def test_who_halted_when_and_why_is_told_until_trading_is_on(
     assert live.run("status", "--json").json["halted"] == {}
 
 
+@pytest.mark.parametrize(
+    ("words", "why", "said"),
+    [
+        (["prices look wrong"], "prices look wrong", "'prices look wrong' is taken as the reason"),
+        (["prices", "look wrong"], "prices look wrong", "--reason"),
+        (["cancel", "--reason", "why"], "why", "'cancel' is left out"),
+    ],
+)
+def test_words_without_their_option_halt_all_the_same(
+    live: Console, redis_client: "redis.Redis", words: list[str], why: str, said: str
+) -> None:
+    redis_client.set(keys.TRADING_ENABLED, "true")
+    ran = live.run("halt", *words)
+    assert (ran.code, redis_client.get(keys.TRADING_ENABLED)) == (0, "false")
+    assert said in ran.err
+    assert "--cancel" in ran.err
+    assert live.run("status", "--json").json["halted"]["reason"] == why
+
+
 def test_a_switch_thrown_later_by_hand_is_not_told_as_the_one_before(
     engine: Engine, live: Console, redis_client: "redis.Redis"
 ) -> None:

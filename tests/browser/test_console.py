@@ -140,9 +140,11 @@ def test_halt_rejects_with_its_reason_and_resume_trades_again(served: Served, op
     expect(page.locator("#ask-text")).to_contain_text("Stop trading now?")
     page.keyboard.press("Escape")
     assert served.stack.redis.get("trading:enabled") == "true", "asked, and not done"
+    expect(page.locator("text=Resume trading")).to_have_count(0)  # it is on
     page.click("button.halt")
+    page.fill("#ask-reason input", "prices look <b>wrong</b>")
     began = time.monotonic()
-    confirm(page)
+    page.keyboard.press("Enter")
     while served.stack.redis.get("trading:enabled") != "false":  # not `until`: the page's requests pass through us
         page.wait_for_timeout(20)
         assert time.monotonic() - began < 10, "the switch was not thrown"
@@ -150,7 +152,10 @@ def test_halt_rejects_with_its_reason_and_resume_trades_again(served: Served, op
     expect(page.locator("#toasts")).to_contain_text("Trading is off (read back)")
     served.publish("while-halted")
     expect(row_of(page, "while-halted")).to_contain_text("trading disabled", timeout=WITHIN_MS)
-    page.goto(served.url)
+    expect(page.locator("#banner")).to_contain_text("prices look <b>wrong</b> (anna")
+    assert "prices look <b>wrong</b> (anna" in served.stack.executor("status").stdout
+    page.goto(served.url + "/audit")
+    expect(row_of(page, "prices look <b>wrong</b>").first).to_contain_text("halt")
     page.click("text=Resume trading")
     confirm(page)
     expect(page.locator("#banner")).to_contain_text("Trading is on", timeout=WITHIN_MS)
@@ -163,14 +168,20 @@ def test_a_changed_limit_is_obeyed_by_the_next_signal(served: Served, open_tab: 
     page = enter(open_tab, served, "/limits").page
     page.fill("input[name=MaxStakePerOrder]", "5")
     expect(page.locator("output[data-for=MaxStakePerOrder]")).to_contain_text("100 → 5")
+    page.fill("input[name=MaxRiskPerTradePercent]", "2.5%")
+    expect(page.locator("output[data-for=MaxRiskPerTradePercent]")).to_contain_text("0.02 (2 %) → 2.5%")
+    page.fill("input[name=MaxRiskPerTradePercent]", "0.025")
     page.click("text=Change >> nth=-1")
+    expect(page.locator("#ask-text")).to_contain_text("MaxStakePerOrder: 100 → 5")
+    expect(page.locator("#ask-text")).to_contain_text("MaxRiskPerTradePercent: 0.02 (2 %) → 0.025 (2.5 %)")
     confirm(page)
     expect(page.locator("#toasts")).to_contain_text("MaxStakePerOrder: 100 → 5")
+    expect(page.locator("[data-held=MaxRiskPerTradePercent]")).to_have_text("0.025 (2.5 %)", timeout=WITHIN_MS)
     expect(page.locator("[data-held=MaxStakePerOrder]")).to_have_text("5", timeout=WITHIN_MS)
     served.publish("too-large")
     page.goto(served.url + "/signals?reason=MAX_STAKE_PER_ORDER")
     expect(row_of(page, "too-large")).to_contain_text("Stake 10 exceeds max per order 5", timeout=WITHIN_MS)
-    served.stack.executor("limits", "set", "MaxStakePerOrder=100")
+    served.stack.executor("limits", "set", "MaxStakePerOrder=100", "MaxRiskPerTradePercent=2%")
 
 
 def test_two_operators_at_once(served: Served, open_tab: OpenTab) -> None:

@@ -8,12 +8,14 @@ from fastapi import Request
 
 from executor.console.api.accounts import market_of, settlements_of, trades_of
 from executor.console.api.hedges import hedges_of
+from executor.console.api.models import LimitsModel
 from executor.console.api.orders import page_of_orders
 from executor.console.api.risk import limits_of
 from executor.console.api.signals import journey_of, page_of_signals
 from executor.console.api.status import acts_of, alerts_of
 from executor.console.context import Console
 from executor.console.pages import charts
+from executor.domain.limits import SHARES, shown_limit
 from executor.domain.money import ZERO
 from executor.domain.order import OrderStatus
 from executor.domain.risk import LIMIT_FIELDS, Reason
@@ -114,6 +116,12 @@ def pnl(console: Console, request: Request) -> Mapping[str, Any]:
     }
 
 
+def _limit(field: str, found: LimitsModel) -> tuple[str, str, str, bool]:
+    held = found.limits.get(field)
+    in_force = "" if held is None else shown_limit(field, held)
+    return field, in_force, shown_limit(field, found.settings[field]), field in SHARES
+
+
 def limits(console: Console) -> Mapping[str, Any]:
     """Return the limits, and what the next signal would meet."""
     held = limits_of(console)
@@ -124,7 +132,7 @@ def limits(console: Console) -> Mapping[str, Any]:
     left = None if loss is None or state.daily_pnl is None else max(ZERO, loss + state.daily_pnl)
     return {
         "theirs": state.unit.currency or state.currency,
-        "fields": [(field, held.limits.get(field), held.settings[field]) for field in LIMIT_FIELDS],
+        "fields": [_limit(field, held) for field in LIMIT_FIELDS],
         "problems": held.problems,
         "version": held.version,
         "why_not": why_not_trading(state),

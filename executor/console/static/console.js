@@ -100,21 +100,27 @@
   function settle(yes) {
     const done = answer;
     answer = null;
-    if (done) done({ yes, option: dialog.querySelector("#ask-option input").checked });
+    if (!done) return;
+    done({ yes, option: dialog.querySelector("#ask-option input").checked, reason: dialog.querySelector("#ask-reason input").value.trim() });
   }
   // It comes late: the next question may stand by then, and is not answered by it.
   dialog.addEventListener("close", () => { if (!dialog.open) settle(dialog.returnValue === "yes"); });
+  // The first button to send a form is what Enter presses: that is Yes.
+  document.getElementById("ask-no").addEventListener("click", () => dialog.close("no"));
   function ask(form) {
     settle(false);
     const wanted = form.dataset;
     const option = document.getElementById("ask-option");
     const word = document.getElementById("ask-type");
     const yes = document.getElementById("ask-yes");
-    document.getElementById("ask-text").textContent = wanted.confirm;
+    document.getElementById("ask-text").textContent = [wanted.confirm, ...changes(form)].join("\n");
     dialog.classList.toggle("danger", Boolean(wanted.danger));
     option.hidden = !wanted.option;
     option.querySelector("span").textContent = wanted.optionText || "";
     option.querySelector("input").checked = false;
+    const reason = document.getElementById("ask-reason");
+    reason.hidden = !wanted.reason;
+    reason.querySelector("input").value = "";
     word.hidden = !wanted.type;
     word.querySelector("span").textContent = `Type ${wanted.type}:`;
     const typed = word.querySelector("input");
@@ -155,7 +161,7 @@
     if (answer.cancel && answer.cancel !== "none") lines.push(`Cancel: ${answer.cancel}`);
     lines.push(...(answer.cancelled || []), ...(answer.not_cancelled || []), ...(answer.left || []));
     for (const obstacle of answer.obstacles || []) lines.push(`But ${obstacle}`);
-    for (const [name, old] of Object.entries(answer.old || {})) lines.push(`${name}: ${old ?? "missing"} → ${answer.new[name]}`);
+    for (const [name, old] of Object.entries(answer.old || {})) lines.push(`${name}: ${shown(form.elements[name], old ?? "missing")} → ${shown(form.elements[name], answer.new[name])}`);
     const bad = [answer.not_cancelled, answer.left, answer.obstacles].some((list) => list && list.length);
     toast(lines.join("\n") || "Done.", bad);
   }
@@ -167,6 +173,7 @@
     const said = form.dataset.confirm ? await ask(form) : { yes: true };
     if (!said.yes) return;
     if (form.dataset.option && said.option) sent[form.dataset.option] = true;
+    if (form.dataset.reason) sent.reason = said.reason || "halted in the console";
     const headers = { "Content-Type": "application/json" };
     if (form.dataset.version) headers["If-Match"] = document.getElementById("version").dataset.version;
     const button = form.querySelector("button");
@@ -193,11 +200,23 @@
     act(event.target);
   });
 
+  // A share is shown with its per cent, as nobody sees from 0.02 which of the two it is.
+  function shown(input, text) {
+    const share = input && input.dataset.share && /^[0-9.]+$/.test(text) ? Number((Number(text) * 100).toPrecision(12)) : NaN;
+    return Number.isFinite(share) ? `${text} (${share} %)` : text;
+  }
+
+  function changes(form) {
+    const outputs = [...form.querySelectorAll("output[data-for]")].filter((output) => output.textContent);
+    return outputs.map((output) => `${output.dataset.for}: ${output.textContent}`);
+  }
+
   function preview() {
     for (const output of document.querySelectorAll("output[data-for]")) {
       const input = output.parentElement.querySelector("input");
       const held = document.querySelector(`[data-held="${output.dataset.for}"]`);
-      output.textContent = input.value.trim() ? `${held ? held.textContent : "missing"} → ${input.value.trim()}` : "";
+      const wanted = input.value.trim();
+      output.textContent = wanted ? `${held ? held.textContent : "missing"} → ${shown(input, wanted)}` : "";
     }
   }
   main.addEventListener("input", preview);

@@ -192,19 +192,20 @@ def test_a_cancel_report_that_cannot_be_read_costs_no_other(server: ScriptedServ
     assert [(report.done, report.size_cancelled) for report in reports] == [(True, D(0)), (True, D(2)), (False, D(0))]
 
 
+@pytest.mark.parametrize("size", ["NaN", "1e9999999"])
 def test_a_cancel_report_that_says_something_twice_costs_no_other(
-    server: ScriptedServer, exchange: BetfairExchange
+    server: ScriptedServer, exchange: BetfairExchange, size: str
 ) -> None:
-    legs = """[{"status": "SUCCESS", "instruction": {"betId": "1"}, "sizeCancelled": NaN},
-        {"status": "SUCCESS", "instruction": {"betId": "2", "betId": "9"}},
-        {"status": "SUCCESS", "instruction": {"betId": "3"}, "sizeCancelled": 2.0}]"""
+    legs = f"""[{{"status": "SUCCESS", "instruction": {{"betId": "1"}}, "sizeCancelled": {size}}},
+        {{"status": "SUCCESS", "instruction": {{"betId": "2", "betId": "9"}}}},
+        {{"status": "SUCCESS", "instruction": {{"betId": "3"}}, "sizeCancelled": 2.0}}]"""
     body = '{"jsonrpc": "2.0", "id": %d, "result": {"status": "SUCCESS", "instructionReports": %s}}'
     server.script = lambda request: http((body % (request.call["id"], legs)).encode())
     reports = exchange.cancel(MARKET, ["1", "2", "3"])
     assert [(report.done, report.size_cancelled) for report in reports] == [(False, D(0)), (False, D(0)), (True, D(2))]
 
 
-@pytest.mark.parametrize("limit", ["NaN", '"-1000"', "[]"])
+@pytest.mark.parametrize("limit", ["NaN", '"-1000"', "[]", "-1e9999999", "1e-9999999", "0e9999999"])
 def test_an_exposure_limit_that_is_none_costs_no_other_amount(
     server: ScriptedServer, exchange: BetfairExchange, limit: str
 ) -> None:
@@ -212,6 +213,15 @@ def test_an_exposure_limit_that_is_none_costs_no_other_amount(
     body = '{"jsonrpc": "2.0", "id": %d, "result": %s}'
     server.script = lambda request: http((body % (request.call["id"], money)).encode())
     assert exchange.funds() == Funds(D(10), D(2))
+
+
+def test_a_rate_that_nothing_can_be_computed_with_costs_no_other(
+    server: ScriptedServer, exchange: BetfairExchange
+) -> None:
+    rates = '[{"currencyCode": "EUR", "rate": 1e9999999}, {"currencyCode": "USD", "rate": 1.27}]'
+    body = '{"jsonrpc": "2.0", "id": %d, "result": %s}'
+    server.script = lambda request: http((body % (request.call["id"], rates)).encode())
+    assert exchange.currency_rates() == {"USD": D("1.27")}
 
 
 def test_a_row_nested_deeper_than_can_be_looked_through_costs_no_other(

@@ -114,7 +114,7 @@ class BetfairExchange(AccountReads):
                 (BETTING, "placeOrders"),
                 params,
                 token,
-                lambda result: read_placed(result, market_id, instructions, self._slack),
+                lambda result: read_placed(result, market_id, instructions, self._slack, customer_ref),
                 permit=permit,
             )
         except SessionExpired:

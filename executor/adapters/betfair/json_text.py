@@ -11,7 +11,9 @@ from typing import Any, Final
 
 Row = Mapping[str, Any]
 
-_MAX_DIGITS: Final = 100  # of a whole number; more is no value of any field, and Python reads no more than 4300
+# Before or after the point; more is no value of any field: Python reads no whole number of more than 4300 digits, and
+# to compute with 1e9999999 fails.
+_MAX_DIGITS: Final = 100
 
 
 class WireError(ValueError):
@@ -78,9 +80,10 @@ def sound(value: object, what: str) -> None:
 
 def _fraction(text: str) -> Decimal | NoNumber:
     try:
-        return Decimal(text)
+        value = Decimal(text)
     except ArithmeticError:
         return NoNumber()
+    return value if abs(value.adjusted()) <= _MAX_DIGITS else NoNumber()
 
 
 def _whole(text: str) -> int | NoNumber:

@@ -8,13 +8,13 @@ what ended meanwhile is the poll's to find. Units: `_s` seconds, times in ms sin
 import json
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from executor.adapters.betfair import outcomes as policy
 from executor.adapters.betfair import wire
-from executor.adapters.betfair.json_text import Row, WireError, decode
+from executor.adapters.betfair.json_text import Repeated, Row, WireError, decode, sound
 from executor.adapters.betfair.transport import CONNECT_TIMEOUT_S
 from executor.adapters.betfair.tunnel import connect_tls
 from executor.domain.money import conversion_slack
@@ -77,6 +77,7 @@ class BetfairOrderStream:
         self._buffer = bytearray()
         self._token = ""  # with which the connection was opened
         self._silence_s = _ANSWER_S
+        self._deaf_since: float | None = None  # since when what comes is none of our subscription
 
     def connect(self) -> str:
         """Connect, authenticate and subscribe; returns Betfair's connection id (for their support)."""
@@ -105,17 +106,18 @@ class BetfairOrderStream:
             self.close()
             raise
         self._silence_s = _MISSED * _HEARTBEAT_MS / 1000 + _GRACE_S
+        self._deaf_since = None
         return name
 
     def read(self) -> StreamMessage | None:
         """Return the next message of our subscription; None for anything else that came."""
         row = self._line()
-        if row.get("op") == "status":
-            if row.get("connectionClosed"):  # the token may have ended in mid-stream
+        if row.get("op") != "ocm" or row.get("id") != _SUBSCRIBE:  # also late words of an earlier subscription
+            if row.get("op") == "status" and row.get("connectionClosed"):  # the token may have ended in mid-stream
                 self._check(row, self._token)
+            self._not_ours()
             return None
-        if row.get("op") != "ocm" or row.get("id") != _SUBSCRIBE:  # late words of an earlier subscription
-            return None
+        self._deaf_since = None
         in_force = row.get("heartbeatMs")
         if isinstance(in_force, int) and not isinstance(in_force, bool) and in_force > 0:
             self._silence_s = _MISSED * min(in_force, _LONGEST_MS) / 1000 + _GRACE_S
@@ -136,16 +138,25 @@ class BetfairOrderStream:
         self._socket = None
         self._buffer.clear()
 
+    def _not_ours(self) -> None:
+        """Pass over what is not for us; who hears nothing else for as long as silence is borne is not subscribed."""
+        now = self._monotonic()
+        self._deaf_since = now if self._deaf_since is None else self._deaf_since
+        if now - self._deaf_since > self._silence_s:
+            raise NotSent(f"order stream: nothing of our subscription for {self._silence_s:.0f} s")
+
     def _open(self) -> None:
-        context = ssl.create_default_context(cafile=self._ca_bundle)
         try:
+            context = ssl.create_default_context(cafile=self._ca_bundle)
             self._socket = connect_tls(self._address, context, CONNECT_TIMEOUT_S, proxy=self._proxy)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a name that is none is a ValueError
             raise NotSent(f"order stream: no connection to {self._address[0]}: {error}") from None
 
     def _expect_success(self, number: int, token: str) -> None:
+        give_up_at = self._monotonic() + _ANSWER_S
         while (row := self._line()).get("op") != "status" or row.get("id") not in (number, None):
-            pass
+            if self._monotonic() > give_up_at:
+                raise NotSent("order stream: it talks, and does not answer")
         self._check(row, token)
 
     def _check(self, row: Row, token: str) -> None:
@@ -210,14 +221,23 @@ def _bets(changes: object, slack: Decimal) -> tuple[list[BetState], list[str]]:
     """Read the bets of a message, each by itself; returns them, and what is odd about the others."""
     bets: list[BetState] = []
     odd: list[str] = []
+    for market, runner, order in _orders(changes):
+        try:
+            if isinstance(market, Repeated) or isinstance(runner, Repeated):
+                raise WireError("its market or runner says something twice")
+            sound(order, "it")
+            bets.append(wire.current_order(_row(market, runner, order), slack))
+        # As in a list: a bet that breaks our reading costs itself only.
+        except (ValueError, ArithmeticError, TypeError, RecursionError, ExecutorError) as error:
+            odd.append(f"bet {str(order.get('id'))[:20]} of market {str(market.get('id'))[:20]}: {error}")
+    return bets, odd
+
+
+def _orders(changes: object) -> Iterator[tuple[Row, Row, Row]]:
     for market in _objects(changes):
         for runner in _objects(market.get("orc")):
             for order in _objects(runner.get("uo")):
-                try:
-                    bets.append(wire.current_order(_row(market, runner, order), slack))
-                except (WireError, ExecutorError) as error:
-                    odd.append(f"bet {str(order.get('id'))[:20]} of market {str(market.get('id'))[:20]}: {error}")
-    return bets, odd
+                yield market, runner, order
 
 
 def _objects(value: object) -> Sequence[Row]:

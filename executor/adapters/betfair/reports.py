@@ -27,19 +27,25 @@ _MAX_LOGGED: Final = 20_000  # characters of a reply with a code that nobody has
 
 
 def read_placed(
-    result: object, market_id: str, instructions: Sequence[Instruction], slack: Callable[[], Decimal] = lambda: PENNY
+    result: object,
+    market_id: str,
+    instructions: Sequence[Instruction],
+    slack: Callable[[], Decimal] = lambda: PENNY,
+    customer_ref: str = "",
 ) -> list[LegReport]:
     """Read a PlaceExecutionReport; one answer per instruction, in their order.
 
     `slack` says by how much a size may be off what was asked; it is asked where one is, no order waits for it.
 
     Raises:
-        WireError: it is none, or one of another market.
+        WireError: it is none, or one of another market or request.
     """
     sound(result, "report")
     report = as_row(result, "report")
     if report.get("marketId") not in (None, market_id):
         raise WireError("the report is of another market")
+    if customer_ref and report.get("customerRef") not in (None, "", customer_ref):
+        raise WireError("the report is of another request")  # what it refuses may not be what was sent
     status, code = _said(report)
     outer = policy.outer_verdict(status, code)
     legs = report.get("instructionReports")

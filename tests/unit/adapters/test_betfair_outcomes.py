@@ -155,6 +155,12 @@ def test_a_contradiction_is_unknown() -> None:
     assert outcomes(report(leg("somebody-else"))) == [UNKNOWN]
     with pytest.raises(WireError, match="another market"):
         read_placed(report(leg(), marketId="1.999"), MARKET, [make_instruction()])
+    others = report(status="FAILURE", errorCode="MARKET_SUSPENDED", customerRef="another")
+    with pytest.raises(WireError, match="another request"):  # what it refuses may be at the exchange, of ours
+        read_placed(others, MARKET, [make_instruction()], customer_ref="ours")
+    for ref in (None, "", "ours"):
+        [answer] = read_placed(report(leg(), customerRef=ref), MARKET, [make_instruction()], customer_ref="ours")
+        assert answer.outcome is PLACED
 
 
 def test_what_a_placed_leg_says_becomes_the_bet() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from support.process_rig import Process, Stack, message, running, wait
+from support.stepped_clock import SteppedClock
 
 from executor import keys
 from executor.broker import GOOD_FOR, SENT_AT
@@ -67,9 +68,13 @@ def end(stack: Stack) -> None:
     stack.broker.flushdb()
 
 
+def ticks(stack: Stack, task: str) -> int:
+    """Return how many ticks of a task wait in the queue."""
+    return sum(f'"executor.{task}"' in message for message in stack.waiting("maintenance"))
+
+
 def polls(stack: Stack) -> int:
-    """Return how many polls wait in the queue."""
-    return sum('"executor.poll_orders"' in message for message in stack.waiting("maintenance"))
+    return ticks(stack, "poll_orders")
 
 
 def more_polls(stack: Stack) -> None:
@@ -91,6 +96,22 @@ def test_ticks_go_on_through_a_step_and_after_a_restart(stack: Stack, offset: st
     more_polls(stack)
     clock.step("+0s")
     more_polls(stack)
+    end(stack)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(SteppedClock.why_not()), reason="no C compiler")
+def test_a_step_of_the_time_of_day_brings_no_tick_forward(stack: Stack) -> None:
+    clock = SteppedClock(stack.folder, "forward")
+    process = stack.start("beat", "-m", "celery", "-A", "executor.app", "beat", **clock.environ)
+    more_polls(stack)
+    slow = ("settle_orders", "refresh_account", "watchdog")  # each a minute or half of one apart
+    assert [ticks(stack, task) for task in slow] == [1, 1, 1], "each is due once at the start"
+    for seconds in (3600, -3600, 7200):
+        clock.step(seconds)
+        more_polls(stack)
+        assert process.popen.poll() is None
+    assert [ticks(stack, task) for task in slow] == [1, 1, 1]
     end(stack)
 
 

@@ -1,11 +1,13 @@
 """What beat finds due depends on how much time has passed, whatever any clock says."""
 
+import inspect
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from celery import Celery
 
 from executor import beat
+from executor.adapters.clock import monotonic
 from executor.beat import SteadyEntry, SteadyTime
 
 START = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,6 +38,11 @@ def test_time_passes_with_the_clock_and_never_goes_back() -> None:
     assert passed(time) == 7, "what passes after a step back counts"
     clock.at += 3600
     assert passed(time) == 3607
+
+
+def test_the_clock_of_beat_is_the_one_that_no_pause_stops_and_no_step_moves() -> None:
+    assert inspect.signature(SteadyTime).parameters["clock"].default is monotonic
+    assert beat._time._clock is monotonic
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def test_ticks_go_on_through_a_step_and_after_a_restart(stack: Stack, offset: st
 @pytest.mark.skipif(bool(SteppedClock.why_not()), reason="no C compiler")
 def test_a_step_of_the_time_of_day_brings_no_tick_forward(stack: Stack) -> None:
     clock = SteppedClock(stack.folder, "forward")
-    process = stack.start("beat", "-m", "celery", "-A", "executor.app", "beat", **clock.environ)
+    process = stack.start("beat", "-m", "celery", "-A", "executor.app", "beat", port=0, **clock.environ)
     more_polls(stack)
     slow = ("settle_orders", "refresh_account", "watchdog")  # each a minute or half of one apart
     assert [ticks(stack, task) for task in slow] == [1, 1, 1], "each is due once at the start"

@@ -120,7 +120,7 @@ class ModelExchange:
     def void(self, bet: ModelBet, size: Decimal) -> None:
         """Void this much of what is matched; what is open lapses."""
         self.lapse(bet)
-        paid = bet.paid * size / bet.matched
+        paid = bet.paid * size / bet.matched if size < bet.matched else bet.paid  # all of it, to the last digit
         bet.matched, bet.paid = bet.matched - size, bet.paid - paid
         bet.voided, bet.voided_paid = bet.voided + size, bet.voided_paid + paid
         bet.voided_at = self.now()

@@ -162,6 +162,7 @@ class History:
     def _note_loss(self) -> None:
         """Count the bets of which nobody will be able to tell whether they were counted: young, not in the ledger."""
         self.losses += 1
+        self.redis.pass_time(1)  # no server loses its data and names a new entry in the same millisecond
         young = self._young()
         self.uncertain += len(young) - (0 if self.ledger_away else len(self.ledger.known(young)))
 
@@ -179,12 +180,18 @@ class History:
         self.ledger_away = self.dice.random() < 0.6
         self.ledger.set_away(away=self.ledger_away)
         if self.ledger_away:  # what it knows of bets that Redis has lost cannot be asked now
-            self.uncertain += len(self._young().keys() - self.engine.store.owners(self._young()).keys())
+            self._note_unasked()
+
+    def _note_unasked(self) -> None:
+        """Count the bets of which only the ledger could have told that they were counted."""
+        young = self._young()
+        self.uncertain += len(young.keys() - self.engine.store.owners(young).keys())
 
     def ledger_is_restored(self) -> None:
         if self.ledger_backup is None or self.dice.random() < 0.4:
             self.ledger_backup, self.ledger_backup_at = self.ledger.backup(), self.redis.now()
         else:
+            self._note_unasked()  # the backup may be older than they are
             self.ledger.restore(self.ledger_backup)
             self._connect()
             if self.redis.now() - self.ledger_backup_at > _FEED_MS:  # docs/operations.md: then it is told by hand
@@ -245,7 +252,7 @@ class History:
             if self.exchange.market(bet.market_id).winner is not None:
                 continue
             pair = pays.setdefault((bet.market_id, bet.selection_id), [D(0), D(0)])
-            won = bet.paid - bet.matched
+            won = bet.matched * (bet.average - 1)  # by the average that the exchange tells, not by what it adds up
             if bet.side is Side.BACK:
                 pair[0], pair[1] = pair[0] + won, pair[1] - bet.matched - bet.open
             else:

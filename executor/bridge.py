@@ -31,7 +31,7 @@ from executor.domain.signal import MAX_BYTES, SignalKind
 from executor.domain.signal_record import SignalRecord
 from executor.durable_door import DurableDoor
 from executor.engine.intake import Intake, Message, Receipt, receive, receive_all
-from executor.errors import StoreUnavailable
+from executor.errors import SignalUnrecordable, StoreUnavailable
 from executor.observability import exporter
 from executor.settings.load import Settings
 from executor.tasks import dispatch
@@ -49,7 +49,6 @@ _SILENT_S: Final = 15  # three pings without an answer: the connection is dead, 
 _RECONNECT_S: Final = 0.5
 _DRAIN_S: Final = 10  # less than the 15 that compose and systemd give it; thousands of messages
 _MOVED_S: Final = 2  # of a server that is not the master any more, and may not answer at all
-_WRONG_TYPE: Final = "WRONGTYPE"  # somebody put something else where the record belongs: waiting changes nothing
 # A killed Redis loses up to three seconds (a sync each second, and writes wait two more for a slow one): as many
 # messages as a hundred a second bring in that time, at most 32 MB.
 _REMEMBERED: Final = 500
@@ -222,7 +221,7 @@ class Bridge:
                     said.add(data)
                 except StoreUnavailable as error:
                     # Waiting keeps what has been heard meanwhile; another restart starts the whole anew.
-                    if _WRONG_TYPE in str(error) or self._stopping.wait(_RECONNECT_S):
+                    if isinstance(error, SignalUnrecordable) or self._stopping.wait(_RECONNECT_S):
                         break
             said.add(data)
         if remembered:
@@ -279,7 +278,7 @@ class Bridge:
         """Start the chain of what is recorded; tells whether nothing is left to be done for this message."""
         kind, data, _ = message
         if isinstance(answer, StoreUnavailable):
-            if _WRONG_TYPE in str(answer):
+            if isinstance(answer, SignalUnrecordable):
                 log.error("signal_lost", why=str(answer), data=data[:200])
                 return True
             return False

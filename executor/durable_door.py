@@ -17,7 +17,7 @@ from executor.adapters.redis.signal_stream import Entry, SignalStream
 from executor.domain.signal import MAX_BYTES
 from executor.domain.signal_record import SignalRecord
 from executor.engine.intake import Door, Intake, Message, Receipt, receive_all
-from executor.errors import StoreUnavailable
+from executor.errors import SignalUnrecordable, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,6 @@ _IDLE_MS: Final = 6000
 _LOOK_S: Final = 3.0
 _TEND_S: Final = 1.0
 _OWN_ID_MS: Final = 5000  # older than this although nothing waited: no XADD * made that id
-_WRONG_TYPE: Final = "WRONGTYPE"  # somebody put something else where the record belongs: waiting changes nothing
 
 
 @dataclass
@@ -124,7 +123,7 @@ class DurableDoor:
             for entry, message, receipt in zip(entries, messages, receive_all(self.intake, messages), strict=True):
                 if isinstance(receipt, Receipt):
                     self._start(receipt, message)
-                elif _WRONG_TYPE in str(receipt):
+                elif isinstance(receipt, SignalUnrecordable):
                     log.error("signal_lost", why=str(receipt), data=message.raw[:200])
                 else:
                     problem = receipt

@@ -71,6 +71,10 @@ class RecordUnreadable(StoreUnavailable):
     """A record in Redis is none: nothing is decided where it counts; the rest goes on."""
 
 
+class SignalUnrecordable(StoreUnavailable):
+    """Something else stands in Redis where this one signal is to be remembered: waiting changes nothing."""
+
+
 class Contended(ExecutorError):
     """Others kept changing what was read: try again, a bounded number of times."""
 

@@ -4,6 +4,7 @@ Invariants: it is the lack of heartbeats that cancels, so they go on while tradi
 clean stop takes the registration back; what the exchange did for want of one is told once. Seconds.
 """
 
+from contextlib import ExitStack
 from typing import Final
 
 import structlog
@@ -24,13 +25,23 @@ def renew_switch(engine: Engine) -> HeartbeatReport:
     """
     report = engine.exchange.heartbeat(engine.policy.heartbeat_s)
     if report.action not in _STANDS:
-        engine.alerts.keep_switch_fired(report.action)
         log.critical("orders_cancelled_by_exchange", action=report.action, why="no heartbeat reached it in time")
-        engine.controls.alert("orders_cancelled_by_exchange", {"action": report.action})
-        engine.controls.require_full_read()
+        _note(engine, report.action)
     if report.timeout_s < engine.policy.heartbeat_s:
         log.warning("heartbeat_timeout_shortened", asked=engine.policy.heartbeat_s, in_force=report.timeout_s)
     return report
+
+
+def _note(engine: Engine, action: str) -> None:
+    """Do all that has to be done about it, whichever part of it fails: the exchange says it once.
+
+    Raises:
+        StoreUnavailable: a part of it was not done.
+    """
+    with ExitStack() as each:  # the last one in is done first, and an error of one keeps no other from being done
+        each.callback(engine.alerts.keep_switch_fired, action)
+        each.callback(engine.controls.alert, "orders_cancelled_by_exchange", {"action": action})
+        each.callback(engine.controls.require_full_read)
 
 
 def unregister(engine: Engine) -> None:

@@ -77,7 +77,7 @@ def converted(rows: Iterable[Row], account: Mapping[str, str], into: str) -> lis
     try:
         held = json.loads(account.get("rates") or "{}")
         rates = {str(code): parse_number(str(text)) for code, text in held.items()}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         rates = {}
     found: list[dict[str, Any]] = []
     for row in rows:

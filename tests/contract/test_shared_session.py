@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -25,10 +26,12 @@ from support.exchange_rig import (
     sandbox_settings,
 )
 from support.sandbox_client import RunningSandbox, wait_for
+from support.store_worlds import RETENTION
 
 from betfair_sandbox.options import sandbox_env
 from executor.adapters.betfair.exchange import BetfairExchange
 from executor.adapters.redis.session import RedisTokenStore
+from executor.adapters.redis.store import RedisStore
 from executor.devstack.redis_server import PrivateRedis, free_port
 from executor.errors import NotSent, StoreUnavailable
 from executor.ports.token_store import LoginBan, TokenStore
@@ -200,6 +203,47 @@ def test_ban_ends_by_itself(tokens: TokenStore) -> None:
     wait_for(lambda: tokens.ban() is None)
 
 
+@pytest.mark.parametrize("until", ["1e400", "99999999999999999999", "[]", "4102444800000"])
+def test_a_ban_that_none_of_ours_can_be_forbids_nothing(session_client: redis.Redis, until: str) -> None:
+    tokens = RedisTokenStore(session_client, "live someone")
+    session_client.set("executor:login_ban:live someone", f'{{"code": "X", "until": {until}}}')
+    assert tokens.ban() is None
+
+
+def test_a_readers_place_that_no_reader_can_have_is_free(session_client: redis.Redis) -> None:
+    """Of before the clock was set back, or of nobody: three of them would stop every poll."""
+    tokens = RedisTokenStore(session_client, "live someone")
+    ahead = tokens.now() + 3_600_000
+    session_client.zadd("executor:reads:live someone", {"a": ahead, "b": ahead, "c": float("inf")})
+    with ExitStack() as inside:
+        assert all(inside.enter_context(tokens.read_slot(3, 1)) for _ in range(3))
+        with tokens.read_slot(3, 0.1) as acquired:
+            assert not acquired, "three who read now have theirs"
+
+
+@pytest.mark.parametrize("kind", ["string", "list", "hash", "zset"])
+def test_keys_of_another_type_stop_no_login_and_no_read_for_good(session_client: redis.Redis, kind: str) -> None:
+    tokens = RedisTokenStore(session_client, "paper")
+    store = RedisStore(session_client, "paper", RETENTION)
+    kinds = {"session": "string", "login_ban": "string", "login_refusals": "hash", "reads": "zset", "lock:login": ""}
+    for name in (name for name, right in kinds.items() if right != kind):
+        put: dict[str, Callable[[str], object]] = {
+            "string": lambda key: session_client.set(key, "garbage"),
+            "list": lambda key: session_client.rpush(key, "garbage"),
+            "hash": lambda key: session_client.hset(key, "garbage", "x"),
+            "zset": lambda key: session_client.zadd(key, {"garbage": 7}),
+        }
+        put[kind](f"executor:{name}:paper")
+    store.repair_keys()  # the poll's first act
+    assert (tokens.get(), tokens.ban(), tokens.refusal("a")) == (None, None, None)
+    tokens.put_refusal("a", "CODE")
+    tokens.put("token", 7)
+    assert (tokens.refusal("a"), tokens.get()) == ("CODE", ("token", 7))
+    with tokens.read_slot(3, 0.1) as reads, tokens.login_lock(0.1) as logs_in:
+        assert reads
+        assert logs_in
+
+
 def test_a_refusal_stands_until_it_is_forgotten(tokens: TokenStore) -> None:
     assert tokens.refusal("a") is None
     tokens.put_refusal("a", "CODE")
@@ -224,7 +268,7 @@ def test_keys_of_the_session(session_client: redis.Redis) -> None:
     session_client.expire(key, 100)
     tokens.touch()
     assert 43_000 < int(str(session_client.ttl(key))) <= 43_200
-    for broken in ("no json", "[]", '{"token": 1}', ""):
+    for broken in ("no json", "[]", '{"token": 1}', "", '{"token": "x", "created_at": 1e400}', "[" * 5000):
         session_client.set(key, broken)
         assert tokens.get() is None
         tokens.forget("first")

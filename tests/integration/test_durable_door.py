@@ -137,6 +137,21 @@ def test_nothing_that_anyone_adds_stops_it(stack: Stack, bridges: tuple[Process,
     empty(stack)
 
 
+def test_a_key_of_all_signals_that_is_of_another_type_loses_none(stack: Stack, bridges: tuple[Process, ...]) -> None:
+    """The next poll sets it aside; until then what was heard and what was added wait."""
+    stack.state.delete(keys.SIGNALS_OPEN)  # the sweep's; nothing is under way
+    stack.state.set(keys.SIGNALS_OPEN, "in the way")
+    stack.publish(message("heard-in-the-way"))
+    stack.add(message("added-in-the-way"))
+    wait(lambda: any(bridge.said("waiting_for_redis", "WRONGTYPE") for bridge in bridges))
+    wait(lambda: any(bridge.said("signal_stream_unavailable", "WRONGTYPE") for bridge in bridges))
+    stack.state.delete(keys.SIGNALS_OPEN)
+    for name in ("heard-in-the-way", "added-in-the-way"):
+        assert stack.ended(name).status is SignalStatus.COMPLETED
+        assert not any(bridge.said("signal_lost", name) for bridge in bridges)
+    empty(stack)
+
+
 @pytest.mark.parametrize(
     ("sample", "options"),
     [

@@ -318,6 +318,14 @@ _INDEXES = (
     keys.TRADES,
     keys.SET_ASIDE,
     keys.CANCELS_REFUSED,
+    keys.HEDGES,
+    keys.HELD_TOTAL,
+    keys.MARKETS_WANTED,
+    keys.SWITCH_FIRED,
+    keys.ORDER_STREAM,
+    keys.SIGNALS_FACTS,
+    keys.SIGNALS_RECORDED,
+    keys.CONSOLE_TOKENS,
 )
 
 

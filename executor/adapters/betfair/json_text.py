@@ -11,9 +11,8 @@ from typing import Any, Final
 
 Row = Mapping[str, Any]
 
-# Before or after the point; more is no value of any field: Python reads no whole number of more than 4300 digits, and
-# to compute with 1e9999999 fails.
-_MAX_DIGITS: Final = 100
+_MAX_DIGITS: Final = 100  # of a whole number; more is no value of any field, and Python reads no more than 4300
+_MAX_EXPONENT: Final = 1000  # beyond any binary float's; to compute with 1e9999999 fails
 
 
 class WireError(ValueError):
@@ -83,7 +82,7 @@ def _fraction(text: str) -> Decimal | NoNumber:
         value = Decimal(text)
     except ArithmeticError:
         return NoNumber()
-    return value if abs(value.adjusted()) <= _MAX_DIGITS else NoNumber()
+    return value if abs(value.adjusted()) <= _MAX_EXPONENT else NoNumber()
 
 
 def _whole(text: str) -> int | NoNumber:

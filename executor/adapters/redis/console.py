@@ -108,7 +108,7 @@ def standing_alerts(client: "Redis") -> list[tuple[str, dict[str, str]]]:
     for alert, text in held.items():
         try:
             loaded = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             loaded = {}
         fields = {str(name): str(value) for name, value in loaded.items()} if isinstance(loaded, dict) else {}
         found.append((alert, fields))

@@ -105,6 +105,6 @@ class ConsoleAccess:
 def _fields(text: Any) -> dict[str, str] | None:  # noqa: ANN401 - what redis-py returns
     try:
         loaded = json.loads(text) if isinstance(text, str) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         loaded = None
     return {str(name): str(value) for name, value in loaded.items()} if isinstance(loaded, dict) else None

@@ -6,7 +6,7 @@ another type stays where it is, as its market must stand still until a person ha
 back from the ledger and the exchange as after a loss of Redis, before the next poll counts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
 
 from redis import Redis
@@ -54,14 +54,23 @@ _TYPES: Final = {
     keys.NOTIFY_ADDRESSES: "hash",
     keys.NOTIFY_PROCESSES: "string",
     keys.STREAM_SILENT: "string",
+    keys.SIGNALS_FACTS: "hash",
+    keys.SIGNALS_RECORDED: "string",
+    keys.HEDGES: "hash",
+    keys.HELD_TOTAL: "string",
+    keys.MARKETS_WANTED: "set",
+    keys.SWITCH_FIRED: "hash",
+    keys.ORDER_STREAM: "hash",
+    keys.CONSOLE_TOKENS: "hash",
 }
+_COOLDOWNS: Final = ("log_trade", "day_summary", "overdue_settlements")  # tasks that are done once in a while
 _ABSENT: Final = "none"
 _ENDLESS: Final = -1  # Redis: PTTL
 
 
-def repair_keys(client: "Redis", markets: Iterable[str]) -> list[str]:
+def repair_keys(client: "Redis", identity: str, markets: Iterable[str]) -> list[str]:
     """Set aside keys of another type; returns their names. `markets` are looked at beside those with orders."""
-    fixed = _wrong(client, _TYPES)
+    fixed = _wrong(client, _TYPES | _session_types(identity))
     aside = [_set_aside(client, key) for key in fixed]
     known = {*markets, *cast("set[str]", client.smembers(keys.MARKETS))}
     expected: dict[str, str] = {}
@@ -70,16 +79,27 @@ def repair_keys(client: "Redis", markets: Iterable[str]) -> list[str]:
         expected |= {keys.market_revision(market): "string", keys.market_lock(market): "string"}
     wrong = _wrong(client, expected)
     aside += [_set_aside(client, key) for key in wrong]
-    _remove_endless_locks(client, known)
+    _remove_endless(
+        client, [*map(keys.market_lock, known), keys.login_lock(identity), *map(keys.task_cooldown, _COOLDOWNS)]
+    )
     if fixed or wrong:
         _index_orders(client)
         _index_signals(client)
     return aside + _mend_pnl(client)
 
 
-def _remove_endless_locks(client: "Redis", markets: Iterable[str]) -> None:
-    """Remove market locks that have no end: nobody of ours took them."""
-    locks = [keys.market_lock(market) for market in markets]
+def _session_types(identity: str) -> dict[str, str]:
+    """Return the keys without which the exchange can be asked nothing: no login, no list of orders."""
+    return {
+        keys.session(identity): "string",
+        keys.login_ban(identity): "string",
+        keys.login_refusals(identity): "hash",
+        keys.order_reads(identity): "zset",
+    }
+
+
+def _remove_endless(client: "Redis", locks: Sequence[str]) -> None:
+    """Remove locks and cool-downs that have no end: nobody of ours took them."""
     pipe = client.pipeline(transaction=False)
     for lock in locks:
         pipe.pttl(lock)

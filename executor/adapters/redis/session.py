@@ -27,6 +27,8 @@ SESSION_TTL_S: Final = 12 * 60 * 60
 
 LEASE_MS: Final = 5_000  # of a reader's place; renewed while it reads, so that one who was killed frees it soon
 _READ_WAIT_S: Final = 0.02
+_LONGEST_BAN_MS: Final = 2 * 3600 * 1000  # the exchange's are 20 minutes; what ends later was no ban of ours
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 T = TypeVar("T")
 
@@ -51,7 +53,7 @@ class RedisTokenStore:
         try:
             value = json.loads(str(held)) if held else {}
             return str(value["token"]), int(value["created_at"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except _UNREADABLE:
             return None
 
     def put(self, token: str, created_at_ms: int) -> None:
@@ -122,9 +124,10 @@ class RedisTokenStore:
         held = _asked(lambda: self._client.get(self._ban))
         try:
             value = json.loads(str(held)) if held else {}
-            return LoginBan(str(value["code"]), int(value["until"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
+            found = LoginBan(str(value["code"]), int(value["until"]))
+        except _UNREADABLE:
             return None
+        return found if found.until <= self.now() + _LONGEST_BAN_MS else None
 
     def put_ban(self, ban: LoginBan) -> None:
         """Forbid logins until the ban's end."""
@@ -139,7 +142,7 @@ class RedisTokenStore:
             return None
         try:
             return str(json.loads(str(held))["code"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except _UNREADABLE:
             return "LOGIN_REFUSED"
 
     def put_refusal(self, credentials: str, code: str) -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import structlog
 from redis import Redis
@@ -25,7 +25,7 @@ from executor.adapters.redis.commit import after, request_for
 from executor.adapters.redis.key_repair import repair_keys
 from executor.adapters.redis.market_facts import decode_market
 from executor.adapters.redis.record_reader import Reader, RecordReader, readable
-from executor.adapters.redis.recorded import known_as
+from executor.adapters.redis.recorded import known_as, not_recorded
 from executor.adapters.redis.records import decode_foreign, decode_order, decode_signal, encode
 from executor.adapters.redis.topology import has_replicas, run_durably
 from executor.domain.ledger_entry import encode_entry, of_signal
@@ -35,8 +35,6 @@ from executor.errors import RecordUnreadable, StoreUnavailable
 from executor.ports import Arrival, Change, MarketView, Recorded, SendState
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 _REPLICA_MS = 300  # a replica is a round trip away; one that needs longer may not be there
 _TAKEN = "taken"  # record.lua: the id is another message's
@@ -110,15 +108,18 @@ class RedisStore(RecordReader):
             try:
                 return [self._known(arrivals[0], self._record_one(arrivals[0], self._redis))]
             except ResponseError as error:
-                return [StoreUnavailable(f"Redis: {error}")]
+                return [not_recorded(error)]
         pipe = self._redis.pipeline(transaction=False)
         for arrival in arrivals:
             self._record_one(arrival, pipe)
         answers = pipe.execute(raise_on_error=False)
-        return [
-            StoreUnavailable(f"Redis: {answer}") if isinstance(answer, RedisError) else self._known(arrival, answer)
-            for arrival, answer in zip(arrivals, answers, strict=True)
-        ]
+        return [self._told(arrival, answer) for arrival, answer in zip(arrivals, answers, strict=True)]
+
+    def _told(self, arrival: Arrival, answer: object) -> tuple[Recorded, str] | StoreUnavailable:
+        try:
+            return not_recorded(answer) if isinstance(answer, RedisError) else self._known(arrival, answer)
+        except ResponseError as error:
+            return not_recorded(error)
 
     def _known(self, arrival: Arrival, answer: object) -> tuple[Recorded, str]:
         if answer == _TAKEN and arrival.otherwise is not None:
@@ -314,6 +315,6 @@ class RedisStore(RecordReader):
         return self._repair_keys(())
 
     def _repair_keys(self, markets: Iterable[str]) -> list[str]:
-        found = repair_keys(self._redis, markets)
+        found = repair_keys(self._redis, self._identity, markets)
         self.note_unreadable(dict.fromkeys(found, "it was of another type, and is set aside"))
         return found

@@ -7,6 +7,8 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+-- Nobody holds a place for longer than that: the clock was set back since, or somebody put this there.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. now + ARGV[3], '+inf')
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], 2 * ARGV[3])
 if redis.call('ZCARD', KEYS[1]) <= tonumber(ARGV[2]) then

@@ -15,8 +15,12 @@
 -- ARGV[9...] names and values of the feed's entry; none: it is not terminal
 -- Returns false when written, else what seen holds; a record that outlived its seen is met by the caller, and by
 -- nobody after it, so that a repeat is told once and not lost. Returns 'taken' where a malformed message is to be
--- recorded under another id; one that has the id makes room for the signal that is well formed.
-local seen = redis.call('GET', KEYS[1])
+-- recorded under another id; one that has the id makes room for the signal that is well formed. OWNKEY: this message
+-- can never be recorded, whatever else is; any other error is no message's own.
+local seen = redis.pcall('GET', KEYS[1])
+if type(seen) == 'table' then
+  return redis.error_reply('OWNKEY WRONGTYPE where this signal is to be remembered')
+end
 if seen == ARGV[1] then
   return false
 end

@@ -11,6 +11,7 @@ from executor import wiring
 from executor.cli.output import AsJson, Column, say, show_json, show_table
 from executor.cli.session import settings_to_read
 from executor.operations.orders import ALL_RECENT, trade_json
+from executor.operations.status import mode_in
 from executor.operations.wording import money
 from executor.settings.urls import mask_url
 
@@ -35,7 +36,7 @@ def trades(*, limit: Limit = 50, as_json_: AsJson = False) -> None:
         (
             (
                 row["at"][:19].replace("T", "\n"),
-                f"{row['kind']}\npaper" if row["paper"] else row["kind"],
+                f"{row['kind']}\n{mode_in(settings, row['identity'])}",
                 f"{row['order_id']}\n{row['bet_id']}\n{row['market_id']} / {row['selection_id']}\n"
                 f"{row['strategy']} {row['signal_id']}".rstrip(),
                 row["side"],

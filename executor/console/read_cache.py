@@ -19,6 +19,7 @@ T = TypeVar("T")
 class _Kept:
     at: float
     value: Any = None
+    of: object = None
     error: ExecutorError | None = None
 
 
@@ -31,8 +32,10 @@ class ReadCache:
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
 
-    def get(self, name: str, read: Callable[[], T], fresh_s: float = FRESH_S) -> T:
+    def get(self, name: str, read: Callable[[], T], fresh_s: float = FRESH_S, of: object = None) -> T:
         """Return what `read` gives, or gave less than `fresh_s` ago; one thread reads, the others wait for it.
+
+        `of` is what it rests on: where that is another, it is read anew.
 
         Raises:
             ExecutorError: as `read` does, or did as lately.
@@ -41,19 +44,19 @@ class ReadCache:
             lock = self._locks.setdefault(name, threading.Lock())
         with lock:
             kept = self._kept.get(name)
-            if kept is None or self._clock() - kept.at > fresh_s:
-                kept = self._kept[name] = self._read(read)
+            if kept is None or kept.of != of or self._clock() - kept.at > fresh_s:
+                kept = self._kept[name] = self._read(read, of)
         if kept.error is not None:
             raise kept.error
         value: T = kept.value
         return value
 
-    def _read(self, read: Callable[[], object]) -> _Kept:
+    def _read(self, read: Callable[[], object], of: object) -> _Kept:
         try:
             value = read()
         except ExecutorError as error:
-            return _Kept(self._clock(), error=error)
-        return _Kept(self._clock(), value)
+            return _Kept(self._clock(), error=error, of=of)
+        return _Kept(self._clock(), value, of=of)
 
     def clear(self) -> None:
         """Read anew next time: something was just changed."""

@@ -24,9 +24,9 @@ from executor.operations.check_result import FAIL, OK, SKIP, WARN, Finding
 from executor.operations.check_topology import examine_topology
 from executor.operations.ledger import differences
 from executor.operations.notifications import failing
-from executor.operations.status import beat_lives, mode_of, poll_age, processes
+from executor.operations.status import beat_lives, mode_in, mode_of, poll_age, processes
 from executor.operations.trading import why_not_trading
-from executor.operations.wording import duration
+from executor.operations.wording import counted, duration
 from executor.settings.appsettings import FILE_NAME
 from executor.settings.env import DOTENV_NAME
 from executor.settings.load import Settings, SettingsError
@@ -291,14 +291,15 @@ def _ledger(settings: Settings, lag: int) -> Finding:
     where = mask_url(settings.ledger.url)
     ledger = wiring.ledger(settings)
     try:
-        count = ledger.count() if ledger.exists() else None
+        booked = ledger.trades_by_identity() if ledger.exists() else None
     except LedgerUnavailable as error:
         return Finding("ledger", FAIL, f"{error} ({where})", "nothing is lost: entries wait in Redis until it is back")
     if lag > _CROWDED:
         return Finding("ledger", WARN, f"{lag} entries behind ({where})", "see workers and queues")
-    if count is None:
+    if booked is None:
         return Finding("ledger", OK, f"no file yet, the first poll makes it ({where})")
-    return Finding("ledger", OK, f"{count} trades, {lag} entries behind ({where})")
+    counts = [counted(number, f"{mode_in(settings, identity)} trade") for identity, number in booked.items()]
+    return Finding("ledger", OK, f"{', '.join(counts) or 'no trades'}, {lag} entries behind ({where})")
 
 
 def _ledger_differences(access: Access) -> Iterator[Finding]:

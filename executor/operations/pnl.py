@@ -16,6 +16,7 @@ from executor.domain.account import rate_between
 from executor.domain.money import ONE, ZERO, parse_number, to_money
 from executor.errors import ExecutorError
 from executor.operations.access import Access
+from executor.operations.unbooked import unbooked, with_settlements
 
 AMOUNTS: Final = ("profit", "commission", "net_profit")
 _FORMULA: Final = ("=", "+", "-", "@", "\t")  # how a spreadsheet tells that a cell is one
@@ -56,13 +57,15 @@ def totals(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def settled(access: Access, since: str = "") -> list[dict[str, Any]]:
-    """Return the settlements of this identity from a day (yyyy-mm-dd) on, oldest first.
+    """Return the settlements of this identity from a day (yyyy-mm-dd) on, oldest first, booked or about to be.
 
     Raises:
         LedgerUnavailable: the database does not answer.
     """
-    ledger = access.ledger
-    rows: list[dict[str, Any]] = ledger.settled(access.settings.identity) if ledger.exists() else []
+    waiting = unbooked(access)
+    ledger, identity = access.ledger, access.settings.identity
+    booked = ledger.settled(identity) if ledger.exists() else []
+    rows = with_settlements(booked, waiting, identity)
     return [row for row in rows if row["at"] >= since]
 
 

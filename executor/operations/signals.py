@@ -12,6 +12,7 @@ from executor.domain.order import Order, OrderStatus
 from executor.domain.signal_record import SignalRecord, SignalStatus
 from executor.domain.times import from_iso
 from executor.operations.access import Access
+from executor.operations.unbooked import unbooked, with_ends
 from executor.operations.wording import moment, money
 
 SHOWN: Final = ("signal_id", "kind", "strategy", "market_id", "status", "reason", "detail")
@@ -30,11 +31,13 @@ class SignalFilter:
 
 
 def ended_signals(access: Access, limit: int, wanted: SignalFilter | None = None) -> list[dict[str, Any]]:
-    """Return how signals ended, newest first, from the ledger."""
-    ledger = access.ledger
+    """Return how signals ended, newest first: from the ledger, those that it has not got yet from its feed."""
     wanted = wanted or SignalFilter()
     filters = {"status": wanted.status, "reason": wanted.reason, "strategy": wanted.strategy}
-    rows = ledger.ended(limit, filters=filters, after=wanted.after) if ledger.exists() else []
+    waiting = unbooked(access) if wanted.after is None else []  # the newest: on the first page
+    ledger = access.ledger
+    booked = ledger.ended(limit, filters=filters, after=wanted.after) if ledger.exists() else []
+    rows = with_ends(booked, waiting, filters)[:limit]
     return [{name: row[name] for name in (*SHOWN, "received_at", "finished_at")} for row in rows]
 
 

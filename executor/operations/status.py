@@ -49,6 +49,14 @@ def mode_of(settings: Settings) -> str:
     return "sandbox" if is_test_exchange(settings.betfair) else "live"
 
 
+def mode_in(settings: Settings, identity: str) -> str:
+    """Say in which mode a row of the ledger came about; of another account or mode than the settings', also where."""
+    if identity == settings.identity:
+        return mode_of(settings)
+    kind, _, where = identity.partition(" ")
+    return f"{kind} at {where.partition(' ')[0]}" if where else kind
+
+
 def exposure_by_market(state: SystemSnapshot) -> dict[str, Decimal]:
     """Return what rule 4 counts for each market, the largest first."""
     return dict(sorted(state.market_exposure.items(), key=lambda item: (-item[1], item[0])))

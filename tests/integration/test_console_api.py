@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,15 @@ from typing import Any
 import pytest
 import redis
 from support.console_rig import PASSWORD, ConsoleRig, console_rig
+from support.store_worlds import settled_entry
 
+from executor import wiring
+from executor.adapters.redis.client import hash_of
 from executor.console.app import make_app, schema
 from executor.console.principal import Role
 from executor.devstack.redis_server import PrivateRedis, free_port
+from executor.domain.signal import SignalKind
+from executor.engine.intake import receive
 
 MARKET = "1.200000000"
 
@@ -199,6 +205,34 @@ def test_orders_signals_trades_and_markets(rig: ConsoleRig) -> None:
     }
     assert market["if_none_wins"] == "-20.00"
     assert viewer.get("/api/markets/1.1").status_code == 404
+
+
+def test_what_the_ledger_has_not_got_yet_is_shown_all_the_same(rig: ConsoleRig, redis_client: "redis.Redis") -> None:
+    viewer = rig.person("vic")
+    today = viewer.get("/api/status").json()["at"][:10]
+    settled = settled_entry(today, "bet-1", "7.35", identity="paper")
+    redis_client.xadd("stream:trades", hash_of(settled))
+    redis_client.mset({f"pnl:daily:{today}": "7.35", "pnl:total": "7.35"})
+    receive(
+        wiring.intake(rig.program.settings), SignalKind.STRATEGY, b'{"signalId": "odd"}', rig.engine.store.now(), "b"
+    )
+    deadline = time.monotonic() + 5
+    while "+7.35" not in (overview := viewer.get("/").text):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert overview.count("+7.35") >= 3, "the tile, the sum, and the curve"
+    assert "1 bet settled today" in overview
+    page = viewer.get("/pnl").text
+    assert page.count("+7.35") >= 4
+    assert "entries wait" not in page
+    assert viewer.get("/api/pnl").json()["total"]["net_profit"] == "7.35"
+    assert rig.program.run("pnl", "--json").json["total"]["net_profit"] == "7.35"
+    assert [row["signal_id"] for row in rig.program.run("signals", "--json").json] == ["odd"]
+    assert [row["signal_id"] for row in viewer.get("/api/signals").json()["items"]] == ["odd"]
+    assert viewer.get("/api/signals?reason=MAX_DAILY_LOSS").json()["items"] == []
+    redis_client.set("pnl:total", "9.00")
+    rig.console.cache.clear()
+    assert "entries wait" in viewer.get("/pnl").text
 
 
 def test_paper_positions_are_cleared_and_their_profit_is_read(rig: ConsoleRig) -> None:

@@ -29,6 +29,11 @@ class LedgerReads(ABC):
             wanted = wanted.where(trades.c.market_id == market)
         return self._rows(wanted if before is None else wanted.where(trades.c.id < before))
 
+    def trades_by_identity(self) -> dict[str, int]:
+        """Return how many fills and voids are booked of each account and mode."""
+        wanted = select(trades.c.identity, func.count()).group_by(trades.c.identity).order_by(trades.c.identity)
+        return self.run(lambda connection: {row[0]: row[1] for row in connection.execute(wanted)})
+
     def entries_of(self, signal_id: str) -> list[dict[str, Any]]:
         """Return the fills and voids of a signal's orders, oldest first."""
         return self._rows(select(trades).where(trades.c.signal_id == signal_id).order_by(trades.c.id).limit(1000))

@@ -1,5 +1,6 @@
 """`/api/markets`, `/api/trades`, `/api/pnl`, `/api/paper`: positions and money."""
 
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 from pydantic import BeforeValidator
 
+from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.console.api.models import ClearBody, MarketModel, OrderModel, Page, SelectionModel, Status, TradeModel
 from executor.console.api.paging import WITHOUT_NUL, After, Limit, cursor, read_cursor, read_number
 from executor.console.api.status import plain
@@ -16,8 +18,9 @@ from executor.console.problems import NotFound
 from executor.domain.exposure import exposures, positions
 from executor.domain.money import ONE, ZERO, Side, round_down
 from executor.domain.order import Order
+from executor.errors import LedgerUnavailable, StoreUnavailable
 from executor.operations.orders import clear_paper, find_orders, order_json, trade_json
-from executor.operations.pnl import By, pnl_csv, pnl_json, settled
+from executor.operations.pnl import By, pnl_csv, pnl_json, settled, totals
 
 router = APIRouter(tags=["accounts"])
 
@@ -104,9 +107,27 @@ def trades(who: Viewer, console: Here, market: Market = "", limit: Limit = 50, a
 
 
 def settlements_of(console: Console, since: str = "") -> list[dict[str, Any]]:
-    """Return the settlements since a day, oldest first."""
-    rows = console.cache.get("settled", lambda: settled(console.access), fresh_s=_PNL_S)
+    """Return the settlements since a day, oldest first; anew whenever the P&L in Redis has changed."""
+    try:
+        state = console.state()
+        sums = (state.daily_pnl, state.total_pnl)
+    except StoreUnavailable:  # the ledger tells without it
+        sums = None
+    rows = console.cache.get("settled", lambda: settled(console.access), fresh_s=_PNL_S, of=sums)
     return [row for row in rows if row["at"] >= since]
+
+
+def state_with_settlements(console: Console) -> SystemSnapshot:
+    """Return a look at the system that is no older than the settlements which are shown beside it.
+
+    Raises:
+        StoreUnavailable: Redis is away.
+    """
+    state = console.state()
+    with suppress(LedgerUnavailable):
+        if totals(settlements_of(console))["net_profit"] != state.total_pnl:
+            return console.cache.get("state", console.access.state.read, fresh_s=0.0)
+    return state
 
 
 @router.get("/pnl", responses={200: {"content": {"text/csv": {}}}}, response_model=Status)

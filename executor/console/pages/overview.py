@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from executor.adapters.redis.snapshot import SystemSnapshot
-from executor.console.api.accounts import settlements_of
+from executor.console.api.accounts import settlements_of, state_with_settlements
 from executor.console.api.orders import page_of_orders
 from executor.console.api.status import alerts_of, findings
 from executor.console.context import Console
@@ -29,7 +29,7 @@ _LATENCIES: Final = 200  # newest orders
 
 def overview(console: Console) -> Mapping[str, Any]:
     """Return all at one glance."""
-    state = console.state()
+    state = state_with_settlements(console)
     active, _ = page_of_orders(console, limit=8, active=True)
     limit = state.account_limits.get("MaxExposurePerMarket")
     exposure = sorted(exposure_by_market(state).items(), key=lambda item: -item[1])

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from executor.console.api.accounts import market_of, settlements_of, trades_of
+from executor.console.api.accounts import market_of, settlements_of, state_with_settlements, trades_of
 from executor.console.api.hedges import hedges_of
 from executor.console.api.models import LimitsModel
 from executor.console.api.orders import page_of_orders
@@ -101,16 +101,18 @@ def market(console: Console, market_id: str) -> Mapping[str, Any]:
 def pnl(console: Console, request: Request) -> Mapping[str, Any]:
     """Return settled profit and loss."""
     since = _text(request, "since", 10)
+    state = state_with_settlements(console)
     rows = settlements_of(console, since)
     nets: list[Decimal] = [row["net_profit"] for row in rows]
     groups = {by.value: grouped(rows, by) for by in By}
     groups["day"].reverse()
     return {
         "total": totals(rows),
-        "unit": currency_of(rows, console.state().account),
+        "unit": currency_of(rows, state.account),
         "curve": charts.curve(nets),
         "groups": groups,
-        "state": console.state(),
+        "state": state,
+        "waits": not since and totals(rows)["net_profit"] != state.total_pnl,
         "since": since,
         "trades": trades_of(console, 20, "").items,
     }

@@ -13,11 +13,14 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPSConnectionPool
+import certifi
+from urllib3 import HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPSConnection
+from urllib3.util import make_headers
 
 from executor.adapters.clock import monotonic
 from executor.ports import ARRIVES_WITHIN_S, SendPermit
@@ -103,26 +106,39 @@ class _WatchedPool(HTTPSConnectionPool):
     ConnectionCls = _WatchedConnection
 
 
-class WatchedAdapter(HTTPAdapter):
-    """HTTPS over watched connections, with the client certificate of `context` where one is given."""
+def open_pool(
+    url: str, *, ca_bundle: str | None, context: ssl.SSLContext | None = None, proxy: str = ""
+) -> HTTPSConnectionPool:
+    """Return a place for one watched connection to the URL's host, with the client certificate of `context` if given.
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
-        self._context = context
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+    The connection is made by the first request, anew where it was lost. What left through a proxy has left.
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' signature
-        """Make direct connections watched ones."""
-        if self._context is not None:
-            kwargs["ssl_context"] = self._context
-        kwargs["socket_options"] = _SOCKET_OPTIONS
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"https": _WatchedPool}
+    Raises:
+        ValueError: there is no such connection: plain HTTP above all.
+    """
+    if not url.lower().startswith("https://"):
+        raise ValueError("not by HTTPS")
+    bundle = ca_bundle or certifi.where()
+    kwargs: dict[str, Any] = {
+        "num_pools": 1,
+        "maxsize": 1,
+        "cert_reqs": "CERT_REQUIRED",
+        "ca_cert_dir" if Path(bundle).is_dir() else "ca_certs": bundle,
+        "socket_options": _SOCKET_OPTIONS,
+    }
+    if context is not None:
+        kwargs["ssl_context"] = context
+    manager = ProxyManager(proxy, proxy_headers=_proxy_headers(proxy), **kwargs) if proxy else PoolManager(**kwargs)
+    manager.pool_classes_by_scheme = {"https": _WatchedPool}
+    pool = manager.connection_from_url(url)
+    if not isinstance(pool, _WatchedPool):
+        raise ValueError("a connection that is not watched")  # noqa: TRY004 - as any other that cannot be had
+    return pool
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - requests' signature
-        """Make connections through a proxy as watched as the others: what left through it has left."""
-        if self._context is not None:
-            kwargs["ssl_context"] = self._context
-        kwargs["socket_options"] = _SOCKET_OPTIONS
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = {"https": _WatchedPool}
-        return manager
+
+def _proxy_headers(proxy: str) -> dict[str, str]:
+    parts = urlsplit(proxy)
+    if not parts.username:
+        return {}
+    made = make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
+    return {"Proxy-Authorization": made["proxy-authorization"]}

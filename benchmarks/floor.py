@@ -1,8 +1,8 @@
 """The floor: a bare three-task Celery chain that does nothing but send the same bet to the same exchange.
 
-Its second task makes the placeOrders request that the engine makes; no record, no check, no durability. Pool,
-concurrency, serializer, prefetch and acknowledgement are `celeryconfig`'s; everything else is Celery's default, the
-order in which its queues are read among it.
+Its second task makes the placeOrders request that the engine makes; no record, no check, no durability. Concurrency,
+serializer, prefetch and acknowledgement are `celeryconfig`'s; everything else is Celery's default, its pool of
+processes and the order in which its queues are read among it.
 
 `bridge` is its bridge; `celery -A benchmarks.floor worker` its worker. Both read BENCH_* variables that
 `benchmarks.stack` sets.
@@ -37,7 +37,6 @@ _SAME: Final = (
     "task_serializer",
     "worker_concurrency",
     "worker_disable_prefetch",
-    "worker_pool",
     "worker_prefetch_multiplier",
 )
 _EXCHANGE: Final = Exchange("floor", type="direct", durable=True)

@@ -22,6 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from executor.adapters.redis.topology import FollowingConnection, FollowingSSLConnection, believe_the_newest
+from executor.held_messages import NotesLater, QoS
 from executor.ports import RefusedTask
 from executor.settings.urls import SENTINEL
 
@@ -52,6 +53,7 @@ def refuse(reason: RefusedTask, **fields: object) -> None:
 class Channel(RedisChannel):
     """A channel that drops what is no envelope (it was taken off the queue already), and keeps its client."""
 
+    QoS = QoS
     _kept: Any = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - kombu's
@@ -76,7 +78,7 @@ class Channel(RedisChannel):
         return super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
 
 
-class Transport(RedisTransport):
+class Transport(NotesLater, RedisTransport):
     """Kombu's transport, on such channels."""
 
     Channel = Channel
@@ -96,7 +98,7 @@ class FollowingChannel(Channel, RedisSentinelChannel):
         return pool
 
 
-class FollowingTransport(RedisTransport):
+class FollowingTransport(NotesLater, RedisTransport):
     """Kombu's transport, on those."""
 
     default_port = 26379

@@ -16,6 +16,8 @@ from celery.app.defaults import SETTING_KEYS
 from celery.exceptions import QueueNotFound
 from flower.options import options as flower_options
 
+from executor.worker_pool import TaskPool
+
 ROOT = Path(__file__).parents[2]
 Config = dict[str, Any]
 Load = Callable[..., Config]
@@ -55,6 +57,10 @@ def _options(names: Config) -> Config:
 def test_every_name_is_one_of_celerys(load: Load) -> None:
     unknown = set(load()) - SETTING_KEYS
     assert not unknown
+
+
+def test_the_pool_is_celerys_own_with_a_shorter_way(load: Load) -> None:
+    assert load()["worker_pool"] == f"{TaskPool.__module__}:{TaskPool.__name__}"
 
 
 def test_every_name_of_flowerconfig_is_one_of_flowers() -> None:

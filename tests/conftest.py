@@ -1,5 +1,7 @@
 """Fixtures shared by every test: one private Redis for the whole run, and the sandbox's."""
 
+import asyncio
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -29,6 +31,19 @@ def pytest_report_header() -> str:
         return f"redis: {error}"
     shown = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
     return f"redis: {program} ({shown.stdout.strip()[:60]})"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leaves_nothing_behind() -> Iterator[None]:
+    """Fail the module that leaves its event loop or its environment to those that run after it in the same process."""
+    before = _environment()
+    yield
+    assert asyncio._get_running_loop() is None, "this module leaves an event loop running in the thread of the tests"
+    assert _environment() == before, "this module leaves the environment other than it was"
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 @pytest.fixture(scope="session")

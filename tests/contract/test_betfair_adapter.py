@@ -170,14 +170,17 @@ def test_a_reply_that_says_something_twice_says_nothing(server: ScriptedServer, 
 
 
 def test_no_more_than_three_order_reads_at_a_time(server: ScriptedServer, exchange: BetfairExchange) -> None:
-    busy, most, guard = 0, 0, threading.Lock()
+    busy, most, guard, three = 0, 0, threading.Lock(), threading.Event()
 
     def script(request: Request) -> Answer:
         nonlocal busy, most
         with guard:
             busy += 1
             most = max(most, busy)
-        time.sleep(0.05)
+            if busy == 3:
+                three.set()
+        three.wait(10)
+        time.sleep(0.05)  # for a fourth to come
         with guard:
             busy -= 1
         return rpc(request, result={"currentOrders": [], "moreAvailable": False})

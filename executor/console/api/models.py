@@ -3,7 +3,9 @@
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema, create_model
+
+from executor.domain.ledger_entry import ACT_FIELDS
 
 T = TypeVar("T")
 
@@ -224,19 +226,13 @@ class AlertModel(BaseModel):
     detail: str
 
 
-class ActModel(BaseModel):
-    """What was done by hand, or refused."""
+# The fields of a recorded act, which domain/ledger_entry.py names.
+_TEXTS: dict[str, Any] = dict.fromkeys(ACT_FIELDS, (str, ...))
+_ActFields = create_model("_ActFields", at=(Moment, ...), **_TEXTS)
 
-    at: Moment
-    who: str
-    role: str
-    via: str
-    address: str
-    action: str
-    target: str
-    before: str
-    after: str
-    outcome: str
+
+class ActModel(_ActFields):
+    """What was done by hand, or refused."""
 
 
 class SelectionModel(BaseModel):

@@ -10,11 +10,11 @@ import socket
 from typing import Final
 
 from executor import wiring
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.cli.output import warn
 from executor.engine.engine import Engine
 from executor.observability.logs import configure_logging
 from executor.operations.access import Access, Actor, mismatch
+from executor.ports.system_snapshot import SystemSnapshot
 from executor.settings.load import Settings, SettingsError, ToStop, load_to_stop
 
 _PROCESS: Final = "cli"

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import typer
 from rich.text import Text
 
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.cli.output import AsJson, Column, say, show_facts, show_json, show_table
 from executor.cli.session import look
 from executor.cli.watching import Watch, show
@@ -24,6 +23,7 @@ from executor.operations.risk_rules import rules_lines
 from executor.operations.status import KINDS, beat_lives, exposure_by_market, mode_of, poll_age, processes, status_json
 from executor.operations.trading import why_not_trading
 from executor.operations.wording import counted, duration, money, when
+from executor.ports.system_snapshot import SystemSnapshot
 from executor.settings.load import Settings
 
 _MARKETS: Final = 20  # lines of exposure; a glance is one screen

@@ -11,7 +11,6 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from jinja2 import Environment
 
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.console.login_queue import LoginQueue
 from executor.console.pace import Pace
 from executor.console.principal import NotKnown, NotPermitted, Principal, Role, TooMany
@@ -19,6 +18,7 @@ from executor.console.read_cache import ReadCache
 from executor.console.sessions import Sessions
 from executor.operations.access import Access
 from executor.operations.audit import Act, record
+from executor.ports.system_snapshot import SystemSnapshot
 from executor.settings.load import Settings
 
 _BEARER: Final = "bearer "

@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 
 from executor import keys
 from executor.adapters.redis.client import connect
-from executor.adapters.redis.snapshot import amount
 from executor.domain.order import OrderStatus, TradeKind
 from executor.operations.wording import money
+from executor.ports.system_snapshot import amount
 
 _CHANNELS: Final = (keys.ORDER_UPDATES, keys.TRADE_UPDATES, keys.KILL_SWITCH)
 _GOOD: Final = frozenset({OrderStatus.MATCHED, OrderStatus.SETTLED})

@@ -12,10 +12,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.domain.order import OrderStatus
 from executor.observability.logs import configure_logging
 from executor.operations.wording import money
+from executor.ports.system_snapshot import SystemSnapshot
 from executor.settings.load import Settings
 
 _COLUMNS: Final = 4  # pairs of name and value in a row of the status

@@ -14,7 +14,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from executor import keys, wiring
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.console.address import login_lines, sessions
 from executor.devstack.events import EventFeed, logged
 from executor.devstack.live_view import LiveView, facts_of, quiet_logs
@@ -26,6 +25,7 @@ from executor.devstack.stack import Stack, is_free
 from executor.devstack.supervisor import Supervisor, parent_death_signal
 from executor.devstack.up_plan import USUAL_REDIS_PORT, Plan, notifies
 from executor.errors import ExecutorError, StoreUnavailable
+from executor.ports.system_snapshot import SystemSnapshot
 
 _TICK_S: Final = 0.2
 _LOOK_S: Final = 1.0

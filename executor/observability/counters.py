@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from executor.adapters.betfair.outcomes import EXCEPTION_CODES, LEG_CODES, REPORT_CODES, TRANSPORT_ERRORS
-from executor.adapters.redis.snapshot import SystemSnapshot, amount
 from executor.domain.money import Side
 from executor.domain.order import CancelReason, Order, OrderStatus
 from executor.domain.risk import SEVEN_RULES, Reason
 from executor.errors import StoreUnavailable
 from executor.ports import Alert, RefusedTask
+from executor.ports.system_snapshot import SystemSnapshot, amount
 
 log = structlog.get_logger(__name__)
 

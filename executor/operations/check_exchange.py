@@ -10,12 +10,12 @@ from enum import Enum
 from typing import Final
 
 from executor.adapters.betfair.certificate import certificate_expiry, certificate_warnings, client_context
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.errors import CertificateInvalid, ExecutorError, LoginRefused, Refused, StoreUnavailable
 from executor.operations.access import Access, mismatch
 from executor.operations.check_result import FAIL, OK, SKIP, WARN, Finding
 from executor.operations.wording import money
 from executor.ports import Funds
+from executor.ports.system_snapshot import SystemSnapshot
 from executor.settings.load import Settings
 
 _APP_KEY: Final = "EXECUTOR_BETFAIR__APP_KEY"

@@ -6,11 +6,11 @@ limit is a failure.
 
 from collections.abc import Iterator
 
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.domain.limits import LIMIT_FIELDS, shown_limits
 from executor.errors import LedgerUnavailable
 from executor.operations.access import Access
 from executor.operations.check_result import SKIP, Finding
+from executor.ports.system_snapshot import SystemSnapshot
 from executor.settings.load import Settings
 
 

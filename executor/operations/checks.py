@@ -13,7 +13,6 @@ from executor import keys, wiring
 from executor.adapters.data_folder import storage_problem
 from executor.adapters.redis.client import connect
 from executor.adapters.redis.console import server, write_probe
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.adapters.signatures import KeysUnusable, read_keys
 from executor.domain.limits import shown_limits
 from executor.errors import LedgerUnavailable, StoreUnavailable
@@ -27,6 +26,7 @@ from executor.operations.notifications import failing
 from executor.operations.status import beat_lives, mode_in, mode_of, poll_age, processes
 from executor.operations.trading import why_not_trading
 from executor.operations.wording import counted, duration
+from executor.ports.system_snapshot import SystemSnapshot
 from executor.settings.appsettings import FILE_NAME
 from executor.settings.env import DOTENV_NAME
 from executor.settings.load import Settings, SettingsError

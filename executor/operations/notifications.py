@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from executor.adapters.redis.snapshot import SystemSnapshot, amount
 from executor.domain.times import iso
 from executor.operations.wording import counted, duration
+from executor.ports.system_snapshot import SystemSnapshot, amount
 
 
 def addresses_json(state: SystemSnapshot) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Final
 
 from executor.adapters.redis.accounts import ACCOUNT_FIELDS, account_of
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.domain.account import Account, most_to_lose, rate_of
+from executor.ports.system_snapshot import SystemSnapshot
 from executor.settings.load import Settings
 
 _COUNTING: Final = {"sum": "the sum of its selections", "net": "the worst of its possible results"}

@@ -6,7 +6,6 @@ Reads only, and says what it can when something is wrong. Amounts in account cur
 from decimal import Decimal
 from typing import Any, Final
 
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.domain.order import OrderStatus
 from executor.domain.times import iso
 from executor.operations.access import mismatch
@@ -14,6 +13,7 @@ from executor.operations.notifications import addresses_json
 from executor.operations.orders import foreign_json
 from executor.operations.risk_rules import rules_json
 from executor.operations.trading import why_not_trading
+from executor.ports.system_snapshot import SystemSnapshot
 from executor.settings.exchange import is_test_exchange
 from executor.settings.load import Settings
 

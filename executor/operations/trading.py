@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import Final
 
 from executor import keys, wiring
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.domain.order import CancelReason
 from executor.engine.cancel_until_clear import Outstanding, cancel_until_clear
 from executor.errors import StoreUnavailable
 from executor.operations.access import Access, Actor
 from executor.operations.audit import audited
 from executor.operations.wording import when
+from executor.ports.system_snapshot import SystemSnapshot
 
 NOT_KEPT: Final = (
     "trading is off, but no replica of Redis knows it yet: a failover now would switch it on again; look at executor "

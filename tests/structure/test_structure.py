@@ -32,16 +32,8 @@ ALLOWED = {
     "adapters.redis": {"adapters.redis", "ports", "domain", "errors", "keys", "settings.urls"},
     "adapters.sql": {"adapters.sql", "ports", "domain", "errors"},
     "settings": {"settings", "domain", "errors"},
-    # Of the adapters, what label values and gauges are made of: the exchange's codes, one look at Redis.
-    "observability": {
-        "observability",
-        "adapters.betfair.outcomes",
-        "adapters.redis.snapshot",
-        "settings",
-        "ports",
-        "domain",
-        "errors",
-    },
+    # Of the adapters, what label values are made of: the exchange's codes.
+    "observability": {"observability", "adapters.betfair.outcomes", "settings", "ports", "domain", "errors"},
     "operations": {
         "operations",
         "wiring",

@@ -19,13 +19,14 @@ from executor.adapters.redis.client import guarded, hash_of, script
 from executor.adapters.redis.notices import MOST, add_notice, notice_args
 from executor.adapters.redis.session import SESSION_TTL_S
 from executor.adapters.redis.signal_stream import MISUSE
-from executor.adapters.redis.snapshot import RedisSnapshot, SystemSnapshot, amount
+from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.domain.money import ZERO
 from executor.domain.notice import Kind, Level, Notice
 from executor.domain.risk import is_true
 from executor.domain.times import iso
 from executor.ports import Alert, HealthSnapshot
 from executor.ports.alerts import CRITICAL
+from executor.ports.system_snapshot import SystemSnapshot, amount
 
 _CODE: Final = re.compile(r'"code": "([A-Z0-9_]{1,64})"')
 _TOLD_S: Final = 3 * 24 * 3600  # a day is summed up once; by then nobody tries again

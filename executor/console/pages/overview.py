@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.console.api.accounts import settlements_of, state_with_settlements
 from executor.console.api.orders import page_of_orders
 from executor.console.api.status import alerts_of, findings
@@ -16,6 +15,7 @@ from executor.domain.times import day, iso
 from executor.errors import LedgerUnavailable
 from executor.operations.status import beat_lives, exposure_by_market, poll_age, processes
 from executor.operations.trading import obstacles
+from executor.ports.system_snapshot import SystemSnapshot
 
 _MINUTES: Final = 30
 _KINDS: Final = {

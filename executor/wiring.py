@@ -8,7 +8,7 @@ from executor.adapters.redis.client import connect, connect_bytes
 from executor.engine.engine import Engine
 from executor.errors import ExecutorError, IdentityMismatch
 from executor.policy import policy
-from executor.ports import Exchange, OrderStream, Telemetry
+from executor.ports import ConsoleAccess, Exchange, OrderStream, Telemetry, Updates
 from executor.settings.load import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -120,9 +120,8 @@ def exchange(settings: Settings, counting: Telemetry) -> Exchange:
     from executor.adapters.redis.session import RedisTokenStore
     from executor.observability.logs import add_secret
 
-    if (
-        not settings.betfair.app_key.get_secret_value()
-    ):  # with it alone, the console cancels within the workers' session
+    # With the app key alone, the console cancels within the workers' session.
+    if not settings.betfair.app_key.get_secret_value():
         refuse_without_account(settings)
     tokens = RedisTokenStore(connect(settings.redis.url), settings.identity)
     known_currency = RedisAccounts(connect(settings.redis.url)).currency
@@ -172,6 +171,20 @@ def stream_status(settings: Settings, process: str) -> "RedisStreamStatus":
     from executor.adapters.redis.stream_status import RedisStreamStatus
 
     return RedisStreamStatus(connect(settings.redis.url), process)
+
+
+def console_access(settings: Settings) -> ConsoleAccess:
+    """Return who may use the console."""
+    from executor.adapters.redis.console_access import RedisConsoleAccess
+
+    return RedisConsoleAccess(connect(settings.redis.url))
+
+
+def updates(settings: Settings) -> Updates:
+    """Return what is published as it happens."""
+    from executor.adapters.redis.updates import RedisUpdates
+
+    return RedisUpdates(lambda: connect(settings.redis.url))
 
 
 def build(settings: Settings) -> Engine:

@@ -3,8 +3,7 @@
 Invariant: a link is for a terminal only: no log holds one, and it works once within ten minutes.
 """
 
-from executor.adapters.redis.client import connect
-from executor.adapters.redis.console_access import ConsoleAccess
+from executor import wiring
 from executor.console.sessions import Sessions
 from executor.console.users import Users
 from executor.errors import StoreUnavailable
@@ -25,7 +24,7 @@ def sessions(settings: Settings) -> Sessions:
     Raises:
         UsersFileError: the users file cannot be used.
     """
-    return Sessions(ConsoleAccess(connect(settings.redis.url)), Users(settings.console.users_file))
+    return Sessions(wiring.console_access(settings), Users(settings.console.users_file))
 
 
 def login_lines(settings: Settings, known: Sessions, port: int = 0) -> list[str]:

@@ -11,7 +11,6 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from executor import wiring
-from executor.adapters.redis.client import connect
 from executor.console import counts, problems
 from executor.console.address import sessions
 from executor.console.api import accounts, events, failed, hedges, orders, risk, signals, status, trading
@@ -64,7 +63,7 @@ def make_app(console: Console) -> FastAPI:
 
     app = FastAPI(title=_TITLE, version="1", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.console = console
-    app.state.events = Events(lambda: connect(console.settings.redis.url))
+    app.state.events = Events(wiring.updates(console.settings))
     problems.install(app)
     api = APIRouter(prefix="/api", responses={422: {"model": problems.Problem}, 401: {"model": problems.Problem}})
     for resource in _RESOURCES:

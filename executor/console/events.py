@@ -11,15 +11,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import structlog
-from redis import Redis
-from redis.exceptions import RedisError
 
-from executor import keys
-from executor.adapters.redis.topology import MasterWatch
-from executor.errors import NotAllowed
+from executor.errors import NotAllowed, StoreUnavailable
+from executor.ports import Updates
 
 log = structlog.get_logger(__name__)
 
@@ -28,11 +25,6 @@ _WAITING: Final = 500  # events that a reader may be behind
 _QUIET_S: Final = 15.0  # then a comment, so that proxies keep the connection
 _LOOK_S: Final = 0.5
 _AGAIN_S: Final = 1.0
-_NAMES: Final = {
-    keys.ORDER_UPDATES: "order",
-    keys.KILL_SWITCH: "trading",
-    keys.ALERT_UPDATES: "alert",
-}
 
 
 @dataclass(eq=False)
@@ -55,10 +47,10 @@ class _Reader:
 
 
 class Events:
-    """Hands what Redis says on to the streams that are open."""
+    """Hands what happens on to the streams that are open."""
 
-    def __init__(self, connect: Callable[[], "Redis"]) -> None:
-        self._connect = connect
+    def __init__(self, updates: Updates) -> None:
+        self._updates = updates
         self._readers: set[_Reader] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -116,41 +108,20 @@ class Events:
                     self._thread = None
                     return
             try:
-                self._follow(self._connect())
-            except RedisError as error:
+                for name, data in self._updates.follow(self._is_wanted):
+                    self._broadcast(name, data)
+            except StoreUnavailable as error:
                 log.warning("events_disconnected", error=str(error))
                 self._stopping.wait(_AGAIN_S)
 
-    def _follow(self, client: "Redis") -> None:
-        with client, client.pubsub() as pubsub:  # type: ignore[no-untyped-call]
-            pubsub.subscribe(*_NAMES)
-            last, watch = _last_id(client), MasterWatch(client.connection_pool)
-            while self._readers and not (self._stopping.is_set() or watch.has_left(pubsub.connection)):
-                message = pubsub.get_message(ignore_subscribe_messages=True, timeout=0.1)
-                if message is not None:
-                    self._broadcast(_NAMES[message["channel"]], message["data"])
-                    continue
-                found = cast("list[Any]", client.xread({keys.TRADES: last}, count=100) or [])
-                for entry, fields in found[0][1] if found else ():
-                    last = entry
-                    self._broadcast(_kind(fields), json.dumps(fields))
+    def _is_wanted(self) -> bool:
+        return bool(self._readers) and not self._stopping.is_set()
 
     def _broadcast(self, name: str, data: str) -> None:
         with self._lock:
             readers = list(self._readers)
         for reader in readers:
             reader.put((name, data))
-
-
-def _kind(fields: Mapping[str, str]) -> str:
-    return {"fill": "fill", "void": "fill", "settlement": "settlement"}.get(
-        fields.get("type", ""), fields.get("type", "?")
-    )
-
-
-def _last_id(client: "Redis") -> str:
-    newest = cast("list[Any]", client.xrevrange(keys.TRADES, count=1))
-    return str(newest[0][0]) if newest else "0"
 
 
 def _event(name: str, data: str) -> str:

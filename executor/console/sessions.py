@@ -13,10 +13,10 @@ from typing import Final
 
 import structlog
 
-from executor.adapters.redis.console_access import ConsoleAccess
 from executor.console.principal import NotKnown, Principal, Role, TooMany, parse_roles
 from executor.console.tokens import digest_of, is_token
 from executor.console.users import Users
+from executor.ports import ConsoleAccess
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from executor.adapters.redis.console_access import ConsoleAccess
+from executor import wiring
 from executor.console.principal import NAME, Role
 from executor.errors import NotAllowed
 from executor.operations.access import Access, Actor
@@ -45,7 +45,7 @@ def add_token(access: Access, actor: Actor, name: str, role: Role, days: int) ->
     Raises:
         NotAllowed: the name is none, is taken, or there are too many.
     """
-    store = ConsoleAccess(access.redis)
+    store = wiring.console_access(access.settings)
     with audited(access, actor, "token add", name) as act:
         act.after = {"role": role.value, "days": days}
         if not NAME.fullmatch(name):
@@ -63,7 +63,7 @@ def add_token(access: Access, actor: Actor, name: str, role: Role, days: int) ->
 
 def list_tokens(access: Access) -> list[dict[str, str]]:
     """Return what is known of each token, by name; never the secret."""
-    return list(ConsoleAccess(access.redis).tokens().values())
+    return list(wiring.console_access(access.settings).tokens().values())
 
 
 def revoke_token(access: Access, actor: Actor, name: str) -> None:
@@ -72,7 +72,7 @@ def revoke_token(access: Access, actor: Actor, name: str) -> None:
     Raises:
         NotAllowed: there is none of that name.
     """
-    store = ConsoleAccess(access.redis)
+    store = wiring.console_access(access.settings)
     with audited(access, actor, "token revoke", name):
         found = [digest for digest, held in store.tokens().items() if held.get("name") == name]
         if not found:

@@ -48,6 +48,15 @@ def version_of(held: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(sorted(held.items())).encode()).hexdigest()[:16]
 
 
+def current_version(access: Access) -> str:
+    """Name the limits as they are now.
+
+    Raises:
+        StoreUnavailable: Redis is away.
+    """
+    return version_of(limits_held(access.redis))
+
+
 def change_limits(access: Access, actor: Actor, wanted: Mapping[str, Decimal], version: str = "") -> LimitsChange:
     """Change limits; in force with the next signal. `version` is that of the limits that the actor saw.
 

@@ -6,9 +6,10 @@ Reads only, and says what it can when something is wrong. Amounts in account cur
 from decimal import Decimal
 from typing import Any, Final
 
+from executor.adapters.redis import console
 from executor.domain.order import OrderStatus
 from executor.domain.times import iso
-from executor.operations.access import mismatch
+from executor.operations.access import Access, mismatch
 from executor.operations.notifications import addresses_json
 from executor.operations.orders import foreign_json
 from executor.operations.risk_rules import rules_json
@@ -34,6 +35,15 @@ def poll_age(state: SystemSnapshot) -> float | None:
     """Return seconds since the last complete poll, or None where none is known: beat's sign of life."""
     at = state.last_success.get(_POLL)
     return None if at is None else max(0.0, state.now - at)
+
+
+def standing_alerts(access: Access) -> list[tuple[str, dict[str, str]]]:
+    """Return the watchdog's alerts that stand, each with since when and what it means.
+
+    Raises:
+        StoreUnavailable: Redis is away.
+    """
+    return console.standing_alerts(access.redis)
 
 
 def beat_lives(settings: Settings, state: SystemSnapshot) -> bool:

@@ -5,6 +5,7 @@ from executor.ports.alerts import Alert, Alerts, HealthSnapshot
 from executor.ports.backlog import Backlog, Load
 from executor.ports.cancel_attempts import CancelAttempts, RefusedCancel
 from executor.ports.clock import Clock
+from executor.ports.console_access import ConsoleAccess
 from executor.ports.controls import Controls
 from executor.ports.exchange import (
     ARRIVES_WITHIN_S,
@@ -35,6 +36,7 @@ from executor.ports.signatures import Opened, Signatures
 from executor.ports.telemetry import NotifierTelemetry, RefusedTask, Telemetry
 from executor.ports.token_store import LoginBan, TokenStore
 from executor.ports.trade_feed import TradeFeed
+from executor.ports.updates import Updates
 
 __all__ = [
     "ARRIVES_WITHIN_S",
@@ -50,6 +52,7 @@ __all__ = [
     "ClearedBet",
     "ClearedKind",
     "Clock",
+    "ConsoleAccess",
     "Controls",
     "Counted",
     "Exchange",
@@ -93,4 +96,5 @@ __all__ = [
     "Telemetry",
     "TokenStore",
     "TradeFeed",
+    "Updates",
 ]

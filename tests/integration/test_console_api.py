@@ -399,10 +399,10 @@ def test_a_publisher_who_hurries_is_told_to_wait(rig: ConsoleRig) -> None:
 def test_events_begin_with_a_snapshot_and_tell_what_happens(rig: ConsoleRig) -> None:
     import asyncio  # noqa: PLC0415
 
-    from executor.adapters.redis.client import connect  # noqa: PLC0415
+    from executor import wiring  # noqa: PLC0415
     from executor.console.events import Events  # noqa: PLC0415
 
-    events = Events(lambda: connect(rig.console.settings.redis.url))
+    events = Events(wiring.updates(rig.console.settings))
 
     async def listen() -> list[str]:
         found: list[str] = []

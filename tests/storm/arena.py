@@ -26,7 +26,7 @@ from support.sentinels import Cluster
 from support.small_disk import NoSmallDiskError, SmallDisk
 from support.stepped_clock import SteppedClock
 
-from executor.adapters.redis.console_access import ConsoleAccess
+from executor.adapters.redis.console_access import RedisConsoleAccess
 from executor.adapters.redis.topology import follow
 from executor.console.principal import Role
 from executor.console.tokens import digest_of
@@ -257,7 +257,7 @@ class Arena:
     def add_publisher(self) -> None:
         """Let a program with the token of the storm hand in signals over HTTP."""
         with self.client() as client:
-            store = ConsoleAccess(client)
+            store = RedisConsoleAccess(client)
             now = str(store.now())
             fields = {"name": "storm", "role": Role.PUBLISHER.value, "created_at": now, "expires_at": "0"}
             assert store.put_token(digest_of(PUBLISHER), fields)

@@ -17,7 +17,7 @@ from executor.adapters.redis.client import guarded, script
 _MAX_TOKENS: Final = 200  # more is no list that a person looks through
 
 
-class ConsoleAccess:
+class RedisConsoleAccess:
     """What the console remembers of people and programs, on one Redis db."""
 
     def __init__(self, client: "Redis") -> None:

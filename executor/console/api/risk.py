@@ -5,13 +5,12 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Header, Response
 
-from executor.adapters.redis.console import limits_held
 from executor.console.api.models import LimitsChanged, LimitsModel
 from executor.console.context import Console, Here, Operator, Viewer
 from executor.console.problems import Stale
 from executor.domain.risk import LIMIT_FIELDS, InvalidLimits
 from executor.errors import Contended
-from executor.operations.limits import LimitsChange, change_limits, parse_changes, version_of
+from executor.operations.limits import LimitsChange, change_limits, current_version, parse_changes
 
 router = APIRouter(prefix="/risk", tags=["risk"])
 
@@ -33,7 +32,7 @@ def limits_of(console: Console) -> LimitsModel:
         limits=dict(state.limits),
         problems=dict(state.limit_problems),
         settings={field: getattr(console.settings.risk, attribute) for field, attribute in LIMIT_FIELDS.items()},
-        version=version_of(limits_held(console.access.redis)),
+        version=current_version(console.access),
     )
 
 
@@ -62,7 +61,7 @@ def change(
     except Contended as error:
         raise Stale(str(error)) from None
     console.cache.clear()
-    held = version_of(limits_held(console.access.redis))
+    held = current_version(console.access)
     return LimitsChanged(old=dict(done.old), new=dict(done.new), problems=dict(done.problems), version=held)
 
 
@@ -71,7 +70,7 @@ def _expected(console: Console, if_match: str) -> str:
     seen = [tag.strip().removeprefix("W/").strip('"') for tag in if_match.split(",")]
     if "*" in seen:
         return ""
-    held = version_of(limits_held(console.access.redis)) if len(seen) > 1 else ""
+    held = current_version(console.access) if len(seen) > 1 else ""
     return held if held in seen else seen[0]
 
 

@@ -4,14 +4,13 @@ import json
 
 from fastapi import APIRouter
 
-from executor.adapters.redis.console import standing_alerts
 from executor.console.api.models import ActModel, AlertModel, FindingModel, Page, Status
 from executor.console.api.paging import After, Limit, cursor, read_cursor
 from executor.console.context import Console, Here, Viewer
 from executor.operations.check_exchange import Login
 from executor.operations.check_result import Finding
 from executor.operations.checks import examine
-from executor.operations.status import status_json
+from executor.operations.status import standing_alerts, status_json
 
 router = APIRouter(tags=["status"])
 
@@ -43,7 +42,7 @@ def plain(value: object) -> Status:
 
 def alerts_of(console: Console) -> list[AlertModel]:
     """Return the alerts that stand, the oldest first."""
-    found = console.cache.get("alerts", lambda: standing_alerts(console.access.redis))
+    found = console.cache.get("alerts", lambda: standing_alerts(console.access))
     models = [
         AlertModel(alert=name, since=fields.get("since"), detail=fields.get("detail", "")) for name, fields in found
     ]

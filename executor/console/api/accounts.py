@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 from pydantic import BeforeValidator
 
-from executor.adapters.redis.snapshot import SystemSnapshot
 from executor.console.api.models import ClearBody, MarketModel, OrderModel, Page, SelectionModel, Status, TradeModel
 from executor.console.api.paging import WITHOUT_NUL, After, Limit, cursor, read_cursor, read_number
 from executor.console.api.status import plain
@@ -21,6 +20,7 @@ from executor.domain.order import Order
 from executor.errors import LedgerUnavailable, StoreUnavailable
 from executor.operations.orders import clear_paper, find_orders, order_json, trade_json
 from executor.operations.pnl import By, pnl_csv, pnl_json, settled, totals
+from executor.ports.system_snapshot import SystemSnapshot
 
 router = APIRouter(tags=["accounts"])
 

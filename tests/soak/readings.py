@@ -32,7 +32,8 @@ def read(stack: RunningStack) -> dict[str, float]:
         pid = stack.supervisor.pid(name)
         if pid is not None:
             family = [pid, *children_of(pid)]
-            found[f"MB of {name}"] = memory_mb(pid)
+            kept = "kept " if name == "sandbox" else ""  # an exchange knows its bets for longer than a week
+            found[f"{kept}MB of {name}"] = memory_mb(pid)
             found[f"files of {name}"] = sum(_count(f"/proc/{each}/fd") for each in family)
             found[f"threads of {name}"] = sum(_count(f"/proc/{each}/task") for each in family)
     client: Redis = stack.redis

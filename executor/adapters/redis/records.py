@@ -10,6 +10,7 @@ from dataclasses import MISSING, Field, fields
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from executor.adapters.redis.remembered import Remembered
 from executor.domain.exposure import Position, SideTotal
 from executor.domain.foreign import ForeignBet
 from executor.domain.money import Side, parse_number
@@ -63,8 +64,8 @@ _SIGNED: Final = frozenset({"profit", "commission"})
 _MAX_AMOUNT: Final = Decimal(10) ** 12  # whatever was multiplied to get it
 _MAX_WHOLE: Final = 2**63  # Betfair: selectionId is a long
 _MAX_MOMENT: Final = 10**14  # ms; what `iso` can write
-_REMEMBERED: Final = 16_384  # records, some 25 MB: more orders at a time than one installation has live
-_decoded: Final[dict[str, Order]] = {}  # by their text: each step on a market reads all its orders, most of them again
+_MOST_REMEMBERED: Final = 16_384  # records, some 25 MB: more orders at a time than one installation has live
+_decoded: Final = Remembered[Order](_MOST_REMEMBERED)
 
 
 def _amount(name: str, text: object) -> Decimal:
@@ -112,20 +113,8 @@ def decode_order(text: str) -> Order:
     if known is not None:
         return known
     order: Order = _build(Order, _ORDER, "an order's record", text)
-    if len(_decoded) >= _REMEMBERED:
-        _forget_some()
-    _decoded[text] = order
+    _decoded.put(text, order)
     return order
-
-
-def _forget_some() -> None:
-    """Forget every other record, whatever its age.
-
-    Records are read in a circle: forgetting the oldest first would forget each just before it is wanted, and a market
-    with one order too many would cost as much as if nothing were remembered.
-    """
-    for text in list(_decoded)[::2]:
-        _decoded.pop(text, None)  # another thread may be at it, too
 
 
 def decode_signal(text: str) -> SignalRecord:

@@ -7,7 +7,8 @@ RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 BIN := .venv/bin
 STAMP := .venv/.installed
 # What decides how our programs behave is removed, so that a shell set up for live trading cannot reach tests or demo.
-WITHOUT_SETTINGS := env $$(awk 'BEGIN { for (name in ENVIRON) \
+# So is what keeps Python from storing what it compiled: the tests start hundreds of processes.
+WITHOUT_SETTINGS := env -u PYTHONDONTWRITEBYTECODE $$(awk 'BEGIN { for (name in ENVIRON) \
 	if (toupper(name) ~ /^(EXECUTOR|CELERY|FLOWER|PROMETHEUS_MULTIPROC)_[A-Z0-9_]*$$/) print "-u", name }')
 COMPOSE = $$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 # Tests mostly wait for real processes: three files at a time fill two cores. A file's tests share servers.

@@ -54,7 +54,7 @@ def test_a_view_of_a_market_grows_with_its_orders_and_by_no_leap(redis_client: "
     assert costs[8000] < 20 * costs[2000], costs
 
 
-@pytest.mark.parametrize("size", [17_000, 20_000])
+@pytest.mark.parametrize("size", [pytest.param(17_000, marks=pytest.mark.slow), 20_000])
 def test_more_records_than_are_remembered_cost_less_than_nothing_remembered(size: int) -> None:
     texts = _texts(0, size)
 

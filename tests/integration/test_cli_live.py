@@ -168,6 +168,7 @@ def test_check_examines_what_trading_needs(
     assert "workers, beat, trading" in sick.err
 
 
+@pytest.mark.slow
 def test_a_refused_login_waits_for_a_person_in_every_process(
     live: Console, engine: Engine, sandbox: RunningSandbox
 ) -> None:
@@ -185,6 +186,7 @@ def test_a_refused_login_waits_for_a_person_in_every_process(
     assert examined(live.run("check", "--json"))["login"]["result"] == "ok"
 
 
+@pytest.mark.slow
 def test_check_names_a_wrong_app_key_and_a_redis_that_only_reads(
     live: Console, engine: Engine, redis_client: "redis.Redis"
 ) -> None:
@@ -201,6 +203,7 @@ def test_check_names_a_wrong_app_key_and_a_redis_that_only_reads(
     assert findings["login"]["result"] != "fail"
 
 
+@pytest.mark.slow
 def test_check_knows_a_login_that_fails(live: Console, engine: Engine, tmp_path: Path) -> None:
     del engine
     readable = tmp_path / "client.pfx"

@@ -115,6 +115,7 @@ def test_a_request_whose_answer_is_lost_is_found(tmp_path: Path) -> None:
     assert set(outcome.ends.values()) <= {"PENDING", "MATCHED"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("halted", [False, True])
 def test_what_is_over_when_a_slow_connection_stands_is_not_sent(tmp_path: Path, halted: bool) -> None:
     """Cold connections whose first packet is lost: they stand after the kernel's next attempt, at 1 s and more."""

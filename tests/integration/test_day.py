@@ -205,6 +205,7 @@ def day(redis_client: "redis.Redis", sandbox: RunningSandbox, tmp_path: Path) ->
         yield Day(rig, sandbox, redis_client)
 
 
+@pytest.mark.slow
 def test_four_books_of_a_day_agree_to_the_penny(day: Day) -> None:
     started_with = day.balance()
     verdicts = trade_all_day(day)

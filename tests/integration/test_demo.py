@@ -77,6 +77,7 @@ def test_the_demo_ends_well_and_its_numbers_add_up(tmp_path: Path) -> None:
     assert not left_behind(tmp_path)
 
 
+@pytest.mark.slow
 def test_interrupted_it_stops_everything_and_says_so(tmp_path: Path) -> None:
     process = start(tmp_path)
     assert process.stdout is not None

@@ -103,10 +103,10 @@ def test_a_switch_thrown_later_by_hand_is_not_told_as_the_one_before(
     ("file", "text"),
     [
         (".env", "EXECUTOR_RISK__BANKROLL=much\nEXECUTOR_RIKS__BANKROLL=1\n"),
-        (".env", "EXECUTOR_TRADING__ENABLE_PAPER_TRADING=false\n"),
-        ("appsettings.json", '{"Executor": {"Risk": {"MaxStake": 5}}}'),
         ("appsettings.json", "{"),
-        (".env", "EXECUTOR_REDIS__NO_SUCH=1\n"),
+        pytest.param(".env", "EXECUTOR_TRADING__ENABLE_PAPER_TRADING=false\n", marks=pytest.mark.slow),
+        pytest.param("appsettings.json", '{"Executor": {"Risk": {"MaxStake": 5}}}', marks=pytest.mark.slow),
+        pytest.param(".env", "EXECUTOR_REDIS__NO_SUCH=1\n", marks=pytest.mark.slow),
     ],
 )
 def test_settings_that_cannot_be_used_do_not_stop_a_halt(

@@ -103,6 +103,7 @@ def test_a_surebet_that_two_bridges_heard_is_not_made_a_second_signal(
         assert len(list(client.scan_iter(keys.signal("*")))) == 1
 
 
+@pytest.mark.slow
 def test_a_repeated_surebet_of_the_stream_is_not_made_a_second_signal(
     server: PrivateRedis, start_bridge: Callable[..., Path]
 ) -> None:

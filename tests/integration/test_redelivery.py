@@ -162,6 +162,7 @@ def test_a_pools_process_killed_in_mid_call_leaves_one_bet_and_a_working_worker(
     one_bet(market, stack.orders("orphan")[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after_ms", [10, 14, 18, 22])
 def test_a_worker_killed_while_it_starts_leaves_no_process_that_holds_its_port(stack: Stack, after_ms: int) -> None:
     worker = stack.starting_worker("-c", "8")

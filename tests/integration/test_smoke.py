@@ -39,6 +39,7 @@ def sandboxed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack
         stack.stop()
 
 
+@pytest.mark.slow
 def test_a_deployment_that_works_passes(sandboxed: RunningStack) -> None:
     done = smoke(sandboxed, "--quick")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -76,6 +77,7 @@ def test_trading_that_is_off_fails_it(sandboxed: RunningStack) -> None:
     assert "smoke: FAILED" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_no_sandbox_is_left_alone(sandboxed: RunningStack) -> None:
     # The sandbox's login port speaks HTTPS and has no control API, like Betfair.
     url = f"https://localhost:{sandboxed.ports.sandbox_cert}"

@@ -202,6 +202,7 @@ def test_every_key_of_every_type(world: World, kind: str) -> None:
         world.survive([(key, (kind, _TEXTS[at % len(_TEXTS)]))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["[" * 5000, "9" * 5000, "1e400", "1e999999", "NaN", "{}"], ids=lambda text: text[:8])
 def test_every_text_where_a_text_belongs(world: World, text: str) -> None:
     for key in _KEYS:

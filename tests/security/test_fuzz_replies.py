@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from support.engine_rig import MARKET, Rig
@@ -377,8 +377,15 @@ def step(rig: Rig, call: Callable[[], object], known: set[Decimal]) -> bool:
     return done
 
 
+_FINE: Final = plain("placeOrders").body
+_ODD_ENVELOPE: Final = Reply(_FINE.replace(b'"2.0"', b"1e99999999999999999999"))
+_ODD_NEIGHBOUR: Final = Reply(_FINE[:-1] + b',"more":{"of":NaN}}')
+
+
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @examples(250)
+@example(reply=_ODD_ENVELOPE, login=plain("certlogin"))
+@example(reply=_ODD_NEIGHBOUR, login=plain("certlogin"))
 @given(reply=replies("placeOrders"), login=replies("certlogin"))
 def test_any_answer_to_a_placement(stage: Stage, reply: Reply, login: Reply) -> None:
     rig = stage.rig()

@@ -1,7 +1,7 @@
 """Betfair's JSON as text: numbers out as exact decimal digits, objects in.
 
 Invariants: no float ever; what is no sound JSON within a row of a list is a value that no field takes, so that it costs
-that row; an error or a whole that is not sound is no reply.
+that row; what is not sound elsewhere is no reply.
 """
 
 import json
@@ -49,7 +49,7 @@ class NoNumber:
 def decode(body: bytes) -> Row:
     """Read a JSON object; numbers with a fraction become Decimal.
 
-    What is no JSON within a row of a list costs that row (`lists`); an error or the whole must be sound.
+    What is no JSON within a row costs that row (`lists`, `order_stream`).
 
     Raises:
         WireError: it is none.
@@ -60,9 +60,7 @@ def decode(body: bytes) -> Row:
         )
     except (ValueError, RecursionError, ArithmeticError):
         raise WireError("no JSON") from None
-    envelope = as_row(value, "reply")
-    sound(envelope.get("error"), "error")
-    return envelope
+    return as_row(value, "reply")
 
 
 def sound(value: object, what: str) -> None:

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import structlog
 
 from executor.adapters.betfair import outcomes as policy
-from executor.adapters.betfair.json_text import Row, WireError, decode, encode
+from executor.adapters.betfair.json_text import Row, WireError, decode, encode, sound
 from executor.adapters.betfair.transport import Reply, Transport, TransportError
 from executor.errors import ExecutorError, NotSent, OutcomeUnknown
 from executor.ports import SendPermit, Telemetry
@@ -125,6 +125,9 @@ class Rpc:
             raise _FaultError(http, OutcomeUnknown(f"{method}: HTTP {reply.status}"))
         try:
             envelope = decode(reply.body)
+            for name, said in envelope.items():
+                if name != "result":
+                    sound(said, name)
         except WireError:
             raise _FaultError(
                 http or "parse", OutcomeUnknown(f"{method}: HTTP {reply.status}, no JSON in the reply")

@@ -59,7 +59,7 @@ class Answers:
     def _status(self, _user: str) -> str:
         state = self._access.state.read()
         why = why_not_trading(state)
-        lines = [f"trading is OFF: {why}" if why else "trading is on", *obstacles(state)]
+        lines = [f"trading is OFF: {why}" if why else "trading is on", *obstacles(self._access.settings, state)]
         lines.append(f"{state.identity}; {money(state.total_exposure)} at risk in {len(state.exposure)} markets")
         live = state.count(OrderStatus.PENDING, OrderStatus.SUBMITTED)
         lines.append(f"{counted(live, 'live order')}, {counted(len(state.alerts), 'alert')}")

@@ -1,7 +1,7 @@
 """Settings -> Engine: which adapter stands behind which port. Once per process, lazily, so after a fork."""
 
 import os
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from executor.adapters.redis.client import connect, connect_bytes
@@ -314,6 +314,5 @@ def collector(settings: Settings) -> Any:  # noqa: ANN401 - a prometheus collect
     limits = {"MaxTransactionsPerHour": float(settings.trading.max_transactions_per_hour)}
     if settings.risk.circuit_breaker_enabled:
         limits["CircuitBreakerFailures"] = float(settings.risk.circuit_breaker_failures)
-    return StateCollector(
-        state(settings).read, paper=paper, settled_limits=limits, certificate_expiry=lambda: expiry(settings)
-    )
+    read, own, until = state(settings).read, settings.risk.currency, partial(expiry, settings)
+    return StateCollector(read, paper=paper, settled_limits=limits, certificate_expiry=until, limits_currency=own)

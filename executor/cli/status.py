@@ -74,8 +74,10 @@ def _facts(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str, str
     yield "mode", _mode(settings, state)
     yield "identity", _identity(settings, state)
     yield "reconciled", _reconciled(settings, state)
+    if settings.asks_exchange:
+        none = "none" if not settings.trading.enable_paper_trading else "none: paper orders get no prices"
+        yield "session", "yes" if state.session else Text(f"{none}; executor check tries to log in", "yellow")
     if not settings.trading.enable_paper_trading:
-        yield "session", "yes" if state.session else Text("none", "yellow")
         yield "order stream", _stream(settings, state)
         yield "balance", _balance(state.account)
     yield "orders", _orders(state)
@@ -119,7 +121,8 @@ def _mode(settings: Settings, state: SystemSnapshot) -> str | Text:
         return Text(f"{kind}: orders go to {host}" if host else f"{kind}: nothing is sent", "red")
     mode, host = mode_of(settings), urlsplit(settings.betfair.api_url).netloc
     if mode == "paper":
-        return "paper: nothing is sent"
+        fills = f"get what the real book at {host} offers" if settings.asks_exchange else "fill at once"
+        return f"paper: nothing is sent; orders {fills}"
     return f"sandbox: orders go to {host}, no real money" if mode == "sandbox" else f"live: orders go to {host}"
 
 

@@ -185,20 +185,17 @@ class UpRun:
         if state.session and not self._logged_in:
             self._logged_in = True
             self._live_view.line("✅ Betfair authentication successful", "green")
-        if state.reconciled and self._bridge_listens():
+        let_in = bool(state.session) or not self._settings.asks_exchange
+        if state.reconciled and let_in and self._bridge_listens():
             self._active = True
             self._say_how_to_use(state)
-        elif not self._settings.trading.enable_paper_trading and time.monotonic() - self._began > _LOGIN_S:
+        elif self._settings.asks_exchange and time.monotonic() - self._began > _LOGIN_S:
             self._login.ask()
         for line in self._login.lines():
             self._live_view.line(f"⚠ {line}", "bold red")
         if not (self._active or self._slow) and time.monotonic() - self._began > _SLOW_S:
             self._slow = True
-            waits = (
-                "the login"
-                if not (self._logged_in or self._settings.trading.enable_paper_trading)
-                else "the first poll"
-            )
+            waits = "the login" if not self._logged_in and self._settings.asks_exchange else "the first poll"
             self._live_view.line(f"still waiting for {waits}: see {self._supervisor.log('worker')}", "yellow")
 
     def _bridge_listens(self) -> bool:

@@ -81,6 +81,20 @@ def rate_of(account: Account, currency: str, now: int) -> Decimal | None:
     return account.rate if known else None
 
 
+def rates_problem(account: Account, currency: str, now: int) -> str:
+    """Say why limits in this currency cannot be converted, so that nothing is placed; empty where they can."""
+    if rate_of(account, currency, now) is not None:
+        return ""
+    if not account.currency:
+        why = "the account's currency has not been read"
+    elif account.rate_from != currency or not account.rate:
+        why = f"no rate from {currency} to {account.currency} was ever read"
+    else:
+        hours = (now - account.rates_at) // 3_600_000
+        why = f"the rate from {currency} to {account.currency} was last read {hours} h ago, and holds for 24"
+    return f"{why}: nothing is placed, as the limits are in {currency}"
+
+
 def rate_between(rates: Mapping[str, Decimal], currency: str, into: str) -> Decimal | None:
     """Return how many units of `into` one unit of a currency is; `rates` are units for one pound (Betfair)."""
     per_pound = {**rates, "GBP": ONE}

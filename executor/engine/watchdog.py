@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from executor.domain.account import Unit, convert, unit_of
+from executor.domain.account import Unit, convert, rates_problem, unit_of
 from executor.domain.order import OrderStatus
 from executor.engine import hedging
 from executor.engine.day_summary import sum_up_day
@@ -44,6 +44,7 @@ _HINTS: Final = {
     Alert.SESSION_EXPIRING: "executor check",
     Alert.UNKNOWN_ORDERS: "executor orders --active; look at the exchange; executor resolve",
     Alert.EXPOSURE_HIGH: "executor status",
+    Alert.RATES_UNKNOWN: "executor check (login, rates); the log of refresh_account; or EXECUTOR_RISK__CURRENCY",
     Alert.HEDGE_WAITING: "executor hedge --dry-run; EXECUTOR_HEDGE__MODE",
     Alert.MARKET_ABOVE_LIMIT: "executor status; executor orders --market; only what lowers it is placed there",
     Alert.DAILY_LOSS_NEAR_LIMIT: "executor pnl",
@@ -94,7 +95,10 @@ def _alerts(engine: Engine, health: HealthSnapshot) -> Iterator[tuple[Alert, str
         yield Alert.DISK_FULL, f"no new orders: {said}"
     if abs(health.clock_ahead) > _SKEW_MS:
         yield Alert.CLOCK_SKEW, f"this machine's clock is {health.clock_ahead} ms ahead of Redis's"
-    unit = unit_of(engine.accounts.account(), engine.policy.rules.currency)
+    account, currency = engine.accounts.account(), engine.policy.rules.currency
+    unit = unit_of(account, currency)
+    if problem := rates_problem(account, currency, engine.store.now()):
+        yield Alert.RATES_UNKNOWN, problem
     yield from _of_limits(engine, health, unit)
     yield from _of_orders(engine)
     if engine.policy.hedge.mode != "off" and (waiting := hedging.standing(engine)):

@@ -220,8 +220,10 @@ class StateCollector:
         paper: bool,
         settled_limits: Mapping[str, float],
         certificate_expiry: Callable[[], float | None],
+        limits_currency: str = "",
     ) -> None:
         self._read = read
+        self._limits_currency = limits_currency  # "": the account's
         self._paper = paper
         self._settled_limits = settled_limits  # those that are settings, not in Redis
         self._expiry = certificate_expiry
@@ -250,14 +252,12 @@ class StateCollector:
         active = submitted + state.count(OrderStatus.PENDING)
         late = sum(order.status is OrderStatus.SUBMITTED and bool(order.answered_at) for order in state.orders)
         yield from _gauge("active_orders", "Orders that are or may be live at the exchange", active)
-        yield from _gauge(
-            "open_reservations", "Orders that hold exposure and are not sent", state.count(OrderStatus.RESERVED)
-        )
+        reserved = state.count(OrderStatus.RESERVED)
+        yield from _gauge("open_reservations", "Orders that hold exposure and are not sent", reserved)
         yield from _gauge("unknown_orders", "Orders whose call ended without a known outcome", late)
         yield from _gauge("transactions_this_hour", "Instructions sent in this clock hour (UTC)", state.transactions)
-        yield from _gauge(
-            "foreign_bets", "Bets under our strategy ref that our records cannot hold", len(state.foreign)
-        )
+        foreign = len(state.foreign)
+        yield from _gauge("foreign_bets", "Bets under our strategy ref that our records cannot hold", foreign)
         yield from _gauge(
             "markets_held", "Markets in which nothing is placed, all others are reconciled", len(state.stopped_markets)
         )
@@ -265,9 +265,8 @@ class StateCollector:
         yield from _gauge("active_markets", "Markets with exposure", len(state.exposure))
         yield from _gauge("failed_tasks", "Chain tasks that failed for good and wait for a person", state.failed_tasks)
         yield from _gauge("ledger_lag", "Accounting entries that are not in the ledger yet", state.ledger_lag)
-        yield from _gauge(
-            "signals_waiting", "Signals in the durable door that are not recorded yet", state.signals_waiting
-        )
+        waiting = state.signals_waiting
+        yield from _gauge("signals_waiting", "Signals in the durable door that are not recorded yet", waiting)
         queues = {name: float(length) for name, length in state.queues.items()}
         yield _labelled("queue_length", "Messages waiting", "queue", queues)
         yield _labelled(
@@ -314,4 +313,6 @@ class StateCollector:
         for kind, number in state.denied.items():
             denied.add_metric([kind], number)
         yield denied
+        known = not state.rates_problem(self._limits_currency)
+        yield from _gauge("limits_rate_known", "0 while no rate converts the limits: nothing is placed", int(known))
         yield from _gauge("recent_failures", "Failed calls that the breaker counts", state.recent_failures)

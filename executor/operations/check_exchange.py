@@ -52,6 +52,20 @@ def examine_certificate(settings: Settings) -> Finding:
     return Finding("certificate", OK, f"{path}, good for {left.days} days")
 
 
+def examine_rates(settings: Settings, state: SystemSnapshot) -> Iterator[Finding]:
+    """Look whether limits of another currency than the account's can be converted: else nothing is placed."""
+    currency = settings.risk.currency
+    if not currency or currency == state.currency:
+        return
+    if problem := state.rates_problem(currency):
+        advice = "see login; they are read every minute until there is one, then every hour (refresh_account)"
+        if settings.trading.enable_paper_trading:
+            advice = "paper trading knows no currency: take EXECUTOR_RISK__CURRENCY away"
+        yield Finding("rates", FAIL, problem, advice)
+    else:
+        yield Finding("rates", OK, f"1 {currency} is {state.account.get('rate')} {state.currency}")
+
+
 class Login(Enum):
     """What a look at the exchange may do about the session."""
 

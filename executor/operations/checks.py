@@ -17,13 +17,13 @@ from executor.adapters.signatures import KeysUnusable, read_keys
 from executor.domain.limits import shown_limits
 from executor.errors import LedgerUnavailable, StoreUnavailable
 from executor.operations.access import Access, mismatch
-from executor.operations.check_exchange import Login, examine_certificate, examine_exchange
+from executor.operations.check_exchange import Login, examine_certificate, examine_exchange, examine_rates
 from executor.operations.check_first_start import before_first_start, never_ran
 from executor.operations.check_result import FAIL, OK, SKIP, WARN, Finding
 from executor.operations.check_topology import examine_topology
 from executor.operations.ledger import differences
 from executor.operations.notifications import failing
-from executor.operations.status import beat_lives, mode_in, mode_of, poll_age, processes
+from executor.operations.status import beat_lives, mode_in, mode_of, poll_age, processes, said_mode
 from executor.operations.trading import why_not_trading
 from executor.operations.wording import counted, duration
 from executor.ports.system_snapshot import SystemSnapshot
@@ -87,18 +87,11 @@ def examine(load: Callable[[], Access], *, login: Login) -> Iterator[Finding]:
         yield from before_first_start(settings)
     else:
         yield from _processes(settings, state)
-        yield from _controls(state)
+        yield from _controls(settings, state)
     yield from _leftovers(state)
     yield _ledger(settings, state.ledger_lag)
     if not state.ledger_lag:
         yield from _ledger_differences(access)
-
-
-_MODES: Final = {
-    "paper": "paper trading",
-    "sandbox": "orders go to the sandbox, no real money",
-    "live": "live trading",
-}
 
 
 def _settings(settings: Settings) -> Finding:
@@ -107,7 +100,7 @@ def _settings(settings: Settings) -> Finding:
     return Finding(
         "settings",
         OK,
-        f"{_MODES[mode_of(settings)]}; from the environment{''.join(f', {name}' for name in files)} in {folder}",
+        f"{said_mode(settings)}; from the environment{''.join(f', {name}' for name in files)} in {folder}",
     )
 
 
@@ -262,7 +255,7 @@ def _stream(settings: Settings, state: SystemSnapshot, alive: list[str]) -> Iter
         yield Finding("stream", WARN, "no process: fills are learned of by the poll", advice)
 
 
-def _controls(state: SystemSnapshot) -> Iterator[Finding]:
+def _controls(settings: Settings, state: SystemSnapshot) -> Iterator[Finding]:
     yield (
         Finding("reconciled", OK, "our orders match the exchange's")
         if state.reconciled
@@ -271,6 +264,7 @@ def _controls(state: SystemSnapshot) -> Iterator[Finding]:
     why = why_not_trading(state)
     by_hand = bool(why) and state.trading is not None and not state.breaker
     yield Finding("trading", WARN if by_hand else FAIL if why else OK, why or "enabled")
+    yield from examine_rates(settings, state)
     problems = "; ".join(state.limit_problems.values())
     yield (
         Finding("limits", FAIL, f"{problems}: every signal is rejected", "executor limits set NAME=VALUE")

@@ -4,22 +4,17 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
-from executor.adapters.redis.accounts import ACCOUNT_FIELDS, account_of
-from executor.domain.account import Account, most_to_lose, rate_of
+from executor.adapters.redis.accounts import account_in
+from executor.domain.account import most_to_lose, rate_of
 from executor.ports.system_snapshot import SystemSnapshot
 from executor.settings.load import Settings
 
 _COUNTING: Final = {"sum": "the sum of its selections", "net": "the worst of its possible results"}
 
 
-def account_in(state: SystemSnapshot) -> Account:
-    """Return the account as a decision reads it."""
-    return account_of([state.account.get(name) for name in ACCOUNT_FIELDS])
-
-
 def rules_json(settings: Settings, state: SystemSnapshot) -> dict[str, object]:
     """Return what is chosen, and what it rests on now."""
-    account, now, risk = account_in(state), int(state.now * 1000), settings.risk
+    account, now, risk = account_in(state.account), int(state.now * 1000), settings.risk
     checks = risk.check_funds and not settings.trading.enable_paper_trading
     return {
         "market_exposure": risk.market_exposure,
@@ -35,13 +30,12 @@ def rules_json(settings: Settings, state: SystemSnapshot) -> dict[str, object]:
 
 def rules_lines(settings: Settings, state: SystemSnapshot) -> Iterator[tuple[str, str]]:
     """Say the same in words, a line each."""
-    found, account = rules_json(settings, state), account_in(state)
+    found, account = rules_json(settings, state), account_in(state.account)
     yield "market exposure", f"{settings.risk.market_exposure}: {_COUNTING[settings.risk.market_exposure]}"
     yield "funds", _funds(found["funds"]) if found["check_funds"] else "not checked"
     if settings.risk.currency and settings.risk.currency != account.currency:
-        rate = found["rate"]
-        ours = account.currency or "?"
-        worth = f"1 {settings.risk.currency} is {rate} {ours}" if rate else "no rate of the last day: nothing is placed"
+        problem = state.rates_problem(settings.risk.currency)
+        worth = problem or f"1 {settings.risk.currency} is {found['rate']} {account.currency}"
         yield "limits are in", f"{settings.risk.currency}: {worth}"
     if settings.risk.confidence_scale != "off":
         yield "by confidence", settings.risk.confidence_scale

@@ -59,6 +59,13 @@ def mode_of(settings: Settings) -> str:
     return "sandbox" if is_test_exchange(settings.betfair) else "live"
 
 
+def said_mode(settings: Settings) -> str:
+    """Say it in words."""
+    if settings.trading.enable_paper_trading:
+        return f"paper trading, filled {'from the real book' if settings.asks_exchange else 'at once'}"
+    return "orders go to the sandbox, no real money" if is_test_exchange(settings.betfair) else "live trading"
+
+
 def mode_in(settings: Settings, identity: str) -> str:
     """Say in which mode a row of the ledger came about; of another account or mode than the settings', also where."""
     if identity == settings.identity:
@@ -78,6 +85,7 @@ def status_json(settings: Settings, state: SystemSnapshot) -> dict[str, Any]:
     return {
         "at": iso(int(state.now * 1000)),
         "mode": mode_of(settings) if not mismatch(settings, state.identity) else (state.identity or "").split(" ")[0],
+        "paper_fills": settings.trading.paper_fills if settings.trading.enable_paper_trading else None,
         "identity": state.identity,
         "settings_identity": settings.identity,
         "trading": {
@@ -96,7 +104,7 @@ def status_json(settings: Settings, state: SystemSnapshot) -> dict[str, Any]:
         "notifications": addresses_json(state),
         "reconciled": state.reconciled,
         "stream": {"connected": bool(state.stream), "heard_s_ago": state.stream_age_s, **state.stream},
-        "session": None if settings.trading.enable_paper_trading else state.session,
+        "session": state.session if settings.asks_exchange else None,
         "account": dict(state.account),
         "orders": {
             "active": state.count(OrderStatus.PENDING, OrderStatus.SUBMITTED),

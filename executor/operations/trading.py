@@ -15,6 +15,7 @@ from executor.operations.access import Access, Actor
 from executor.operations.audit import audited
 from executor.operations.wording import when
 from executor.ports.system_snapshot import SystemSnapshot
+from executor.settings.load import Settings
 
 NOT_KEPT: Final = (
     "trading is off, but no replica of Redis knows it yet: a failover now would switch it on again; look at executor "
@@ -83,7 +84,7 @@ def resume(access: Access, actor: Actor) -> list[str]:
         act.before = {"trading": why_not_trading(before) or "on"}
         after = access.state.read()
         act.after = {"trading": why_not_trading(after) or "on"}
-    return obstacles(after)
+    return obstacles(access.settings, after)
 
 
 def why_not_trading(state: SystemSnapshot) -> str:
@@ -107,9 +108,11 @@ def why_not_trading(state: SystemSnapshot) -> str:
     return f"switched off by a person ({keys.TRADING_ENABLED} is {state.trading!r}); executor resume"
 
 
-def obstacles(state: SystemSnapshot) -> list[str]:
+def obstacles(settings: Settings, state: SystemSnapshot) -> list[str]:
     """Say what rejects every signal although trading is enabled."""
-    found = [] if state.reconciled else ["not reconciled: nothing is placed until a poll completes (executor check)"]
+    rates = state.rates_problem(settings.risk.currency)
+    found = [f"{rates} (executor check)"] if rates else []
+    found += [] if state.reconciled else ["not reconciled: nothing is placed until a poll completes (executor check)"]
     found += [f"{problem}: every signal is rejected (executor limits set)" for problem in state.limit_problems.values()]
     loss = state.account_limits.get("MaxDailyLoss")
     if state.daily_pnl is None:

@@ -20,6 +20,7 @@ class Alert(StrEnum):
     EXPOSURE_HIGH = "exposure_high"
     HEDGE_WAITING = "hedge_waiting"  # a position is due, and is not hedged: the mode, the market, or the price
     MARKET_ABOVE_LIMIT = "market_above_limit"  # a runner has left, a void, a bet of somebody else, or a lower limit
+    RATES_UNKNOWN = "rates_unknown"  # limits of another currency than the account's: nothing is placed
     DAILY_LOSS_NEAR_LIMIT = "daily_loss_near_limit"
     FAILURES_NEAR_BREAKER = "failures_near_breaker"
     TRANSACTIONS_NEAR_CAP = "transactions_near_cap"
@@ -44,6 +45,7 @@ CRITICAL: Final = frozenset(
         Alert.BRIDGE_DEAD,
         Alert.SESSION_EXPIRING,
         Alert.UNKNOWN_ORDERS,
+        Alert.RATES_UNKNOWN,
         Alert.DAILY_LOSS_NEAR_LIMIT,
         Alert.DISK_FULL,
         Alert.CANCELS_REFUSED,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from executor.domain.account import Unit, convert
+from executor.domain.account import Account, Unit, convert, rates_problem
 from executor.domain.foreign import ForeignBet
 from executor.domain.limits import SHARES
 from executor.domain.money import ZERO
@@ -68,6 +68,18 @@ class SystemSnapshot:
         theirs, rate = self.account.get("rate_from", ""), amount(self.account.get("rate"))
         other = theirs and theirs != self.account.get("currency") and rate is not None and rate > 0
         return Unit(theirs, rate) if other and rate else Unit()
+
+    def rates_problem(self, currency: str) -> str:
+        """Say why limits in this currency cannot be converted, so that nothing is placed; empty where they can."""
+        held = self.account
+        read_at = amount(held.get("rates_at"))
+        account = Account(
+            currency=self.currency,
+            rate_from=held.get("rate_from", ""),
+            rate=amount(held.get("rate")),
+            rates_at=int(read_at or 0),
+        )
+        return rates_problem(account, currency, int(self.now * 1000))
 
     @property
     def account_limits(self) -> dict[str, Decimal]:

@@ -179,6 +179,17 @@ def test_status_says_why_nothing_is_traded(paper: Console, redis_client: "redis.
     assert "never enabled, or state was lost" in " ".join(paper.run("status").out.split())
 
 
+def test_limits_that_cannot_be_converted_are_said_to_keep_everything_from_being_placed(paper: Console) -> None:
+    with paper.engine():
+        pass
+    ran = paper.but(EXECUTOR_RISK__CURRENCY="GBP").run_all(("status", "check", "resume"))
+    for shown in (ran["status"].out, ran["check"].out, ran["resume"].out + ran["resume"].err):
+        assert "the account's currency has not been read: nothing is placed" in " ".join(shown.split())
+    assert "rates: " in ran["check"].out
+    assert "take EXECUTOR_RISK__CURRENCY away" in ran["check"].out
+    assert "rates: " not in paper.run("check").out
+
+
 def test_paper_positions_end_when_a_person_says_so(paper: Console) -> None:
     with paper.engine() as engine:
         kept = paper.trade(engine, "signal-1", market=OTHER)

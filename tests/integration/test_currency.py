@@ -80,7 +80,11 @@ def test_a_euro_account_with_limits_in_pounds(
         "RATES_UNKNOWN",
         "No rate of the last day from GBP to a currency that is not known yet",
     )
+    assert "rates_unknown" in watch(engine)
+    told = json.loads(str(redis_client.hget(keys.ALERTS, "rates_unknown")))
+    assert told["detail"].startswith("the account's currency has not been read: nothing is placed")
     refresh_account(engine)
+    assert "rates_unknown" not in watch(engine)
     over = rig.trade("too-much", MARKETS[0], primarySelection=leg("115.01"))
     assert over.detail == "Stake 115.01 exceeds max per order 115 (1 GBP is 1.15 EUR)"
     for number, market_id in enumerate(MARKETS):
@@ -118,5 +122,6 @@ def test_a_euro_account_with_limits_in_pounds(
 
     redis_client.hset(keys.ACCOUNT, "rates_at", str(engine.store.now() - 86_400_001))
     assert rig.trade("stale", MARKETS[0], primarySelection=leg("10")).reason == "RATES_UNKNOWN"
+    assert "rates_unknown" in watch(engine)
     refresh_account(engine)
     assert engine.store.now() - engine.accounts.account().rates_at < 60_000

@@ -11,6 +11,7 @@ from support.cli_rig import MARKET, Console, console
 from support.sandbox_client import RunningSandbox
 
 from betfair_sandbox.options import sandbox_env
+from executor import keys
 from executor.devstack.redis_server import PrivateRedis
 from executor.domain.order import CancelReason, Order
 from executor.engine.accounting import write_ledger
@@ -146,6 +147,23 @@ def test_together_they_never_get_more_than_was_there_at_one_moment(
         orders = engine.store.orders(names)
         assert sum((order.size_matched for order in orders), D(0)) <= most
         assert all(order.average_price_matched >= 3 for order in orders if order.size_matched)
+
+
+def test_where_fills_come_from_is_said_and_whether_there_is_a_session(
+    program: Console, engine: Engine, redis_client: "redis.Redis"
+) -> None:
+    engine.exchange.prepare()  # as a worker's start does
+    ran = program.run_all(("status", "status --json", "check"))
+    assert "orders get what the real book at localhost" in " ".join(ran["status"].out.split())
+    found = ran["status --json"].json
+    assert (found["mode"], found["paper_fills"], found["session"]) == ("paper", "book", True)
+    assert "paper trading, filled from the real book" in ran["check"].out
+    redis_client.delete(keys.session("paper"))
+    out = program.run("status").out
+    assert "none: paper orders get no prices; executor check tries to log in" in " ".join(out.split())
+    instant = program.but(EXECUTOR_TRADING__PAPER_FILLS="instant").run_all(("status", "status --json"))
+    assert "orders fill at once" in " ".join(instant["status"].out.split())
+    assert (instant["status --json"].json["paper_fills"], instant["status --json"].json["session"]) == ("instant", None)
 
 
 def test_it_needs_the_account_and_says_so(tmp_path: Path) -> None:

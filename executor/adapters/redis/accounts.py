@@ -39,6 +39,11 @@ ACCOUNT_FIELDS: Final = (
 )  # fmt: skip
 
 
+def account_in(held: Mapping[str, str]) -> Account:
+    """Read the account's record as a look at the whole system has it: as a decision reads it."""
+    return account_of([held.get(name) for name in ACCOUNT_FIELDS])
+
+
 def account_of(values: Sequence[str | None]) -> Account:
     """Read the account's fields; what is none counts as not known."""
     held = dict(zip(ACCOUNT_FIELDS, values, strict=False))

@@ -36,7 +36,7 @@ def overview(console: Console) -> Mapping[str, Any]:
     return {
         "state": state,
         "settings": console.settings,
-        "obstacles": obstacles(state) if state.trading_enabled else [],
+        "obstacles": obstacles(console.settings, state) if state.trading_enabled else [],
         "alerts": alerts_of(console),
         "exposure": [(market, held, charts.share(held, limit)) for market, held in exposure[:8]],
         "more_markets": max(0, len(exposure) - 8),

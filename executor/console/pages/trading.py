@@ -138,7 +138,7 @@ def limits(console: Console) -> Mapping[str, Any]:
         "problems": held.problems,
         "version": held.version,
         "why_not": why_not_trading(state),
-        "obstacles": obstacles(state),
+        "obstacles": obstacles(console.settings, state),
         "rules": list(rules_lines(console.settings, state)),
         "most_stake": in_account.get("MaxStakePerOrder"),
         "risk_amount": bankroll * risk if bankroll is not None and risk is not None else None,

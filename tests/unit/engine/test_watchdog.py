@@ -8,7 +8,7 @@ import pytest
 from support.engine_rig import Rig, make_policy
 from support.factories import NOW, make_order
 
-from executor.domain.account import Account
+from executor.domain.account import RATES_LAST_MS, Account
 from executor.domain.foreign import ForeignBet
 from executor.domain.hedge import HedgePolicy
 from executor.domain.money import Side
@@ -48,6 +48,19 @@ def put(**values: object) -> Scene:
     return change
 
 
+def limit_in_pounds(rig: Rig) -> None:
+    policy = make_policy()
+    rig.engine = replace(rig.engine, policy=replace(policy, rules=replace(policy.rules, currency="GBP")))
+
+
+def rate(read_at: int, of: str = "GBP") -> Scene:
+    return put(currency="EUR", money=Account(rate_from=of, rate=Decimal("1.15"), rates_at=read_at))
+
+
+def several(*scenes: Scene) -> Scene:
+    return lambda rig: [scene(rig) for scene in scenes]
+
+
 def spend(instructions: int) -> Scene:
     return lambda rig: rig.memory.sent.update({hour(NOW): instructions - rig.memory.sent[hour(NOW)]})
 
@@ -75,6 +88,11 @@ CASES: dict[Alert, tuple[Scene, Scene, Scene]] = {
         put(session_at=NOW),
     ),
     Alert.UNKNOWN_ORDERS: (leave_unknown(44), leave_unknown(45), lambda rig: rig.memory.orders.clear()),
+    Alert.RATES_UNKNOWN: (
+        several(limit_in_pounds, rate(NOW - RATES_LAST_MS)),
+        rate(NOW - RATES_LAST_MS - 1),
+        rate(NOW),
+    ),
     Alert.EXPOSURE_HIGH: (
         lambda rig: (rig.memory.limits.update(MaxExposurePerMarket="9999"), hold("5000")(rig)),
         hold("5000.01"),
@@ -130,6 +148,25 @@ CASES: dict[Alert, tuple[Scene, Scene, Scene]] = {
     ),
     Alert.EXPOSURE_DIFFERENCE: (differ(179), differ(180), put(difference=Decimal(0))),
 }
+
+
+@pytest.mark.parametrize(
+    ("scene", "said"),
+    [
+        (put(currency="", money=Account()), "the account's currency has not been read"),
+        (put(currency="EUR", money=Account()), "no rate from GBP to EUR was ever read"),
+        (rate(NOW, of="USD"), "no rate from GBP to EUR was ever read"),
+        (rate(NOW - 30 * 3_600_000), "was last read 30 h ago, and holds for 24"),
+    ],
+)
+def test_limits_that_cannot_be_converted_are_told_with_their_reason(rig: Rig, scene: Scene, said: str) -> None:
+    limit_in_pounds(rig)
+    scene(rig)
+    assert "rates_unknown" in watch(rig.engine)
+    assert said in rig.memory.alerts[Alert.RATES_UNKNOWN]
+    assert "nothing is placed" in rig.memory.alerts[Alert.RATES_UNKNOWN]
+    rate(NOW)(rig)
+    assert "rates_unknown" not in watch(rig.engine)
 
 
 def test_every_alert_has_its_case() -> None:
@@ -252,7 +289,7 @@ def test_an_old_rate_tells_and_without_any_nothing_is_compared() -> None:
     assert "505.00 GBP" in standing_in(rig)["market_above_limit"]
     rig = in_pounds(rate=None)
     hold("9999")(rig)
-    assert standing_in(rig) == {}
+    assert set(standing_in(rig)) == {"rates_unknown"}
 
 
 def test_a_hedge_is_explained_in_the_currency_of_the_limits() -> None:

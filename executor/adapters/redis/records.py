@@ -5,9 +5,10 @@ left out, so that a record in `redis-cli` shows what happened and not what did n
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from decimal import Decimal, InvalidOperation
+from operator import attrgetter
 from typing import Any, Final
 
 from executor.adapters.redis.remembered import Remembered
@@ -20,6 +21,7 @@ from executor.domain.times import iso
 from executor.errors import RecordUnreadable
 
 _ALWAYS: Final = frozenset({"status", "size_matched"})
+_SHOWN: Final = object()  # equals no value
 
 
 def _default(field: Field[Any]) -> object:
@@ -32,18 +34,41 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _fields(record: Order | SignalRecord | ForeignBet) -> dict[str, object]:
-    kept: dict[str, object] = {}
-    for field in fields(record):
-        value = getattr(record, field.name)
-        if field.name in _ALWAYS or value != _default(field):
-            kept[field.name] = _plain(value)
-    return kept
+_Record = Order | SignalRecord | ForeignBet
+_KINDS: Final[tuple[type[_Record], ...]] = (Order, SignalRecord, ForeignBet)
+# What reads all fields of a record at once, and each one's name with the value that is left out.
+_SHAPES: Final[dict[type[_Record], tuple[Callable[[object], tuple[object, ...]], list[tuple[str, object]]]]] = {
+    kind: (
+        attrgetter(*(field.name for field in fields(kind))),
+        [(field.name, _SHOWN if field.name in _ALWAYS else _default(field)) for field in fields(kind)],
+    )
+    for kind in _KINDS
+}
 
 
-def encode(record: Order | SignalRecord | ForeignBet) -> str:
+def _fields(record: _Record) -> dict[str, object]:
+    read, shown = _SHAPES[record.__class__]
+    return {
+        name: value if value.__class__ is str or value.__class__ is int else _plain(value)
+        for (name, default), value in zip(shown, read(record), strict=True)
+        if value is not default and value != default
+    }
+
+
+_JUST_WRITTEN: Final = 64  # orders: those of a call, and of a poll's commit
+_written: Final[dict[str, Order]] = {}  # by their text: the last look before sending reads what was just written
+
+_write: Final = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes one for each call
+
+
+def encode(record: _Record) -> str:
     """Write a record as JSON."""
-    return json.dumps(_fields(record), separators=(",", ":"))
+    text = _write(_fields(record))
+    if isinstance(record, Order):
+        if len(_written) >= _JUST_WRITTEN:
+            _written.clear()
+        _written[text] = record
+    return text
 
 
 def _load(what: str, text: str) -> dict[str, Any]:
@@ -112,7 +137,7 @@ def decode_order(text: str) -> Order:
     known = _decoded.get(text)
     if known is not None:
         return known
-    order: Order = _build(Order, _ORDER, "an order's record", text)
+    order: Order = _written.get(text) or _build(Order, _ORDER, "an order's record", text)
     _decoded.put(text, order)
     return order
 

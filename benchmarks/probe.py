@@ -45,12 +45,6 @@ def _short(task: str) -> str:
     return task.removeprefix("executor.")
 
 
-@signals.before_task_publish.connect  # type: ignore[untyped-decorator]
-def _publishing(sender: str, body: Any, **_: object) -> None:  # noqa: ANN401 - Celery's message
-    if body[0]:
-        _note(f"publish {_short(sender)}", str(body[0][_ID]))
-
-
 @signals.task_prerun.connect  # type: ignore[untyped-decorator]
 def _starting(task: Any, args: tuple[Any, ...], **_: object) -> None:  # noqa: ANN401 - Celery's task
     _current.task, _current.signal_id = _short(task.name), str(args[_ID]) if args else ""
@@ -99,16 +93,18 @@ def _watch_bridge() -> None:
     inner = intake.receive_all
 
     @wraps(inner)
-    def receive_all(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the wrapped function's
+    def receive_all(known: Any, messages: Any, start: Callable[[Any], None]) -> Any:  # noqa: ANN401 - the wrapped one's
         heard = time.time()
-        receipts = inner(*args, **kwargs)
-        for receipt in receipts:
-            if isinstance(receipt, intake.Receipt) and receipt.to_start is not None:
-                _moments.append(("heard", receipt.signal_id, heard))
-                _note("recorded", receipt.signal_id)
-        return receipts
 
-    intake.receive_all = receive_all
+        def noted(record: Any) -> None:  # noqa: ANN401 - a signal's record
+            _moments.append(("heard", record.signal_id, heard))
+            _note("recorded", record.signal_id)
+            start(record)
+            _note("published", record.signal_id)
+
+        return inner(known, messages, noted)
+
+    intake.receive_all = receive_all  # type: ignore[assignment]
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]

@@ -15,8 +15,8 @@ _RATE: Final = 20
 _WAY: Final = (
     ("pub/sub: PUBLISH -> bridge", "PUBLISH", "heard"),
     ("bridge: parse and record", "heard", "recorded"),
-    ("bridge: make the chain", "recorded", "publish validate_risk"),
-    ("hop: message -> validate_risk", "publish validate_risk", "start validate_risk"),
+    ("bridge: publish the chain", "recorded", "published"),
+    ("hop: published -> validate_risk", "published", "start validate_risk"),
     ("validate_risk: all of it", "start validate_risk", "start place_order"),
     ("place_order: before the call", "start place_order", "call"),
     ("exchange: call -> received", "call", "received"),

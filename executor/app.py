@@ -43,6 +43,8 @@ _WARM_WITHIN_S: Final = 2.0  # Celery gives up a process that is not there after
 _ASK_AGAIN_S: Final = 0.2  # for Redis, or for its next master: nothing is traded meanwhile
 _SAY_AGAIN_S: Final = 5.0
 _STORAGE_S: Final = 2.0  # how long orders may go on beside a full disk
+# By default after 700 more objects, which is each second signal; a hundred of a signal's are left for it to find.
+_COLLECT_AFTER: Final = (20_000, 20, 20)
 _may_trade: Final = multiprocessing.get_context("fork").Event()  # Redis is ours: it may be read, and logged in for
 _warm_children: Final = multiprocessing.get_context("fork").Semaphore(0)  # of a pool, as they become ready
 _stopping = threading.Event()
@@ -122,8 +124,14 @@ def _check(**_: object) -> None:
     except ExecutorError as error:
         _refuse(error)
     broker.Consumer.prepare = staticmethod(_start_up)
+    _collect_rarely()  # and a pool's processes share what is loaded so far; a look for garbage would copy it
+
+
+def _collect_rarely() -> None:
+    """Leave out of the looks for garbage what is here to stay, and look less often: each holds up an order."""
     gc.collect()
-    gc.freeze()  # a pool's processes share what is loaded so far; each would copy it by looking for garbage in it
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _start_up() -> None:
@@ -208,6 +216,7 @@ def _child_ready(**_: object) -> None:
     warm = threading.Event()
     threading.Thread(target=_keep_warm, args=(warm,), daemon=True).start()
     warm.wait(_WARM_WITHIN_S)
+    _collect_rarely()
     _warm_children.release()
 
 
@@ -255,6 +264,7 @@ def serving(kind: str, port: int, stopping: threading.Event) -> Iterator[None]:
     if port:
         stop_serving = exporter.serve(settings.metrics.host, port, [wiring.collector(settings)], lambda: health(kind))
     threading.Thread(target=keep_sending_heartbeats, args=(kind, stopping), daemon=True).start()
+    _collect_rarely()
     yield
     if stop_serving is not None:
         stop_serving()

@@ -257,9 +257,8 @@ class Bridge:
             try:
                 arrived = arrived or self._clock.ms() - int((monotonic() - began) * 1000)
                 now = self._clock.ms()
-                answers = receive_all(
-                    self._intake, [Message(kind, data, arrived, now, self._name, token) for kind, data, token in heard]
-                )
+                messages = [Message(kind, data, arrived, now, self._name, token) for kind, data, token in heard]
+                answers = receive_all(self._intake, messages, self._start)
             except StoreUnavailable as error:
                 answers = [error] * len(heard)
             pairs = zip(heard, answers, strict=True)
@@ -275,7 +274,7 @@ class Bridge:
             heard = left
 
     def _is_done(self, message: _Message, answer: Receipt | StoreUnavailable, arrived: int) -> bool:
-        """Start the chain of what is recorded; tells whether nothing is left to be done for this message."""
+        """Tell whether nothing is left to be done for this message; what is recorded has been started."""
         kind, data, _ = message
         if isinstance(answer, StoreUnavailable):
             if isinstance(answer, SignalUnrecordable):
@@ -285,7 +284,6 @@ class Bridge:
         if len(data) <= MAX_BYTES:
             with self._memory:
                 self._replay_buffer.append((kind, data, arrived, monotonic()))
-        self._start(answer.to_start)
         return True
 
 

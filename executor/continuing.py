@@ -89,7 +89,10 @@ class ContinuingTask(Task):  # type: ignore[misc]
     @__trace__.setter
     def __trace__(self, trace: _Trace | None) -> None:
         self._own_trace = trace
-        self._whole_trace = None if trace is None else _with_further_steps(trace)
+        self._whole_trace = None if trace is None else _with_further_steps(trace, self.steps_ended)
+
+    def steps_ended(self) -> None:
+        """Do what was left for a further step, of which none followed here."""
 
     def apply_async(
         self,
@@ -120,7 +123,7 @@ class ContinuingTask(Task):  # type: ignore[misc]
         return self._queue
 
 
-def _with_further_steps(trace: _Trace) -> _Trace:
+def _with_further_steps(trace: _Trace, ended: Callable[[], None]) -> _Trace:
     def run(task_id: str, args: Any, kwargs: Any, request: Any = None) -> Any:  # noqa: ANN401 - Celery's
         _thread.step, _thread.left = None, _MOST
         events: list[_Event] = []
@@ -130,6 +133,7 @@ def _with_further_steps(trace: _Trace) -> _Trace:
                 events += _follow(step, (request or {}).get("hostname"))
         finally:
             _thread.step, _thread.left = None, 0
+            ended()
         return first._replace(retstr=Outcome(first.retstr, events)) if events else first
 
     return run

@@ -120,9 +120,10 @@ class DurableDoor:
         if entries:
             now = self.now()
             messages = [self._message(entry, now) for entry in entries]
-            for entry, message, receipt in zip(entries, messages, receive_all(self.intake, messages), strict=True):
+            receipts = receive_all(self.intake, messages, self.start)
+            for entry, message, receipt in zip(entries, messages, receipts, strict=True):
                 if isinstance(receipt, Receipt):
-                    self._start(receipt, message)
+                    self._remember(message)
                 elif isinstance(receipt, SignalUnrecordable):
                     log.error("signal_lost", why=str(receipt), data=message.raw[:200])
                 else:
@@ -136,11 +137,9 @@ class DurableDoor:
         if problem is not None:
             raise problem
 
-    def _start(self, receipt: Receipt, message: Message) -> None:
+    def _remember(self, message: Message) -> None:
         if len(message.raw) <= MAX_BYTES:
             self.remember(message.kind, message.raw, message.arrived)
-        if receipt.to_start is not None:
-            self.start(receipt.to_start)
 
     def _message(self, entry: Entry, now: int) -> Message:
         fields = {name.lower(): value for name, value in (entry.fields or {}).items()}

@@ -12,6 +12,7 @@ from celery import Task
 
 from executor.app import app
 from executor.broker import GOOD_FOR, SENT_AT, UNPUBLISHED, refuse
+from executor.chain_message import ChainMessage
 from executor.continuing import ContinuingTask
 from executor.domain.signal import MAX_ID
 from executor.domain.signal_record import SignalRecord
@@ -48,6 +49,10 @@ RETRIES: Final = 300  # the longest validity; the deadline in the record ends it
 
 class ChainTask(ContinuingTask):
     """A chain's step: a failure for good is kept for a person."""
+
+    def steps_ended(self) -> None:
+        """Say of the last decision what no submit step has said."""
+        _taken("")
 
     def on_failure(self, exc: Exception, task_id: str, args: tuple[Any, ...], kwargs: object, einfo: object) -> None:
         """Keep what a person needs to understand it and to run it again."""
@@ -128,15 +133,23 @@ _reserved: Final = _Reserved()
 
 
 def _validate(engine: Engine, signal_id: str, market_id: str) -> object:
-    done = validation.validate(engine, signal_id, market_id, patience_ms=RECONCILED_MS)
+    done = validation.validate(engine, signal_id, market_id, patience_ms=RECONCILED_MS, announce_later=True)
     _reserved.signal_id, _reserved.view_after = signal_id, done.view_after
     return done
 
 
 def _place(engine: Engine, signal_id: str, market_id: str) -> object:
-    view_after = _reserved.view_after if _reserved.signal_id == signal_id else None
-    _reserved.view_after = None
+    view_after = _taken(signal_id)
     return placement.place(engine, signal_id, market_id, patience_ms=RECONCILED_MS, view_after=view_after)
+
+
+def _taken(signal_id: str) -> TimedView | None:
+    """Take what the last decision has left, if it was this signal's; else what is to be said of it is said now."""
+    view_after, _reserved.view_after = _reserved.view_after, None
+    if view_after is None or _reserved.signal_id == signal_id:
+        return view_after
+    view_after.announce()
+    return None
 
 
 def _log(engine: Engine, signal_id: str, market_id: str) -> str:
@@ -147,6 +160,9 @@ def _log(engine: Engine, signal_id: str, market_id: str) -> str:
     return f"{found}, {written} ledger entries written"
 
 
+_chain_message: Final = ChainMessage(app, validate_risk)
+
+
 def dispatch(record: SignalRecord) -> None:
     """Start a signal's chain; task ids come from the signal id, so that a repeat is recognised."""
     args = (record.signal_id, record.market_id)
@@ -154,7 +170,10 @@ def dispatch(record: SignalRecord) -> None:
     # As Celery's canvas writes a chain, the last step first; it makes and copies six signatures for that.
     steps = [_signature(log_trade, f"log-{suffix}", args), _signature(place_order, f"place-{suffix}", args)]
     # The deadline lets a backlog be dropped unread; who reads the message believes the record alone.
-    validate_risk.apply_async(args, task_id=f"risk-{suffix}", chain=steps, headers={"deadline": record.deadline})
+    if app.current_worker_task is None:
+        _chain_message.publish(f"risk-{suffix}", args, steps, record.deadline)
+    else:  # a sweep's, of which the message says so
+        validate_risk.apply_async(args, task_id=f"risk-{suffix}", chain=steps, headers={"deadline": record.deadline})
 
 
 def _signature(task: Task, task_id: str, args: tuple[str, str]) -> dict[str, object]:

@@ -3,7 +3,7 @@
 `Engine` is made once per process by `wiring`; it holds no state of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -107,6 +107,7 @@ class TimedView:
 
     view: MarketView
     since: float
+    announce: Callable[[], None] = lambda: None  # what is still to be said of the commit, by whoever takes this
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ one record; nothing that anyone publishes raises out of here but StoreUnavailabl
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -107,18 +107,29 @@ def receive(
     return receipt.to_start
 
 
-def receive_all(intake: Intake, messages: Sequence[Message]) -> list[Receipt | StoreUnavailable]:
+def receive_all(
+    intake: Intake, messages: Sequence[Message], start: Callable[[SignalRecord], None] = lambda _: None
+) -> list[Receipt | StoreUnavailable]:
     """Record messages in their order; returns what became of each, or what kept it from being recorded.
+
+    `start` is called for each new signal, before any of them is counted or logged.
 
     Raises:
         StoreUnavailable: any of them may or may not have been recorded.
     """
     read = [_in_time(intake, _read(intake, message)) for message in messages]
     answers = intake.store.record([message.arrival for message in read]) if read else []
-    return [
-        answer if isinstance(answer, StoreUnavailable) else _told(intake, message, *answer)
+    receipts = [
+        answer if isinstance(answer, StoreUnavailable) else Receipt(*answer, message.arrival.record, message.problem)
         for message, answer in zip(read, answers, strict=True)
     ]
+    for receipt in receipts:
+        if isinstance(receipt, Receipt) and receipt.to_start is not None:
+            start(receipt.to_start)
+    for message, receipt in zip(read, receipts, strict=True):
+        if isinstance(receipt, Receipt):
+            _tell(intake, message, receipt.known, receipt.signal_id)
+    return receipts
 
 
 def _read(intake: Intake, message: Message) -> _Read:
@@ -251,7 +262,7 @@ def _refusal(message: Message, error: InvalidSignal) -> SignalRecord:
     )
 
 
-def _told(intake: Intake, read: _Read, known: Recorded, signal_id: str) -> Receipt:
+def _tell(intake: Intake, read: _Read, known: Recorded, signal_id: str) -> None:
     """Count and log what is told here and nowhere else."""
     record = read.arrival.record
     repeat = known is Recorded.REPEAT or (known is Recorded.ELSEWHERE and read.message.sole)
@@ -263,7 +274,6 @@ def _told(intake: Intake, read: _Read, known: Recorded, signal_id: str) -> Recei
             _repeated(intake, record, signal_id)
         elif read.signal is not None:
             _new(intake, read.signal, record)
-    return Receipt(known, signal_id, record, read.problem)
 
 
 def _malformed(intake: Intake, error: InvalidSignal, signal_id: str) -> None:

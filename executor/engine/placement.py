@@ -6,6 +6,7 @@ its orders stay SUBMITTED until the poll has asked the exchange.
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final, cast
 
@@ -47,22 +48,26 @@ def place(
         NotYet: they wait for orders to be reconciled, or for a replica that knows of them.
         Contended, StoreUnavailable: nothing was sent.
     """
-    for attempt in range(1, _SENDS + 1):
-        claim = _submit(engine, signal_id, market_id, patience_ms, view_after)
-        view_after = None
-        if isinstance(claim, Step):
-            return claim
-        market_id = claim.record.market_id
-        if not claim.view.replicated:
-            _give_back(engine, claim)
-        answer = send(engine, claim)
-        wait_s = (answer.retry_after_s or 0) * attempt
-        last = answer.retry_after_s is None or attempt == _SENDS or wait_s > _LONGEST_WAIT_S
-        outcome = _record(engine, claim, as_refused(answer) if last else answer)
-        if last:
-            _cancel_rest(engine, claim)
-            return outcome
-        engine.clock.sleep(wait_s)
+    with ExitStack() as unsaid:
+        if view_after is not None:
+            unsaid.callback(view_after.announce)
+        for attempt in range(1, _SENDS + 1):
+            claim = _submit(engine, signal_id, market_id, patience_ms, view_after)
+            view_after = None
+            if isinstance(claim, Step):
+                return claim
+            market_id = claim.record.market_id
+            if not claim.view.replicated:
+                _give_back(engine, claim)
+            answer = send(engine, claim, unsaid.close)
+            unsaid.close()
+            wait_s = (answer.retry_after_s or 0) * attempt
+            last = answer.retry_after_s is None or attempt == _SENDS or wait_s > _LONGEST_WAIT_S
+            outcome = _record(engine, claim, as_refused(answer) if last else answer)
+            if last:
+                _cancel_rest(engine, claim)
+                return outcome
+            engine.clock.sleep(wait_s)
     raise AssertionError("unreachable: the last attempt returns")
 
 

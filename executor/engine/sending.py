@@ -73,8 +73,11 @@ def not_replicated(claim: Submission) -> PlacementResult:
     return replace(_not_sent(claim, "NOT_REPLICATED", "no replica has its record", 0.0), failure="")
 
 
-def send(engine: Engine, claim: Submission) -> PlacementResult:
-    """Send the claimed orders, unless this process stood still since; whatever happens is an answer."""
+def send(engine: Engine, claim: Submission, sent: Callable[[], None] = lambda: None) -> PlacementResult:
+    """Send the claimed orders, unless this process stood still since; whatever happens is an answer.
+
+    `sent` may be called while the exchange works.
+    """
     orders = claim.orders
     instructions = [Instruction(o.order_id, o.selection_id, o.side, o.price, o.size) for o in orders]
     now = engine.clock.monotonic()
@@ -82,7 +85,7 @@ def send(engine: Engine, claim: Submission) -> PlacementResult:
         log.error("not_sent_after_pause", signal_id=claim.record.signal_id, elapsed_ms=round(elapsed * 1000))
         paused = f"this process stood still for {elapsed:.1f} s before sending"
         return replace(_not_sent(claim, "PROCESS_PAUSED", paused, 0.0), failure="")
-    permit = _permit(engine, claim)
+    permit = _permit(engine, claim, sent)
     try:
         reports = engine.exchange.place(claim.record.market_id, instructions, orders[0].customer_ref, permit)
     except NoLongerAllowed as error:
@@ -106,7 +109,7 @@ def send(engine: Engine, claim: Submission) -> PlacementResult:
     return _read(engine, claim, reports)
 
 
-def _permit(engine: Engine, claim: Submission) -> SendPermit:
+def _permit(engine: Engine, claim: Submission, sent: Callable[[], None]) -> SendPermit:
     """Say until when the call may be sent, and look again when it could be: a new connection takes seconds at worst."""
     first = claim.orders[0]
     # From before the submit step, when Redis said `submitted_at`: never later than the deadline is.
@@ -129,7 +132,7 @@ def _permit(engine: Engine, claim: Submission) -> SendPermit:
             raise NoLongerAllowed(_CHANGED, "the order's record has changed since it was marked as sent")
         engine.telemetry.execution_latency((state.now - first.received_at) / 1000)
 
-    return SendPermit(send_by, lambda: _as_not_sent(check))
+    return SendPermit(send_by, lambda: _as_not_sent(check), sent)
 
 
 def _as_not_sent(check: Callable[[], None]) -> None:

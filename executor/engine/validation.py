@@ -5,6 +5,7 @@ rejection, the step reads again.
 """
 
 from dataclasses import replace
+from functools import lru_cache
 
 import structlog
 
@@ -29,10 +30,13 @@ log = structlog.get_logger(__name__)
 _GATES = frozenset({Gate.TRADING, Gate.RECONCILED, Gate.LIMITS, Gate.PNL, Gate.BREAKER, Gate.DEADLINE})
 
 
-def validate(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 0) -> Step:
+def validate(
+    engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 0, announce_later: bool = False
+) -> Step:
     """Decide on a signal; a signal decided before keeps its decision.
 
-    `patience_ms`: how long it waits for orders to be reconciled.
+    `patience_ms`: how long it waits for orders to be reconciled. `announce_later`: that a signal was accepted is
+    counted and logged by whoever takes what the decision has left, when no order waits for that.
 
     Raises:
         Contended: others kept changing what was read.
@@ -66,16 +70,29 @@ def validate(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int
         view_after = engine.store.commit(view, change)
         if not view_after:
             return None
-        _announce(engine, view, after, verdict, change, engine.clock.monotonic() - started)
-        ask_for_facts(engine, view)
-        return replace(step(after), view_after=TimedView(view_after, since) if orders else None)
+        seconds = engine.clock.monotonic() - started
+
+        timed = TimedView(view_after, since, lambda: _announce(engine, view, after, verdict, change, seconds))
+        return _announced(step(after), timed, accepted=bool(orders), later=announce_later)
 
     return until_committed(engine, market_id, f"signal {signal_id}: market {market_id}", attempt)
 
 
+def _announced(found: Step, timed: TimedView, *, accepted: bool, later: bool) -> Step:
+    if accepted and later:
+        return replace(found, view_after=timed)
+    timed.announce()
+    return replace(found, view_after=TimedView(timed.view, timed.since)) if accepted else found
+
+
+@lru_cache(maxsize=2)  # a decision asks twice
+def _parsed(kind: str, payload: str) -> Signal:
+    return parse_signal(SignalKind(kind), payload.encode())
+
+
 def _adopted_already(policy: Policy, view: MarketView, record: SignalRecord) -> Change | None:
     try:
-        signal = parse_signal(SignalKind(record.kind), record.payload.encode())
+        signal = _parsed(record.kind, record.payload)
     except (InvalidSignal, ValueError):  # what becomes of it is decided below
         return None
     return claim_adopted_bets(policy, view, record, signal)
@@ -85,7 +102,7 @@ def _decide(policy: Policy, view: MarketView, record: SignalRecord) -> tuple[Ver
     if is_from_the_future(record, view.now):
         return Verdict(Reason.SIGNAL_EXPIRED, CLOCK_WENT_BACK), ()
     try:
-        signal = parse_signal(SignalKind(record.kind), record.payload.encode())
+        signal = _parsed(record.kind, record.payload)
     except (InvalidSignal, ValueError) as error:  # it was a signal when it came: somebody changed the record
         return Verdict(Reason.MALFORMED_SIGNAL, f"The record's payload is no signal: {error!s:.200}"), ()
     ids = order_ids(record.signal_id, len(signal.legs))
@@ -155,6 +172,7 @@ def _change(
 def _announce(
     engine: Engine, view: MarketView, after: SignalRecord, verdict: Verdict, change: Change, seconds: float
 ) -> None:
+    ask_for_facts(engine, view)
     engine.telemetry.risk_validated(seconds)
     engine.telemetry.signal_age(max(0, view.now - after.received_at) / 1000)
     bound = log.bind(signal_id=after.signal_id, market_id=after.market_id, elapsed_ms=round(seconds * 1000, 1))

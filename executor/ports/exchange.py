@@ -27,6 +27,7 @@ class SendPermit:
 
     send_by: float  # `Clock.monotonic`; no first byte goes after it
     check: Callable[[], None]  # reads again what the decision rests on; raises NotSent when it no longer holds
+    sent: Callable[[], None] = lambda: None  # may be called once the request has left: the exchange's time is free
 
 
 T = TypeVar("T")

@@ -143,6 +143,26 @@ def test_the_moment_counts_when_asking_took_long(server: ScriptedServer, exchang
     assert server.requests == []
 
 
+def test_who_sends_is_told_once_the_request_has_left_and_no_trouble_of_his_changes_the_outcome(
+    server: ScriptedServer, exchange: BetfairExchange
+) -> None:
+    arrived: list[bool] = []
+
+    def sent() -> None:
+        ends = monotonic() + 10
+        while not server.requests and monotonic() < ends:
+            time.sleep(0.001)  # the request is on its way, whatever is done here
+        arrived.append(bool(server.requests))
+        raise ValueError("a counter's")
+
+    server.script = lambda request: rpc(request, error={"code": -32099, "data": {}})
+    permit = SendPermit(monotonic() + 10, lambda: None, sent)
+    error = caught(lambda: exchange.place(MARKET, [make_instruction()], "ref-1", permit))
+    assert arrived == [True]
+    assert "ValueError" not in str(error)
+    assert len(server.requests) == 1
+
+
 def test_plain_http_is_not_spoken(server: ScriptedServer) -> None:
     plain = server.settings().model_copy(update={"api_url": server.url.replace("https", "http")})
     with closing(BetfairExchange(plain, MemoryTokenStore(TOKEN), MemoryTelemetry())) as exchange:

@@ -22,6 +22,7 @@ class Chain:
         self.ran: list[str] = []
         self.trouble: dict[str, Exception | str] = {}
         self.failed: list[str] = []
+        self.ended: list[int] = []  # after how many steps a task was told that no further one follows here
         self.app = Celery("continuing", broker="memory://", set_as_current=False)
         self.app.conf.update(
             task_queues=[Queue(name) for name in NAMES],
@@ -46,7 +47,10 @@ class Chain:
         def on_failure(_: Task, __: Exception, task_id: str, *___: object) -> None:
             self.failed.append(task_id)
 
-        base = type("Noting", (ContinuingTask,), {"on_failure": on_failure})
+        def steps_ended(_: Task) -> None:
+            self.ended.append(len(self.ran))
+
+        base = type("Noting", (ContinuingTask,), {"on_failure": on_failure, "steps_ended": steps_ended})
         return self.app.task(run, name=name, bind=True, base=base, max_retries=3, shared=False)
 
     def waiting(self, queue: str) -> list[dict[str, Any]]:
@@ -91,6 +95,7 @@ def test_the_steps_of_a_chain_follow_each_other_without_a_message(steps: Chain) 
     result = steps.begin()
     assert steps.ran == ["first", "second", "third"]
     assert result.retstr == "'first of s'"
+    assert steps.ended == [3]
     assert not any(map(steps.waiting, NAMES))
     kinds = ("task-received", "task-started", "task-succeeded")
     assert told(result) == [(kind, f"{name}-s") for name in ("second", "third") for kind in kinds]
@@ -104,6 +109,7 @@ def test_a_step_whose_queue_this_worker_does_not_read_goes_through_it(steps: Cha
     steps.app.amqp.queues.select(["first", "third"])
     steps.begin()
     assert steps.ran == ["first"]
+    assert steps.ended == [1]
     (sent,) = steps.waiting("second")
     assert (sent["headers"]["id"], [step["task"] for step in sent["body"][2]["chain"]]) == ("second-s", ["third"])
 

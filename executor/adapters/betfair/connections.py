@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import certifi
+import structlog
 from urllib3 import HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPSConnection
 from urllib3.util import make_headers
@@ -39,6 +40,7 @@ _ABORT_UNHEARD: Final = tuple(
 )
 
 
+_log = structlog.get_logger(__name__)
 _SOCKET_OPTIONS: Final = [*HTTPSConnection.default_socket_options, _ABORT_ON_CLOSE, *_ABORT_UNHEARD]
 
 
@@ -48,13 +50,14 @@ class Flight(threading.local):
     sent: bool = False
     send_by: float = 0.0
     check: Callable[[], None] | None = None
+    after: Callable[[], None] | None = None
     line: "socket.socket | None" = None
 
     def prepare(self, permit: SendPermit | None) -> None:
         """Begin anew, with nothing sent."""
         self.sent, self.line = False, None
         self.send_by = monotonic() + SEND_WITHIN_S if permit is None else permit.send_by
-        self.check = None if permit is None else permit.check
+        self.check, self.after = (None, None) if permit is None else (permit.check, permit.sent)
 
     def leave(self, over: "socket.socket | None") -> None:
         """Note that the request is handed over now; raises where it must not be."""
@@ -63,6 +66,14 @@ class Flight(threading.local):
         if monotonic() > self.send_by:  # asked last: it takes no time, what was asked before it may
             raise TooLateError
         self.sent, self.line = True, over
+
+    def has_left(self) -> None:
+        """Say so to whoever sends it: until the answer comes there is time, and nothing there changes the outcome."""
+        if self.after is not None:
+            try:
+                self.after()
+            except Exception as error:  # noqa: BLE001 - the request has left, and its answer must be heard
+                _log.error("not_said_after_sending", kind=type(error).__name__)
 
     def abort(self) -> None:
         """Close what the request went over, whoever still holds it; what has not arrived of it never will."""
@@ -94,6 +105,7 @@ class _WatchedConnection(HTTPSConnection):
             self.connect()
         flight.leave(self.sock)
         self.send(whole)
+        flight.has_left()
 
     def send(self, data: Any) -> None:  # noqa: ANN401 - http.client's signature
         if self._parts is None:

@@ -10,7 +10,7 @@ from support.engine_rig import Rig, make_policy, strategy_message
 from support.factories import SUREBET
 
 from executor.domain.signal import SignalKind
-from executor.domain.signal_record import SignalStatus
+from executor.domain.signal_record import SignalRecord, SignalStatus
 from executor.engine.intake import Door, Message, Receipt, receive, receive_all
 from executor.errors import StoreUnavailable
 from executor.ports import Opened, Signatures
@@ -32,6 +32,25 @@ def test_a_signal_is_recorded_before_anything_else(rig: Rig) -> None:
 )
 def test_a_deadline_is_as_the_contract_says(rig: Rig, message: dict[str, Any], left_s: float) -> None:
     assert rig.received(**message).deadline == rig.clock.now + left_s * 1000
+
+
+def test_a_new_signal_is_started_before_it_is_counted(rig: Rig) -> None:
+    started: list[tuple[str, int]] = []
+
+    def start(record: SignalRecord) -> None:
+        started.append((record.signal_id, rig.telemetry.counts.total()))
+
+    texts = [strategy_message("new"), b"{", strategy_message("new"), strategy_message("late", validityWindow=0)]
+    receive_all(
+        rig.intake,
+        [
+            Message(SignalKind.STRATEGY, raw, rig.clock.now, rig.clock.now, "bridge-1", str(at))
+            for at, raw in enumerate(texts)
+        ],
+        start,
+    )
+    assert started == [("new", 0)]
+    assert rig.telemetry.counts["received test"] == 3
 
 
 def test_a_repeat_is_counted_here_and_silent_elsewhere(rig: Rig) -> None:

@@ -98,6 +98,11 @@ def schema(app: FastAPI) -> dict[str, Any]:
     )
     found = get_openapi(title=_TITLE, version="1", description=description, routes=app.routes)
     found["paths"] = {path: item for path, item in found["paths"].items() if path.startswith("/api/")}
+    for item in found["paths"].values():
+        for operation in item.values():
+            refused = operation["responses"].get("422")
+            if refused:
+                refused["description"] = "Unprocessable Content"  # by Python's older tables it is an Entity
     found.setdefault("components", {})["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     found["security"] = [{"bearer": []}]
     return found

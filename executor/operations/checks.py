@@ -70,7 +70,7 @@ def examine(load: Callable[[], Access], *, login: Login) -> Iterator[Finding]:
             "start it, or correct EXECUTOR_REDIS__URL; executor up brings its own, up --live not",
         )
         yield examine_certificate(settings)
-        yield _ledger(settings, 0)
+        yield _ledger(access, 0)
         return
     yield from facts
     new = never_ran(access, state)
@@ -89,7 +89,7 @@ def examine(load: Callable[[], Access], *, login: Login) -> Iterator[Finding]:
         yield from _processes(settings, state)
         yield from _controls(settings, state)
     yield from _leftovers(state)
-    yield _ledger(settings, state.ledger_lag)
+    yield _ledger(access, state.ledger_lag)
     if not state.ledger_lag:
         yield from _ledger_differences(access)
 
@@ -281,9 +281,9 @@ def _leftovers(state: SystemSnapshot) -> Iterator[Finding]:
         yield Finding("tasks", WARN, f"{state.failed_tasks} failed for good", "look at the workers' logs")
 
 
-def _ledger(settings: Settings, lag: int) -> Finding:
+def _ledger(access: Access, lag: int) -> Finding:
+    settings, ledger = access.settings, access.ledger
     where = mask_url(settings.ledger.url)
-    ledger = wiring.ledger(settings)
     try:
         booked = ledger.trades_by_identity() if ledger.exists() else None
     except LedgerUnavailable as error:
@@ -298,7 +298,7 @@ def _ledger(settings: Settings, lag: int) -> Finding:
 
 def _ledger_differences(access: Access) -> Iterator[Finding]:
     try:
-        found = differences(access) if wiring.ledger(access.settings).exists() else []
+        found = differences(access) if access.ledger.exists() else []
     except (LedgerUnavailable, StoreUnavailable):  # found elsewhere
         return
     if found:

@@ -3,7 +3,6 @@
 Invariant: what differs is found without an account at the exchange; telling again is an act, and booked as one.
 """
 
-from executor import wiring
 from executor.adapters.redis.accounts import RedisAccounts
 from executor.engine.ledger_repair import Difference, find_differences, repair_ledger
 from executor.operations.access import Access, Actor
@@ -17,7 +16,7 @@ def differences(access: Access) -> list[Difference]:
         LedgerUnavailable, StoreUnavailable: one of them does not answer.
     """
     identity = access.settings.identity
-    return find_differences(identity, access.store, RedisAccounts(access.redis), wiring.ledger(access.settings))
+    return find_differences(identity, access.store, RedisAccounts(access.redis), access.ledger)
 
 
 def repair(access: Access, actor: Actor) -> int:

@@ -1,5 +1,7 @@
 """The ledger's promises, the same for the one in memory and the one in SQL."""
 
+import gc
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -268,3 +270,17 @@ def test_what_the_books_know_of_bets_and_of_orders_that_were_placed(books: Books
     assert books.ledger.knows(IDENTITY, asked, since) == {"b1", "b9"}
     assert books.ledger.knows(IDENTITY, asked, since + 2 * 3_600_000) == {"b1"}
     assert books.ledger.newest_settlement(IDENTITY) is None
+
+
+def test_a_ledger_that_is_let_go_of_leaves_no_connection(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+
+    def opened() -> int:
+        return sum(1 for fd in Path("/proc/self/fd").iterdir() if os.path.realpath(fd).startswith(str(path)))
+
+    books = SqlLedger(f"sqlite:///{path}")
+    books.count()
+    assert opened()
+    del books
+    gc.collect()
+    assert not opened()

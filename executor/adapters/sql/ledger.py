@@ -6,12 +6,14 @@ end, the newest entry stands; a bet that is wholly void has won and lost nothing
 with what is booked; amounts are exact decimals; writing is one transaction per batch.
 """
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from weakref import finalize
 
 import structlog
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
@@ -52,6 +54,11 @@ def _engine(url: str) -> Engine:
     return create_engine(parsed, pool_pre_ping=True, connect_args=waits)
 
 
+def _close(engine: Engine, pid: int) -> None:
+    if pid == os.getpid():
+        engine.dispose()
+
+
 def _durable(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
     connection.execute("PRAGMA journal_mode=WAL")  # readers (the CLI) do not wait for the writer
     connection.execute("PRAGMA synchronous=FULL")
@@ -90,6 +97,8 @@ class SqlLedger(LedgerReads):
                     engine.dispose()
                     raise
                 self._ready = engine
+                # Who lets go of a ledger need not think of its connections; those of a parent are not ours to close.
+                finalize(self, _close, engine, os.getpid()).atexit = False
             return self._ready
 
     def exists(self) -> bool:

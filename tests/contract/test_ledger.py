@@ -1,6 +1,5 @@
 """The ledger's promises, the same for the one in memory and the one in SQL."""
 
-import gc
 import os
 import sqlite3
 import sys
@@ -282,5 +281,4 @@ def test_a_ledger_that_is_let_go_of_leaves_no_connection(tmp_path: Path) -> None
     books.count()
     assert opened()
     del books
-    gc.collect()
     assert not opened()

@@ -46,5 +46,5 @@ while bet_id not in seen:
     for update in orders.get(timeout=10):
         seen |= {order.bet_id for order in update.orders}
 print("on the stream", bet_id)
+trading.logout()  # first: a connection opened now could get the number of a socket that the other thread still reads
 stream.stop()
-trading.logout()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import Final, Self
 
 import redis
@@ -23,6 +24,10 @@ _OLDEST: Final = (6, 2)  # what the engine's scripts need
 _START_S: Final = 30.0  # loading an append-only file on a slow disk; a fresh start takes 0.1 s
 _STOP_S: Final = 10.0  # a server without a save on exit stops at once
 _LOG_TAIL: Final = 5  # lines of the server's log that an error quotes
+_FIRST_PORT: Final = 15_000
+_PORTS_OF_SYSTEM: Final = 32_768
+_random: Final = SystemRandom()  # two programs that are seeded alike must not meet
+_named: Final[set[int]] = set()
 
 
 class RedisServerError(Exception):
@@ -51,18 +56,30 @@ def find_redis_server() -> Path:
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that nothing listens on now, and that this function has not named before.
+
+    Not one of those that the system itself gives out (Linux: from 32768 on): it would give it to somebody's connection
+    before it is listened on.
+    """
+    while True:
+        port = _random.randrange(_FIRST_PORT, _PORTS_OF_SYSTEM)
+        if port not in _named and _is_free(port):
+            _named.add(port)
+            return port
 
 
 def free_ports(number: int) -> list[int]:
-    """Return so many different ones; asked one by one, the system may name a port again that is not taken yet."""
-    found: dict[int, None] = {}
-    while len(found) < number:
-        found[free_port()] = None
-    return list(found)
+    """Return so many of them."""
+    return [free_port() for _ in range(number)]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
 
 
 class PrivateRedis:

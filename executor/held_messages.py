@@ -21,6 +21,7 @@ from executor.adapters.redis.client import hash_of
 
 log = structlog.get_logger(__name__)
 
+_SHOWN: Final = 200  # characters of an error, which may repeat a message
 _SETTLED_WITHIN_S: Final = 0.5  # where a stopping worker's loop turns no more, and only its timers run
 
 
@@ -32,6 +33,7 @@ class QoS(RedisQoS):
         self._guard = threading.Lock()  # a pool of threads acknowledges from them
         self._to_note: dict[str, str] = {}  # delivery tag -> note
         self._to_take_back: list[str] = []
+        self.failed = False  # Redis was away: only the end tries again, as each try may wait for a time-out
 
     def append(self, message: Any, delivery_tag: str) -> None:  # noqa: ANN401 - kombu's
         """Hold a message; it is noted in this turn of the loop.
@@ -68,7 +70,7 @@ class QoS(RedisQoS):
         try:
             self.settle()
         except (RedisError, OSError) as error:
-            log.warning("held_messages_not_noted", messages=len(self._to_note), error=str(error))
+            log.warning("held_messages_not_noted", messages=len(self._to_note), error=str(error)[:_SHOWN])
         super().restore_unacked_once(stderr)  # type: ignore[no-untyped-call]
 
     def settle(self) -> None:
@@ -88,6 +90,7 @@ class QoS(RedisQoS):
                     pipe.hset(self.unacked_key, mapping=hash_of(notes))
                 pipe.execute()
         except BaseException:
+            self.failed = True
             with self._guard:  # none of it is forgotten: it may be tried again at the end
                 self._to_note = {**notes, **self._to_note}
                 self._to_take_back = [*gone, *self._to_take_back]
@@ -117,7 +120,7 @@ class NotesLater:
 
         def settle() -> None:
             for channel in list(cycle._channels):  # noqa: SLF001 - kombu's poller
-                if channel.active_queues:
+                if channel.active_queues and not channel.qos.failed:
                     channel.qos.settle()
 
         before = getattr(cycle, "_settle_tref", None)

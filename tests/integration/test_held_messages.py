@@ -13,6 +13,7 @@ from kombu.entity import Queue
 from kombu.transport.redis import Channel, MultiChannelPoller, QoS
 from kombu.transport.virtual import QoS as VirtualQoS
 from redis import Redis
+from redis.exceptions import ResponseError
 from support.sandbox_client import wait_for
 
 from executor import broker
@@ -92,6 +93,20 @@ def test_what_is_held_at_a_stop_goes_back_into_its_queue(loop: Loop) -> None:
     loop.connection.close()  # within the turn: of the last message at least there is no note yet
     assert loop.client.llen("held") == 2
     assert loop.notes == 0
+
+
+def test_where_redis_went_away_the_turns_stop_trying_and_the_end_tries_once_more(loop: Loop) -> None:
+    loop.publish()
+    loop.turn_until(lambda: loop.taken)
+    loop.client.set("unacked", "of another type: as good as away")
+    with pytest.raises(ResponseError):
+        loop.turn_until(lambda: False)
+    for settle in loop.hub.on_tick:
+        if settle.__module__ == "executor.held_messages":
+            settle()  # as a stopping worker's timers do: it waits for no time-out
+    loop.client.delete("unacked")
+    loop.connection.close()
+    assert loop.client.llen("held") == 1
 
 
 def test_a_message_that_is_put_back_at_once_is_not_lost(loop: Loop) -> None:

@@ -21,7 +21,7 @@ from redis.exceptions import DataError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from executor.adapters.redis.topology import FollowingConnection, FollowingSSLConnection, believe_the_newest
+from executor.adapters.redis.topology import FollowingConnection, FollowingSSLConnection, follow_newest_master
 from executor.held_messages import NotesLater, QoS
 from executor.ports import RefusedTask
 from executor.settings.urls import SENTINEL
@@ -94,7 +94,7 @@ class FollowingChannel(Channel, RedisSentinelChannel):
         """Ask each sentinel once, as a dead one must not cost redis-py's repeats, and believe the newest."""
         self.sentinel_kwargs = {**(getattr(self, "sentinel_kwargs", None) or {}), "retry": Retry(NoBackoff(), 0)}
         pool = super()._sentinel_managed_pool(asynchronous)  # type: ignore[no-untyped-call]
-        believe_the_newest(pool.sentinel_manager)
+        follow_newest_master(pool.sentinel_manager)
         return pool
 
 

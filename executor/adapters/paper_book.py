@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import structlog
 
 from executor.adapters.paper import BET, PaperExchange, paper_bet
-from executor.domain.book import Book, Got, averaged, take
+from executor.domain.book import Book, Fillable, averaged, take
 from executor.domain.hedge import OPEN, Quotes
 from executor.domain.market import Market
 from executor.domain.money import ZERO, Side
@@ -114,7 +114,7 @@ class PaperBookExchange(PaperExchange):
             return [_refused(each.order_id, codes.get(each.order_id, "")) for each in instructions]
         reports = []
         for each in instructions:
-            got = Got()
+            got = Fillable()
             if book.bet_delay == 0:
                 used = taken.get((each.selection_id, each.side), ZERO)
                 got = take(book.runners[each.selection_id], each.side, each.price, each.size, used)

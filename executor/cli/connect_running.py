@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from executor.devstack.running import ENVIRONMENT, LOCK, REDIS_URL
-from executor.settings.load import SettingsError, load_to_stop
+from executor.settings.load import SettingsError, load_for_halt
 
 
 def connect_running() -> Path | None:
@@ -17,7 +17,7 @@ def connect_running() -> Path | None:
     if REDIS_URL in os.environ or f"{REDIS_URL}_FILE" in os.environ:
         return None
     try:
-        data_dir = load_to_stop().settings.data_dir
+        data_dir = load_for_halt().settings.data_dir
     except SettingsError:
         return None  # the command itself says what is wrong with them
     if not _is_held(data_dir / LOCK) or not (data_dir / ENVIRONMENT).is_file():

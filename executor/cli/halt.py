@@ -11,13 +11,13 @@ import typer
 
 from executor.cli.exit_codes import REFUSED
 from executor.cli.output import complain, refuse, say, warn
-from executor.cli.session import actor, engine, settings_to_stop
+from executor.cli.session import actor, engine, settings_for_halt
 from executor.domain.order import Order, OrderStatus
 from executor.engine.cancel_until_clear import Outstanding
 from executor.operations import trading
 from executor.operations.access import Access, mismatch
 from executor.operations.wording import counted
-from executor.settings.load import ToStop
+from executor.settings.load import HaltSettings
 from executor.settings.urls import mask_url
 
 _ACTIVE: Final = (OrderStatus.PENDING, OrderStatus.SUBMITTED)
@@ -31,7 +31,7 @@ def halt(
     cancel: Annotated[bool, typer.Option("--cancel", help="Also take back every unmatched bet of ours.")] = False,
 ) -> None:
     """Stop trading: from now on no order is sent. Polls, cancels and settlement go on."""
-    found = settings_to_stop()
+    found = settings_for_halt()
     settings = found.settings
     access = Access(settings, engine)
     kept = trading.halt(access, actor(), reason or " ".join(words or ()))
@@ -62,7 +62,7 @@ def _tell_active(access: Access, *, wanted: bool) -> None:
         warn(f"{len(active)} {many} still active at the exchange: executor halt --cancel takes them back")
 
 
-def _tell_of_settings(found: ToStop, owner: str | None) -> str:
+def _tell_of_settings(found: HaltSettings, owner: str | None) -> str:
     """Say what is wrong between the settings and the db; returns it, as it keeps bets from being reached."""
     settings = found.settings
     for line in settings.ignored:

@@ -15,7 +15,7 @@ from executor.engine.engine import Engine
 from executor.observability.logs import configure_logging
 from executor.operations.access import Access, Actor, mismatch
 from executor.ports.system_snapshot import SystemSnapshot
-from executor.settings.load import Settings, SettingsError, ToStop, load_to_stop
+from executor.settings.load import HaltSettings, Settings, SettingsError, load_for_halt
 
 _PROCESS: Final = "cli"
 
@@ -47,13 +47,13 @@ def settings_to_act() -> Settings:
     return settings
 
 
-def settings_to_stop() -> ToStop:
+def settings_for_halt() -> HaltSettings:
     """Return the settings for the kill switch, and what is wrong with them where they cannot be used.
 
     Raises:
         SettingsError: they do not even say where Redis is.
     """
-    found = load_to_stop()
+    found = load_for_halt()
     settings = found.settings
     try:
         configure_logging(settings, process=_PROCESS)

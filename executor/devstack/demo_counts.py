@@ -87,7 +87,9 @@ def _fills(client: "redis.Redis") -> int:
     return sum(fields["type"] in {TradeKind.FILL, TradeKind.VOID} for _, fields in entries)
 
 
-def reckon(settings: Settings, ports: Iterable[int], sandbox: SandboxClient, sent: Sequence[Publish]) -> list[Row]:
+def collect_counts(
+    settings: Settings, ports: Iterable[int], sandbox: SandboxClient, sent: Sequence[Publish]
+) -> list[Row]:
     """Read every count from every place that has it."""
     count = Counters(ports)
     client = connect(settings.redis.url)

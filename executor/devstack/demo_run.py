@@ -20,7 +20,7 @@ import redis
 
 from betfair_sandbox.options import sandbox_env
 from executor import keys, wiring
-from executor.devstack.demo_counts import Counters, Row, reckon
+from executor.devstack.demo_counts import Counters, Row, collect_counts
 from executor.devstack.demo_signals import PACE_S, WINNERS, Act, Exchange, Publish
 from executor.devstack.events import EventFeed, logged
 from executor.devstack.live_view import LiveView, facts_of, quiet_logs
@@ -58,7 +58,7 @@ class DemoError(Exception):
     """The demo cannot go on; the text says why."""
 
 
-def refuse_the_world(settings: Settings) -> None:
+def require_loopback(settings: Settings) -> None:
     """Make sure that nothing but this machine can be spoken to.
 
     Raises:
@@ -86,7 +86,7 @@ class DemoRun:
         self._ports = Ports.free(bridges=_BRIDGES)
         self._environment = self._variables()
         self._settings = load_settings(self._environment, folder)
-        refuse_the_world(self._settings)
+        require_loopback(self._settings)
         quiet_logs(self._settings, process="demo")
         self._supervisor = Supervisor(folder / "data" / "logs", lambda text: live_view.line(text, "dim"))
         self._server = PrivateRedis(folder / "redis", port=self._ports.redis, first=parent_death_signal(signal.SIGTERM))
@@ -163,7 +163,7 @@ class DemoRun:
                 self._sandbox.control(act.path, dict(act.body))
             else:
                 self._live_view.line(f"person    {act.note}", "bold magenta")
-                self._breathe(pace_s)
+                self._run_for(pace_s)
                 self._client.set(keys.TRADING_ENABLED, act.value)
 
     def _publish(self, message: Publish, pace_s: float, *, durable: bool) -> None:
@@ -175,9 +175,9 @@ class DemoRun:
             self._client.xadd(keys.SIGNALS, {"kind": kind, "payload": message.payload})
         else:
             self._client.publish(message.channel, message.payload)
-        self._breathe(min(pace_s, _TICK_S))
+        self._run_for(min(pace_s, _TICK_S))
         self._wait(self._is_decided, _DECIDED_S, f"no decision on signal {len(self._sent)} ({message.note})")
-        self._breathe(max(began + pace_s - time.monotonic(), 0))
+        self._run_for(max(began + pace_s - time.monotonic(), 0))
 
     def _is_decided(self) -> bool:
         received = Counters(self._ports.bridges)("signals_received_total")
@@ -198,7 +198,7 @@ class DemoRun:
         self._wait(is_settled, _QUIET_S, "orders are not settled")
         accounting.write_ledger(engine)
         self._wait(self._is_quiet, _QUIET_S, "the ledger lags behind")
-        self._breathe(_STATUS_S)
+        self._run_for(_STATUS_S)
         state = self._state.read()
         self._live_view.line(
             f"P&L today {money(state.daily_pnl)}, exposure {money(state.total_exposure)}", "bold green"
@@ -215,19 +215,19 @@ class DemoRun:
         ports = (self._ports.worker, self._ports.maintenance, self._ports.stream, *self._ports.bridges)
         deadline = time.monotonic() + _AGREE_S
         while True:
-            rows = reckon(self._settings, ports, self._sandbox, self._sent)
+            rows = collect_counts(self._settings, ports, self._sandbox, self._sent)
             if all(row.agrees for row in rows) or time.monotonic() > deadline:
                 return rows
-            self._breathe(_STATUS_S)
+            self._run_for(_STATUS_S)
 
     def _wait(self, done: Callable[[], bool], within_s: float, problem: str) -> None:
         deadline = time.monotonic() + within_s
         while not done():
             if time.monotonic() > deadline:
                 raise DemoError(f"{problem} after {within_s:.0f} s")
-            self._breathe(_TICK_S)
+            self._run_for(_TICK_S)
 
-    def _breathe(self, seconds: float) -> None:
+    def _run_for(self, seconds: float) -> None:
         """Look after the children and show what happens, for a while."""
         until = time.monotonic() + seconds
         while True:

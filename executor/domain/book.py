@@ -40,14 +40,14 @@ class Book:
 
 
 @dataclass(frozen=True, slots=True)
-class Got:
+class Fillable:
     """How much of an order would be matched, and at what price on average."""
 
     size: Decimal = ZERO
     price: Decimal = ZERO
 
 
-def take(offers: Offers, side: Side, limit: Decimal, size: Decimal, taken: Decimal) -> Got:
+def take(offers: Offers, side: Side, limit: Decimal, size: Decimal, taken: Decimal) -> Fillable:
     """Return what an order of this size gets at its limit or better, after `taken` of the best has gone to others."""
     levels = [
         level
@@ -62,7 +62,7 @@ def take(offers: Offers, side: Side, limit: Decimal, size: Decimal, taken: Decim
         taken -= gone
         some = min(left, to_size(level.size - gone))
         left, got, paid = left - some, got + some, paid + some * level.price
-    return Got(got, averaged(paid, got, side)) if got else Got()
+    return Fillable(got, averaged(paid, got, side)) if got else Fillable()
 
 
 def averaged(paid: Decimal, size: Decimal, side: Side) -> Decimal:

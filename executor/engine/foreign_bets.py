@@ -45,8 +45,8 @@ def keep_foreign(engine: Engine, odd: Sequence[OddRow], *, complete: bool, stopp
             stopped[bet.market_id] = f"what bet {bet.bet_id} can lose cannot be told ({bet.problem})"
 
 
-def part_foreign(engine: Engine, unknown: Sequence[BetState]) -> tuple[Sequence[BetState], list[OddRow]]:
-    """Part bets without an order into those that may be adopted, and those in markets where our rules do not hold.
+def separate_foreign(engine: Engine, unknown: Sequence[BetState]) -> tuple[Sequence[BetState], list[OddRow]]:
+    """Separate bets without an order into those that may be adopted, and those in markets where our rules do not hold.
 
     Each way, a bet holds twice its size; on a line its price is none. A row does not say so, its market does.
     """

@@ -30,7 +30,7 @@ def ask_for_facts(engine: Engine, view: MarketView) -> None:
     if view.market_asked and (view.market is None or view.now - view.market.read_at < FRESH_MS):
         return
     with suppress(StoreUnavailable):  # the next signal asks again
-        engine.market_facts.want(view.market_id)
+        engine.market_facts.request(view.market_id)
 
 
 def refresh(engine: Engine) -> None:
@@ -46,7 +46,7 @@ def refresh(engine: Engine) -> None:
     bets = engine.store.foreign_bets()
     for market_id, written in engine.market_facts.counted(sorted(groups)).items():
         if netting:
-            engine.market_facts.want(market_id)
+            engine.market_facts.request(market_id)
         others = foreign_exposure(bet for bet in bets if bet.market_id == market_id)
         found = results(groups[market_id])
         of_rules = counted(found, others, written.market, netting=netting)
@@ -54,7 +54,7 @@ def refresh(engine: Engine) -> None:
         if (written.of_rules, written.of_exchange) != (f"{of_rules:f}", f"{of_exchange:f}"):
             with suppress(RecordUnreadable, Contended):
                 _recount(engine, market_id, written.market)
-    for market_id in engine.market_facts.strays({*groups, *(bet.market_id for bet in bets)}):
+    for market_id in engine.market_facts.exposed_besides({*groups, *(bet.market_id for bet in bets)}):
         log.warning("market_exposure_stray", market_id=market_id, why="nothing of ours is there")
         with suppress(RecordUnreadable, Contended):
             _recount(engine, market_id, None, empty=True)
@@ -70,7 +70,7 @@ def learn_at_once(engine: Engine) -> None:
 
 def learn(engine: Engine) -> int:
     """Read the facts of markets that were asked for; returns how many are known now."""
-    wanted = engine.market_facts.wanted(_AT_ONCE)
+    wanted = engine.market_facts.take_requested(_AT_ONCE)
     if not wanted:
         return 0
     try:
@@ -78,7 +78,7 @@ def learn(engine: Engine) -> int:
     except ExecutorError as error:
         log.warning("markets_not_read", markets=wanted, error=str(error))
         for market_id in wanted:
-            engine.market_facts.want(market_id)
+            engine.market_facts.request(market_id)
         return 0
     unknown = sorted(set(wanted) - {market.market_id for market in found})
     changed = engine.market_facts.save_facts(found, unknown)

@@ -14,7 +14,7 @@ import structlog
 from executor.domain.order import UNPLACED, BetState, CancelReason, Order, merge
 from executor.engine.cancellation import cancel_orders
 from executor.engine.engine import Engine
-from executor.engine.foreign_bets import forget_foreign, keep_foreign, part_foreign
+from executor.engine.foreign_bets import forget_foreign, keep_foreign, separate_foreign
 from executor.engine.reports import merge_reports, reference
 from executor.engine.setting_aside import each_market
 from executor.errors import Contended
@@ -58,7 +58,7 @@ def merge_listed(
             stopped[state.market_id] = f"order {reference(state)} cannot be read"
         else:
             unknown.append(state)
-    adopted, foreign = part_foreign(engine, unknown)
+    adopted, foreign = separate_foreign(engine, unknown)
     for state in adopted:
         log.error("bet_adopted", order_id=reference(state), bet_id=state.bet_id, market_id=state.market_id)
         by_market.setdefault(state.market_id, []).append(state)

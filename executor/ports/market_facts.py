@@ -19,10 +19,10 @@ class Counted:
 class MarketFacts(Protocol):
     """Markets' types."""
 
-    def want(self, market_id: str) -> None:
+    def request(self, market_id: str) -> None:
         """Ask for a market's facts."""
 
-    def wanted(self, most: int) -> list[str]:
+    def take_requested(self, most: int) -> list[str]:
         """Take markets that were asked for; whoever takes them reads them."""
 
     def save_facts(self, markets: Sequence[Market], unknown: Sequence[str]) -> dict[str, Market | None]:
@@ -35,7 +35,7 @@ class MarketFacts(Protocol):
     def counted(self, market_ids: Sequence[str]) -> dict[str, Counted]:
         """Return what is known of these markets, and what is written down as their exposure."""
 
-    def strays(self, known: Collection[str]) -> list[str]:
+    def exposed_besides(self, known: Collection[str]) -> list[str]:
         """Return markets other than these that have an exposure written down."""
 
     def sum_up_held(self) -> tuple[str, str] | None:

@@ -149,7 +149,7 @@ _SECRETS: Final = (
 )
 _URLS: Final = (("redis", "url"), ("redis", "broker_url"), ("ledger", "url"), ("betfair", "proxy"))
 
-_TO_STOP: Final = (("redis", "url"), ("redis", "broker_url"), ("data_dir",))
+_FOR_HALT: Final = (("redis", "url"), ("redis", "broker_url"), ("data_dir",))
 _UNREAD: Final = (DOTENV_NAME, f"{FILE_NAME}:")  # how a problem with a whole file, or a line of .env, begins
 _WHERE: Final = re.compile("REDIS__|:Redis", re.IGNORECASE)
 
@@ -192,7 +192,7 @@ def _built(readings: Sequence[_Source], folder: Path) -> Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class ToStop:
+class HaltSettings:
     """What the kill switch needs of the settings, and what is wrong with them where they cannot be used."""
 
     settings: Settings
@@ -200,7 +200,7 @@ class ToStop:
     in_doubt: bool = False  # what cannot be read may name another Redis
 
 
-def load_to_stop(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> ToStop:
+def load_for_halt(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> HaltSettings:
     """Read the settings for the kill switch, which no other setting may keep from working.
 
     Where they cannot be used, nothing counts but where Redis and the data folder are.
@@ -210,7 +210,7 @@ def load_to_stop(environ: Mapping[str, str] | None = None, folder: Path | None =
     environ = os.environ if environ is None else environ
     folder = Path.cwd() if folder is None else folder.absolute()
     try:
-        return ToStop(load_settings(environ, folder))
+        return HaltSettings(load_settings(environ, folder))
     except SettingsError as error:
         problem = str(error)
     dotenv, _ = read_dotenv(folder / DOTENV_NAME, environ)
@@ -219,9 +219,9 @@ def load_to_stop(environ: Mapping[str, str] | None = None, folder: Path | None =
         read_variables(dotenv, LOCATIONS, folder=folder, where=f" in {DOTENV_NAME}")[0],
         read_appsettings(folder / FILE_NAME, LOCATIONS)[0],
     ]
-    wanted: list[_Source] = [{place: found[place] for place in _TO_STOP if place in found} for found in readings]
+    wanted: list[_Source] = [{place: found[place] for place in _FOR_HALT if place in found} for found in readings]
     hidden = any(line.startswith(_UNREAD) or _WHERE.search(line) for line in problem.splitlines())
-    return ToStop(_built(wanted, folder), problem, in_doubt=hidden and _TO_STOP[0] not in wanted[0])
+    return HaltSettings(_built(wanted, folder), problem, in_doubt=hidden and _FOR_HALT[0] not in wanted[0])
 
 
 def _ignored(

@@ -31,9 +31,9 @@ def test_facts_travel_from_the_exchange_to_the_decision(sandbox: RunningSandbox,
     facts = RedisMarketFacts(redis_client)
     store = RedisStore(redis_client, IDENTITY, RETENTION)
     for market in (ONE, TWO, ONE):
-        facts.want(market)
-    wanted = facts.wanted(40)
-    assert (wanted, facts.wanted(40)) == ([ONE, TWO], [])
+        facts.request(market)
+    wanted = facts.take_requested(40)
+    assert (wanted, facts.take_requested(40)) == ([ONE, TWO], [])
     with closing(live(sandbox)) as exchange:
         found = exchange.market_facts(wanted)
         assert exchange.currency() == "GBP"
@@ -61,7 +61,7 @@ def test_facts_and_currency_that_are_none_are_not_known(redis_client: "redis.Red
     redis_client.set(keys.MARKETS_WANTED, junk)
     view = store.view(ONE)
     assert (view.market, view.market_asked) == (None, True)
-    assert RedisMarketFacts(redis_client).wanted(5) == []
+    assert RedisMarketFacts(redis_client).take_requested(5) == []
     redis_client.delete(keys.market_facts(ONE))
     redis_client.hset(keys.market_facts(ONE), "a", junk)
     assert store.view(ONE).market is None
@@ -150,13 +150,13 @@ def test_a_total_that_is_missing_or_none_is_the_sum_of_all_markets(
 
 def test_sums_of_markets_where_nothing_is_are_strays(redis_client: "redis.Redis") -> None:
     facts = RedisMarketFacts(redis_client)
-    assert (facts.strays([]), facts.sum_up_held()) == ([], None)
+    assert (facts.exposed_besides([]), facts.sum_up_held()) == ([], None)
     redis_client.hset(keys.MARKET_EXPOSURE, ONE, "5.00")
     redis_client.hset(keys.MARKET_HELD, mapping={TWO: "5.00", THREE: "1.00"})
-    assert facts.strays([THREE]) == [ONE, TWO]
+    assert facts.exposed_besides([THREE]) == [ONE, TWO]
     redis_client.delete(keys.MARKET_HELD)
     redis_client.set(keys.MARKET_HELD, "of another type")
-    assert facts.strays([]) == [ONE]
+    assert facts.exposed_besides([]) == [ONE]
     assert facts.sum_up_held() is None
 
 

@@ -14,7 +14,7 @@ import pytest
 from betfair_sandbox.options import sandbox_env
 from executor.cli.demo import _end
 from executor.devstack.demo_counts import Row
-from executor.devstack.demo_run import DemoError, refuse_the_world
+from executor.devstack.demo_run import DemoError, require_loopback
 from executor.devstack.demo_signals import Publish, script
 from executor.settings.load import load_settings
 
@@ -96,10 +96,10 @@ def test_interrupted_it_stops_everything_and_says_so(tmp_path: Path) -> None:
 )
 def test_an_exchange_that_is_not_on_this_machine_is_refused(tmp_path: Path, variable: str) -> None:
     environ = sandbox_env(tmp_path)
-    refuse_the_world(load_settings(environ, tmp_path))
+    require_loopback(load_settings(environ, tmp_path))
     elsewhere = load_settings({**environ, variable: "https://api.betfair.com"}, tmp_path)
     with pytest.raises(DemoError, match=r"^refused: api\.betfair\.com is not this machine$"):
-        refuse_the_world(elsewhere)
+        require_loopback(elsewhere)
 
 
 @pytest.mark.parametrize(

@@ -694,11 +694,11 @@ class MemoryMarketFacts:
     def __init__(self, memory: Memory) -> None:
         self._m = memory
 
-    def want(self, market_id: str) -> None:
+    def request(self, market_id: str) -> None:
         self._m.reach("want")
         self._m.wanted.add(market_id)
 
-    def wanted(self, most: int) -> list[str]:
+    def take_requested(self, most: int) -> list[str]:
         self._m.reach("wanted")
         taken = sorted(self._m.wanted)[:most]
         self._m.wanted -= set(taken)
@@ -724,7 +724,7 @@ class MemoryMarketFacts:
             found[market_id] = Counted(market, *(f"{amount:f}" for amount in sums))
         return found
 
-    def strays(self, known: Collection[str]) -> list[str]:
+    def exposed_besides(self, known: Collection[str]) -> list[str]:
         del known  # what is derived here is derived at each look
         return []
 

@@ -70,12 +70,12 @@ class RedisMarketFacts(RedisAdapter):
         self._sum_held = client.register_script(script("sum_held", needs=["held_total"]))
 
     @guarded
-    def want(self, market_id: str) -> None:
+    def request(self, market_id: str) -> None:
         """Ask for a market's facts."""
         self._redis.sadd(keys.MARKETS_WANTED, market_id)
 
     @guarded
-    def wanted(self, most: int) -> list[str]:
+    def take_requested(self, most: int) -> list[str]:
         """Take markets that were asked for; whoever takes them reads them."""
         try:
             found = cast("set[str]", self._redis.smembers(keys.MARKETS_WANTED))
@@ -139,7 +139,7 @@ class RedisMarketFacts(RedisAdapter):
         }
 
     @guarded
-    def strays(self, known: Collection[str]) -> list[str]:
+    def exposed_besides(self, known: Collection[str]) -> list[str]:
         """Return markets other than these that have an exposure written down."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.hkeys(keys.MARKET_EXPOSURE)

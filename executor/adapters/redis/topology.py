@@ -66,7 +66,7 @@ class FollowingSSLConnection(_Following, SentinelManagedSSLConnection):
     """By TLS."""
 
 
-def believe_the_newest(sentinels: Sentinel) -> None:
+def follow_newest_master(sentinels: Sentinel) -> None:
     """Let what connects by these sentinels ask most of them; redis-py believes the first that answers.
 
     One that has not heard of an election yet would send its askers back to a master that lives on, cut off.
@@ -131,7 +131,7 @@ def sentinel_options(url: SentinelUrl) -> dict[str, Any]:
 def follow(url: SentinelUrl, **options: Any) -> "redis.Redis":  # noqa: ANN401 - redis-py's
     """Make a client of whichever server the sentinels say is the master."""
     sentinels = Sentinel(list(url.sentinels), sentinel_kwargs=sentinel_options(url))  # type: ignore[no-untyped-call]
-    believe_the_newest(sentinels)
+    follow_newest_master(sentinels)
     given: dict[str, Any] = {
         "username": url.username or None,
         "password": url.password or None,

@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from executor.adapters.redis.topology import believe_the_newest
+from executor.adapters.redis.topology import follow_newest_master
 
 NAME = "executor"
 OLD, NEW = "10.0.0.1", "10.0.0.2"
@@ -42,7 +42,7 @@ def master(*answers: ScriptedSentinel) -> tuple[str, int]:
 def among(*answers: ScriptedSentinel) -> Sentinel:
     sentinels = Sentinel([])  # type: ignore[no-untyped-call]
     sentinels.sentinels = list(answers)  # type: ignore[arg-type]
-    believe_the_newest(sentinels)
+    follow_newest_master(sentinels)
     return sentinels
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.domain.book import Got, Level, Offers, take
+from executor.domain.book import Fillable, Level, Offers, take
 from executor.domain.money import Side
 
 D = Decimal
@@ -19,18 +19,18 @@ BOOK = Offers(
 @pytest.mark.parametrize(
     ("side", "limit", "size", "taken", "got"),
     [
-        (Side.BACK, "3", "10", "0", Got(D("6.5"), D("3.0192"))),  # (2.5 x 3.05 + 4 x 3) / 6.5, rounded down
-        (Side.BACK, "3.1", "10", "0", Got()),
-        (Side.BACK, "2.9", "2", "0", Got(D(2), D("3.0500"))),
-        (Side.BACK, "3", "10", "3", Got(D("3.5"), D("3.0000"))),  # the best has gone to others
-        (Side.BACK, "3", "10", "6.5", Got()),
-        (Side.LAY, "3.1", "10", "0", Got(D(7), D("3.1000"))),
-        (Side.LAY, "3.2", "10", "0", Got(D(10), D("3.1300"))),
-        (Side.LAY, "3.2", "9", "0", Got(D(9), D("3.1223"))),  # (7 x 3.1 + 2 x 3.2) / 9 = 3.12222, rounded up
-        (Side.LAY, "3", "10", "0", Got()),
+        (Side.BACK, "3", "10", "0", Fillable(D("6.5"), D("3.0192"))),  # (2.5 x 3.05 + 4 x 3) / 6.5, rounded down
+        (Side.BACK, "3.1", "10", "0", Fillable()),
+        (Side.BACK, "2.9", "2", "0", Fillable(D(2), D("3.0500"))),
+        (Side.BACK, "3", "10", "3", Fillable(D("3.5"), D("3.0000"))),  # the best has gone to others
+        (Side.BACK, "3", "10", "6.5", Fillable()),
+        (Side.LAY, "3.1", "10", "0", Fillable(D(7), D("3.1000"))),
+        (Side.LAY, "3.2", "10", "0", Fillable(D(10), D("3.1300"))),
+        (Side.LAY, "3.2", "9", "0", Fillable(D(9), D("3.1223"))),  # (7 x 3.1 + 2 x 3.2) / 9 = 3.12222, rounded up
+        (Side.LAY, "3", "10", "0", Fillable()),
     ],
 )
-def test_what_an_order_gets(side: Side, limit: str, size: str, taken: str, got: Got) -> None:
+def test_what_an_order_gets(side: Side, limit: str, size: str, taken: str, got: Fillable) -> None:
     assert take(BOOK, side, D(limit), D(size), D(taken)) == got
 
 

@@ -286,9 +286,10 @@ def test_what_is_no_number_is_not_sent() -> None:
     for value in (Decimal("NaN"), Decimal("Infinity"), 1.1, object()):
         with pytest.raises(TypeError):
             encode({"size": value})
+    for body in (b'{"error": NaN}', b'{"error": {"code": 1, "code": 2}}'):  # of a whole reply, Rpc asks that of all
+        with pytest.raises(WireError):
+            sound(decode(body)["error"], "error")
     for body in (
-        b'{"error": NaN}',
-        b'{"error": {"code": 1, "code": 2}}',
         b'{"a": 1, "a": 2}',
         b'{"size": 1e}',
         b"[]",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from itertools import combinations, product
 from typing import Final
 
@@ -176,7 +176,10 @@ def test_no_fill_at_our_price_or_better_and_no_cancel_raises_the_exposure(
         price = live.price + better if live.side is Side.BACK else max(live.price - better, D("1.01"))
         size = live.size_matched + live.size_open
         paid = live.size_matched * live.average_price_matched + live.size_open * price
-        after = replace(live, status=S.MATCHED, size_matched=size, average_price_matched=paid / size if size else D(0))
+        # An average without end is cut to our advantage: rounded the other way it is a price worse than ours.
+        with localcontext(rounding=ROUND_CEILING if live.side is Side.BACK else ROUND_FLOOR):
+            average = paid / size if size else D(0)
+        after = replace(live, status=S.MATCHED, size_matched=size, average_price_matched=average)
     assert market_exposure([*book, after]) <= market_exposure([*book, live])
 
 

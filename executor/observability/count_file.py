@@ -73,7 +73,7 @@ def _is_key(key: str) -> bool:
     try:
         metric, name, labels, text = json.loads(key)
         float(labels.get("le", 0))
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return False
     names = (metric, name, *labels)
     return all(isinstance(each, str) and _NAME.fullmatch(each) for each in names) and isinstance(text, str)

@@ -33,6 +33,8 @@ DAMAGED: Final = {
     "no key": encode_counts({"[]": (1.0, 0.0)})[0],
     "odd label": encode_counts({mmap_key("a", "a_bucket", ["le"], ["x"], ""): (1.0, 0.0)})[0],
     "odd name": encode_counts({mmap_key("a b", "a b", [], [], ""): (1.0, 0.0)})[0],
+    "deep key": encode_counts({'["a","a",{},' + "[" * 5000: (1.0, 0.0)})[0],
+    "huge label": encode_counts({'["a","a_bucket",{"le":1' + "0" * 400 + '},"x"]': (1.0, 0.0)})[0],
     "negative key length": struct.pack("i4xi", 32, -8) + bytes(20),
 }
 

@@ -16,6 +16,7 @@ import structlog
 from executor.console.principal import NotKnown, Principal, Role, TooMany, parse_roles
 from executor.console.tokens import digest_of, is_token
 from executor.console.users import Users
+from executor.domain.times import whole
 from executor.ports import ConsoleAccess
 
 log = structlog.get_logger(__name__)
@@ -106,7 +107,7 @@ class Sessions:
         roles = self._roles(name, (held or {}).get("mark", ""))
         if held is None or not roles:
             raise NotKnown("no session: log in")
-        if self._store.now() - int(held.get("began", "0")) > _LIFE_S:
+        if self._store.now() - whole(held.get("began", "0")) > _LIFE_S:
             self._store.end_session(digest_of(cookie))
             raise NotKnown("the session is over: log in again")
         return Principal(name, roles, "console", address)
@@ -131,7 +132,7 @@ class Sessions:
             TooMany: too many wrong ones came from there.
         """
         held = self._store.token(digest_of(secret)) if is_token(secret) else None
-        if held is None or 0 < int(held.get("expires_at", "0")) <= self._store.now():
+        if held is None or 0 < whole(held.get("expires_at", "0"), unread=1) <= self._store.now():
             # Refused at once, here too: whoever has a token that holds is never asked how often others were wrong.
             self._check(f"token {address}", address, slow=False)
             self._failed(f"token {address}", address)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+_LONGEST: Final = 15  # digits: milliseconds of 30,000 years
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -24,3 +25,8 @@ def day(ms: int) -> str:
 def from_iso(text: str) -> int:
     """Read a moment that `iso` wrote."""
     return (datetime.fromisoformat(text) - _EPOCH) // timedelta(milliseconds=1)
+
+
+def whole(text: str, *, unread: int = 0) -> int:
+    """Read milliseconds, seconds or a count as they are written; `unread` where it is none, or none of this age."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _LONGEST else unread

@@ -12,7 +12,7 @@ import redis
 from support.console_rig import PASSWORD, ConsoleRig, console_rig
 from support.store_worlds import settled_entry
 
-from executor import wiring
+from executor import keys, wiring
 from executor.adapters.redis.client import hash_of
 from executor.console.app import make_app, schema
 from executor.console.principal import Role
@@ -437,3 +437,23 @@ def test_a_console_that_cannot_listen_says_so_in_a_line(rig: ConsoleRig, tmp_pat
             assert named in ran.err.splitlines()[-1]
             assert "Traceback" not in ran.err
             assert "once=" not in ran.out, "no link to a console that is not there"
+
+
+def test_junk_where_redis_keeps_who_may_use_it_lets_nobody_in_and_keeps_nobody_out(
+    rig: ConsoleRig, redis_client: "redis.Redis"
+) -> None:
+    program, person = rig.bearer(Role.VIEWER), rig.person("anna")
+    for digest, text in redis_client.hgetall(keys.CONSOLE_TOKENS).items():
+        redis_client.hset(keys.CONSOLE_TOKENS, digest, json.dumps({**json.loads(text), "expires_at": "soon"}))
+    assert program.get("/api/status").status_code == 401
+    for key in redis_client.scan_iter(keys.console_session("*")):
+        redis_client.set(key, json.dumps({**json.loads(str(redis_client.get(key))), "began": "1e400"}))
+    assert person.get("/api/status").status_code == 401
+    for junk in ("junk", "7", "9" * 5000, ""):  # without an end
+        for of in ("anna 127.0.0.1", "127.0.0.1"):
+            redis_client.set(keys.console_failures(of), junk)
+        rig.person("anna")
+    for of in ("anna 127.0.0.1", "127.0.0.1"):
+        redis_client.delete(keys.console_failures(of))
+        redis_client.rpush(keys.console_failures(of), "junk")
+    rig.person("anna")

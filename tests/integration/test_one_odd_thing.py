@@ -363,6 +363,14 @@ def test_a_signal_in_a_market_whose_key_is_of_another_type_ends_at_its_deadline(
     assert record.status is SignalStatus.EXPIRED
 
 
+def test_a_key_of_a_market_without_orders_costs_one_try(rig: RecoveryRig) -> None:
+    """No poll looks for it: nobody knows the market yet."""
+    put(rig.client(), keys.market_orders(OTHER), "string")
+    with pytest.raises(StoreUnavailable):
+        asked(rig, "signal-1", OTHER)
+    assert validate(rig.worker(), "signal-1", OTHER).verdict == "ACCEPTED"
+
+
 def won(rig: RecoveryRig) -> str:
     """Win 9.50, and have the ledger told; return the day."""
     order = placed(rig, "signal-1")

@@ -6,7 +6,9 @@ By hand, ten minutes: REDIS_EXAMPLES=20000 pytest tests/security/test_redis_cont
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +23,21 @@ from support.redis_ports import RedisPorts
 
 from executor import keys
 from executor.adapters.redis.alerts import RedisAlerts
-from executor.adapters.redis.client import connect
+from executor.adapters.redis.backlog import RedisBacklog
+from executor.adapters.redis.client import connect, connect_bytes
+from executor.adapters.redis.console import set_limits, standing_alerts
+from executor.adapters.redis.console_access import ConsoleAccess
 from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.failed import FailedTasks
+from executor.adapters.redis.notice_store import RedisNotices
 from executor.adapters.redis.session import RedisTokenStore
+from executor.adapters.redis.signal_stream import SignalStream
 from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.adapters.redis.store import RedisStore, Retention
+from executor.adapters.redis.stream_status import RedisStreamStatus
 from executor.adapters.sql.ledger import SqlLedger
 from executor.devstack.redis_server import PrivateRedis
+from executor.domain.hedge import HedgePolicy
 from executor.domain.order import order_ids
 from executor.domain.signal import SignalKind
 from executor.domain.times import day, hour
@@ -36,6 +45,9 @@ from executor.engine import (
     account,
     accounting,
     cancellation,
+    hedging,
+    markets,
+    merging,
     placement,
     reconciliation,
     settlement,
@@ -47,7 +59,7 @@ from executor.engine.engine import Engine
 from executor.engine.intake import Intake, receive
 from executor.errors import Contended, IdentityMismatch, LedgerUnavailable, StoreUnavailable
 from executor.observability.counters import StateCollector
-from executor.operations.trading import why_not_trading
+from executor.operations.trading import obstacles, why_not_trading
 
 IDENTITY = "paper"
 SLOWEST_S = 5.0  # of one use-case; each takes milliseconds
@@ -69,12 +81,19 @@ _KEYS = (
     keys.market_lock(MARKET), keys.bet("bet1"),
     keys.LAST_SUCCESS, keys.FAILED_TASKS, keys.session(IDENTITY), keys.login_ban(IDENTITY), keys.task_lock("ledger"),
     keys.task_lock("poll_orders"), keys.heartbeat("worker:x:1"),
+    keys.HALTED, keys.HEDGES, keys.STORAGE, keys.market_facts(MARKET), keys.waiting(_NEW), keys.MARKET_EXPOSURE,
+    keys.HELD_TOTAL, keys.MARKET_HELD, keys.ORDER_STREAM, keys.SWITCH_FIRED, keys.STREAM_SILENT, keys.MARKETS_WANTED,
+    keys.FAILED_SIGNALS, keys.login_lock(IDENTITY), keys.login_refusals(IDENTITY), keys.order_reads(IDENTITY),
+    keys.task_cooldown("log_trade"), keys.SIGNALS, keys.SIGNALS_RECORDED, keys.SIGNALS_FACTS, keys.NOTICES,
+    keys.NOTIFY_POSITION, keys.NOTIFY_MAILBOXES, keys.NOTIFY_ADDRESSES, keys.NOTIFY_PROCESSES, keys.AUDIT,
+    keys.CONSOLE_TOKENS, keys.console_session("digest"), keys.console_once("digest"), keys.console_failures("name"),
 )  # fmt: skip
 
 _TEXTS = (
     "", " ", "null", "[]", "{}", "7", '"x"', "NaN", "1e400", "-0", "-1", "1e-400", "\u0663", "0.123456789012",
     "Infinity", "1e999999", "1e-999999", "9" * 5000, "[" * 5000, "tr\u00fce",
     b"\xff\xfe\x00", "x" * 100_000, '{"status":"ACCEPTED"}',
+    '{"token":"x","created_at":1e400}', '{"code":"X","until":1e400}', '{"name":"x","at":1e400,"attempt":1e400}',
     '{"order_id":"x","size":"-5","status":"PENDING"}', '{"deadline":99999999999999999999}', "2026-11-20T99:99:99Z",
 )  # fmt: skip
 _KINDS = ("string", "hash", "list", "set", "zset", "stream")
@@ -103,7 +122,9 @@ class World:
 
     def __init__(self, private: PrivateRedis, folder: Path) -> None:
         self.raw = redis.Redis.from_url(private.url(0))
-        client, broker = connect(private.url(0)), connect(private.url(1))
+        client, broker = self.client, self.broker = connect(private.url(0)), connect(private.url(1))
+        self.door = SignalStream(connect_bytes(private.url(0)), "bridge-1")
+        self.notices = RedisNotices(client, connect(private.url(0)), IDENTITY)
         self.controls = RedisControls(client, IDENTITY)
         self.state = RedisSnapshot(client, broker, breaker_window_s=600)
         self.failed = FailedTasks(client)
@@ -171,12 +192,59 @@ class World:
         yield "ban", self.tokens.ban
         yield "halt", lambda: self.controls.set_trading(enabled=False, reason="test")
 
+    def more_steps(self) -> Iterator[tuple[str, Callable[[], object]]]:
+        """Yield what reads Redis beside the tasks: the doors, the session, the notifier, the console, a person."""
+        engine, access = self.engine, ConsoleAccess(self.client)
+        hedging_engine = replace(engine, policy=replace(engine.policy, hedge=HedgePolicy(mode="trade")))
+        yield "stream", lambda: merging.merge_bets(engine, list(self.exchange.bets.values()))
+        yield "stream status", lambda: RedisStreamStatus(self.client, "p").connected("c", behind=False)
+        yield "hedge", lambda: hedging.hedge(hedging_engine, lambda _: None)
+        yield "hedges that wait", lambda: hedging.standing(engine)
+        yield "markets", lambda: markets.learn_at_once(engine)
+        yield "disks", lambda: engine.controls.report_storage("p", "full", 5)
+        yield "full disks", engine.controls.storage_problems
+        yield "waiting", lambda: engine.controls.waiting_since(_NEW)
+        yield "switch", lambda: engine.alerts.keep_switch_fired("X")
+        yield "health", engine.alerts.snapshot
+        yield "day", lambda: engine.alerts.tell_day("2026-01-01", "text")
+        yield "door", lambda: self.door.read_new(10, 0)
+        yield "door again", lambda: self.door.read_pending("0", 10)
+        yield "others' entries", lambda: self.door.claim_idle(1, "0-0", 10)
+        yield "door's end", self.door.tend
+        yield "backlog", RedisBacklog(self.client, self.broker, "signals").look
+        yield "notices", lambda: self.notices.read("0-0", 10, 1)
+        yield "mailboxes", self.notices.mailboxes
+        yield "position", self.notices.position
+        yield "processes", self.notices.processes
+        yield "addresses", lambda: self.notices.forget(["x"])
+        yield "token", lambda: self.tokens.put("t", 5)
+        yield "end of token", lambda: self.tokens.forget("t")
+        yield "refusal", lambda: self.tokens.refusal("x")
+        yield "reading", lambda: self.enter(self.tokens.read_slot(3, 0.1))
+        yield "login", lambda: self.enter(self.tokens.login_lock(0.1))
+        yield "lock", lambda: self.enter(engine.locks.single_flight("order_stream"))
+        yield "cool-down", lambda: engine.locks.acquire_cooldown("log_trade", 5)
+        yield "session of console", lambda: access.use_session("digest", 5)
+        yield "link", lambda: access.take_once("digest")
+        yield "tokens of console", access.tokens
+        yield "token of console", lambda: access.token("NaN")
+        yield "wrong passwords", lambda: (access.failures("name"), access.count("name", 5))
+        yield "limits", lambda: set_limits(self.client, {"Bankroll": Decimal(5)}, None, "me", IDENTITY)
+        yield "alerts", lambda: standing_alerts(self.client)
+        yield "acts", lambda: engine.trade_feed.read_acts(5)
+        yield "obstacles", lambda: obstacles(self.state.read())
+
+    @staticmethod
+    def enter(context: AbstractContextManager[Any]) -> None:
+        with context:
+            pass
+
     def survive(self, poison: list[tuple[str, Content]]) -> None:
         """Run every step on a poisoned Redis."""
         self.reset()
         for key, (kind, text) in poison:
             _put(self.raw, key, kind, text)
-        for name, step in self.steps():
+        for name, step in (*self.steps(), *self.more_steps()):
             began = time.monotonic()
             with suppress(*_STATED):
                 step()

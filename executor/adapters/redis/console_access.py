@@ -6,13 +6,16 @@ forget. Times are epoch seconds of Redis.
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from executor import keys
 from executor.adapters.redis.adapter import redis_time
 from executor.adapters.redis.client import guarded, script
+from executor.domain.times import whole
 
 _MAX_TOKENS: Final = 200  # more is no list that a person looks through
 
@@ -87,9 +90,16 @@ class RedisConsoleAccess:
 
     @guarded
     def failures(self, of: str) -> tuple[int, int]:
-        """Return how many attempts failed lately, and in how many seconds they are forgotten."""
+        """Return how many attempts failed lately, and in how many seconds they are forgotten; junk is forgotten now."""
         key = keys.console_failures(of)
-        return int(cast("str | None", self._redis.get(key)) or 0), max(int(self._redis.ttl(key)), 0)
+        with suppress(ResponseError):  # of another type
+            held, left_s = cast("str | None", self._redis.get(key)), int(self._redis.ttl(key))
+            if held is None:
+                return 0, 0
+            if (number := whole(held)) and left_s >= 0:
+                return number, left_s
+        self._redis.delete(key)
+        return 0, 0
 
     @guarded
     def count(self, of: str, window_s: int) -> int:

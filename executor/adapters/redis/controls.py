@@ -19,7 +19,7 @@ from executor.adapters.redis.notices import MOST, add_notice, notice_args
 from executor.adapters.redis.topology import has_replicas, run_durably
 from executor.domain.notice import BREAKER_KEY, Kind, Level, Notice
 from executor.domain.risk import LIMIT_FIELDS
-from executor.domain.times import iso
+from executor.domain.times import iso, whole
 
 _TOLD_ELSEWHERE: Final = frozenset({"limits_changed"})  # in the script that changes them
 _CRITICAL: Final = frozenset({"orders_cancelled_by_exchange"})
@@ -81,7 +81,7 @@ class RedisControls(RedisAdapter):
         key = keys.waiting(signal_id)
         self._redis.set(key, self._now(), nx=True, ex=_WAITING_S)
         held = self._get(key) or ""
-        return int(held) if held.isascii() and held.isdecimal() else 0
+        return whole(held)
 
     @guarded
     def report_storage(self, process: str, problem: str, ttl_s: int) -> None:

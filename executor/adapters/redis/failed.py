@@ -16,7 +16,7 @@ from executor.adapters.redis.notices import add_notice
 from executor.adapters.redis.records import decode_signal
 from executor.domain.notice import Kind, Level, Notice
 from executor.domain.signal_record import SignalStatus
-from executor.domain.times import iso
+from executor.domain.times import iso, whole
 from executor.errors import StoreUnavailable
 
 _AT_ONCE: Final = 500  # records in one reply
@@ -35,7 +35,7 @@ class FailedTasks:
         """Keep a failure; the same task failing again counts up its attempts."""
         held = self._read(cast("str | None", self._redis.hget(keys.FAILED_TASKS, task_id)))
         now = redis_time(self._redis)
-        attempts = int(held.get("attempts", "0")) + 1
+        attempts = whole(held.get("attempts", "0")) + 1
         text = f"{fields.get('task', task_id)} of signal {fields.get('signal_id', '?')}: {fields.get('error', '')}"
         notice = Notice(kind=Kind.FAILED_TASK, level=Level.WARNING, text=text, at=now)
         pipe = self._redis.pipeline(transaction=True)

@@ -26,7 +26,7 @@ from executor.adapters.redis.alerts import RedisAlerts
 from executor.adapters.redis.backlog import RedisBacklog
 from executor.adapters.redis.client import connect, connect_bytes
 from executor.adapters.redis.console import set_limits, standing_alerts
-from executor.adapters.redis.console_access import ConsoleAccess
+from executor.adapters.redis.console_access import RedisConsoleAccess
 from executor.adapters.redis.controls import RedisControls
 from executor.adapters.redis.failed import FailedTasks
 from executor.adapters.redis.notice_store import RedisNotices
@@ -194,7 +194,7 @@ class World:
 
     def more_steps(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """Yield what reads Redis beside the tasks: the doors, the session, the notifier, the console, a person."""
-        engine, access = self.engine, ConsoleAccess(self.client)
+        engine, access = self.engine, RedisConsoleAccess(self.client)
         hedging_engine = replace(engine, policy=replace(engine.policy, hedge=HedgePolicy(mode="trade")))
         yield "stream", lambda: merging.merge_bets(engine, list(self.exchange.bets.values()))
         yield "stream status", lambda: RedisStreamStatus(self.client, "p").connected("c", behind=False)

@@ -57,8 +57,7 @@ def poll(engine: Engine) -> PollReport:
     apply_limits(engine, missing_only=True)
     reading = _start(engine)
     listed = _list(engine, reading)
-    if reading.fresh:
-        halt_if_set_back(engine, listed)
+    compared = not reading.fresh or halt_if_set_back(engine, listed)
     stopped: dict[str, str] = {}  # markets that are not reconciled though all others are, and why
     changed, adopted, foreign, _ = merge_listed(engine, reading.active, listed, stopped, reading.started_at)
     keep_foreign(engine, [*listed.odd, *foreign], complete=reading.full, stopped=stopped)
@@ -69,7 +68,8 @@ def poll(engine: Engine) -> PollReport:
         adopted += _adopt_ended(engine, reading.started_at, stopped)
         if reading.fresh or engine.accounts.settled_at() is None:
             rebuild_pnl(engine)
-        engine.controls.full_read_done(reading.mark)
+        if compared:  # else the next one is as fresh: what the ledger knows better is not known yet
+            engine.controls.full_read_done(reading.mark)
     if reading.first:
         _first_start(engine, listed)
     _confirm(engine, reading, stopped)

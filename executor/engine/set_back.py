@@ -24,13 +24,18 @@ _LOSABLE_MS: Final = 60_000  # more than any crash or failover loses, and than c
 
 
 def halt_if_set_back(engine: Engine, listed: Iterable[BetState]) -> bool:
-    """Switch trading off where these data, which nobody has compared yet, are a backup's; tells whether they are.
+    """Switch trading off where these data, which nobody has compared yet, are a backup's; tells whether that is known.
 
-    `listed` is what the exchange has of ours, before anything of it is adopted.
+    `listed` is what the exchange has of ours, before anything of it is adopted. A ledger that is away is to be asked
+    again: it may be the only one who knows of a halt, or of limits, that the backup has not got.
     """
-    found = next(_witnesses(engine, listed), "")
-    if not found:
+    try:
+        found = next(_witnesses(engine, listed), "")
+    except LedgerUnavailable as error:
+        log.warning("ledger_not_asked", error=str(error), why="whether Redis's data are a backup's")
         return False
+    if not found:
+        return True
     log.error("data_set_back", why=found, hint="executor limits, executor orders --active, then executor resume")
     if not engine.controls.set_trading(enabled=False, reason=f"Redis's data are a backup's: {found}", by=POLL):
         log.error("halt_not_kept", why="no replica knows it yet: a failover now would switch trading on again")
@@ -38,8 +43,12 @@ def halt_if_set_back(engine: Engine, listed: Iterable[BetState]) -> bool:
 
 
 def _witnesses(engine: Engine, listed: Iterable[BetState]) -> Iterator[str]:
-    polled = engine.locks.last_success(POLL)
+    yield from _exchange(engine, listed)
     yield from _ledger(engine)
+
+
+def _exchange(engine: Engine, listed: Iterable[BetState]) -> Iterator[str]:
+    polled = engine.locks.last_success(POLL)
     if not polled:  # there is nothing to be older than
         return
     newer = {reference(bet): bet for bet in listed if bet.placed_at > polled + _LOSABLE_MS}
@@ -50,14 +59,10 @@ def _witnesses(engine: Engine, listed: Iterable[BetState]) -> Iterator[str]:
 
 def _ledger(engine: Engine) -> Iterator[str]:
     identity, feed = engine.policy.identity, engine.trade_feed
-    try:
-        pairs = [
-            (engine.ledger.reached(identity, feed.generation()), feed.delivered_trades()),
-            (engine.ledger.reached_acts(identity), feed.delivered_acts()),
-        ]
-    except LedgerUnavailable as error:
-        log.warning("ledger_not_asked", error=str(error), why="whether Redis's data are a backup's")
-        return
+    pairs = [
+        (engine.ledger.reached(identity, feed.generation()), feed.delivered_trades()),
+        (engine.ledger.reached_acts(identity), feed.delivered_acts()),
+    ]
     for reached, read in pairs:
         if reached and read and _moment(reached) > _moment(read) + _LOSABLE_MS:
             yield f"the ledger is booked up to {iso(_moment(reached))}, they end at {iso(_moment(read))}"

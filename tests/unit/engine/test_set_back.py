@@ -5,6 +5,7 @@ from support.engine_rig import Rig
 from support.factories import make_bet, make_order
 
 from executor.domain.order import BetState
+from executor.engine.accounting import write_ledger
 from executor.engine.reconciliation import poll
 from executor.engine.set_back import POLL
 
@@ -61,8 +62,20 @@ def test_a_ledger_that_has_more_than_the_feed_halts_trading(rig: Rig, ahead_ms: 
     assert rig.memory.trading == switch
 
 
-def test_a_ledger_that_is_away_halts_nothing(rig: Rig) -> None:
+def test_a_ledger_that_is_away_halts_nothing_until_it_is_back(rig: Rig) -> None:
+    feed = rig.engine.trade_feed
+    rig.memory.enter({"type": "fill"})
+    newest = int(feed.delivered_trades().partition("-")[0])
+    rig.ledger.feeds[rig.engine.policy.identity, feed.generation()] = f"{newest + MINUTE_MS + 1}-0"
     polled(rig, MINUTE_MS)
     rig.ledger.away = True
+    for _ in range(2):
+        poll(rig.engine)
+        write_ledger(rig.engine)
+        assert (rig.memory.trading, rig.memory.reconciled_until > rig.clock.now) == ("true", True)
+    rig.ledger.away = False
     poll(rig.engine)
-    assert rig.memory.trading == "true"
+    assert rig.memory.trading == "false"
+    rig.memory.trading = "true"  # a person has looked
+    poll(rig.engine)
+    assert rig.memory.trading == "true", "it is asked until it answers, and no more"

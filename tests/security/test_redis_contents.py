@@ -59,7 +59,7 @@ from executor.engine.engine import Engine
 from executor.engine.intake import Intake, receive
 from executor.errors import Contended, IdentityMismatch, LedgerUnavailable, StoreUnavailable
 from executor.observability.counters import StateCollector
-from executor.operations.trading import obstacles, why_not_trading
+from executor.operations.trading import why_not_trading
 
 IDENTITY = "paper"
 SLOWEST_S = 5.0  # of one use-case; each takes milliseconds
@@ -232,7 +232,6 @@ class World:
         yield "limits", lambda: set_limits(self.client, {"Bankroll": Decimal(5)}, None, "me", IDENTITY)
         yield "alerts", lambda: standing_alerts(self.client)
         yield "acts", lambda: engine.trade_feed.read_acts(5)
-        yield "obstacles", lambda: obstacles(self.state.read())
 
     @staticmethod
     def enter(context: AbstractContextManager[Any]) -> None:

@@ -299,6 +299,9 @@ def test_what_is_no_number_is_not_sent() -> None:
     ):
         with pytest.raises(WireError):
             decode(body)
+    for body in (b'{"error": NaN}', b'{"error": {"code": 1, "code": 2}}'):  # whoever relies on it asks
+        with pytest.raises(WireError):
+            sound(decode(body)["error"], "error")
     for text in (b"NaN", b"1e99999999999999999999", b"9" * 5000, b'{"a": 1, "a": 2}'):  # costs its row, no other
         with pytest.raises(WireError):
             sound(decode(b'{"size": %s}' % text), "row")

@@ -15,6 +15,7 @@ from betfair_sandbox.market.markets import Bet, Result
 from betfair_sandbox.market.money import ZERO
 
 _PAGE: Final = 100  # Betfair: getAccountStatement
+WALLETS: Final = ("UK",)  # Betfair: the Australian one is closed
 _BETS: Final = ("ALL", "EXCHANGE")
 _ITEMS: Final = (*_BETS, "DEPOSITS_WITHDRAWALS", "POKER_ROOM")  # of the latter a sandbox has none
 # Made up, near what they were in 2026, and always the same: a sandbox converts nothing.
@@ -59,6 +60,7 @@ def account_statement(exchange: Exchange, account: Account, params: Params) -> J
     if start < 0 or length < 0:
         raise BadValue("fromRecord and recordCount are not negative")
     earliest, latest = params.instants("itemDateRange")
+    params.choice("wallet", WALLETS, "UK")
     wanted = params.choice("includeItem", _ITEMS, "ALL")
     if wanted == "EXCHANGE":  # Betfair: AccountAPING.xml: itemDateRange binds only where everything is asked for
         earliest = latest = None

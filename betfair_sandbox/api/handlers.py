@@ -13,7 +13,7 @@ from tornado.web import RequestHandler
 from betfair_sandbox.api.calls import Calls, ConnectionCut, Unavailable
 from betfair_sandbox.api.codes import APIS, BETTING
 from betfair_sandbox.api.navigation import menu
-from betfair_sandbox.api.wire import ApiError, Json, RpcError, dump_json, exception_of, parse_json, rpc_error
+from betfair_sandbox.api.wire import ApiError, Json, RpcError, dump_json, exception_of, parse_request, rpc_error
 from betfair_sandbox.control.faults import Fault
 from betfair_sandbox.journal import Entry
 from betfair_sandbox.world import World
@@ -75,7 +75,7 @@ class RpcHandler(BetfairHandler):
         try:
             if status is not None:
                 raise RpcError(-32700, _CONTENT_TYPE if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE else _ACCEPT)
-            payload = parse_json(self.request.body)
+            payload = parse_request(self.request.body)
             if isinstance(payload, list) and not 0 < len(payload) <= _MAX_BATCH:
                 raise RpcError(-32600, "DSC-0008")
         except RpcError as error:
@@ -118,7 +118,7 @@ class RestHandler(BetfairHandler):
             self._refuse(status, wrong, {})
             return
         try:
-            values = parse_json(self.request.body) if self.request.body else {}
+            values = parse_request(self.request.body) if self.request.body else {}
             value = await self.calls.perform(api, f"{api.prefix}{operation}", values, self.request.headers, received_at)
         except RpcError as error:
             missing = HTTPStatus.NOT_FOUND if error.dsc == _NO_SUCH_OPERATION else HTTPStatus.BAD_REQUEST

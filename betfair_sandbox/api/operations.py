@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from betfair_sandbox.api import navigation
-from betfair_sandbox.api.account_lists import account_statement, currency_rates, developer_app_keys
+from betfair_sandbox.api.account_lists import WALLETS, account_statement, currency_rates, developer_app_keys
 from betfair_sandbox.api.catalogue import market_catalogue
 from betfair_sandbox.api.codes import Api
 from betfair_sandbox.api.heartbeats import Heartbeats
@@ -226,8 +226,9 @@ class Operations:
     async def _get_developer_app_keys(self, caller: Caller, _params: Params) -> list[Json]:
         return developer_app_keys(caller.account)
 
-    async def _get_account_funds(self, caller: Caller, _params: Params) -> Json:
+    async def _get_account_funds(self, caller: Caller, params: Params) -> Json:
         account = caller.account
+        wallet = params.choice("wallet", WALLETS, "UK")
         return {
             "availableToBetBalance": account.available,
             "exposure": -account.exposure,
@@ -235,7 +236,7 @@ class Operations:
             "exposureLimit": -EXPOSURE_LIMIT,
             "discountRate": account.discount_rate,
             "pointsBalance": 0,
-            "wallet": "UK",
+            "wallet": wallet,
         }
 
     async def _get_account_details(self, caller: Caller, _params: Params) -> Json:

@@ -19,6 +19,8 @@ Json = dict[str, Any]
 # Amounts, prices and ids beyond this are nonsense, and arithmetic on them would be slow.
 _LARGEST: Final = Decimal(10) ** 15
 _SMALLEST: Final = Decimal(10) ** -15
+# What a double holds, and so what Betfair can read; beyond it JSON could not repeat the number.
+_LARGEST_DOUBLE: Final = Decimal(10) ** 308
 # Betfair: selectionId and betId are 64-bit.
 _LARGEST_INTEGER: Final = 2**63 - 1
 # No list of a request is longer than this at Betfair (200 instructions, 250 ids, 1,000 results); a fence for memory.
@@ -61,8 +63,24 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
         RpcError: it is not JSON.
 
     """
+    return _parsed(body, parse_float=_bounded)
+
+
+def parse_request(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Read what a client asks for: a number too large for us is for the part that it stands in to refuse.
+
+    A name that is there twice is refused: which of the two counts is not documented, and one of them is not meant.
+
+    Raises:
+        RpcError: it is not JSON.
+
+    """
+    return _parsed(body, parse_float=_double, object_pairs_hook=_object)
+
+
+def _parsed(body: bytes, **hooks: Any) -> Any:  # noqa: ANN401 - any JSON value
     try:
-        value = json.loads(body, parse_float=_bounded, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_constant=_refuse_constant, **hooks)
         if body.count(b"[") + body.count(b"{") > _DEEPEST:
             _check_depth(value)
     except (ValueError, RecursionError, InvalidOperation):
@@ -102,6 +120,20 @@ def _bounded(text: str) -> Decimal:
     return number
 
 
+def _double(text: str) -> Decimal:
+    number = Decimal(text)
+    if abs(number) > _LARGEST_DOUBLE:
+        raise ValueError(text)
+    return number
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Json:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
@@ -134,11 +166,29 @@ def format_date(instant_ms: int) -> str:
     return datetime.fromtimestamp(instant_ms // 1000, UTC).strftime(f"%Y-%m-%dT%H:%M:%S.{instant_ms % 1000:03d}Z")
 
 
+def in_range(number: Decimal) -> bool:
+    """Tell whether a number is one that we count with."""
+    return abs(number) <= _LARGEST and (not number or abs(number) >= _SMALLEST)
+
+
 def to_decimal(value: object, name: str) -> Decimal:
     """Read an amount that came as a JSON number or as a string.
 
     Raises:
         BadValue: it is neither, or out of any range.
+
+    """
+    number = to_double(value, name)
+    if not in_range(number):
+        raise BadValue(f"{name} is out of range")
+    return number
+
+
+def to_double(value: object, name: str) -> Decimal:
+    """Read a number that came as a JSON number or as a string, as large or small as a double may be.
+
+    Raises:
+        BadValue: it is neither.
 
     """
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
@@ -147,7 +197,7 @@ def to_decimal(value: object, name: str) -> Decimal:
         number = Decimal(value)
     except (InvalidOperation, ValueError):
         raise BadValue(f"{name} is not a number") from None
-    if not number.is_finite() or abs(number) > _LARGEST or (number and abs(number) < _SMALLEST):
+    if not number.is_finite() or abs(number) > _LARGEST_DOUBLE or (number and abs(number) < 1 / _LARGEST_DOUBLE):
         raise BadValue(f"{name} is out of range")
     return number
 
@@ -232,6 +282,10 @@ class Params:
     def amount(self, name: str) -> Decimal | None:
         """Return an amount, None when absent."""
         return to_decimal(self.values[name], name) if self.has(name) else None
+
+    def double(self, name: str) -> Decimal | None:
+        """Return an amount that may be out of any range, None when absent."""
+        return to_double(self.values[name], name) if self.has(name) else None
 
     def choice(self, name: str, allowed: Iterable[str], default: str = "") -> str:
         """Return one of `allowed`."""

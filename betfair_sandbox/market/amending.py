@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from betfair_sandbox.api.wire import BadValue, Json, Params, format_date, missing
+from betfair_sandbox.api.wire import BadValue, Json, Params, format_date, in_range, missing
 from betfair_sandbox.market.accounts import Account
 from betfair_sandbox.market.exchange import Exchange
 from betfair_sandbox.market.markets import LIMIT, LIMIT_ON_CLOSE, LINE_PRICE, MARKET_ON_CLOSE, Bet
@@ -21,6 +21,7 @@ from betfair_sandbox.market.rules import (
     PERSISTENCE_TYPES,
     Instruction,
     bet_size_ok,
+    judged_price,
     profit_ratio_ok,
     valid_ref,
 )
@@ -88,7 +89,7 @@ def replace_orders(exchange: Exchange, account: Account, request: AmendRequest) 
     """Answer replaceOrders: cancel bets and place what remained of them at new prices, under new ids."""
     if not request.items:
         raise missing()
-    prices = [price for item in request.items if (price := item.amount("newPrice")) is not None]
+    prices = [judged_price(price) for item in request.items if (price := item.double("newPrice")) is not None]
     if len(prices) < len(request.items):
         raise missing()
     return _request_refusal(request, failed_replacement) or _report(
@@ -135,7 +136,9 @@ def _find(
 
 
 def _cancel_one(exchange: Exchange, account: Account, market_id: str, item: Params) -> Json:
-    reduction = item.amount("sizeReduction")
+    reduction = item.double("sizeReduction")
+    if reduction is not None and not in_range(reduction):
+        return failure("INVALID_BET_SIZE", item.values)
     bet, code = _find(exchange, account, market_id, item)
     if bet is None:
         return failure(code, item.values)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from betfair_sandbox.api.wire import BadValue, Json, Params, missing
+from betfair_sandbox.api.wire import BadValue, Json, Params, in_range, missing
 from betfair_sandbox.market.markets import LIMIT, LIMIT_ON_CLOSE, MARKET_ON_CLOSE, sp_price
 from betfair_sandbox.market.money import PENNY, ZERO, Side, to_money
 
@@ -25,6 +25,7 @@ _RATIO_HIGH: Final = Decimal("1.25")  # or 25 % more than the exact return
 # Betfair: letters, digits and - . _ + * : ; ~
 _REF: Final = re.compile(r"[A-Za-z0-9\-._+*:;~]*")
 _MAX_REF: Final = 32
+_MAX_JUDGED_PRICE: Final = Decimal(10) ** 9  # beyond every ladder and line
 _MAX_STRATEGY_REF: Final = 15
 _MARKET_ID: Final = re.compile(r"[12]\.[0-9]{1,15}")
 _ORDER_TYPES: Final = (LIMIT, LIMIT_ON_CLOSE, MARKET_ON_CLOSE)
@@ -141,13 +142,13 @@ def read_instruction(value: object, currency: str) -> Instruction:
 def _on_close_order(params: Params, selection_id: int, side: Side, currency: str, order_type: str) -> Instruction:
     field = _ON_CLOSE_FIELDS[order_type]
     order = params.child(field)
-    liability = order.amount("liability")
-    price = order.amount("price") if order_type == LIMIT_ON_CLOSE else sp_price(side)
+    liability = order.double("liability")
+    price = order.double("price") if order_type == LIMIT_ON_CLOSE else sp_price(side)
     if liability is None or price is None:
         raise missing()
     minimum = MINIMUMS[currency]
     least = minimum.size if side is Side.BACK else minimum.payout
-    wrong = liability < least or liability != liability.quantize(PENNY)
+    wrong = not in_range(liability) or liability < least or liability != liability.quantize(PENNY)
     told: Json = {"liability": liability}
     if order_type == LIMIT_ON_CLOSE:
         told["price"] = price
@@ -157,8 +158,8 @@ def _on_close_order(params: Params, selection_id: int, side: Side, currency: str
         echo,
         selection_id,
         side,
-        price,
-        liability,
+        judged_price(price),
+        liability if in_range(liability) else ZERO,
         MARKET_ON_CLOSE,
         None,
         ref,
@@ -180,27 +181,39 @@ def _limit_order(params: Params, selection_id: int, side: Side, currency: str) -
     order = params.child("limitOrder")
     if order.has("betTargetType"):
         raise BadValue("betTargetType is not offered")
-    price, size = order.amount("price"), order.amount("size")
-    if price is None or size is None:
-        raise missing()
+    price, size, told = _limit_numbers(order)
     persistence = order.choice("persistenceType", PERSISTENCE_TYPES, "LAPSE")
     fill_or_kill = order.choice("timeInForce", ("FILL_OR_KILL",)) != ""
-    min_fill = order.amount("minFillSize")
+    min_fill = told.get("minFillSize")
     ref = params.text("customerOrderRef")
     error = "" if valid_ref(ref) else "INVALID_CUSTOMER_ORDER_REF"
-    size_error = limit_size_error(price, size, currency)
+    size_error = limit_size_error(price, size, currency) if in_range(told["size"]) else "INVALID_BET_SIZE"
     if not size_error and min_fill is not None:
         size_error = _min_fill_error(min_fill, size, currency, fill_or_kill=fill_or_kill)
     kill_below = (min_fill or size) if fill_or_kill else None
-    limit: Json = {"size": size, "price": price}
-    if min_fill is not None:
-        limit["minFillSize"] = min_fill
+    limit: Json = dict(told)
     for name in ("persistenceType", "timeInForce"):
         if order.has(name):
             limit[name] = order.text(name)
     echo = {**_echo(params, selection_id, side), "limitOrder": limit, "orderType": "LIMIT"}
     handicap = params.amount("handicap") or ZERO
     return Instruction(echo, selection_id, side, price, size, persistence, kill_below, ref, error, size_error, handicap)
+
+
+def _limit_numbers(order: Params) -> tuple[Decimal, Decimal, dict[str, Decimal]]:
+    """Return a LIMIT order's price and size to count with, and its numbers as they were given.
+
+    One that is out of any range costs its own instruction only.
+    """
+    told = {name: number for name in ("size", "price", "minFillSize") if (number := order.double(name)) is not None}
+    if "size" not in told or "price" not in told:
+        raise missing()
+    return judged_price(told["price"]), told["size"] if in_range(told["size"]) else ZERO, told
+
+
+def judged_price(price: Decimal) -> Decimal:
+    """Return a price that can be counted with; one that no ladder and no line reaches stays one."""
+    return max(-_MAX_JUDGED_PRICE, min(price, _MAX_JUDGED_PRICE))
 
 
 def limit_size_error(price: Decimal, size: Decimal, currency: str) -> str:

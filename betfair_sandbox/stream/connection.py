@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import Final, Protocol
 
-from betfair_sandbox.api.wire import ApiError, BadValue, Json, Params, RpcError, dump_json, parse_json
+from betfair_sandbox.api.wire import ApiError, BadValue, Json, Params, RpcError, dump_json, parse_request
 from betfair_sandbox.journal import Entry
 from betfair_sandbox.market.accounts import Caller
 from betfair_sandbox.stream.filters import DataFilter, MarketFilter, OrderFilter
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
         journal = self._listener.world.journal
         try:
             try:
-                request = parse_json(line)
+                request = parse_request(line)
             except RpcError:
                 raise Refusal("INVALID_INPUT", "the request is not JSON") from None
             params = Params(request, "the request")

@@ -31,6 +31,17 @@ def on_close(order_type: str) -> Json:
         pytest.param(limit(1, "BACK", 100, "0.09"), "INVALID_BET_SIZE", id="payout below the minimum"),
         pytest.param(limit(1, "BACK", 3, "2.001"), "INVALID_BET_SIZE", id="a fraction of a penny"),
         pytest.param(limit(1, "BACK", 3, -2), "INVALID_BET_SIZE", id="negative size"),
+        *[
+            pytest.param(limit(1, "BACK", 3, size), "INVALID_BET_SIZE", id=f"a size of {size!r}")
+            for size in (1e16, 10**16, -1e16, 1e300, 1e-300, "1e99", "1E-99")
+        ],
+        *[
+            pytest.param(limit(1, "BACK", price, 2), "INVALID_ODDS", id=f"a price of {price!r}")
+            for price in (1e16, 10**16, -1e300, 1e-300, "1e99")
+        ],
+        pytest.param(
+            limit(1, "BACK", 3, 2, timeInForce="FILL_OR_KILL", minFillSize=1e300), "INVALID_MIN_FILL_SIZE", id="huge"
+        ),
         pytest.param(limit(1, "BACK", "3.01", 2), "INVALID_ODDS", id="off the ladder"),
         pytest.param(limit(1, "BACK", 1, 2), "INVALID_ODDS", id="below the ladder"),
         pytest.param(limit(1, "BACK", 1010, 2), "INVALID_ODDS", id="above the ladder"),
@@ -193,7 +204,9 @@ def test_a_replacement_that_cannot_be_placed_leaves_the_bet_cancelled(sandbox: R
         ("placeOrders", {"marketId": MARKET, "instructions": [{**GOOD, "side": "UP"}]}, "INVALID_INPUT_DATA"),
         ("placeOrders", {"marketId": MARKET, "instructions": [limit(1, "BACK", "x", 2)]}, "INVALID_INPUT_DATA"),
         ("placeOrders", {"marketId": MARKET, "instructions": [limit(1, "BACK", "NaN", 2)]}, "INVALID_INPUT_DATA"),
-        ("placeOrders", {"marketId": MARKET, "instructions": [limit(1, "BACK", 3, "1e99")]}, "INVALID_INPUT_DATA"),
+        ("placeOrders", {"marketId": MARKET, "instructions": [limit(1, "BACK", 3, "1e999")]}, "INVALID_INPUT_DATA"),
+        ("placeOrders", {"marketId": MARKET, "instructions": [{**GOOD, "selectionId": 1e16}]}, "INVALID_INPUT_DATA"),
+        ("listCurrentOrders", {"fromRecord": 1e300}, "INVALID_INPUT_DATA"),
         ("placeOrders", {"marketId": MARKET, "instructions": [GOOD], "customerRef": "x" * 33}, "INVALID_INPUT_DATA"),
         ("placeOrders", {"marketId": MARKET, "instructions": [GOOD], "customerRef": "ü"}, "INVALID_INPUT_DATA"),
         ("listCurrentOrders", {"betIds": ["1"] * 251}, "REQUEST_SIZE_EXCEEDS_LIMIT"),
@@ -216,6 +229,10 @@ def test_a_replacement_that_cannot_be_placed_leaves_the_bet_cancelled(sandbox: R
         ("listMarketCatalogue", {"filter": {}, "maxResults": 1_001}, "INVALID_INPUT_DATA"),
         ("listMarketCatalogue", {"filter": {"colours": ["x"]}, "maxResults": 1}, "INVALID_INPUT_DATA"),
         ("getAccountFunds", [], "INVALID_INPUT_DATA"),
+        ("getAccountFunds", {"wallet": "MINE"}, "INVALID_INPUT_DATA"),
+        ("getAccountFunds", {"wallet": "AUSTRALIAN"}, "INVALID_INPUT_DATA"),
+        ("getAccountFunds", {"wallet": 7}, "INVALID_INPUT_DATA"),
+        ("getAccountStatement", {"wallet": "MINE"}, "INVALID_INPUT_DATA"),
     ],
 )
 def test_the_exception_of_a_bad_call(sandbox: RunningSandbox, method: str, params: object, code: str) -> None:
@@ -320,6 +337,8 @@ def test_an_exception_has_betfairs_envelope(sandbox: RunningSandbox, betfair: Cl
         ('{"method": "SportsAPING/v1.0/updateOrders", "params": {"instructions": [{"betId": 1}]}}', 200, -32602),
         ('{"method": "SportsAPING/v1.0/listClearedOrders"}', 200, -32602),
         ('{"method": "x", "id": NaN}', 400, -32700),
+        ('{"method": "x", "method": "x"}', 400, -32700),
+        ('{"method": "SportsAPING/v1.0/placeOrders", "params": {"marketId": "1.1", "marketId": "1.2"}}', 400, -32700),
         ('{"method": "x", "id": 1e999}', 400, -32700),
         ('{"method": "x", "id": ' + "[" * 500 + "]" * 500 + "}", 400, -32700),
         ("[" * 100_000, 400, -32700),
@@ -330,6 +349,49 @@ def test_what_is_no_call_gets_a_json_rpc_error(sandbox: RunningSandbox, body: st
     assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
     (line,) = [line for line in sandbox.journal() if line["method"] != "certlogin"]
     assert line["error"].startswith("DSC-")
+
+
+@pytest.mark.parametrize("size", ["1e16", "1e300"])
+def test_what_is_odd_in_one_call_costs_no_other_call_of_its_batch(sandbox: RunningSandbox, size: str) -> None:
+    sandbox.market(MARKET)
+    call = {"jsonrpc": "2.0", "method": "SportsAPING/v1.0/placeOrders", "id": 1}
+    calls = [{**call, "params": {"marketId": MARKET, "instructions": [limit(1, "BACK", 3, at)]}} for at in (77, 2)]
+    body = json.dumps(calls).replace("77", size)
+    odd, good = sandbox.session.post(sandbox.url(""), data=body, headers=sandbox.headers).json()
+    assert odd["result"]["instructionReports"][0]["errorCode"] == "INVALID_BET_SIZE"
+    assert odd["result"]["instructionReports"][0]["instruction"]["limitOrder"]["size"] == float(size)
+    assert good["result"]["status"] == "SUCCESS"
+
+
+def test_a_name_that_is_there_twice_places_nothing(sandbox: RunningSandbox) -> None:
+    sandbox.market(MARKET)
+    call = {"method": "SportsAPING/v1.0/placeOrders", "params": {"marketId": MARKET, "instructions": [GOOD]}}
+    body = json.dumps(call).replace('"size": 2', '"size": 200, "size": 2')
+    reply = sandbox.session.post(sandbox.url("placeOrders"), data=body, headers=sandbox.headers)
+    assert (reply.status_code, reply.json()["error"]["message"]) == (400, "DSC-0008")
+    rest = f"{sandbox.api}/exchange/betting/rest/v1.0/placeOrders/"
+    assert (
+        sandbox.session.post(rest, data=body.partition('"params": ')[2][:-1], headers=sandbox.headers).status_code
+        == 400
+    )
+    assert sandbox.get("orders") == []
+
+
+def test_amending_by_odd_numbers_costs_their_own_instruction(sandbox: RunningSandbox) -> None:
+    sandbox.market(MARKET)
+    first, second = (sandbox.place_one(MARKET, limit(1, "BACK", 1000, 2)) for _ in range(2))
+    items = [{"betId": first, "sizeReduction": 1e16}, {"betId": second}]
+    report = sandbox.call("cancelOrders", marketId=MARKET, instructions=items)
+    assert [item.get("errorCode") for item in report["instructionReports"]] == ["INVALID_BET_SIZE", None]
+    for price in (1e16, 1e300, -1e300, 1e-300):
+        report = sandbox.call("replaceOrders", marketId=MARKET, instructions=[{"betId": first, "newPrice": price}])
+        assert report["instructionReports"][0]["errorCode"] == "INVALID_ODDS"
+    assert sandbox.order(first)["sizeRemaining"] == 2
+
+
+def test_funds_are_those_of_the_one_wallet(sandbox: RunningSandbox) -> None:
+    assert sandbox.call("getAccountFunds", wallet="UK") == sandbox.call("getAccountFunds")
+    assert sandbox.call("getAccountFunds")["wallet"] == "UK"
 
 
 def test_a_batch_is_answered_by_a_batch(sandbox: RunningSandbox) -> None:

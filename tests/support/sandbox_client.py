@@ -39,7 +39,7 @@ serve(
     )
 )
 """
-_ACCOUNT_METHODS = ("getAccountFunds", "getAccountDetails")
+_ACCOUNT_METHODS = ("getAccountFunds", "getAccountDetails", "getAccountStatement")
 
 Json = dict[str, Any]
 

@@ -137,6 +137,10 @@ class Run:
         strategy, sandbox, seen = self.strategy, self.sandbox, self.seen
         wait("the strategy's start", lambda: strategy.instrument is not None, _READY_S)
         seen["instruments"] = sorted(one.selection_id for one in strategy.cache.instruments())
+        # The image may have come before the strategy asked for the book, which then begins with the next changes.
+        for back, lay in ((1.98, 2.14), (2, 2.1)):
+            offers = {"availableToBack": [[back, 50]], "availableToLay": [[lay, 50]]}
+            sandbox.control("prices", marketId=MARKET, selectionId=1, **offers)
         wait("a book", lambda: strategy.deltas)
         seen["book"] = wait(
             "best prices", lambda: len(self.on_loop(strategy.best)) == 2 and self.on_loop(strategy.best)

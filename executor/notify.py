@@ -153,8 +153,10 @@ def _bot(settings: Settings) -> TelegramBot | None:
     notify = settings.notify
     if not notify.telegram_users:
         return None
+    from executor.observability.notifier_counts import count_telegram  # noqa: PLC0415 - after `exporter.prepare`
+
     token = notify.telegram_token.get_secret_value()
-    return TelegramBot(notify.telegram_api, token, notify.telegram_users, Answers(Access(settings)))
+    return TelegramBot(notify.telegram_api, token, notify.telegram_users, Answers(Access(settings)), count_telegram)
 
 
 def make_process(settings: Settings, stopping: threading.Event) -> NotifyProcess:

@@ -31,7 +31,7 @@ def notifiers(settings: Settings) -> list[AppriseNotifier]:
 
 def notifying(settings: Settings, addresses: Sequence[Notifier]) -> Notifying:
     """Put together what tells people."""
-    from executor.observability.counters import NotifierCounts  # noqa: PLC0415 - after `exporter.prepare`
+    from executor.observability.notifier_counts import NotifierCounts  # noqa: PLC0415 - after `exporter.prepare`
 
     return Notifying(
         RedisNotices(connect(settings.redis.url), connect(settings.redis.url), settings.identity),

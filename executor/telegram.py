@@ -6,6 +6,7 @@ older than a minute is not acted on; the token is in no log, error or answer. Ru
 
 import threading
 from collections.abc import Callable, Collection
+from enum import StrEnum
 from typing import Any, Final
 
 import requests
@@ -26,6 +27,19 @@ _AGAIN_S: Final = 5.0
 _OLD_S: Final = 60
 _MOST: Final = 20  # orders in an answer
 _HELP: Final = "/status /pnl /alerts /orders /halt; resume and limits are not for here"
+
+
+class Became(StrEnum):
+    """What became of a message to the bot."""
+
+    ANSWERED = "answered"
+    NOT_LISTED = "not_listed"  # who wrote is not listed, or it was not in a chat with him alone
+    TOO_OLD = "too_old"
+    UNREADABLE = "unreadable"  # no text: a picture, somebody joined
+
+
+class TelegramRefused(ValueError):
+    """Telegram said no; the text has its code and its reason, and never the token."""
 
 
 class Answers:
@@ -93,7 +107,15 @@ class Answers:
 class TelegramBot:
     """Asks Telegram for messages, and answers them."""
 
-    def __init__(self, api: str, token: str, users: Collection[str], answers: Answers) -> None:
+    def __init__(
+        self,
+        api: str,
+        token: str,
+        users: Collection[str],
+        answers: Answers,
+        count: Callable[[Became], None] = lambda _: None,
+    ) -> None:
+        self._count = count
         self._base = f"{api}/bot{token}"
         self._users = frozenset(users)
         self._answers = answers
@@ -108,14 +130,15 @@ class TelegramBot:
                 self.answer_new()
             except (requests.RequestException, ValueError, ExecutorError) as error:
                 # What requests says of a failure quotes the address, and so the token.
-                log.warning("telegram_not_reached", error=type(error).__name__)
+                why = str(error) if isinstance(error, TelegramRefused) else type(error).__name__
+                log.warning("telegram_not_reached", error=why)
                 stopping.wait(_AGAIN_S)
 
     def answer_new(self, wait_s: int = _WAIT_S) -> None:
         """Answer what was sent since.
 
         Raises:
-            RequestException, ValueError: Telegram was not reached, or said something else.
+            RequestException, ValueError: Telegram was not reached, or said something else (TelegramRefused: no).
             StoreUnavailable: Redis is away, so that nobody knows what time it is.
         """
         updates = self._call("getUpdates", {"offset": self._next, "timeout": wait_s, "allowed_updates": ["message"]})
@@ -129,16 +152,20 @@ class TelegramBot:
             user, chat = str(message["from"]["id"]), str(message["chat"]["id"])
             text, sent_at = str(message["text"]), int(message["date"])
         except (KeyError, TypeError, ValueError):
+            self._count(Became.UNREADABLE)
             return
         if user not in self._users or chat != user:
             if user not in self._strangers:
                 log.warning("telegram_not_listed", user=user, hint="EXECUTOR_NOTIFY__TELEGRAM_USERS, and no groups")
             self._strangers = {*list(self._strangers)[-99:], user}
+            self._count(Became.NOT_LISTED)
             return
         if self._answers.now_s() - sent_at > _OLD_S:
+            self._count(Became.TOO_OLD)
             self._say(chat, "that was sent more than a minute ago and is not acted on: send it again")
             return
         log.info("telegram_asked", user=user, text=text[:40])
+        self._count(Became.ANSWERED)
         self._say(chat, self._answers.answer(text, user))
 
     def _say(self, chat: str, text: str) -> None:
@@ -148,5 +175,6 @@ class TelegramBot:
         answer = self._session.post(f"{self._base}/{method}", json=body, timeout=_TIMEOUT_S)
         loaded = answer.json()
         if not (isinstance(loaded, dict) and loaded.get("ok")):
-            raise ValueError(f"{method}: {answer.status_code}")
+            said = loaded.get("description", "") if isinstance(loaded, dict) else ""
+            raise TelegramRefused(f"{method}: {answer.status_code} {str(said)[:100]}".rstrip())
         return loaded.get("result")

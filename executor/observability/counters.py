@@ -5,7 +5,7 @@ process counts into files of its own (Prometheus' multiprocess mode), so that th
 instances is right. Import this module only after the directory of those files is set: see `exporter.prepare`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -59,6 +59,7 @@ NOTIFICATIONS: Final = _counter(
     "notifications_sent", "Messages to an address of EXECUTOR_NOTIFY__URLS", "service", "result"
 )
 NOTICES_DROPPED: Final = _counter("notices_dropped", "Notices that could not be told for a day", "service")
+TELEGRAM: Final = _counter("telegram_messages", "Messages to the Telegram bot, by what became of them", "result")
 EXECUTION: Final = _histogram("order_execution_latency_seconds", "Arrival of a signal to the moment before sending")
 MATCHING: Final = _histogram("order_match_latency_seconds", "Placement of an order to its full match", _SLOW)
 API: Final = _histogram("betfair_api_latency_seconds", "Exchange calls")
@@ -178,24 +179,6 @@ class PrometheusTelemetry:
         API.observe(seconds)
         if error_type:
             API_ERRORS.labels(self._code(error_type)).inc()
-
-
-class NotifierCounts:
-    """`NotifierTelemetry` into Prometheus."""
-
-    def __init__(self, services: Iterable[str]) -> None:
-        for service in services:
-            NOTICES_DROPPED.labels(service)
-            for result in ("delivered", "failed"):
-                NOTIFICATIONS.labels(service, result)
-
-    def notification_sent(self, service: str, *, delivered: bool) -> None:
-        """Count a message that arrived, or did not."""
-        NOTIFICATIONS.labels(service, "delivered" if delivered else "failed").inc()
-
-    def notices_dropped(self, service: str, count: int) -> None:
-        """Count notices that could not be told for a day."""
-        NOTICES_DROPPED.labels(service).inc(count)
 
 
 def _gauge(name: str, text: str, value: Decimal | float | None) -> Iterator[Metric]:

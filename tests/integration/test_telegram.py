@@ -1,73 +1,30 @@
 """The Telegram bot against a local server that speaks its API: whom it answers, with what, and what it never does."""
 
-import json
 import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+import requests
 import structlog
-from support.cli_rig import console
+from support.cli_rig import MARKET, Console, console
 from support.process_rig import wait
+from support.telegram_server import ANNA, TOKEN, TelegramServer, telegram_server
 
-from executor.devstack.redis_server import PrivateRedis
+from executor.devstack.redis_server import PrivateRedis, free_port
 from executor.operations.access import Access
-from executor.telegram import Answers, TelegramBot
+from executor.telegram import Answers, Became, TelegramBot, TelegramRefused
 
-TOKEN = "123456789:AAH-secret-secret-secret"
-ANNA, STRANGER = 77, 99
-
-
-class Server:
-    """What Telegram would hold: messages to the bot, and what it said."""
-
-    def __init__(self) -> None:
-        self.updates: list[dict[str, Any]] = []
-        self.said: list[tuple[str, str]] = []
-        self.odd: bytes | None = None
-        self.url = ""
-
-    def send(self, text: str, at: int, user: int = ANNA, chat: int | None = None) -> None:
-        message = {"from": {"id": user}, "chat": {"id": user if chat is None else chat}, "text": text, "date": at}
-        self.updates.append({"update_id": len(self.updates) + 1, "message": message})
-
-    def answer(self, path: str, body: dict[str, Any]) -> bytes:
-        assert path.startswith(f"/bot{TOKEN}/")
-        if self.odd is not None:
-            return self.odd
-        if path.endswith("/getUpdates"):
-            new = [update for update in self.updates if update["update_id"] >= body["offset"]]
-            return json.dumps({"ok": True, "result": new}).encode()
-        self.said.append((body["chat_id"], body["text"]))
-        return json.dumps({"ok": True, "result": {}}).encode()
+STRANGER = 99
 
 
 @pytest.fixture
-def telegram() -> Iterator[Server]:
-    held = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answer = held.answer(self.path, body)
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    held.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield held
-    server.shutdown()
-    server.server_close()
+def telegram() -> Iterator[TelegramServer]:
+    with telegram_server() as held:
+        yield held
 
 
 @pytest.fixture
@@ -78,9 +35,12 @@ def now(redis_client: "redis.Redis") -> int:
 
 
 @pytest.fixture
-def bot(tmp_path: Path, private_redis: PrivateRedis, telegram: Server) -> TelegramBot:
-    access = Access(console(tmp_path, private_redis, {}).settings)
-    return TelegramBot(telegram.url, TOKEN, {str(ANNA)}, Answers(access))
+def bot(tmp_path: Path, private_redis: PrivateRedis, telegram: TelegramServer) -> TelegramBot:
+    return make_bot(console(tmp_path, private_redis, {}), telegram, lambda _: None)
+
+
+def make_bot(program: Console, telegram: TelegramServer, count: Callable[[Became], None]) -> TelegramBot:
+    return TelegramBot(telegram.url, TOKEN, {str(ANNA)}, Answers(Access(program.settings)), count)
 
 
 def newest(client: "redis.Redis", stream: str) -> dict[str, str]:
@@ -89,7 +49,7 @@ def newest(client: "redis.Redis", stream: str) -> dict[str, str]:
 
 
 def test_a_listed_user_is_answered_and_can_halt(
-    bot: TelegramBot, telegram: Server, now: int, redis_client: "redis.Redis"
+    bot: TelegramBot, telegram: TelegramServer, now: int, redis_client: "redis.Redis"
 ) -> None:
     for command in ("/status", "/pnl", "/alerts", "/orders", "/help", "/halt@the_bot now"):
         telegram.send(command, now)
@@ -111,7 +71,7 @@ def test_a_listed_user_is_answered_and_can_halt(
 
 @pytest.mark.parametrize("command", ["/resume", "/limits Bankroll=1", "/halt --resume", "resume", "", "/HALTED"])
 def test_it_never_resumes_and_changes_no_limit(
-    bot: TelegramBot, telegram: Server, now: int, redis_client: "redis.Redis", command: str
+    bot: TelegramBot, telegram: TelegramServer, now: int, redis_client: "redis.Redis", command: str
 ) -> None:
     redis_client.set("trading:enabled", "false")
     telegram.send(command, now)
@@ -121,13 +81,13 @@ def test_it_never_resumes_and_changes_no_limit(
 
 
 def test_nobody_else_is_answered_and_no_group(
-    bot: TelegramBot, telegram: Server, now: int, redis_client: "redis.Redis"
+    bot: TelegramBot, telegram: TelegramServer, now: int, redis_client: "redis.Redis"
 ) -> None:
     telegram.send("/halt", now, user=STRANGER)
     telegram.send("/halt", now, user=ANNA, chat=-5)
     telegram.send("/status", now, user=STRANGER, chat=ANNA)
-    telegram.updates.append({"update_id": 4, "message": {"text": "/halt"}})
-    telegram.updates.append({"update_id": 5})
+    telegram.put({"message": {"text": "/halt"}})
+    telegram.put({})
     with structlog.testing.capture_logs() as logged:
         bot.answer_new(0)
     assert telegram.said == []
@@ -135,14 +95,16 @@ def test_nobody_else_is_answered_and_no_group(
     assert [line["event"] for line in logged].count("telegram_not_listed") == 2
 
 
-def test_what_is_old_is_not_acted_on(bot: TelegramBot, telegram: Server, now: int, redis_client: "redis.Redis") -> None:
+def test_what_is_old_is_not_acted_on(
+    bot: TelegramBot, telegram: TelegramServer, now: int, redis_client: "redis.Redis"
+) -> None:
     telegram.send("/halt", now - 3600)
     bot.answer_new(0)
     assert redis_client.get("trading:enabled") == "true"
     assert "send it again" in telegram.said[0][1]
 
 
-def test_what_is_no_answer_stops_nothing_and_shows_no_token(bot: TelegramBot, telegram: Server) -> None:
+def test_what_is_no_answer_stops_nothing_and_shows_no_token(bot: TelegramBot, telegram: TelegramServer) -> None:
     stopping = threading.Event()
     with structlog.testing.capture_logs() as logged:
         for odd in (b"", b"[]", b'{"ok": false}', b'{"ok": true, "result": [5, {}]}'):
@@ -157,24 +119,114 @@ def test_what_is_no_answer_stops_nothing_and_shows_no_token(bot: TelegramBot, te
     assert TOKEN not in str(logged)
 
 
+def test_each_command_says_what_there_is(
+    tmp_path: Path, private_redis: PrivateRedis, telegram: TelegramServer, redis_client: "redis.Redis"
+) -> None:
+    program = console(tmp_path, private_redis, {})
+    with program.engine() as engine:
+        program.trade(engine, "signal-1")
+    redis_client.hset("executor:alerts", "ledger_lag", "{}")
+    redis_client.set("pnl:total", "-4.5")
+    bot = make_bot(program, telegram, lambda _: None)
+    now = int(redis_client.time()[0])
+    for command in ("/status", "/pnl", "/alerts", "/orders", "/start"):
+        telegram.send(command, now)
+    bot.answer_new(0)
+    status, pnl, alerts, orders, usage = (text for _, text in telegram.said)
+    assert "10.00 at risk in 1 markets" in status
+    assert "1 alert" in status
+    assert pnl == "today +0.00, in all -4.50 (settled, net)"
+    assert alerts == "ledger lag"
+    assert orders == "no live orders", "paper fills at once"
+    assert usage.startswith("/status /pnl /alerts /orders /halt")
+    redis_client.set("trading:enabled", "false")
+    redis_client.hset("risk:limits", "Bankroll", "much")
+    telegram.send("/status", now)
+    bot.answer_new(0)
+    assert telegram.said[-1][1].startswith("trading is OFF")
+    assert "Bankroll is not a number" in telegram.said[-1][1]
+    assert MARKET not in status, "a glance"
+
+
+def test_what_became_of_each_message_is_counted(
+    tmp_path: Path, private_redis: PrivateRedis, telegram: TelegramServer, now: int
+) -> None:
+    counted: Counter[Became] = Counter()
+    bot = make_bot(console(tmp_path, private_redis, {}), telegram, lambda became: counted.update([became]))
+    telegram.send("/status", now)
+    telegram.send("/status", now, user=STRANGER)
+    telegram.send("/halt", now, user=STRANGER)
+    telegram.send("/halt", now, chat=-5)
+    telegram.send("/halt", now - 100)
+    telegram.send(None, now)  # a picture
+    telegram.put({"message": {"text": "/halt"}})
+    bot.answer_new(0)
+    assert counted == {Became.ANSWERED: 1, Became.NOT_LISTED: 3, Became.TOO_OLD: 1, Became.UNREADABLE: 2}
+    assert len(telegram.said) == 2
+    bot.answer_new(0)
+    assert telegram.updates == [], "they are confirmed"
+
+
+def test_a_refused_answer_costs_itself_and_a_halt_is_done_once(
+    bot: TelegramBot, telegram: TelegramServer, now: int, redis_client: "redis.Redis"
+) -> None:
+    telegram.refuse = (403, "Forbidden: bot was blocked by the user")
+    telegram.send("/halt", now)
+    telegram.send("/status", now)
+    with pytest.raises(TelegramRefused, match="sendMessage: 403 Forbidden"):
+        bot.answer_new(0)
+    assert redis_client.get("trading:enabled") == "false"
+    redis_client.set("trading:enabled", "true")
+    telegram.refuse = None
+    bot.answer_new(0)
+    assert redis_client.get("trading:enabled") == "true", "what was done is not done again"
+    assert [text.partition("\n")[0] for _, text in telegram.said] == ["trading is on"]
+
+
+def test_a_wrong_token_is_said_and_not_shown(
+    tmp_path: Path, private_redis: PrivateRedis, telegram: TelegramServer, now: int
+) -> None:
+    del now
+    access = Access(console(tmp_path, private_redis, {}).settings)
+    bot = TelegramBot(telegram.url, "987654321:BBB-another-secret", {str(ANNA)}, Answers(access))
+    stopping = threading.Event()
+    with structlog.testing.capture_logs() as logged:
+        running = threading.Thread(target=bot.run, args=(stopping,), daemon=True)
+        running.start()
+        wait(lambda: telegram.asked)
+        stopping.set()
+        running.join(20)
+    assert logged[0]["error"] == "getUpdates: 401 Unauthorized"
+    assert "another-secret" not in str(logged)
+
+
 def test_the_notifier_answers_where_it_is_switched_on(
-    tmp_path: Path, private_redis: PrivateRedis, telegram: Server, now: int
+    tmp_path: Path, private_redis: PrivateRedis, telegram: TelegramServer, now: int
 ) -> None:
     environ = {
         "EXECUTOR_NOTIFY__TELEGRAM_TOKEN": TOKEN,
         "EXECUTOR_NOTIFY__TELEGRAM_USERS": str(ANNA),
         "EXECUTOR_NOTIFY__TELEGRAM_API": telegram.url,
-        "EXECUTOR_METRICS__NOTIFY_PORT": "0",
+        "EXECUTOR_METRICS__NOTIFY_PORT": str(port := free_port()),
+        "EXECUTOR_LOGGING__LEVEL": "DEBUG",
+        "EXECUTOR_LOGGING__FILE": "on",
     }
+    telegram.send("/status", now, user=STRANGER)
     telegram.send("/status", now)
     running = console(tmp_path, private_redis, environ).start("notify")
     try:
         wait(lambda: telegram.said)
+        page = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
     finally:
         running.terminate()
         _, errors = running.communicate(timeout=30)
     assert telegram.said[0][1].startswith("trading is on")
     assert running.returncode == 0, errors
     assert "secret" not in errors
+    assert 'aibetting_executor_telegram_messages_total{result="not_listed"} 1.0' in page
+    assert 'aibetting_executor_telegram_messages_total{result="answered"} 1.0' in page
+    logs = "".join(path.read_text() for path in (tmp_path / "data" / "logs").glob("*.log"))
+    assert "telegram_asked" in logs
+    assert "secret" not in logs
     alone = console(tmp_path, private_redis, {"EXECUTOR_NOTIFY__TELEGRAM_TOKEN": TOKEN}).run("status")
     assert (alone.code, "EXECUTOR_NOTIFY__TELEGRAM_USERS" in alone.err, TOKEN in alone.err) == (1, True, False)

@@ -1,7 +1,9 @@
 """The whole product under the ACL that ships: trades, retries, restores, shows itself, and is never denied anything."""
 
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,8 +12,9 @@ from pathlib import Path
 import pytest
 import redis
 import requests
-from support.guarded_stack import MARKET, USERS, GuardedRedis, GuardedStack, envelope, signal
+from support.guarded_stack import MARKET, ROOT, USERS, GuardedRedis, GuardedStack, envelope, signal
 from support.receivers import http_receiver
+from support.telegram_server import ANNA, TOKEN, telegram_server
 
 from executor import keys
 from executor.devstack.redis_server import HOST, free_port
@@ -182,6 +185,54 @@ def test_the_notifier_tells_as_its_own_user(guarded: GuardedStack) -> None:
                 notifier.terminate()
     assert notifier.returncode == 0
     assert not _denials(guarded)
+
+
+def _telegram_lines() -> str:
+    """Return what the template says to add to the user `notify` for Telegram's /halt."""
+    template = (ROOT / "deploy" / "redis" / "users.acl.template").read_text(encoding="utf-8").splitlines()
+    first = next(at for at, line in enumerate(template) if "Telegram's /halt" in line) + 1
+    lines = itertools.takewhile(lambda line: line.startswith("#  ("), template[first:])
+    return " ".join(line.removeprefix("#").strip() for line in lines)
+
+
+@pytest.mark.parametrize("may_halt", [False, True])
+def test_telegram_looks_as_the_notifier_and_halts_with_the_lines_for_it(tmp_path: Path, *, may_halt: bool) -> None:
+    server = GuardedRedis(tmp_path)
+    rules = server.secrets / "users.acl"
+    more = f" {_telegram_lines()}" if may_halt else ""
+    text = rules.read_text()
+    rules.write_text(re.sub(r"^user notify .*$", lambda found: found[0] + more, text, flags=re.MULTILINE))
+    commands = ("/status", "/pnl", "/alerts", "/orders", "/halt")
+    with server, server.client("worker") as client, telegram_server() as telegram:
+        client.set(keys.IDENTITY, "paper")
+        client.set(keys.TRADING_ENABLED, "true")
+        for command in commands:
+            telegram.send(command, int(client.time()[0]))
+        environ = {
+            "EXECUTOR_REDIS__URL_FILE": str(server.secrets / "redis-url-notify"),
+            "EXECUTOR_NOTIFY__TELEGRAM_TOKEN": TOKEN,
+            "EXECUTOR_NOTIFY__TELEGRAM_USERS": str(ANNA),
+            "EXECUTOR_NOTIFY__TELEGRAM_API": telegram.url,
+            "EXECUTOR_METRICS__NOTIFY_PORT": "0",
+            "PATH": os.defpath,
+        }
+        with subprocess.Popen([PROGRAM, "notify"], cwd=tmp_path, env=environ) as notifier:
+            try:
+                deadline = time.monotonic() + 30
+                while len(telegram.said) < len(commands):
+                    assert time.monotonic() < deadline, telegram.said
+                    time.sleep(0.05)
+            finally:
+                notifier.terminate()
+        assert notifier.returncode == 0
+        answers = [text for _, text in telegram.said]
+        assert [text for text in answers[:-1] if "not done" in text] == []
+        assert answers[-1].startswith("trading is OFF" if may_halt else "/halt: not done")
+        assert client.get(keys.TRADING_ENABLED) == ("false" if may_halt else "true")
+        assert bool(client.exists(keys.HALTED)) is may_halt
+        audited = [fields["who"] for _, fields in client.xrange(keys.AUDIT)]
+        assert audited == ([f"telegram user {ANNA}"] if may_halt else [])
+        assert bool(server.denied()) is not may_halt
 
 
 def _notifies(guarded: GuardedStack) -> int:

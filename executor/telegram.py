@@ -6,7 +6,6 @@ older than a minute is not acted on; the token is in no log, error or answer. Ru
 
 import threading
 from collections.abc import Callable, Collection
-from enum import StrEnum
 from typing import Any, Final
 
 import requests
@@ -18,6 +17,7 @@ from executor.operations.access import Access, Actor
 from executor.operations.notifications import failing
 from executor.operations.trading import halt, obstacles, why_not_trading
 from executor.operations.wording import counted, money
+from executor.ports.telemetry import Became
 
 log = structlog.get_logger(__name__)
 
@@ -27,15 +27,6 @@ _AGAIN_S: Final = 5.0
 _OLD_S: Final = 60
 _MOST: Final = 20  # orders in an answer
 _HELP: Final = "/status /pnl /alerts /orders /halt; resume and limits are not for here"
-
-
-class Became(StrEnum):
-    """What became of a message to the bot."""
-
-    ANSWERED = "answered"
-    NOT_LISTED = "not_listed"  # who wrote is not listed, or it was not in a chat with him alone
-    TOO_OLD = "too_old"
-    UNREADABLE = "unreadable"  # no text: a picture, somebody joined
 
 
 class TelegramRefused(ValueError):

@@ -61,7 +61,6 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
     Raises:
         RpcError: it is not JSON.
-
     """
     return _parsed(body, parse_float=_bounded)
 
@@ -73,7 +72,6 @@ def parse_request(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
     Raises:
         RpcError: it is not JSON.
-
     """
     return _parsed(body, parse_float=_double, object_pairs_hook=_object)
 
@@ -189,7 +187,6 @@ def to_double(value: object, name: str) -> Decimal:
 
     Raises:
         BadValue: it is neither.
-
     """
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise BadValue(f"{name} is not a number")

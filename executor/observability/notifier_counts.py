@@ -6,7 +6,7 @@ Invariant: label values are of closed sets, and are there from the start.
 from collections.abc import Iterable
 
 from executor.observability.counters import NOTICES_DROPPED, NOTIFICATIONS, TELEGRAM
-from executor.telegram import Became
+from executor.ports.telemetry import Became
 
 
 class NotifierCounts:

@@ -60,6 +60,15 @@ class Telemetry(Protocol):
         """Observe one exchange call; `error_type` is empty on success."""
 
 
+class Became(StrEnum):
+    """What became of a message to the Telegram bot."""
+
+    ANSWERED = "answered"
+    NOT_LISTED = "not_listed"  # who wrote is not listed, or it was not in a chat with him alone
+    TOO_OLD = "too_old"
+    UNREADABLE = "unreadable"  # no text: a picture, somebody joined
+
+
 class NotifierTelemetry(Protocol):
     """What the notifier counts; `service` is of a closed set."""
 

@@ -16,7 +16,8 @@ from support.telegram_server import ANNA, TOKEN, TelegramServer, telegram_server
 
 from executor.devstack.redis_server import PrivateRedis, free_port
 from executor.operations.access import Access
-from executor.telegram import Answers, Became, TelegramBot, TelegramRefused
+from executor.ports.telemetry import Became
+from executor.telegram import Answers, TelegramBot, TelegramRefused
 
 STRANGER = 99
 

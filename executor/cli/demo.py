@@ -32,7 +32,7 @@ _COUNTED: Final = ("signals", "accepted", "rejected", "placed", "matched", "canc
 _NEXT: Final = """\
 What next, in this folder:
   {program} up       all of it until Ctrl-C; prints the link into the console, http://localhost:8080
-  {program} send --new-id docs/examples/signal.json       a signal of your own, in another terminal
+  {program} send --new-id --market new docs/examples/signal.json       a signal of your own, in another terminal
   {program} status       whether and what it trades; executor orders, trades, signals, pnl say more
 """
 _TAIL: Final = 12  # lines of each log, when it failed

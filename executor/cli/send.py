@@ -6,6 +6,7 @@ waits for a bridge if none is there.
 """
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ _NAMES: Final = {
 }
 _MAX_FILE: Final = 100 * MAX_BYTES  # thousands of usual signals; more is some other file
 _SPACE: Final = " \t\r\n"
+_NEW: Final = "new"
+_MARKET: Final = re.compile(r"""("market_?id"\s*:\s*)("(?:[^"\\]|\\.)*"|[0-9.]+)""", re.IGNORECASE)
 
 
 class _Door(StrEnum):
@@ -63,6 +66,14 @@ def send(
     new_id: Annotated[
         bool, typer.Option("--new-id", help="Give signals that have no signalId one, new with each sending.")
     ] = False,
+    market: Annotated[
+        str,
+        typer.Option(
+            "--market",
+            metavar="ID|new",
+            help="Into this market instead of the file's; new: one that the sandbox makes, as a settled one is closed.",
+        ),
+    ] = "",
     key: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Sign with this private key: a JSON Web Key (docs/publishing.md)."),
@@ -75,6 +86,10 @@ def send(
         refuse(f"{file.name} cannot be read: {error.strerror}")
     except (ValueError, RecursionError) as error:
         refuse(f"{file.name} holds no JSON that can be read: {error}")
+    if market:
+        found = [
+            _with_market(*each, f"1.{secrets.randbelow(10**9):09d}" if market == _NEW else market) for each in found
+        ]
     signals = _validated([_with_id(*each) for each in found] if new_id else found, channel)
     if key is not None:
         signals = _signed(signals, key)
@@ -98,6 +113,12 @@ def _with_id(value: Any, text: str) -> tuple[Any, str]:  # noqa: ANN401 - as the
         return value, text
     signal_id = f"sent-{secrets.token_hex(6)}"
     return {**value, "signalId": signal_id}, f'{{"signalId":"{signal_id}",{text.strip()[1:]}'
+
+
+def _with_market(value: Any, text: str, market: str) -> tuple[Any, str]:  # noqa: ANN401 - as the file has it
+    """Put another market in the place of the file's; the rest stays as it is written."""
+    changed = _MARKET.sub(lambda found: found[1] + json.dumps(market), text, count=1)
+    return (json.loads(changed), changed) if isinstance(value, dict) else (value, text)
 
 
 def _known(access: Access, signal: Signal) -> bool:

@@ -34,7 +34,8 @@ _LOGIN_S: Final = 15.0  # a login takes one or two; then somebody wants to know 
 _SLOW_S: Final = 30.0  # then somebody wants to know what it is waiting for
 _PROGRAM: Final = "executor"
 _EXAMPLE: Final = (
-    '{"signalId": "test-\'$(date +%s)\'", "marketId": "1.999999", "strategy": "TestStrategy", "validityWindow": 60, '
+    '{"signalId": "test-\'$(date +%s)\'", "marketId": "1.\'$(date +%s)\'", '
+    '"strategy": "TestStrategy", "validityWindow": 60, '
     '"primarySelection": {"selectionId": "99999", "recommendedOdds": 2.0, "stake": 10.0, "betType": "Back"}}'
 )
 

@@ -250,6 +250,21 @@ def test_send_keeps_signals_where_a_bridge_finds_them(paper: Console, redis_clie
     assert paper.run("send", "-", stdin=exact).code == 0
 
 
+def test_the_example_is_sent_again_into_a_market_of_its_own(paper: Console, redis_client: "redis.Redis") -> None:
+    example = Path(__file__).parents[2] / "docs" / "examples" / "signal.json"
+    for _ in range(2):
+        paper.run("send", "--new-id", "--market", "new", str(example))
+    paper.run("send", "--new-id", "--market", "1.5", str(example))
+    entries = cast("list[tuple[str, dict[str, str]]]", redis_client.xrange(keys.SIGNALS))
+    sent = [json.loads(fields["payload"]) for _, fields in entries]
+    first, second, third = (signal["marketId"] for signal in sent)
+    assert len({first, second, "1.999999"}) == 3
+    assert third == "1.5"
+    assert {json.dumps({**signal, "marketId": "", "signalId": ""}, sort_keys=True) for signal in sent} == {
+        json.dumps({**json.loads(example.read_text()), "marketId": "", "signalId": ""}, sort_keys=True)
+    }
+
+
 @pytest.mark.parametrize("door", [(), ("--door", "pubsub")])
 def test_what_is_known_is_said_and_not_sent_again(
     paper: Console, redis_client: "redis.Redis", door: tuple[str, ...]

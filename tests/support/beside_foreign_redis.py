@@ -55,7 +55,7 @@ def main() -> None:
                 raise SystemExit(output.read_text())
             with redis.Redis(host=HOST, port=int(line[1])) as ours:
                 heard = ours.publish(line[2], line[3].replace("'$(date +%s)'", "1"))
-            wait_for(lambda: "fill      1.999999" in output.read_text(), "the order")
+            wait_for(lambda: "fill      1.1/99999" in output.read_text(), "the order")
             ran = subprocess.run([PROGRAM, "status", "--json"], cwd=folder, env={}, capture_output=True, check=True)
             result = {
                 "heard": heard,

@@ -62,9 +62,8 @@ def with_ends(rows: Iterable[Row], entries: Entries, filters: Mapping[str, str])
         if held is None or _order(held["entry"]) < _order(entry_id):
             found[key] = _end(entry_id, entry)
     wanted = [row for row in found.values() if all(row[name] == value for name, value in filters.items() if value)]
-    return sorted(
-        sorted(wanted, key=lambda row: str(row["signal_id"])), key=lambda row: row["finished_at"], reverse=True
-    )
+    named = sorted(wanted, key=lambda row: (row["signal_id"], row["identity"]))
+    return sorted(named, key=lambda row: row["finished_at"], reverse=True)
 
 
 def _end(entry_id: str, entry: SignalEnd) -> Row:

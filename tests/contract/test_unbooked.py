@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.redis_ports import RedisPorts
 from support.store_worlds import IDENTITY, settled_entry
@@ -40,6 +40,7 @@ def entry_of(kind: str, number: int, net: int, identity: str) -> LedgerEntry:
     return decode_entry(bet)
 
 
+@example([("end", 3, 0, IDENTITY), ("end", 3, 0, OTHER)], 0, 0)
 @given(st.lists(WHICH, max_size=12), st.integers(0, 12), st.integers(0, 12))
 @settings(max_examples=60, deadline=None)
 def test_it_is_what_the_ledger_tells_later(

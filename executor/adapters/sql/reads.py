@@ -47,7 +47,8 @@ class LedgerReads(ABC):
         self, limit: int, *, filters: Mapping[str, str] | None = None, after: tuple[str, str] | None = None
     ) -> list[dict[str, Any]]:
         """Return how signals ended, newest first; `after` is (finished_at, signal_id) of the last one seen."""
-        wanted = select(signals).order_by(signals.c.finished_at.desc(), signals.c.signal_id).limit(limit)
+        newest = (signals.c.finished_at.desc(), signals.c.signal_id, signals.c.identity)
+        wanted = select(signals).order_by(*newest).limit(limit)
         for column, value in (filters or {}).items():
             if value:
                 wanted = wanted.where(signals.c[column] == value)

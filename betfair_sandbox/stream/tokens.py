@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 import secrets
 from collections import deque
 from typing import Final
@@ -17,6 +18,7 @@ from betfair_sandbox.api.wire import Json
 # Betfair states nowhere how long its clocks are good; whoever was away longer than this takes a new image.
 LIFE_MS: Final = 600_000
 _MARK_EVERY_MS: Final = 1_000
+_SEQUENCE: Final = re.compile("[0-9]{1,19}")
 _CRITERIA: Final = ("marketFilter", "marketDataFilter", "orderFilter")
 
 
@@ -59,7 +61,7 @@ class Clock:
         if initial != self.initial(request) or not isinstance(clk, str):
             return None
         run, _, seq = _decoded(clk).partition(".")
-        if run != self._run or not seq.isdecimal() or not seq.isascii():
+        if run != self._run or not _SEQUENCE.fullmatch(seq):
             return None
         return int(seq) if self._oldest <= int(seq) <= self.seq else None
 

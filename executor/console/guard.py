@@ -71,7 +71,7 @@ class Guard:
         if _host(headers.get("host", "")) not in self._hosts:
             return "host", 421, "this name is not ours: EXECUTOR_CONSOLE__ALLOWED_HOSTS"
         length = headers.get("content-length", "0")
-        if not length.isdigit() or len(length) > 18 or int(length) > MAX_BODY:  # noqa: PLR2004 - digits of any length
+        if not (length.isascii() and length.isdigit()) or len(length) > 18 or int(length) > MAX_BODY:  # noqa: PLR2004 - digits of any length
             return "body", 413, _TOO_LARGE
         if scope["method"] not in _SAFE and not _bearer(headers) and not self._same_origin(headers):
             return "origin", 403, "a change must come from a page of ours, or with a token"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from executor.adapters.redis.topology import Topology, look_at
+from executor.domain.times import whole
 from executor.operations.check_result import FAIL, OK, WARN, Finding
 from executor.settings.load import Settings
 from executor.settings.urls import is_sentinel, sentinel_url
@@ -77,7 +78,7 @@ def _settings(found: Topology) -> Iterator[Finding]:
             "redis failover", WARN, "settings not seen: this user may not read them", f"{_WRITE} 1, {_MAX_LAG} 2"
         )
         return
-    write, lag = (_number(found.settings.get(name, "")) for name in (_WRITE, _MAX_LAG))
+    write, lag = (whole(found.settings.get(name, "")) for name in (_WRITE, _MAX_LAG))
     slowest_ms = lag * 1000 + _MARGIN_MS
     if write < 1 or lag < 1:
         text = (
@@ -93,7 +94,3 @@ def _settings(found: Topology) -> Iterator[Finding]:
         yield Finding(
             "redis failover disk", WARN, f"{_APPEND} is off", "a node that restarts empty empties its replicas"
         )
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0

@@ -144,6 +144,7 @@ def _sentinel(text: str) -> tuple[str, int]:
         or (":" in host and not is_ipv6)
         or not port.isascii()
         or not port.isdigit()
+        or len(port) > len(str(_MOST_PORT))
         or not 0 < int(port) <= _MOST_PORT
     ):
         raise ValueError(f"should name each sentinel as host:port: {_SENTINEL_FORM}")

@@ -314,6 +314,8 @@ def test_an_exception_has_betfairs_envelope(sandbox: RunningSandbox, betfair: Cl
     with pytest.raises(APIError) as caught:
         betfair.betting.list_current_orders(bet_ids=["1"] * 251)
     assert "REQUEST_SIZE_EXCEEDS_LIMIT" in str(caught.value)
+    for none in ("9" * 5000, "\u00b2", "\u0663"):
+        assert sandbox.envelope("listCurrentOrders", {"betIds": [none]})["result"]["currentOrders"] == []
     reply = sandbox.envelope("listCurrentOrders", {"betIds": ["1"] * 251})
     assert (reply["jsonrpc"], reply["id"]) == ("2.0", 1)
     assert (reply["error"]["code"], reply["error"]["message"]) == (-32099, "ANGX-0014")

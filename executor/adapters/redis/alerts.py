@@ -23,7 +23,7 @@ from executor.adapters.redis.snapshot import RedisSnapshot
 from executor.domain.money import ZERO
 from executor.domain.notice import Kind, Level, Notice
 from executor.domain.risk import is_true
-from executor.domain.times import iso
+from executor.domain.times import iso, whole
 from executor.ports import Alert, HealthSnapshot
 from executor.ports.alerts import CRITICAL
 from executor.ports.system_snapshot import SystemSnapshot, amount
@@ -144,7 +144,7 @@ class RedisAlerts(RedisAdapter):
         except ResponseError:
             return None
         moments = [facts[name] for name in MISUSE if name in facts]
-        return max((int(moment) for moment in moments if moment.isdecimal()), default=None)
+        return max((whole(moment, unread=-1) for moment in moments), default=None)
 
     @guarded
     def is_tripped(self) -> bool:

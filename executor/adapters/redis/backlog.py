@@ -7,6 +7,7 @@ from redis import Redis
 from executor import keys
 from executor.adapters.redis.adapter import RedisAdapter
 from executor.adapters.redis.client import guarded
+from executor.domain.times import whole
 from executor.ports import Load
 
 
@@ -23,4 +24,4 @@ class RedisBacklog(RedisAdapter):
         """Take one look."""
         waiting = int(self._broker.llen(self._queue))
         recorded = cast("str | None", self._redis.get(keys.SIGNALS_RECORDED))
-        return Load(self._now(), int(recorded) if recorded and recorded.isdecimal() else 0, waiting)
+        return Load(self._now(), whole(recorded or ""), waiting)

@@ -5,6 +5,7 @@ milliseconds.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
@@ -22,6 +23,7 @@ from executor.domain.process_watch import Seen
 from executor.ports import Address
 
 _MAILBOX: Final = TypeAdapter(Mailbox)
+_POSITION: Final = re.compile("[0-9]{1,15}-[0-9]{1,19}")  # an id of a stream
 _PROCESSES: Final = TypeAdapter(dict[str, Seen])
 
 
@@ -61,8 +63,7 @@ class RedisNotices(RedisAdapter):
     def position(self) -> str:
         """Return up to where the stream is in the mailboxes."""
         found = self._get(keys.NOTIFY_POSITION) or ""
-        milliseconds, _, number = found.partition("-")
-        return found if milliseconds.isdecimal() and number.isdecimal() else ""
+        return found if _POSITION.fullmatch(found) else ""
 
     @guarded
     def processes(self) -> dict[str, Seen]:

@@ -66,6 +66,7 @@ def ask(
         ("POST", {**HOST, **OWN, "content-length": str(MAX_BODY + 1)}, 413, "body"),
         ("POST", {**HOST, **OWN, "content-length": "9" * 30}, 413, "body"),
         ("POST", {**HOST, **OWN, "content-length": "-1"}, 413, "body"),
+        ("POST", {**HOST, **OWN, "content-length": "\u00b2"}, 413, "body"),
     ],
 )
 def test_who_passes(method: str, headers: dict[str, str], status: int, reason: str) -> None:

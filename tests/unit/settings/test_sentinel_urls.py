@@ -63,6 +63,7 @@ def test_nobody_is_shown_a_password() -> None:
         ("sentinel://a:port/0?master=m", "host:port"),
         ("sentinel://a:0/0?master=m", "host:port"),
         ("sentinel://a:70000/0?master=m", "host:port"),
+        (f"sentinel://a:{'9' * 5000}/0?master=m", "host:port"),
         ("sentinel://,b/0?master=m", "host:port"),
         ("sentinel://a,[::1/0?master=m", "host:port"),
         ("sentinel://::1]:26379/0?master=m", "host:port"),

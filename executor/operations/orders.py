@@ -191,7 +191,7 @@ def clear_paper(access: Access, actor: Actor, market: str | None) -> int:
     with audited(access, actor, "paper clear", market or "all") as act:
         access.require_identity()
         if not access.settings.trading.enable_paper_trading:
-            raise NotAllowed("the settings say live trading: there are no paper positions here")
+            raise NotAllowed("no paper positions here: EXECUTOR_TRADING__ENABLE_PAPER_TRADING is false")
         ended = end_paper_positions(access.engine, older_than_ms=0, market_id=market)
         act.after = {"ended": ended}
     return ended

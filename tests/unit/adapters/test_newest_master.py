@@ -6,7 +6,8 @@ import pytest
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from executor.adapters.redis.topology import follow_newest_master
+from executor.adapters.redis.topology import follow, follow_newest_master
+from executor.settings.urls import sentinel_url
 
 NAME = "executor"
 OLD, NEW = "10.0.0.1", "10.0.0.2"
@@ -67,3 +68,10 @@ def test_one_that_answers_alone_is_believed() -> None:
 def test_nobody_names_a_master_that_is_well() -> None:
     with pytest.raises(MasterNotFoundError, match=NAME):
         master(ScriptedSentinel(OLD, down=True), ScriptedSentinel(OLD, down=True), ScriptedSentinel(None))
+
+
+def test_a_client_of_the_state_asks_that_way() -> None:
+    client = follow(sentinel_url("sentinel://127.0.0.1:1/0?master=executor"))
+    sentinels = client.connection_pool.sentinel_manager
+    sentinels.sentinels = [ScriptedSentinel(OLD, 1), ScriptedSentinel(NEW, 2), ScriptedSentinel(NEW, 2)]
+    assert sentinels.discover_master(NAME) == (NEW, 6379)

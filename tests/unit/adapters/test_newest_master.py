@@ -72,6 +72,6 @@ def test_nobody_names_a_master_that_is_well() -> None:
 
 def test_a_client_of_the_state_asks_that_way() -> None:
     client = follow(sentinel_url("sentinel://127.0.0.1:1/0?master=executor"))
-    sentinels = client.connection_pool.sentinel_manager
+    sentinels: Any = vars(client.connection_pool)["sentinel_manager"]
     sentinels.sentinels = [ScriptedSentinel(OLD, 1), ScriptedSentinel(NEW, 2), ScriptedSentinel(NEW, 2)]
     assert sentinels.discover_master(NAME) == (NEW, 6379)

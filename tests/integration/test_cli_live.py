@@ -74,6 +74,7 @@ def test_a_cancel_without_an_answer_is_looked_after(live: Console, engine: Engin
     assert unmatched(sandbox) == set()
 
 
+@pytest.mark.slow
 def test_halt_leaves_nothing_of_ours_unmatched(
     live: Console, engine: Engine, sandbox: RunningSandbox, redis_client: "redis.Redis"
 ) -> None:

@@ -87,6 +87,7 @@ def test_what_a_killed_redis_lost_is_recorded_again_once(
     assert "DUPLICATE_SIGNAL" not in bridge.read_text()
 
 
+@pytest.mark.slow
 def test_a_surebet_that_two_bridges_heard_is_not_made_a_second_signal(
     server: PrivateRedis, start_bridge: Callable[..., Path]
 ) -> None:

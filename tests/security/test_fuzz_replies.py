@@ -395,6 +395,7 @@ def test_any_answer_to_a_placement(stage: Stage, reply: Reply, login: Reply) -> 
     check_placed(rig, stage, reply)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @examples(60)
 @given(first=ANSWERS, then=ANSWERS, login=st.integers(0, 9))

@@ -263,7 +263,9 @@ def world(private_redis: PrivateRedis, tmp_path_factory: pytest.TempPathFactory)
     made.close()
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize(
+    "kind", ["string", "hash", *(pytest.param(kind, marks=pytest.mark.slow) for kind in _KINDS[2:])]
+)
 def test_every_key_of_every_type(world: World, kind: str) -> None:
     for at, key in enumerate(_KEYS):
         world.survive([(key, (kind, _TEXTS[at % len(_TEXTS)]))])

@@ -48,6 +48,7 @@ def trade(rig: Rig, signals: int, markets: int, *, ending: bool) -> Counter[str]
     return verdicts
 
 
+@pytest.mark.slow
 def test_an_hour_of_paper_signals_rejects_nothing_for_positions_that_ended(rig: Rig) -> None:
     assert trade(rig, SIGNALS, MARKETS, ending=True) == {SignalStatus.COMPLETED: SIGNALS}
     held = rig.alerts.snapshot().exposure

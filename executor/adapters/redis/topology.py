@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 from executor.settings.urls import SENTINEL_S, SentinelUrl
 
 _ASK_S: Final = 1.0
+_ANSWER_S: Final = 0.5  # within which an answer comes back
 _NO_REPLICAS: Final = "NOREPLICAS"
 
 
@@ -154,8 +155,11 @@ def run_durably(
 ) -> tuple[Any, bool]:
     """Run a script and wait until a replica has what it wrote; returns its answer, and whether one has.
 
-    On one connection: WAIT is about what its own has written.
+    On one connection: WAIT is about what its own has written. It ends before the connection gives up waiting for it:
+    that no replica has it is an answer, no answer would be a server that is away.
     """
+    gives_up_s: float = client.connection_pool.connection_kwargs["socket_timeout"]
+    wait_ms = min(wait_ms, int((gives_up_s - _ANSWER_S) * 1000))
     pipe = client.pipeline(transaction=False)
     for _ in range(2):
         pipe.evalsha(script.sha, len(keys), *keys, *args)

@@ -426,7 +426,8 @@ def check_placed(rig: Rig, stage: Stage, reply: Reply) -> None:
         assert may_be_refused(said) or "placeOrders" not in stage.calls, "given up though nobody said no"
     else:
         assert may_be_placed(said, order), "placed though nobody said so"
-    assert stage.calls.count("placeOrders") == 1 or may_be_refused(said), "sent again without a no"
+    # None: it went into a connection that the server was closing after the reply before.
+    assert stage.calls.count("placeOrders") <= 1 or may_be_refused(said), "sent again without a no"
 
 
 def trade_on(rig: Rig, known: set[Decimal]) -> list[bool]:

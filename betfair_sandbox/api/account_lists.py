@@ -5,7 +5,6 @@ of a currency for one pound.
 """
 
 import json
-import re
 from decimal import Decimal
 from typing import Final
 
@@ -14,8 +13,8 @@ from betfair_sandbox.market.accounts import Account
 from betfair_sandbox.market.exchange import Exchange
 from betfair_sandbox.market.markets import Bet, Result
 from betfair_sandbox.market.money import ZERO
+from betfair_sandbox.market.rules import to_whole
 
-_NUMBER: Final = re.compile("[0-9]{1,19}")
 _PAGE: Final = 100  # Betfair: getAccountStatement
 WALLETS: Final = ("UK",)  # Betfair: the Australian one is closed
 _BETS: Final = ("ALL", "EXCHANGE")
@@ -100,8 +99,8 @@ def _bet_detail(exchange: Exchange, bet: Bet) -> Json:
         "betType": "B" if bet.side == "BACK" else "L",
         "betCategoryType": "E",
         "commissionRate": f"{market.base_rate}%",
-        "eventId": _number(market.event_id),
-        "eventTypeId": _number(market.event_type_id),
+        "eventId": to_whole(market.event_id) or 0,
+        "eventTypeId": to_whole(market.event_type_id) or 0,
         "fullMarketName": f"{market.event_name} / {market.name}",
         "grossBetAmount": ZERO,
         "marketName": market.name,
@@ -137,7 +136,3 @@ def _row(at_ms: int, ref: str, amount: Decimal, balance: Decimal, detail: Json) 
         "itemClassData": {"unknownStatementItem": json.dumps(detail, default=str)},
         "legacyData": detail,
     }
-
-
-def _number(name: str) -> int:
-    return int(name) if _NUMBER.fullmatch(name) else 0

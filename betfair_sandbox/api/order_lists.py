@@ -4,7 +4,6 @@ Owns: filters, order, pages and fields of the two lists. Reads only. Units: date
 milliseconds, bets' own dates have whole seconds, as at Betfair.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -14,9 +13,8 @@ from betfair_sandbox.market.exchange import Exchange
 from betfair_sandbox.market.markets import EXECUTABLE, Bet, Market
 from betfair_sandbox.market.money import ZERO
 from betfair_sandbox.market.register import CLEARED_STATUSES
-from betfair_sandbox.market.rules import MAX_IDS
+from betfair_sandbox.market.rules import MAX_IDS, to_whole
 
-_BET_ID: Final = re.compile("[0-9]{1,19}")
 _PAGE: Final = 1_000  # Betfair: the longest page of either list
 REGULATOR: Final = "GIBRALTAR REGULATOR"
 
@@ -284,8 +282,8 @@ def _group_row(exchange: Exchange, bets: list[Bet], group: str, *, describe: boo
 
 
 def _by_ids(bets: dict[int, Bet], bet_ids: list[str]) -> list[Bet]:
-    wanted = sorted({int(bet_id) for bet_id in bet_ids if _BET_ID.fullmatch(bet_id)})
-    return [bets[bet_id] for bet_id in wanted if bet_id in bets]
+    wanted = {to_whole(bet_id) for bet_id in bet_ids}
+    return [bets[bet_id] for bet_id in sorted(bets.keys() & wanted)]
 
 
 def _within(instant_ms: int, earliest: int | None, latest: int | None) -> bool:

@@ -15,6 +15,7 @@ from betfair_sandbox.market.money import PENNY, ZERO, Side, to_money
 
 MAX_PLACE_INSTRUCTIONS: Final = 200  # Betfair: placeOrders, per request
 MAX_CANCEL_INSTRUCTIONS: Final = 60  # Betfair: cancelOrders, updateOrders, replaceOrders
+_LONGEST_WHOLE: Final = 19
 MAX_IDS: Final = 250  # Betfair: listCurrentOrders, bet and market ids together
 MAX_INSTRUCTIONS_PER_SECOND: Final = 1_000  # Betfair: placeOrders, cancelOrders, replaceOrders, updateOrders together
 LARGEST_VERSION: Final = 10**12 - 1  # Betfair: INVALID_MARKET_VERSION, 12 digits
@@ -242,3 +243,8 @@ def back_and_lay_cross(instructions: list[Instruction]) -> set[tuple[int, Decima
         else:
             lays[key] = max(price, lays.get(key, price))
     return {key for key, price in backs.items() if key in lays and lays[key] >= price}
+
+
+def to_whole(text: str) -> int | None:
+    """Read an id or a sequence as it is written; None where it is none that a long holds (19 digits)."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _LONGEST_WHOLE else None

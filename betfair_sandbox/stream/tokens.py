@@ -8,17 +8,16 @@ import base64
 import binascii
 import hashlib
 import json
-import re
 import secrets
 from collections import deque
 from typing import Final
 
 from betfair_sandbox.api.wire import Json
+from betfair_sandbox.market.rules import to_whole
 
 # Betfair states nowhere how long its clocks are good; whoever was away longer than this takes a new image.
 LIFE_MS: Final = 600_000
 _MARK_EVERY_MS: Final = 1_000
-_SEQUENCE: Final = re.compile("[0-9]{1,19}")
 _CRITERIA: Final = ("marketFilter", "marketDataFilter", "orderFilter")
 
 
@@ -61,9 +60,10 @@ class Clock:
         if initial != self.initial(request) or not isinstance(clk, str):
             return None
         run, _, seq = _decoded(clk).partition(".")
-        if run != self._run or not _SEQUENCE.fullmatch(seq):
+        seen = to_whole(seq)
+        if run != self._run or seen is None:
             return None
-        return int(seq) if self._oldest <= int(seq) <= self.seq else None
+        return seen if self._oldest <= seen <= self.seq else None
 
 
 def _encoded(text: str) -> str:

@@ -25,6 +25,17 @@ from flumine.streams.betfairorderstream import BetfairOrderStream
 _STREAM = 0  # no market stream: the id that a book would name
 _WIDE = 1_000_000_000
 _LOOK_S = 0.1
+# What flumine reads of a market when it fetches its catalogue, after a minute or two: without it, it ends.
+_DEFINITION = SimpleNamespace(
+    event_id="",
+    event_type_id="",
+    event_name="",
+    market_type="",
+    market_time=datetime.now(UTC),
+    country_code="",
+    venue="",
+    race_type="",
+)
 
 
 def _framework() -> tuple[Any, Any]:
@@ -56,7 +67,7 @@ def _place(framework: Flumine, strategy: BaseStrategy, market_id: str, number: s
             status="OPEN",
             streaming_unique_id=_STREAM,
             publish_time=datetime.now(UTC),
-            market_definition=None,
+            market_definition=_DEFINITION,
             bet_delay=0,
             version=0,
             runners=[],

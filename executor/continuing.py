@@ -102,14 +102,23 @@ class ContinuingTask(Task):  # type: ignore[misc]
         **options: Any,  # noqa: ANN401 - Celery's
     ) -> Any:  # noqa: ANN401 - Celery's result
         """Publish this task; as the next step of the chain that is at work in this thread, let it follow at once."""
-        if task_id is not None and _thread.left and self._is_next(task_id, options):
+        if task_id is not None and self._is_next(task_id, options):
             _thread.step, _thread.left = _Step(self, args or (), kwargs or {}, task_id, options), _thread.left - 1
             return self.AsyncResult(task_id)
         return super().apply_async(args, kwargs, task_id, **options)
 
+    def follows(self) -> bool:
+        """Tell whether this task will follow at once, in this process, when the one that runs here has ended well."""
+        before = self.app.current_worker_task
+        chain = before.request.chain if isinstance(before, ContinuingTask) else None
+        if not chain or chain[-1].get("task") != self.name:
+            return False
+        options = chain[-1].get("options") or {}
+        return options.get("task_id") is not None and self._is_next(options["task_id"], options)
+
     def _is_next(self, task_id: str, options: Mapping[str, Any]) -> bool:
         before = self.app.current_worker_task
-        if not isinstance(before, ContinuingTask) or self._own_trace is None:
+        if not _thread.left or not isinstance(before, ContinuingTask) or self._own_trace is None:
             return False
         chain = before.request.chain
         if not chain or (chain[-1].get("options") or {}).get("task_id") != task_id:

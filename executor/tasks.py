@@ -10,6 +10,7 @@ from typing import Any, Final
 import structlog
 from celery import Task
 
+from executor.adapters.clock import monotonic
 from executor.app import app
 from executor.broker import GOOD_FOR, SENT_AT, UNPUBLISHED, refuse
 from executor.chain_message import ChainMessage
@@ -31,7 +32,7 @@ from executor.engine import (
     validation,
     watchdog,
 )
-from executor.engine.engine import Engine, TimedView, unknown_signal
+from executor.engine.engine import Engine, Step, Submission, unknown_signal
 from executor.engine.waiting import RECONCILED_MS
 from executor.errors import Contended, ExecutorError, NotYet, StoreUnavailable
 from executor.ports import HeartbeatAction, RefusedTask
@@ -51,8 +52,9 @@ class ChainTask(ContinuingTask):
     """A chain's step: a failure for good is kept for a person."""
 
     def steps_ended(self) -> None:
-        """Say of the last decision what no submit step has said."""
+        """Put back what the last decision has marked as sent and no step has sent."""
         _taken("")
+        _handed.placed = None
 
     def on_failure(self, exc: Exception, task_id: str, args: tuple[Any, ...], kwargs: object, einfo: object) -> None:
         """Keep what a person needs to understand it and to run it again."""
@@ -122,44 +124,71 @@ def log_trade(self: Task, *ids: object, **more: object) -> str:
     return _step(self, _log, ids, more)
 
 
-class _Reserved(threading.local):
-    """The market after this thread's last decision, for the step that follows it."""
+class _Handed(threading.local):
+    """What a step of this thread hands on to the one that follows it."""
 
-    signal_id = ""
-    view_after: TimedView | None = None
+    submission: Submission | None = None  # of the last decision: what it has marked as sent
+    placed: Step | None = None
 
 
-_reserved: Final = _Reserved()
+_handed: Final = _Handed()
 
 
 def _validate(engine: Engine, signal_id: str, market_id: str) -> object:
-    done = validation.validate(engine, signal_id, market_id, patience_ms=RECONCILED_MS, announce_later=True)
-    _reserved.signal_id, _reserved.view_after = signal_id, done.view_after
+    submit = place_order.follows()
+    done = validation.validate(engine, signal_id, market_id, patience_ms=RECONCILED_MS, submit=submit)
+    _handed.submission = done.submission
     return done
 
 
 def _place(engine: Engine, signal_id: str, market_id: str) -> object:
-    view_after = _taken(signal_id)
-    return placement.place(engine, signal_id, market_id, patience_ms=RECONCILED_MS, view_after=view_after)
+    submission = _taken(signal_id)
+    done = placement.place(engine, signal_id, market_id, patience_ms=RECONCILED_MS, submission=submission)
+    _handed.placed = done
+    return done
 
 
-def _taken(signal_id: str) -> TimedView | None:
-    """Take what the last decision has left, if it was this signal's; else what is to be said of it is said now."""
-    view_after, _reserved.view_after = _reserved.view_after, None
-    if view_after is None or _reserved.signal_id == signal_id:
-        return view_after
-    view_after.announce()
+def _taken(signal_id: str) -> Submission | None:
+    """Take what the last decision has marked as sent, if it is this signal's; else it is put back."""
+    submission, _handed.submission = _handed.submission, None
+    if submission is None or submission.record.signal_id == signal_id:
+        return submission
+    try:
+        placement.put_back(get_engine(), submission)
+    except StoreUnavailable as error:
+        log.warning("not_put_back", signal_id=submission.record.signal_id, error=str(error), hint="a poll does it")
     return None
 
 
 def _log(engine: Engine, signal_id: str, market_id: str) -> str:
-    written = accounting.log_trades(engine)
+    placed, _handed.placed = _handed.placed, None
+    written = accounting.log_trades(engine) if _ledger_pause.is_over() else 0
     markets.learn_at_once(engine)
-    record = engine.store.signal(signal_id)
-    found = record.status if record else unknown_signal(engine, signal_id, market_id).verdict
+    if placed is not None and placed.signal_id == signal_id:
+        found = placed.verdict
+    else:
+        record = engine.store.signal(signal_id)
+        found = record.status if record else unknown_signal(engine, signal_id, market_id).verdict
     return f"{found}, {written} ledger entries written"
 
 
+class _Pause:
+    """A pause of this process between two looks, which saves asking Redis for the pause of all of them."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until = 0.0
+
+    def is_over(self) -> bool:
+        """Tell whether it is over, and begin the next one if so."""
+        now = monotonic()
+        if now < self._until:
+            return False
+        self._until = now + self._seconds
+        return True
+
+
+_ledger_pause: Final = _Pause(accounting.PAUSE_MS / 1000)
 _chain_message: Final = ChainMessage(app, validate_risk)
 
 

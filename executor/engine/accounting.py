@@ -15,12 +15,12 @@ from executor.errors import LedgerUnavailable
 log = structlog.get_logger(__name__)
 
 _BATCH: Final = 500  # one transaction: large enough to catch up quickly, small enough to repeat
-_PAUSE_MS: Final = 500  # a transaction costs as much as all the rest of a signal; two a second are plenty
+PAUSE_MS: Final = 500  # a transaction costs as much as all the rest of a signal; two a second are plenty
 
 
 def log_trades(engine: Engine) -> int:
     """Write what the ledger has not got yet, unless that has just been done: then the next one, or beat, does it."""
-    return _write(engine) if engine.locks.acquire_cooldown("log_trade", _PAUSE_MS) else 0
+    return _write(engine) if engine.locks.acquire_cooldown("log_trade", PAUSE_MS) else 0
 
 
 def write_ledger(engine: Engine) -> int:

@@ -3,7 +3,7 @@
 `Engine` is made once per process by `wiring`; it holds no state of its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from executor.domain.hedge import NO_HEDGE, HedgePolicy
+from executor.domain.order import Order
 from executor.domain.risk import Rules
 from executor.domain.signal_record import SignalRecord
 from executor.ports import (
@@ -102,12 +103,16 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
-class TimedView:
-    """The market as it is after a commit; `since` is the monotonic time in seconds just before."""
+class Submission:
+    """Orders that this process alone may send now. Times are monotonic seconds."""
 
-    view: MarketView
-    since: float
-    announce: Callable[[], None] = lambda: None  # what is still to be said of the commit, by whoever takes this
+    record: SignalRecord
+    orders: Sequence[Order]
+    view: MarketView  # as the submit step left it
+    since: float  # just before that step read what it rests on
+    committed: float  # just before it wrote
+    marked: float  # and just after
+    announce: Callable[[], None] = lambda: None  # what is still to be said of the decision, when no order waits for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ class Step:
     reason: str = ""
     detail: str = ""
     orders: tuple[str, ...] = ()
-    view_after: TimedView | None = None  # of reserved orders: what the next step may begin with
+    submission: Submission | None = None  # where the decision marked its orders as sent: for the caller to send
 
     def __str__(self) -> str:
         """Say it in one line, the verdict first."""

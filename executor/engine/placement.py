@@ -15,45 +15,44 @@ import structlog
 from executor.domain.order import CancelReason, Order, OrderStatus, Trade, merge, move
 from executor.domain.risk import Reason, is_true
 from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
-from executor.engine.breaker import is_reset, with_failure
+from executor.engine.breaker import with_failure
 from executor.engine.cancellation import cancel_orders
-from executor.engine.engine import Engine, Step, TimedView, repeated, step, unknown_signal
+from executor.engine.engine import Engine, Step, Submission, repeated, step, unknown_signal
 from executor.engine.optimistic import until_committed
 from executor.engine.reports import announce, conclude_all
-from executor.engine.sending import PlacementResult, Submission, as_refused, not_replicated, send
+from executor.engine.sending import PlacementResult, as_refused, not_handed_on, not_replicated, send
+from executor.engine.submitting import has_room, marked_as_sent
 from executor.engine.waiting import wait_for_poll
 from executor.errors import NotYet, StoreUnavailable
-from executor.ports import Change, Failure, Gate, LegOutcome, LegReport, MarketView
+from executor.ports import Change, Failure, LegOutcome, LegReport, MarketView
 
 log = structlog.get_logger(__name__)
 
 _SENDS: Final = 3  # attempts that provably did not reach the exchange; then the price is old and the signal fails
 _LONGEST_WAIT_S: Final = 10.0  # longer is a ban: it holds a thread and the exposure, and the price will be gone
-_JUST_NOW_S: Final = 0.1  # the view after the decision is read anew when it is older: others have been at it
 _RECORD_FOR_S: Final = 30  # how long an answer is kept trying to reach Redis; after that the poll finds it out
 _NEW: Final = SignalStatus.RECEIVED
 _SENT: Final = frozenset({SignalStatus.COMPLETED, SignalStatus.FAILED})
-_GATES: Final = frozenset({Gate.TRADING, Gate.RECONCILED, Gate.DEADLINE})
 
 
 def place(
-    engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 0, view_after: TimedView | None = None
+    engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 0, submission: Submission | None = None
 ) -> Step:
     """Send an accepted signal's orders in one call, at most once; what was sent before is left alone.
 
-    `patience_ms`: how long they wait, reserved, for orders to be reconciled. `view_after`: the market after the
-    decision, if just now; all that sending rests on is compared again by the submit step, whoever read it.
+    `patience_ms`: how long they wait, reserved, for orders to be reconciled. `submission`: what the decision has just
+    marked as sent, for whoever calls this to send.
 
     Raises:
         NotYet: they wait for orders to be reconciled, or for a replica that knows of them.
         Contended, StoreUnavailable: nothing was sent.
     """
     with ExitStack() as unsaid:
-        if view_after is not None:
-            unsaid.callback(view_after.announce)
+        if submission is not None:
+            unsaid.callback(submission.announce)
         for attempt in range(1, _SENDS + 1):
-            claim = _submit(engine, signal_id, market_id, patience_ms, view_after)
-            view_after = None
+            claim = submission or _submit(engine, signal_id, market_id, patience_ms)
+            submission = None
             if isinstance(claim, Step):
                 return claim
             market_id = claim.record.market_id
@@ -82,6 +81,17 @@ def _give_back(engine: Engine, claim: Submission) -> None:
     raise NotYet("no replica has the order's record yet")
 
 
+def put_back(engine: Engine, submission: Submission) -> None:
+    """Make orders reserved again that nobody is going to send after all.
+
+    Raises:
+        StoreUnavailable: they stay as they are, until a poll finds out that they are not at the exchange.
+    """
+    submission.announce()
+    log.warning("not_sent_yet", signal_id=submission.record.signal_id, why="its next step did not follow")
+    _record(engine, submission, not_handed_on(submission))
+
+
 def _cancel_rest(engine: Engine, claim: Submission) -> None:
     """Take back at once what the outcome marked: the healthy leg of a half-placed signal."""
     if len(claim.orders) > 1 and engine.policy.cancel_half_placed:
@@ -90,16 +100,11 @@ def _cancel_rest(engine: Engine, claim: Submission) -> None:
         cancel_orders(engine, marked, CancelReason.HALF_PLACED)
 
 
-def _submit(
-    engine: Engine, signal_id: str, market_id: str, patience_ms: int, view_after: TimedView | None
-) -> Submission | Step:
+def _submit(engine: Engine, signal_id: str, market_id: str, patience_ms: int) -> Submission | Step:
     def attempt(lock_token: str) -> Submission | Step | None:
-        nonlocal market_id, view_after
+        nonlocal market_id
         since = engine.clock.monotonic()
-        if view_after is not None and since - view_after.since < _JUST_NOW_S:
-            view, since, view_after = view_after.view, view_after.since, None
-        else:
-            view = replace(engine.store.view(market_id, signal_ids=(signal_id,)), lock_token=lock_token)
+        view = replace(engine.store.view(market_id, signal_ids=(signal_id,)), lock_token=lock_token)
         record = view.signals.get(signal_id)
         if record is None:
             return unknown_signal(engine, signal_id, market_id)
@@ -140,28 +145,22 @@ def _obstacle(engine: Engine, view: MarketView, record: SignalRecord) -> tuple[R
     if not is_true(view.trading):
         reason = Reason.CIRCUIT_BREAKER_OPEN if view.breaker else Reason.TRADING_DISABLED
         return reason, "Trading was disabled before sending"
-    most = engine.policy.max_transactions_per_hour
-    if view.transactions + len(record.order_ids) > most:
-        return Reason.TRANSACTION_LIMIT, f"{view.transactions} of {most} transactions of this hour are used"
+    if not has_room(engine.policy, view, len(record.order_ids)):
+        used = f"{view.transactions} of {engine.policy.max_transactions_per_hour}"
+        return Reason.TRANSACTION_LIMIT, f"{used} transactions of this hour are used"
     return None
 
 
 def _mark(
     engine: Engine, view: MarketView, record: SignalRecord, orders: Sequence[Order], since: float
 ) -> Submission | None:
-    sent = tuple(replace(move(order, OrderStatus.SUBMITTED), submitted_at=view.now, answered_at=0) for order in orders)
     record = replace(record, updated_at=view.now)
-    change = Change(
-        orders=sent,
-        signals=(record,),
-        gates=_GATES,
-        reset_breaker=is_reset(view),
-        transactions=len(sent),
-        transactions_max=engine.policy.max_transactions_per_hour,
-        durable=True,
-    )
+    change = replace(marked_as_sent(engine.policy, view, orders), signals=(record,))
+    written = engine.clock.monotonic()
     view_after = engine.store.commit(view, change)
-    return Submission(record, sent, view_after, since, engine.clock.monotonic()) if view_after else None
+    if view_after is None:
+        return None
+    return Submission(record, change.orders, view_after, since, written, engine.clock.monotonic())
 
 
 def _release(

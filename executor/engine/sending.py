@@ -1,8 +1,9 @@
 """One call of placeOrders for the orders that this process alone may send, and what its answer means for each.
 
 Invariants: a process that stood still between the submit step and sending does not send; the deadline, the kill switch,
-the reconciled mark and the orders themselves are read again when the first byte is about to go; whatever goes wrong
-after the request may have left is an unknown outcome; every order gets exactly one report.
+the reconciled mark and the orders themselves are read again when the first byte is about to go, unless the submit step
+has read them within 5 ms; whatever goes wrong after the request may have left is an unknown outcome; every order gets
+exactly one report.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +14,8 @@ import structlog
 
 from executor.domain.order import Order
 from executor.domain.risk import Reason, is_true
-from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, is_from_the_future
-from executor.engine.engine import Engine
+from executor.domain.signal_record import CLOCK_WENT_BACK, is_from_the_future
+from executor.engine.engine import Engine, Submission
 from executor.errors import (
     ExecutorError,
     LoginRefused,
@@ -25,24 +26,14 @@ from executor.errors import (
     StoreUnavailable,
     Throttled,
 )
-from executor.ports import Instruction, LegOutcome, LegReport, MarketView, SendPermit
+from executor.ports import Instruction, LegOutcome, LegReport, SendPermit
 
 log = structlog.get_logger(__name__)
 
 _BACKOFF_S: Final = 0.3  # a refused connection: short enough for the price to be still there
 _CHANGED: Final = "ORDER_CHANGED"
+_JUST_READ_S: Final = 0.005  # what a look takes on a busy machine: another one would know nothing newer
 _FROZEN_S: Final = 1.0  # between the submit step and sending: a process that slept here must not send
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """Orders that this process alone may send now."""
-
-    record: SignalRecord
-    orders: tuple[Order, ...]
-    view: MarketView  # as the submit step left it
-    since: float  # monotonic seconds just before the submit step
-    marked: float  # and just after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +62,11 @@ def _failed(claim: Submission, outcome: LegOutcome, code: str, error: Exception)
 def not_replicated(claim: Submission) -> PlacementResult:
     """Say that nothing was sent: a server that is lost now would take the record of it along."""
     return replace(_not_sent(claim, "NOT_REPLICATED", "no replica has its record", 0.0), failure="")
+
+
+def not_handed_on(claim: Submission) -> PlacementResult:
+    """Say that nothing was sent: the step that sends did not follow the one that decided."""
+    return replace(_not_sent(claim, "NOT_SENT", "its next step did not follow", 0.0), failure="")
 
 
 def send(engine: Engine, claim: Submission, sent: Callable[[], None] = lambda: None) -> PlacementResult:
@@ -116,6 +112,11 @@ def _permit(engine: Engine, claim: Submission, sent: Callable[[], None]) -> Send
     send_by = claim.since + min((claim.record.deadline - first.submitted_at) / 1000, engine.policy.send_within_s)
 
     def check() -> None:
+        since_committed = engine.clock.monotonic() - claim.committed
+        if 0 <= since_committed < _JUST_READ_S:  # the submit step has read it all
+            left_at = claim.view.now + round(since_committed * 1000)
+            engine.telemetry.execution_latency((left_at - first.received_at) / 1000)
+            return
         state = engine.store.send_state(claim.record.market_id, [order.order_id for order in claim.orders])
         if state.now >= claim.record.deadline:
             late = state.now - claim.record.deadline

@@ -1,10 +1,11 @@
 """validate_risk: read a snapshot, decide, commit the reservations or the rejection.
 
 Invariant: reservations are written only if everything the decision read is still so; losing a race is never a
-rejection, the step reads again.
+rejection, the step reads again. Where the next step follows in this process, the same commit marks the orders as sent.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import structlog
@@ -17,10 +18,11 @@ from executor.domain.signal import Leg, Signal, SignalKind, parse_signal
 from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalStatus, advance, is_from_the_future
 from executor.engine.adopted_signal import claim_adopted_bets, new_order
 from executor.engine.breaker import is_reset, with_rejection
-from executor.engine.engine import Engine, Policy, Step, TimedView, repeated, step, unknown_signal
+from executor.engine.engine import Engine, Policy, Step, Submission, repeated, step, unknown_signal
 from executor.engine.markets import ask_for_facts
 from executor.engine.optimistic import until_committed
 from executor.engine.reports import announce
+from executor.engine.submitting import has_room, marked_as_sent
 from executor.engine.waiting import wait_for_poll
 from executor.errors import InvalidSignal
 from executor.ports import Change, Gate, MarketView
@@ -30,13 +32,11 @@ log = structlog.get_logger(__name__)
 _GATES = frozenset({Gate.TRADING, Gate.RECONCILED, Gate.LIMITS, Gate.PNL, Gate.BREAKER, Gate.DEADLINE})
 
 
-def validate(
-    engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 0, announce_later: bool = False
-) -> Step:
+def validate(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 0, submit: bool = False) -> Step:
     """Decide on a signal; a signal decided before keeps its decision.
 
-    `patience_ms`: how long it waits for orders to be reconciled. `announce_later`: that a signal was accepted is
-    counted and logged by whoever takes what the decision has left, when no order waits for that.
+    `patience_ms`: how long it waits for orders to be reconciled. `submit`: accepted orders are marked as sent at once,
+    and the step says so with a `submission`; the caller sends it, or puts it back.
 
     Raises:
         Contended: others kept changing what was read.
@@ -47,6 +47,7 @@ def validate(
 
     def attempt(lock_token: str) -> Step | None:
         nonlocal market_id
+        read = engine.clock.monotonic()
         view = engine.store.view(market_id, signal_ids=(signal_id,), order_ids=order_ids(signal_id, MAX_LEGS))
         view = replace(view, lock_token=lock_token)
         record = view.signals.get(signal_id)
@@ -65,24 +66,10 @@ def validate(
         verdict, orders = _decide(engine.policy, view, record)
         if verdict.reason is Reason.NOT_RECONCILED:
             wait_for_poll(engine, view, record, patience_ms)
-        after, change = _change(engine.policy, view, record, verdict, orders)
-        since = engine.clock.monotonic()
-        view_after = engine.store.commit(view, change)
-        if not view_after:
-            return None
-        seconds = engine.clock.monotonic() - started
-
-        timed = TimedView(view_after, since, lambda: _announce(engine, view, after, verdict, change, seconds))
-        return _announced(step(after), timed, accepted=bool(orders), later=announce_later)
+        after, change = _change(engine.policy, view, record, verdict, orders, submit=submit)
+        return _committed(engine, view, after, change, verdict, _Times(started, read))
 
     return until_committed(engine, market_id, f"signal {signal_id}: market {market_id}", attempt)
-
-
-def _announced(found: Step, timed: TimedView, *, accepted: bool, later: bool) -> Step:
-    if accepted and later:
-        return replace(found, view_after=timed)
-    timed.announce()
-    return replace(found, view_after=TimedView(timed.view, timed.since)) if accepted else found
 
 
 @lru_cache(maxsize=2)  # a decision asks twice
@@ -149,19 +136,44 @@ def _has_twin(policy: Policy, view: MarketView, record: SignalRecord, signal: Si
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Monotonic seconds."""
+
+    started: float  # the step
+    read: float  # just before the view was
+
+
+def _committed(
+    engine: Engine, view: MarketView, after: SignalRecord, change: Change, verdict: Verdict, times: _Times
+) -> Step | None:
+    written = engine.clock.monotonic()
+    view_after = engine.store.commit(view, change)
+    if not view_after:
+        return None
+    now = engine.clock.monotonic()
+
+    def announce_decision() -> None:
+        _announce(engine, view, after, verdict, change, now - times.started)
+
+    if change.transactions:
+        sent = Submission(after, change.orders, view_after, times.read, written, now, announce_decision)
+        return replace(step(after), submission=sent)
+    announce_decision()
+    return step(after)
+
+
 def _change(
-    policy: Policy, view: MarketView, record: SignalRecord, verdict: Verdict, orders: tuple[Order, ...]
+    policy: Policy, view: MarketView, record: SignalRecord, verdict: Verdict, orders: Sequence[Order], *, submit: bool
 ) -> tuple[SignalRecord, Change]:
     if verdict.reason is None:
         ids = tuple(order.order_id for order in orders)
         after = replace(advance(record, SignalStatus.ACCEPTED, view.now), order_ids=ids)
-        return after, Change(
-            orders=orders,
-            signals=(after,),
-            gates=_GATES,
-            reset_breaker=is_reset(view),
-            held_elsewhere_max=verdict.held_elsewhere_max,
-        )
+        if submit and has_room(policy, view, len(orders)):
+            change = marked_as_sent(policy, view, orders)
+        else:
+            change = Change(orders=orders, reset_breaker=is_reset(view))
+        return after, replace(change, signals=(after,), gates=_GATES, held_elsewhere_max=verdict.held_elsewhere_max)
     status = SignalStatus.EXPIRED if verdict.reason is Reason.SIGNAL_EXPIRED else SignalStatus.REJECTED
     detail = f"{verdict.detail} (leg {verdict.leg})" if verdict.leg > 1 else verdict.detail
     after = advance(record, status, view.now, verdict.reason, detail)

@@ -22,6 +22,9 @@ class MarketFacts(Protocol):
     def request(self, market_id: str) -> None:
         """Ask for a market's facts."""
 
+    def has_requested(self) -> bool:
+        """Tell whether this process has asked for facts since it took what was asked for; asks Redis nothing."""
+
     def take_requested(self, most: int) -> list[str]:
         """Take markets that were asked for; whoever takes them reads them."""
 

@@ -12,7 +12,7 @@ from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal import SignalKind
 from executor.domain.signal_record import SignalRecord, SignalStatus
-from executor.engine.engine import Engine, Policy, Step, TimedView
+from executor.engine.engine import Engine, Policy, Step, Submission
 from executor.engine.intake import Intake, receive
 from executor.engine.placement import place
 from executor.engine.validation import validate
@@ -91,7 +91,7 @@ class Rig:
     policy: Policy = field(default_factory=make_policy)
     clock: FrozenClock = field(default_factory=FrozenClock)
 
-    view_after: TimedView | None = None  # of the last decision
+    submission: Submission | None = None  # of the last decision
 
     def __post_init__(self) -> None:
         self.memory = Memory(clock=self.clock, identity="paper", trading="true", started=True, limits=dict(LIMITS))
@@ -137,14 +137,14 @@ class Rig:
         assert record is not None
         return record
 
-    def validate(self, signal_id: str = "signal-1", market_id: str = MARKET) -> Step:
-        step = validate(self.engine, signal_id, market_id)
-        self.view_after = step.view_after
+    def validate(self, signal_id: str = "signal-1", market_id: str = MARKET, *, submit: bool = False) -> Step:
+        step = validate(self.engine, signal_id, market_id, submit=submit)
+        self.submission = step.submission
         return step
 
-    def accepted(self, signal_id: str = "signal-1", **message: Any) -> SignalRecord:
+    def accepted(self, signal_id: str = "signal-1", *, submit: bool = False, **message: Any) -> SignalRecord:
         self.received(signal_id, **message)
-        step = self.validate(signal_id, message.get("marketId", MARKET))
+        step = self.validate(signal_id, message.get("marketId", MARKET), submit=submit)
         assert step.verdict == "ACCEPTED", step
         return self.signal(signal_id)
 
@@ -152,9 +152,9 @@ class Rig:
         return place(self.engine, signal_id, market_id)
 
     def follow(self, signal_id: str = "signal-1", market_id: str = MARKET) -> Step:
-        """Place as the step that follows the decision in the same process."""
-        assert self.view_after is not None
-        return place(self.engine, signal_id, market_id, view_after=self.view_after)
+        """Send what the last decision has marked as sent, as the step that follows it in the same process."""
+        assert self.submission is not None
+        return place(self.engine, signal_id, market_id, submission=self.submission)
 
     def placed(self, signal_id: str = "signal-1", **message: Any) -> Order:
         """Take a signal to the exchange; return its first order."""

@@ -698,6 +698,9 @@ class MemoryMarketFacts:
         self._m.reach("want")
         self._m.wanted.add(market_id)
 
+    def has_requested(self) -> bool:
+        return bool(self._m.wanted)
+
     def take_requested(self, most: int) -> list[str]:
         self._m.reach("wanted")
         taken = sorted(self._m.wanted)[:most]

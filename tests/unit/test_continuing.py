@@ -22,6 +22,7 @@ class Chain:
         self.ran: list[str] = []
         self.trouble: dict[str, Exception | str] = {}
         self.failed: list[str] = []
+        self.foretold: dict[str, set[str]] = {}  # task -> of which it was said, while it ran, that they follow here
         self.ended: list[int] = []  # after how many steps a task was told that no further one follows here
         self.app = Celery("continuing", broker="memory://", set_as_current=False)
         self.app.conf.update(
@@ -37,6 +38,7 @@ class Chain:
     def _task(self, name: str) -> Any:
         def run(task: Task, signal_id: str) -> str:
             self.ran.append(name)
+            self.foretold[name] = {other for other, task in self.tasks.items() if task.follows()}
             match self.trouble.pop(name, None):
                 case "again":
                     raise task.retry(countdown=1)
@@ -96,6 +98,7 @@ def test_the_steps_of_a_chain_follow_each_other_without_a_message(steps: Chain) 
     assert steps.ran == ["first", "second", "third"]
     assert result.retstr == "'first of s'"
     assert steps.ended == [3]
+    assert steps.foretold == {"first": {"second"}, "second": {"third"}, "third": set()}
     assert not any(map(steps.waiting, NAMES))
     kinds = ("task-received", "task-started", "task-succeeded")
     assert told(result) == [(kind, f"{name}-s") for name in ("second", "third") for kind in kinds]
@@ -110,6 +113,7 @@ def test_a_step_whose_queue_this_worker_does_not_read_goes_through_it(steps: Cha
     steps.begin()
     assert steps.ran == ["first"]
     assert steps.ended == [1]
+    assert steps.foretold == {"first": set()}
     (sent,) = steps.waiting("second")
     assert (sent["headers"]["id"], [step["task"] for step in sent["body"][2]["chain"]]) == ("second-s", ["third"])
 
@@ -147,6 +151,7 @@ def test_a_step_that_fails_is_told_and_kept_and_ends_the_chain(steps: Chain) -> 
 def test_a_chain_that_goes_on_and_on_is_cut(steps: Chain) -> None:
     steps.begin(4)
     assert steps.ran == ["first", "second", "third"]
+    assert steps.foretold["third"] == set()
     assert ids(steps.waiting("fourth")) == ["fourth-s"]
 
 

@@ -20,7 +20,7 @@ from executor.domain.ledger_entry import encode_entry, of_signal, of_trade
 from executor.domain.money import ZERO
 from executor.domain.netting import net_of
 from executor.domain.notice import BREAKER_KEY, Kind, Level, Notice
-from executor.domain.order import ACTIVE, Order, TradeKind
+from executor.domain.order import ACTIVE, UNPLACED, Order, OrderStatus, TradeKind
 from executor.domain.risk import LIMIT_FIELDS
 from executor.domain.signal_record import TERMINAL, SignalRecord, SignalStatus
 from executor.domain.times import iso
@@ -170,7 +170,7 @@ def _foreign(view: MarketView, change: Change, request: Request) -> None:
     request.writes.append(["SADD" if kept else "SREM", keys.FOREIGN_MARKETS, view.market_id])
 
 
-def _order(order: Order, identity: str, keep_s: int, request: Request) -> None:
+def _order(order: Order, before: Order | None, identity: str, keep_s: int, request: Request) -> None:
     name = order.order_id
     add = request.writes.append
     member = keys.market_orders(order.market_id)
@@ -181,12 +181,20 @@ def _order(order: Order, identity: str, keep_s: int, request: Request) -> None:
     ):
         add(["ZADD", index, order.created_at, name] if belongs else ["ZREM", index, name])
     add(["ZADD", keys.ORDERS_RECENT, order.created_at, name])
-    add(["PUBLISH", keys.ORDER_UPDATES, order_fields(order, identity)])
+    for shown in _passed_through(order, before):
+        add(["PUBLISH", keys.ORDER_UPDATES, order_fields(shown, identity)])
     record: Command = ["SET", keys.order(name), encode(order)]
     request.records.append([*record, "EX", keep_s] if order.is_over else record)
     if order.bet_id:
         owner: Command = ["SET", keys.bet(order.bet_id), name]
         request.records.append([*owner, "EX", keep_s] if order.is_over else owner)
+
+
+def _passed_through(order: Order, before: Order | None) -> Sequence[Order]:
+    """Return the order in each status that a commit gives it: what it decides and marks as sent is reserved, too."""
+    if order.status is OrderStatus.SUBMITTED and (before is None or before.status in UNPLACED):
+        return replace(order, status=OrderStatus.RESERVED), order
+    return (order,)
 
 
 def _losses(change: Change, request: Request) -> None:
@@ -292,7 +300,7 @@ def request_for(view: MarketView, change: Change, identity: str, token: str, sig
     _breaker(view, change, identity, request)
     if change.orders:
         for order in change.orders:
-            _order(order, identity, order_s, request)
+            _order(order, view.orders.get(order.order_id), identity, order_s, request)
         request.writes.append(["=ZCARD", keys.ACTIVE_COUNT, keys.ORDERS_ACTIVE])
     if change.transactions:
         request.writes.append(["INCRBY", view.transactions_key, change.transactions])

@@ -67,16 +67,23 @@ class RedisMarketFacts(RedisAdapter):
     def __init__(self, client: "Redis") -> None:
         super().__init__(client)
         self._types: dict[str, str] = {}  # of markets; they do not change
+        self._has_requested = False
         self._sum_held = client.register_script(script("sum_held", needs=["held_total"]))
 
     @guarded
     def request(self, market_id: str) -> None:
         """Ask for a market's facts."""
         self._redis.sadd(keys.MARKETS_WANTED, market_id)
+        self._has_requested = True
+
+    def has_requested(self) -> bool:
+        """Tell whether this process has asked for facts since it took what was asked for."""
+        return self._has_requested
 
     @guarded
     def take_requested(self, most: int) -> list[str]:
         """Take markets that were asked for; whoever takes them reads them."""
+        self._has_requested = False
         try:
             found = cast("set[str]", self._redis.smembers(keys.MARKETS_WANTED))
         except ResponseError:  # somebody put something else there

@@ -14,6 +14,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import redis
@@ -34,7 +36,8 @@ from executor.engine.intake import Intake, Message, Receipt, receive, receive_al
 from executor.errors import SignalUnrecordable, StoreUnavailable
 from executor.observability import exporter
 from executor.settings.load import Settings
-from executor.tasks import dispatch
+from executor.settings.urls import queues_db
+from executor.tasks import dispatch, first_message
 
 log = structlog.get_logger(__name__)
 
@@ -298,7 +301,10 @@ def main() -> int:
     app.conf.task_publish_retry_policy = _PUBLISH_POLICY
     from executor.observability.counters import RECONNECTS, count_misuse  # noqa: PLC0415 - after `prepare`
 
-    bridge = Bridge(settings, wiring.intake(settings), RECONNECTS.inc, count_misuse)
+    intake = wiring.intake(settings)
+    if (db := queues_db(settings.redis.url, settings.redis.broker_url)) is not None:
+        intake = replace(intake, first_message=partial(first_message, db=db))
+    bridge = Bridge(settings, intake, RECONNECTS.inc, count_misuse)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, bridge.stop)
     with serving("bridge", settings.metrics.bridge_port, bridge.stopping):

@@ -5,6 +5,7 @@ what is published is what it would publish, but for the ids, the arguments and t
 against the other.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,15 +14,19 @@ from celery import Celery, Task
 from celery.utils.saferepr import saferepr
 from kombu.connection import Connection
 from kombu.utils.json import dumps, loads
+from kombu.utils.uuid import uuid
+
+from executor.ports import QueuedMessage
 
 _FILLED_IN: Final = frozenset({"correlation_id", "delivery_info", "body_encoding", "delivery_tag"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What is the same in each message: headers, kombu's options, and the body's third part."""
+    """What is the same in each message: headers, properties, kombu's options, and the body's third part."""
 
     headers: Mapping[str, Any]
+    properties: Mapping[str, Any]
     options: Mapping[str, Any]
     embed: Mapping[str, Any]
 
@@ -40,15 +45,7 @@ class ChainMessage:
         Raises:
             OperationalError: it may or may not be there.
         """
-        written = self._written = self._written or self._write(args, chain, deadline)
-        headers = {
-            **written.headers,
-            "id": task_id,
-            "root_id": task_id,
-            "argsrepr": saferepr(tuple(args), self._app.amqp.argsrepr_maxsize),
-            "deadline": deadline,
-        }
-        body = dumps([args, {}, {**written.embed, "chain": chain}])
+        written, headers, body = self._filled_in(task_id, args, chain, deadline)
         with self._app.producer_pool.acquire(block=True) as producer:
             producer.publish(
                 body,
@@ -59,6 +56,39 @@ class ChainMessage:
                 **written.options,
             )
 
+    def queued(
+        self, db: int, task_id: str, args: Sequence[str], chain: Sequence[object], deadline: int
+    ) -> QueuedMessage:
+        """Return a message as kombu's transport for Redis puts it into its queue, in this db."""
+        written, headers, body = self._filled_in(task_id, args, chain, deadline)
+        envelope = {
+            "body": b64encode(body.encode()).decode(),
+            "content-encoding": written.options["content_encoding"],
+            "content-type": written.options["content_type"],
+            "headers": headers,
+            "properties": {
+                **written.properties,
+                "correlation_id": task_id,
+                "delivery_info": {"exchange": "", "routing_key": written.options["routing_key"]},
+                "body_encoding": "base64",
+                "delivery_tag": uuid(),
+            },
+        }
+        return QueuedMessage(db, written.options["routing_key"], dumps(envelope))
+
+    def _filled_in(
+        self, task_id: str, args: Sequence[str], chain: Sequence[object], deadline: int
+    ) -> tuple["_Written", dict[str, Any], str]:
+        written = self._written = self._written or self._write(args, chain, deadline)
+        headers = {
+            **written.headers,
+            "id": task_id,
+            "root_id": task_id,
+            "argsrepr": saferepr(tuple(args), self._app.amqp.argsrepr_maxsize),
+            "deadline": deadline,
+        }
+        return written, headers, dumps([args, {}, {**written.embed, "chain": chain}])
+
     def _write(self, args: Sequence[str], chain: Sequence[object], deadline: int) -> _Written:
         """Let Celery write a message, to a queue in this process's memory."""
         queue = self._app.amqp.router.route({}, self._task.name)["queue"].name
@@ -67,7 +97,7 @@ class ChainMessage:
                 tuple(args), task_id="", chain=list(chain), headers={"deadline": deadline}, connection=connection
             )
             message = connection.default_channel.basic_get(queue, no_ack=True)
-        options = {name: value for name, value in message.properties.items() if name not in _FILLED_IN}
-        options |= {"exchange": "", "routing_key": queue}
+        properties = {name: value for name, value in message.properties.items() if name not in _FILLED_IN}
+        options = {**properties, "exchange": "", "routing_key": queue}
         options |= {"content_type": message.content_type, "content_encoding": message.content_encoding}
-        return _Written(message.headers, options, loads(message.body)[2])
+        return _Written(message.headers, properties, options, loads(message.body)[2])

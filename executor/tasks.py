@@ -35,7 +35,7 @@ from executor.engine import (
 from executor.engine.engine import Engine, Step, Submission, unknown_signal
 from executor.engine.waiting import RECONCILED_MS
 from executor.errors import Contended, ExecutorError, NotYet, StoreUnavailable
-from executor.ports import HeartbeatAction, RefusedTask
+from executor.ports import HeartbeatAction, QueuedMessage, RefusedTask
 from executor.settings.urls import is_sentinel
 from executor.wiring import failed_tasks, get_engine, get_settings
 
@@ -193,16 +193,30 @@ _chain_message: Final = ChainMessage(app, validate_risk)
 
 
 def dispatch(record: SignalRecord) -> None:
-    """Start a signal's chain; task ids come from the signal id, so that a repeat is recognised."""
+    """Start a signal's chain."""
+    task_id, args, steps = _chain_of(record)
+    if app.current_worker_task is None:
+        _chain_message.publish(task_id, args, steps, record.deadline)
+    else:  # a sweep's, of which the message says so
+        validate_risk.apply_async(args, task_id=task_id, chain=steps, headers={"deadline": record.deadline})
+
+
+def first_message(record: SignalRecord, *, db: int) -> QueuedMessage:
+    """Return what `dispatch` would put into its queue, in this db of the broker."""
+    task_id, args, steps = _chain_of(record)
+    return _chain_message.queued(db, task_id, args, steps, record.deadline)
+
+
+def _chain_of(record: SignalRecord) -> tuple[str, tuple[str, str], list[dict[str, object]]]:
+    """Return the first step's id and arguments, and the steps behind it as Celery's canvas writes them, last first.
+
+    Ids come from the signal's, so that a repeat is recognised. The message's deadline lets a backlog be dropped unread;
+    who reads it believes the record alone.
+    """
     args = (record.signal_id, record.market_id)
     suffix = record.signal_id if record.attempt == 1 else f"{record.signal_id}-r{record.attempt}"
-    # As Celery's canvas writes a chain, the last step first; it makes and copies six signatures for that.
     steps = [_signature(log_trade, f"log-{suffix}", args), _signature(place_order, f"place-{suffix}", args)]
-    # The deadline lets a backlog be dropped unread; who reads the message believes the record alone.
-    if app.current_worker_task is None:
-        _chain_message.publish(f"risk-{suffix}", args, steps, record.deadline)
-    else:  # a sweep's, of which the message says so
-        validate_risk.apply_async(args, task_id=f"risk-{suffix}", chain=steps, headers={"deadline": record.deadline})
+    return f"risk-{suffix}", args, steps
 
 
 def _signature(task: Task, task_id: str, args: tuple[str, str]) -> dict[str, object]:

@@ -21,13 +21,14 @@ from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.engine import Policy
 from executor.engine.overload import Overload
 from executor.errors import InvalidSignal, StoreUnavailable
-from executor.ports import Arrival, Opened, OrderStore, Recorded, Signatures, Telemetry
+from executor.ports import Arrival, Opened, OrderStore, QueuedMessage, Recorded, Signatures, Telemetry
 
 log = structlog.get_logger(__name__)
 
 _SNIPPET: Final = 512  # of a malformed message: enough to recognise its sender
 _SKEW_MS: Final = 5000  # contract section 3
 _REPLAY_MARGIN_S: Final = 5  # a replay is looked at somewhat later than it arrived
+_NEW: Final = frozenset({Recorded.NEW, Recorded.STARTED})
 _MAX_KIND: Final = 40  # characters of a kind that is none
 
 
@@ -48,6 +49,8 @@ class Intake:
     policy: Policy
     overload: Overload | None = None  # None: nothing is refused early
     signatures: Signatures | None = None  # None: no message is taken as a signed one
+    # What starts a signal's chain, to be queued in the step that records it; None: whoever records it starts it.
+    first_message: Callable[[SignalRecord], QueuedMessage] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,11 @@ class Receipt:
     signal_id: str
     record: SignalRecord
     problem: InvalidSignal | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Tell whether this message has made the record."""
+        return self.known in _NEW
 
     @property
     def to_start(self) -> SignalRecord | None:
@@ -112,12 +120,12 @@ def receive_all(
 ) -> list[Receipt | StoreUnavailable]:
     """Record messages in their order; returns what became of each, or what kept it from being recorded.
 
-    `start` is called for each new signal, before any of them is counted or logged.
+    `start` is called for each new signal that has not been started, before any of them is counted or logged.
 
     Raises:
         StoreUnavailable: any of them may or may not have been recorded.
     """
-    read = [_in_time(intake, _read(intake, message)) for message in messages]
+    read = [_with_first_message(intake, _in_time(intake, _read(intake, message))) for message in messages]
     answers = intake.store.record([message.arrival for message in read]) if read else []
     receipts = [
         answer if isinstance(answer, StoreUnavailable) else Receipt(*answer, message.arrival.record, message.problem)
@@ -241,6 +249,13 @@ def _in_time(intake: Intake, read: _Read) -> _Read:
     return replace(read, arrival=replace(read.arrival, record=refused))
 
 
+def _with_first_message(intake: Intake, read: _Read) -> _Read:
+    record = read.arrival.record
+    if intake.first_message is None or record.status is not SignalStatus.RECEIVED:
+        return read
+    return replace(read, arrival=replace(read.arrival, first_message=intake.first_message(record)))
+
+
 def _refusal(message: Message, error: InvalidSignal) -> SignalRecord:
     return SignalRecord(
         signal_id=f"malformed-{hashlib.sha256(message.raw).hexdigest()[:24]}",
@@ -266,7 +281,7 @@ def _tell(intake: Intake, read: _Read, known: Recorded, signal_id: str) -> None:
     """Count and log what is told here and nowhere else."""
     record = read.arrival.record
     repeat = known is Recorded.REPEAT or (known is Recorded.ELSEWHERE and read.message.sole)
-    if known is Recorded.NEW or repeat:
+    if known in _NEW or repeat:
         intake.telemetry.signal_received(record.strategy if read.signal else "malformed")
         if read.problem is not None:
             _malformed(intake, read.problem, signal_id if read.arrival.otherwise else "")

@@ -29,7 +29,17 @@ from executor.ports.ledger import Ledger
 from executor.ports.locks import Hold, Locks
 from executor.ports.market_facts import Counted, MarketFacts
 from executor.ports.notices import Address, NotDelivered, NoticeStore, Notifier
-from executor.ports.order_store import Arrival, Change, Failure, Gate, MarketView, OrderStore, Recorded, SendState
+from executor.ports.order_store import (
+    Arrival,
+    Change,
+    Failure,
+    Gate,
+    MarketView,
+    OrderStore,
+    QueuedMessage,
+    Recorded,
+    SendState,
+)
 from executor.ports.order_stream import OrderStream, StreamMessage
 from executor.ports.set_aside import SetAside
 from executor.ports.signatures import Opened, Signatures
@@ -84,6 +94,7 @@ __all__ = [
     "Opened",
     "OrderStore",
     "OrderStream",
+    "QueuedMessage",
     "Reading",
     "Recorded",
     "RefusedCancel",

@@ -21,9 +21,19 @@ class Recorded(StrEnum):
     """What became of an attempt to record a signal."""
 
     NEW = "NEW"
+    STARTED = "STARTED"  # new, and its first message was put into its queue in the same step
     REPEAT = "REPEAT"  # this bridge has had it before
     ELSEWHERE = "ELSEWHERE"  # another bridge recorded it
     TAKEN_OVER = "TAKEN_OVER"  # another bridge recorded this very message, which was then given to this one
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    """A message as it lies in a queue of this server, in one of its dbs."""
+
+    db: int
+    queue: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,7 @@ class Arrival:
     dedup_s: int
     renew: bool = False
     otherwise: SignalRecord | None = None  # to write instead where another message has the record's id; malformed ones
+    first_message: QueuedMessage | None = None  # what starts its chain, to be queued in the same step if it is new
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ a ValueError whose text says what is expected. A leaf: imports nothing of ours.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -197,6 +197,18 @@ def next_db_broker_url(url: str) -> str:
         return f"{head}/{sentinel_url(url).db + 1}{question}{query}"
     parts = _redis_parts(url, ("redis", "rediss", "unix"))
     return _broker_url(parts, _db_of(parts) + 1)
+
+
+def queues_db(url: str, broker: str) -> int | None:
+    """Return the db of the broker's URL `broker` where both name the same server and login, else None."""
+    if is_sentinel(url) or is_sentinel(broker):
+        if not (is_sentinel(url) and is_sentinel(broker)):
+            return None
+        state, queues = sentinel_url(url), sentinel_url(broker)
+        return queues.db if replace(state, db=queues.db) == queues else None
+    state_parts, parts = (_redis_parts(text, ("redis", "rediss", *_SOCKET_SCHEMES)) for text in (url, broker))
+    db = _db_of(parts)
+    return db if _broker_url(state_parts, db) == _broker_url(parts, db) else None
 
 
 def broker_url(text: str) -> str:

@@ -53,6 +53,20 @@ def listening(stack: Stack, count: int) -> None:
     wait(lambda: dict(stack.state.pubsub_numsub(keys.STRATEGY_SIGNALS))[keys.STRATEGY_SIGNALS] == count)
 
 
+def test_a_chain_is_started_by_the_script_that_records_its_signal(stack: Stack, bridges: tuple[Process, ...]) -> None:
+    del bridges
+    pushed: list[str] = []
+    with stack.broker.monitor() as said:  # type: ignore[no-untyped-call]
+        assert stack.publish(message("scripted")) >= 1
+        for command in said.listen():
+            if command["command"].upper().startswith("LPUSH SIGNALS"):
+                pushed.append(command["client_type"])
+            elif pushed and "scripted" in command["command"]:
+                break
+    assert pushed == ["lua"], "once, though two bridges heard it"
+    assert stack.ended("scripted").status is SignalStatus.COMPLETED
+
+
 def test_two_bridges_execute_a_signal_once(stack: Stack, bridges: tuple[Process, ...]) -> None:
     received = 'signals_received_total{strategy="test"}'
     before = total(bridges, received)

@@ -200,7 +200,7 @@ class MemoryStore:
         if record.status in TERMINAL:
             self._m.enter(encode_entry(of_signal(record, self._identity)))
         self._m.seen[dedup_id] = (record.bridge, record.token, record.signal_id, until)
-        return Recorded.NEW, record.signal_id
+        return (Recorded.STARTED if arrival.first_message else Recorded.NEW), record.signal_id
 
     def close(self, ends: Sequence[tuple[SignalRecord, SignalRecord]]) -> list[bool]:
         self._m.reach("close")

@@ -25,11 +25,11 @@ from executor.adapters.redis.commit import after, request_for
 from executor.adapters.redis.key_repair import repair_keys
 from executor.adapters.redis.market_facts import decode_market
 from executor.adapters.redis.record_reader import Reader, RecordReader, readable
-from executor.adapters.redis.recorded import known_as, not_recorded
+from executor.adapters.redis.recorded import known_as, not_recorded, record_arguments
 from executor.adapters.redis.records import decode_foreign, decode_order, decode_signal, encode
 from executor.adapters.redis.topology import has_replicas, run_durably
 from executor.domain.ledger_entry import encode_entry, of_signal
-from executor.domain.signal_record import TERMINAL, SignalRecord
+from executor.domain.signal_record import SignalRecord
 from executor.domain.times import hour
 from executor.errors import RecordUnreadable, StoreUnavailable
 from executor.ports import Arrival, Change, MarketView, Recorded, SendState
@@ -128,30 +128,8 @@ class RedisStore(RecordReader):
         return known_as(arrival.record, answer)
 
     def _record_one(self, arrival: Arrival, client: "Redis") -> object:
-        record = arrival.record
-        terminal = record.status in TERMINAL
-        entry = encode_entry(of_signal(record, self._identity)) if terminal else {}
-        return self._record(
-            keys=[
-                keys.seen(arrival.dedup_id),
-                keys.signal(record.signal_id),
-                keys.SIGNALS_OPEN,
-                keys.TRADES,
-                keys.SIGNALS_RECORDED,
-            ],
-            args=[
-                f"{record.bridge} {record.token} {record.signal_id}",
-                encode(record),
-                arrival.dedup_s,
-                int(arrival.renew),
-                self._keep.signal_s if terminal else 0,
-                "" if terminal else record.updated_at,
-                f"{record.bridge} - {record.signal_id}",
-                int(arrival.otherwise is not None),
-                *[text for pair in entry.items() for text in pair],
-            ],
-            client=client,
-        )
+        names, args = record_arguments(arrival, self._identity, self._keep.signal_s)
+        return self._record(keys=names, args=args, client=client)
 
     @guarded
     def close(self, ends: Sequence[tuple[SignalRecord, SignalRecord]]) -> list[bool]:

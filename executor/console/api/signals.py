@@ -29,7 +29,6 @@ from executor.operations.signals import (
     open_signals,
     signal_json,
 )
-from executor.ports import Recorded
 
 router = APIRouter(prefix="/signals", tags=["signals"])
 
@@ -95,7 +94,7 @@ def _hand_in(console: Console, who: Principal, raw: bytes, response: Response) -
         if receipt.problem.field == "message" and not _is_json(raw):  # of a signed one a field may be wrong, too
             raise HTTPException(400, f"the body is no JSON: {receipt.problem}")
         raise receipt.problem
-    response.status_code = 202 if receipt.known is Recorded.NEW else 200
+    response.status_code = 202 if receipt.is_new else 200
     response.headers["Location"] = f"/api/signals/{quote(record.signal_id, safe='')}"
     return SignalModel(**signal_json(record))
 

@@ -9,6 +9,7 @@ from executor.settings.urls import (
     celery_url,
     mask_url,
     next_db_broker_url,
+    queues_db,
     sentinel_transport,
     sentinel_url,
     url_secrets,
@@ -80,3 +81,26 @@ def test_a_wrong_url_is_refused_by_name(tmp_path: Path, name: str, url: str, exp
         load_settings({name: url}, tmp_path)
     assert name in str(raised.value)
     assert url not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "broker", "db"),
+    [
+        ("redis://h:6379/0", next_db_broker_url("redis://h:6379/0"), 1),
+        ("rediss://u:p%40@h/3", next_db_broker_url("rediss://u:p%40@h/3"), 4),
+        ("unix:///run/r.sock?db=3", next_db_broker_url("unix:///run/r.sock?db=3"), 4),
+        (URL, next_db_broker_url(URL), 4),
+        ("redis://h:6379/0", "redis://h:6379/0", 0),
+        ("redis://h:6379/0", "redis://h:6380/1", None),
+        ("redis://h/0", "redis://other/1", None),
+        ("redis://a:b@h/0", "redis://c:b@h/1", None),
+        ("redis://h/0", "rediss://h/1", None),
+        ("redis://h/0", "sentinel://h:1/1?master=m", None),
+        ("sentinel://h:1/0?master=m", "sentinel://h:1/1?master=queues", None),
+        ("unix:///run/a.sock", "redis+socket:///run/b.sock?virtual_host=1", None),
+    ],
+)
+def test_queues_are_on_the_states_server_where_all_but_the_db_is_the_same(
+    url: str, broker: str, db: int | None
+) -> None:
+    assert queues_db(url, broker) == db

@@ -12,8 +12,9 @@
 -- ARGV[6]  score among the open signals; empty: it is terminal already
 -- ARGV[7]  value of seen for who met the record only
 -- ARGV[8]  1: a malformed message under the id that its sender gave, which gives way
--- ARGV[9...] names and values of the feed's entry; none: it is not terminal
--- Returns false when written, else what seen holds; a record that outlived its seen is met by the caller, and by
+-- ARGV[9]  a db of this server, for: ARGV[10] a queue there, ARGV[11] what starts the signal's chain; or all empty
+-- ARGV[12...] names and values of the feed's entry; none: it is not terminal
+-- Returns false when written, 'started' when what starts its chain was queued, too; else what seen holds; a record that outlived its seen is met by the caller, and by
 -- nobody after it, so that a repeat is told once and not lost. Returns 'taken' where a malformed message is to be
 -- recorded under another id; one that has the id makes room for the signal that is well formed. OWNKEY: this message
 -- can never be recorded, whatever else is; any other error is no message's own.
@@ -42,8 +43,8 @@ if seen then
   end
   return seen
 end
-if #ARGV > 8 then
-  redis.call('XADD', KEYS[4], '*', unpack(ARGV, 9))
+if #ARGV > 11 then
+  redis.call('XADD', KEYS[4], '*', unpack(ARGV, 12))
 end
 if ARGV[6] ~= '' then
   redis.call('ZADD', KEYS[3], ARGV[6], string.sub(KEYS[2], 8))
@@ -55,4 +56,8 @@ else
   redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[5])
 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[3])
+-- Last, as all after it would go to the other db. Where it cannot be done the caller starts the chain, or the sweep.
+if ARGV[9] ~= '' and not redis.pcall('SELECT', ARGV[9]).err and type(redis.pcall('LPUSH', ARGV[10], ARGV[11])) == 'number' then
+  return 'started'
+end
 return false

@@ -90,21 +90,26 @@ def _watch_exchange() -> None:
 
 def _watch_bridge() -> None:
     """Wrap what the bridge calls for messages; before the bridge is imported, as it imports it by name."""
-    inner = intake.receive_all
+    receive_all, record = intake.receive_all, RedisStore.record
 
-    @wraps(inner)
-    def receive_all(known: Any, messages: Any, start: Callable[[Any], None]) -> Any:  # noqa: ANN401 - the wrapped one's
+    @wraps(receive_all)
+    def received(known: Any, messages: Any, start: Callable[[Any], None]) -> Any:  # noqa: ANN401 - the wrapped one's
         heard = time.time()
+        receipts = receive_all(known, messages, start)
+        for receipt in receipts:
+            if isinstance(receipt, intake.Receipt):
+                _moments.append(("heard", receipt.signal_id, heard))
+        return receipts
 
-        def noted(record: Any) -> None:  # noqa: ANN401 - a signal's record
-            _moments.append(("heard", record.signal_id, heard))
-            _note("recorded", record.signal_id)
-            start(record)
-            _note("published", record.signal_id)
+    @wraps(record)
+    def recorded(store: RedisStore, arrivals: Any) -> Any:  # noqa: ANN401 - the wrapped one's
+        answers = record(store, arrivals)
+        for arrival in arrivals:
+            _note("recorded", arrival.record.signal_id)
+        return answers
 
-        return inner(known, messages, noted)
-
-    intake.receive_all = receive_all  # type: ignore[assignment]
+    intake.receive_all = received  # type: ignore[assignment]
+    RedisStore.record = recorded  # type: ignore[method-assign, assignment]
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]

@@ -14,9 +14,8 @@ _RATE: Final = 20
 # From one point to the next, in a signal's order.
 _WAY: Final = (
     ("pub/sub: PUBLISH -> bridge", "PUBLISH", "heard"),
-    ("bridge: parse and record", "heard", "recorded"),
-    ("bridge: publish the chain", "recorded", "published"),
-    ("hop: published -> validate_risk", "published", "start validate_risk"),
+    ("bridge: parse, record and start the chain", "heard", "recorded"),
+    ("hop: recorded -> validate_risk", "recorded", "start validate_risk"),
     ("validate_risk: all of it", "start validate_risk", "start place_order"),
     ("place_order: before the call", "start place_order", "call"),
     ("exchange: call -> received", "call", "received"),
@@ -29,7 +28,7 @@ _WAY: Final = (
 # Reference: 10 ms for pub/sub, 50 ms for risk validation, 500 ms for placement at the exchange, all at the 99th.
 _PROMISES: Final = (
     ("pub/sub", _WAY[0][0], 10.0),
-    ("risk validation", _WAY[4][0], 50.0),
+    ("risk validation", _WAY[3][0], 50.0),
     ("placement: call -> answer", "exchange: call -> answer", 500.0),
 )
 

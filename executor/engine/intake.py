@@ -49,8 +49,7 @@ class Intake:
     policy: Policy
     overload: Overload | None = None  # None: nothing is refused early
     signatures: Signatures | None = None  # None: no message is taken as a signed one
-    # What starts a signal's chain, to be queued in the step that records it; None: whoever records it starts it.
-    first_message: Callable[[SignalRecord], QueuedMessage] | None = None
+    first_message: Callable[[SignalRecord], QueuedMessage] | None = None  # None: nothing is queued as it is recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +136,8 @@ def receive_all(
     for message, receipt in zip(read, receipts, strict=True):
         if isinstance(receipt, Receipt):
             _tell(intake, message, receipt.known, receipt.signal_id)
+    if intake.overload is not None and messages:
+        intake.overload.look_behind(messages[-1].read)
     return receipts
 
 

@@ -88,6 +88,11 @@ def _differs(order: Order, bet: BetState, asked_at: int) -> bool:
     return merge(order, bet, 0, asked_at)[0] != order
 
 
+def is_recorded(order: Order, bet: BetState) -> bool:
+    """Tell whether an order's record says already what was heard of its bet."""
+    return order.bet_id == bet.bet_id and not _differs(order, bet, 0)
+
+
 def merge_bets(engine: Engine, bets: Sequence[BetState]) -> int:
     """Merge bets that were heard of one by one; returns how many orders changed.
 
@@ -98,9 +103,7 @@ def merge_bets(engine: Engine, bets: Sequence[BetState]) -> int:
     """
     stopped: dict[str, str] = {}
     merged = merge_listed(engine, (), bets, stopped, 0)
-    keep_foreign(
-        engine, merged.foreign, complete=False, stopped={}
-    )  # in which markets nothing is placed, the poll says
+    keep_foreign(engine, merged.foreign, complete=False, stopped={})  # where nothing is placed, the poll says
     if merged.late:
         legs = engine.store.orders(merged.late)
         marked = [order for order in legs if order.cancel_reason == CancelReason.HALF_PLACED]

@@ -4,7 +4,8 @@ How: what waits, divided by the best rate at which a busy queue has been served 
 wait. Invariants, so that nothing is refused that could have been served: while few signals wait nothing is refused; a
 rate counts only where it was measured over three seconds or more with the queue never empty; the best of half a minute
 is taken, and a quarter more; where none is known (a fresh start, workers that are down) nothing is refused. What was
-taken is served first come, first served. Times in milliseconds.
+taken is served first come, first served. While few wait, the queue is looked at behind a signal and not before it: no
+order waits for that. Times in milliseconds.
 """
 
 import threading
@@ -44,9 +45,8 @@ class Overload:
     def wait_ms(self, now: int) -> float:
         """Return how long what arrives now would wait for a worker, at least; 0 where that is short or not known."""
         with self._lock:
-            if not 0 <= now - self._asked < _LOOK_MS:
-                self._asked = now
-                self._look()
+            if self._waiting() >= _FEW:  # what is refused by an old look might be served
+                self._look_if_due(now)
             waiting = self._waiting()
             if waiting < _FEW or not self._rates:
                 return 0.0
@@ -56,6 +56,16 @@ class Overload:
         """Say that so many more wait."""
         with self._lock:
             self._added += signals
+
+    def look_behind(self, now: int) -> None:
+        """Look at the queue, where that has not just been done, for what arrives next."""
+        with self._lock:
+            self._look_if_due(now)
+
+    def _look_if_due(self, now: int) -> None:
+        if not 0 <= now - self._asked < _LOOK_MS:
+            self._asked = now
+            self._look()
 
     def _waiting(self) -> int:
         return self._added + (self._last.waiting if self._last else 0)

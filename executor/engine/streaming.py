@@ -14,6 +14,7 @@ import structlog
 from executor.domain.order import BetState
 from executor.engine.engine import Engine
 from executor.engine.merging import merge_bets
+from executor.engine.newcomers import Newcomers
 from executor.errors import Contended, StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -34,9 +35,13 @@ class StreamApplier:
         self._waiting: dict[str, dict[str, BetState]] = {}  # market -> bet id -> its newest state
         self._running: set[str] = set()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="stream")
+        self._newcomers = Newcomers(engine, stopping, self._apply)
 
     def put(self, bets: Iterable[BetState]) -> None:
         """Take bets over; returns at once."""
+        self._apply(self._newcomers.put(bets))
+
+    def _apply(self, bets: Iterable[BetState]) -> None:
         with self._lock:
             for bet in bets:
                 self._waiting.setdefault(bet.market_id, {})[bet.bet_id] = bet
@@ -49,7 +54,8 @@ class StreamApplier:
             self._pool.submit(self._drain, market)
 
     def close(self) -> None:
-        """Finish what is being applied; what is not is the poll's."""
+        """Finish what is being applied, once `stopping` is set; what is not is the poll's."""
+        self._newcomers.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _drain(self, market: str) -> None:

@@ -46,6 +46,7 @@ def run(overload: Overload, queue: ScriptedBacklog, seconds: float, per_s: float
     for _ in range(int(seconds * 4)):
         queue.serve(0.25, per_s)
         wait_ms = overload.wait_ms(queue.at)
+        overload.look_behind(queue.at)
     return wait_ms
 
 
@@ -101,6 +102,26 @@ def test_the_best_rate_of_half_a_minute_is_counted_with_and_then_forgotten() -> 
     run(overload, queue, 10, per_s=100)
     assert run(overload, queue, 20, per_s=10) == pytest.approx(queue.waiting / (100 * 1.25) * 1000, rel=0.1)
     assert run(overload, queue, 40, per_s=10) == pytest.approx(queue.waiting / (10 * 1.25) * 1000, rel=0.3)
+
+
+def test_no_signal_waits_for_a_look_while_few_wait(rig: Rig) -> None:
+    queue = ScriptedBacklog(at=rig.clock.now)
+    intake = Intake(rig.store, rig.telemetry, rig.policy, Overload(queue))
+    looked: list[int] = []
+    for at in range(3):
+        message = Message(KIND, strategy_message(f"calm-{at}"), queue.at, queue.at, "bridge-1", f"token-{at}")
+        receive_all(intake, [message], lambda _: looked.append(queue.looks))
+        queue.serve(1, per_s=0)
+    assert (looked, queue.looks) == ([0, 1, 2], 3)
+
+
+def test_an_old_look_at_a_long_queue_refuses_nobody() -> None:
+    queue = ScriptedBacklog()
+    overload = Overload(queue)
+    queue.arrive(5000)
+    assert run(overload, queue, 10, per_s=40) > 0
+    queue.serve(1, per_s=10_000)
+    assert overload.wait_ms(queue.at) == 0
 
 
 def test_what_this_process_adds_between_two_looks_counts() -> None:

@@ -16,7 +16,7 @@ from support.engine_rig import Rig
 from support.sandbox_client import wait_for
 
 from executor.domain.money import ZERO
-from executor.domain.order import BetState, Order
+from executor.domain.order import BetState, Order, OrderStatus
 from executor.engine.merging import merge_bets
 from executor.engine.reconciliation import poll
 from executor.engine.streaming import StreamApplier
@@ -150,6 +150,10 @@ def test_the_records_are_those_of_the_poll_alone(seed: int) -> None:
     assert booked(streamed) == booked(polled)
 
 
+def _filled(bet: BetState) -> BetState:
+    return replace(bet, size_matched=bet.size, average_price_matched=bet.price, executable=False)
+
+
 def test_a_busy_market_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig()
     calm, busy = rig.placed("signal-1", marketId="1.1"), rig.placed("signal-2", marketId="1.2")
@@ -167,8 +171,111 @@ def test_a_busy_market_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("executor.engine.streaming.merge_bets", merged)
     applied: list[int] = []
     applier = StreamApplier(rig.engine, stopping, applied.append)
-    applier.put([rig.exchange.bets[busy.bet_id], rig.exchange.bets[calm.bet_id]])
+    applier.put([_filled(rig.exchange.bets[order.bet_id]) for order in (busy, calm)])
     wait_for(lambda: "1.1" in tries)
     wait_for(lambda: len(applied) == 2)
+    stopping.set()
     applier.close()
     assert tries.count("1.2") == 4
+
+
+@dataclass
+class Heard:
+    """An applier on a rig, what it passed on to be merged, and how often it looked at records."""
+
+    rig: Rig
+    monkeypatch: pytest.MonkeyPatch
+    passed: list[str] = field(default_factory=list)
+    looks: int = 0
+
+    def __post_init__(self) -> None:
+        self.stopping = threading.Event()
+        orders = self.rig.store.orders
+
+        def looked(order_ids: Any) -> list[Order]:
+            self.looks += 1
+            return orders(order_ids)
+
+        def merged(_engine: object, bets: list[BetState]) -> int:
+            self.passed += [bet.bet_id for bet in bets]
+            return len(bets)
+
+        self.monkeypatch.setattr(self.rig.store, "orders", looked)
+        self.monkeypatch.setattr("executor.engine.streaming.merge_bets", merged)
+        self.applier = StreamApplier(self.rig.engine, self.stopping, lambda _: None)
+
+    def until_looked(self, times: int) -> None:
+        looks = self.looks
+        wait_for(lambda: self.looks >= looks + times)
+
+    def close(self) -> None:
+        self.stopping.set()
+        self.applier.close()
+
+
+@pytest.fixture
+def heard(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
+    made = Heard(rig, monkeypatch)
+    yield made
+    made.close()
+
+
+def _unanswered(rig: Rig) -> BetState:
+    """Place an order whose call's answer is not recorded yet; returns its bet."""
+    order = rig.placed()
+    bet = rig.exchange.bets[order.bet_id]
+    memory = rig.memory.orders
+    memory[order.order_id] = replace(
+        order, status=OrderStatus.SUBMITTED, bet_id="", placed_at=0, answered_at=0, size_matched=ZERO
+    )
+    return bet
+
+
+def test_a_bet_whose_call_has_been_recorded_costs_one_look(heard: Heard) -> None:
+    order = heard.rig.placed()
+    bet = heard.rig.exchange.bets[order.bet_id]
+    heard.applier.put([bet])
+    heard.until_looked(1)
+    heard.applier.put([_filled(bet)])
+    wait_for(lambda: heard.passed)
+    assert (heard.passed, heard.looks) == ([bet.bet_id], 1), "its news, at once"
+
+
+def test_a_bet_whose_call_is_not_answered_is_left_to_the_answer_for_a_moment(heard: Heard) -> None:
+    bet = _unanswered(heard.rig)
+    heard.applier.put([bet])
+    heard.until_looked(2)
+    assert heard.passed == []
+    heard.rig.clock.tick(0.1)
+    wait_for(lambda: heard.passed)
+    assert heard.passed == [bet.bet_id], "no answer came"
+
+
+def test_a_bet_that_nobody_knows_is_passed_on_after_one_look(heard: Heard) -> None:
+    order = heard.rig.placed()
+    bet = replace(heard.rig.exchange.bets[order.bet_id], order_id="", bet_id="999")
+    heard.applier.put([bet])
+    wait_for(lambda: heard.passed)
+    assert (heard.passed, heard.looks) == (["999"], 1)
+
+
+def test_a_redis_that_is_away_loses_no_newcomer(heard: Heard) -> None:
+    bet = _unanswered(heard.rig)
+    heard.rig.memory.away.add("orders")
+    heard.applier.put([bet])
+    wait_for(lambda: heard.passed)
+    assert heard.passed == [bet.bet_id]
+
+
+def test_what_is_said_of_a_newcomer_while_it_waits_is_passed_on_too(heard: Heard) -> None:
+    bet = _unanswered(heard.rig)
+    heard.applier.put([bet])
+    heard.until_looked(1)
+    filled = _filled(bet)
+    heard.applier.put([filled])
+    order = heard.rig.memory.orders[bet.order_id]
+    heard.rig.memory.orders[bet.order_id] = replace(
+        order, status=OrderStatus.PENDING, bet_id=bet.bet_id, placed_at=1, answered_at=1
+    )
+    wait_for(lambda: heard.passed)
+    assert heard.passed == [bet.bet_id]

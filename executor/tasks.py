@@ -10,7 +10,6 @@ from typing import Any, Final
 import structlog
 from celery import Task
 
-from executor.adapters.clock import monotonic
 from executor.app import app
 from executor.broker import GOOD_FOR, SENT_AT, UNPUBLISHED, refuse
 from executor.chain_message import ChainMessage
@@ -162,7 +161,7 @@ def _taken(signal_id: str) -> Submission | None:
 
 def _log(engine: Engine, signal_id: str, market_id: str) -> str:
     placed, _handed.placed = _handed.placed, None
-    written = accounting.log_trades(engine) if _ledger_pause.is_over() else 0
+    written = accounting.log_trades(engine) if _ledger_pause.is_over(engine.clock.monotonic()) else 0
     markets.learn_at_once(engine)
     if placed is not None and placed.signal_id == signal_id:
         found = placed.verdict
@@ -179,9 +178,8 @@ class _Pause:
         self._seconds = seconds
         self._until = 0.0
 
-    def is_over(self) -> bool:
-        """Tell whether it is over, and begin the next one if so."""
-        now = monotonic()
+    def is_over(self, now: float) -> bool:
+        """Tell whether it is over by this monotonic time, and begin the next one if so."""
         if now < self._until:
             return False
         self._until = now + self._seconds

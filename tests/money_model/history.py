@@ -93,8 +93,9 @@ class History:
         engine = self.engine
         intake = Intake(engine.store, engine.telemetry, engine.policy)
         receive(intake, SignalKind.STRATEGY, message, engine.store.now(), "bridge-1")
-        validate(engine, name, market)
-        place(engine, name, market)
+        follows = self.signals % 2 == 0  # the steps of one process, or of two
+        submission = validate(engine, name, market, submit=follows).submission
+        place(engine, name, market, submission=submission)
         self.exchange.lose_answer = False
 
     def _bet(self, wanted: Callable[[ModelBet], object]) -> ModelBet | None:

@@ -110,8 +110,8 @@ def trade(engine: Engine, plan: Plan) -> None:
     raw = strategy_message(plan.signal_id, marketId=plan.market_id, stake=2, validityWindow=plan.validity_s)
     intake = Intake(engine.store, engine.telemetry, engine.policy)
     receive(intake, SignalKind.STRATEGY, raw, engine.store.now(), "bridge")
-    validate(engine, plan.signal_id, plan.market_id)
-    place(engine, plan.signal_id, plan.market_id)
+    submission = validate(engine, plan.signal_id, plan.market_id, submit=True).submission
+    place(engine, plan.signal_id, plan.market_id, submission=submission)
 
 
 class Here:

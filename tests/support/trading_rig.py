@@ -46,8 +46,8 @@ class TradingRig:
         raw = strategy_message(signal_id, marketId=market_id, **message)
         record = receive(intake, SignalKind.STRATEGY, raw, engine.store.now(), "bridge-1")
         assert record is not None
-        step = validate(engine, signal_id, market_id)
-        return place(engine, signal_id, market_id) if step.verdict == "ACCEPTED" else step
+        step = validate(engine, signal_id, market_id, submit=True)
+        return place(engine, signal_id, market_id, submission=step.submission) if step.submission else step
 
 
 @contextmanager

@@ -51,9 +51,10 @@ class ChainTask(ContinuingTask):
     """A chain's step: a failure for good is kept for a person."""
 
     def steps_ended(self) -> None:
-        """Put back what the last decision has marked as sent and no step has sent."""
-        _taken("")
-        _handed.placed = None
+        """Put back what the last decision has marked as sent and no step has begun to send."""
+        submission, _handed.submission, _handed.placed = _handed.submission, None, None
+        if submission is not None:
+            _put_back(submission)
 
     def on_failure(self, exc: Exception, task_id: str, args: tuple[Any, ...], kwargs: object, einfo: object) -> None:
         """Keep what a person needs to understand it and to run it again."""
@@ -141,28 +142,32 @@ def _validate(engine: Engine, signal_id: str, market_id: str) -> object:
 
 
 def _place(engine: Engine, signal_id: str, market_id: str) -> object:
-    submission = _taken(signal_id)
-    done = placement.place(engine, signal_id, market_id, patience_ms=RECONCILED_MS, submission=submission)
+    def take() -> Submission | None:
+        submission = _handed.submission
+        if submission is None or submission.record.signal_id != signal_id:
+            return None
+        _handed.submission = None
+        return submission
+
+    done = placement.place(engine, signal_id, market_id, patience_ms=RECONCILED_MS, take=take)
     _handed.placed = done
     return done
 
 
-def _taken(signal_id: str) -> Submission | None:
-    """Take what the last decision has marked as sent, if it is this signal's; else it is put back."""
-    submission, _handed.submission = _handed.submission, None
-    if submission is None or submission.record.signal_id == signal_id:
-        return submission
+def _put_back(submission: Submission) -> None:
     try:
         placement.put_back(get_engine(), submission)
     except StoreUnavailable as error:
         log.warning("not_put_back", signal_id=submission.record.signal_id, error=str(error), hint="a poll does it")
-    return None
+    except Exception:  # whatever it is, the step before it has its result
+        log.exception("not_put_back", signal_id=submission.record.signal_id, hint="a poll does it")
 
 
 def _log(engine: Engine, signal_id: str, market_id: str) -> str:
     placed, _handed.placed = _handed.placed, None
     written = accounting.log_trades(engine) if _ledger_pause.is_over(engine.clock.monotonic()) else 0
-    markets.learn_at_once(engine)
+    if placed is None or engine.market_facts.has_requested():  # else nobody here has asked for what a market is
+        markets.learn_at_once(engine)
     if placed is not None and placed.signal_id == signal_id:
         found = placed.verdict
     else:
@@ -199,10 +204,14 @@ def dispatch(record: SignalRecord) -> None:
         validate_risk.apply_async(args, task_id=task_id, chain=steps, headers={"deadline": record.deadline})
 
 
-def first_message(record: SignalRecord, *, db: int) -> QueuedMessage:
-    """Return what `dispatch` would put into its queue, in this db of the broker."""
-    task_id, args, steps = _chain_of(record)
-    return _chain_message.queued(db, task_id, args, steps, record.deadline)
+def first_message(record: SignalRecord, *, db: int) -> QueuedMessage | None:
+    """Return what `dispatch` would put into its queue, in this db of the broker; None: that is left to `dispatch`."""
+    try:
+        task_id, args, steps = _chain_of(record)
+        return _chain_message.queued(db, task_id, args, steps, record.deadline)
+    except Exception:  # whatever it is, the signal is to be recorded
+        log.exception("first_message_not_written", signal_id=record.signal_id)
+        return None
 
 
 def _chain_of(record: SignalRecord) -> tuple[str, tuple[str, str], list[dict[str, object]]]:

@@ -110,8 +110,7 @@ class Submission:
     orders: Sequence[Order]
     view: MarketView  # as the submit step left it
     since: float  # just before that step read what it rests on
-    committed: float  # just before it wrote
-    marked: float  # and just after
+    marked: float  # just after it wrote
     announce: Callable[[], None] = lambda: None  # what is still to be said of the decision, when no order waits for it
 
 

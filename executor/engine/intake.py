@@ -49,7 +49,7 @@ class Intake:
     policy: Policy
     overload: Overload | None = None  # None: nothing is refused early
     signatures: Signatures | None = None  # None: no message is taken as a signed one
-    first_message: Callable[[SignalRecord], QueuedMessage] | None = None  # None: nothing is queued as it is recorded
+    first_message: Callable[[SignalRecord], QueuedMessage | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +252,8 @@ def _in_time(intake: Intake, read: _Read) -> _Read:
 
 def _with_first_message(intake: Intake, read: _Read) -> _Read:
     record = read.arrival.record
-    if intake.first_message is None or record.status is not SignalStatus.RECEIVED:
-        return read
-    return replace(read, arrival=replace(read.arrival, first_message=intake.first_message(record)))
+    message = intake.first_message(record) if record.status is SignalStatus.RECEIVED else None
+    return replace(read, arrival=replace(read.arrival, first_message=message)) if message else read
 
 
 def _refusal(message: Message, error: InvalidSignal) -> SignalRecord:

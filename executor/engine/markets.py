@@ -63,10 +63,9 @@ def refresh(engine: Engine) -> None:
 
 
 def learn_at_once(engine: Engine) -> None:
-    """Read the facts of a market that this process has asked for before its next signal, which needs them."""
-    if engine.market_facts.has_requested():
-        with suppress(StoreUnavailable):  # the next sweep does it
-            learn(engine)
+    """Read a new market's facts before its next signal, which netting and metrics name it by; when nothing waits."""
+    with suppress(StoreUnavailable):  # the next sweep does it
+        learn(engine)
 
 
 def learn(engine: Engine) -> int:

@@ -45,8 +45,8 @@ class Overload:
     def wait_ms(self, now: int) -> float:
         """Return how long what arrives now would wait for a worker, at least; 0 where that is short or not known."""
         with self._lock:
-            if self._waiting() >= _FEW:  # what is refused by an old look might be served
-                self._look_if_due(now)
+            if self._waiting() >= _FEW and self._take_turn(now):  # what is refused by an old look might be served
+                self._believe(self._looked())
             waiting = self._waiting()
             if waiting < _FEW or not self._rates:
                 return 0.0
@@ -60,21 +60,30 @@ class Overload:
     def look_behind(self, now: int) -> None:
         """Look at the queue, where that has not just been done, for what arrives next."""
         with self._lock:
-            self._look_if_due(now)
+            if not self._take_turn(now):
+                return
+        load = self._looked()  # without the lock: the other door does not wait for it
+        with self._lock:
+            self._believe(load)
 
-    def _look_if_due(self, now: int) -> None:
-        if not 0 <= now - self._asked < _LOOK_MS:
-            self._asked = now
-            self._look()
+    def _take_turn(self, now: int) -> bool:
+        if 0 <= now - self._asked < _LOOK_MS:
+            return False
+        self._asked = now
+        return True
 
     def _waiting(self) -> int:
         return self._added + (self._last.waiting if self._last else 0)
 
-    def _look(self) -> None:
+    def _looked(self) -> Load | None:
         try:
-            load = self.backlog.look()
-        except StoreUnavailable as error:  # who cannot look refuses nothing
+            return self.backlog.look()
+        except StoreUnavailable as error:
             log.debug("backlog_not_seen", error=str(error))
+            return None
+
+    def _believe(self, load: Load | None) -> None:
+        if load is None:  # who cannot look refuses nothing
             self._last = None
             self._busy.clear()
             return

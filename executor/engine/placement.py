@@ -5,7 +5,7 @@ before every HTTP attempt, and only its winner calls the exchange; a call whose 
 its orders stay SUBMITTED until the poll has asked the exchange.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final, cast
@@ -30,23 +30,30 @@ log = structlog.get_logger(__name__)
 
 _SENDS: Final = 3  # attempts that provably did not reach the exchange; then the price is old and the signal fails
 _LONGEST_WAIT_S: Final = 10.0  # longer is a ban: it holds a thread and the exposure, and the price will be gone
-_RECORD_FOR_S: Final = 30  # how long an answer is kept trying to reach Redis; after that the poll finds it out
+_RECORD_FOR_S: Final = 30.0  # how long an answer is kept trying to reach Redis; after that the poll finds it out
+_PUT_BACK_FOR_S: Final = 2.0  # nothing is at the exchange, and the process has other signals to serve
 _NEW: Final = SignalStatus.RECEIVED
 _SENT: Final = frozenset({SignalStatus.COMPLETED, SignalStatus.FAILED})
 
 
 def place(
-    engine: Engine, signal_id: str, market_id: str, *, patience_ms: int = 0, submission: Submission | None = None
+    engine: Engine,
+    signal_id: str,
+    market_id: str,
+    *,
+    patience_ms: int = 0,
+    take: Callable[[], Submission | None] = lambda: None,
 ) -> Step:
     """Send an accepted signal's orders in one call, at most once; what was sent before is left alone.
 
-    `patience_ms`: how long they wait, reserved, for orders to be reconciled. `submission`: what the decision has just
-    marked as sent, for whoever calls this to send.
+    `patience_ms`: how long they wait, reserved, for orders to be reconciled. `take` gives what the decision has just
+    marked as sent, if anything: until it is asked nothing can have left, and whoever has it may put it back.
 
     Raises:
         NotYet: they wait for orders to be reconciled, or for a replica that knows of them.
         Contended, StoreUnavailable: nothing was sent.
     """
+    submission = take()
     with ExitStack() as unsaid:
         if submission is not None:
             unsaid.callback(submission.announce)
@@ -89,7 +96,7 @@ def put_back(engine: Engine, submission: Submission) -> None:
     """
     submission.announce()
     log.warning("not_sent_yet", signal_id=submission.record.signal_id, why="its next step did not follow")
-    _record(engine, submission, not_handed_on(submission))
+    _record(engine, submission, not_handed_on(submission), _PUT_BACK_FOR_S)
 
 
 def _cancel_rest(engine: Engine, claim: Submission) -> None:
@@ -156,11 +163,10 @@ def _mark(
 ) -> Submission | None:
     record = replace(record, updated_at=view.now)
     change = replace(marked_as_sent(engine.policy, view, orders), signals=(record,))
-    written = engine.clock.monotonic()
     view_after = engine.store.commit(view, change)
     if view_after is None:
         return None
-    return Submission(record, change.orders, view_after, since, written, engine.clock.monotonic())
+    return Submission(record, change.orders, view_after, since, engine.clock.monotonic())
 
 
 def _release(
@@ -191,9 +197,9 @@ def release(engine: Engine, signal_id: str, market_id: str, reason: Reason, deta
     return _release(engine, view, record, orders, reason, detail)
 
 
-def _record(engine: Engine, claim: Submission, answer: PlacementResult) -> Step:
+def _record(engine: Engine, claim: Submission, answer: PlacementResult, for_s: float = _RECORD_FOR_S) -> Step:
     """Write the answer down; it must not be lost, so this tries longer than any other step."""
-    until = engine.clock.monotonic() + _RECORD_FOR_S
+    until = engine.clock.monotonic() + for_s
     attempt = 0
     while True:
         attempt += 1

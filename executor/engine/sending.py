@@ -1,9 +1,8 @@
 """One call of placeOrders for the orders that this process alone may send, and what its answer means for each.
 
 Invariants: a process that stood still between the submit step and sending does not send; the deadline, the kill switch,
-the reconciled mark and the orders themselves are read again when the first byte is about to go, unless the submit step
-has read them within 5 ms; whatever goes wrong after the request may have left is an unknown outcome; every order gets
-exactly one report.
+the reconciled mark and the orders themselves are read again when the first byte is about to go; whatever goes wrong
+after the request may have left is an unknown outcome; every order gets exactly one report.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +31,6 @@ log = structlog.get_logger(__name__)
 
 _BACKOFF_S: Final = 0.3  # a refused connection: short enough for the price to be still there
 _CHANGED: Final = "ORDER_CHANGED"
-_JUST_READ_S: Final = 0.005  # what a look takes on a busy machine: another one would know nothing newer
 _FROZEN_S: Final = 1.0  # between the submit step and sending: a process that slept here must not send
 
 
@@ -112,11 +110,6 @@ def _permit(engine: Engine, claim: Submission, sent: Callable[[], None]) -> Send
     send_by = claim.since + min((claim.record.deadline - first.submitted_at) / 1000, engine.policy.send_within_s)
 
     def check() -> None:
-        since_committed = engine.clock.monotonic() - claim.committed
-        if 0 <= since_committed < _JUST_READ_S:  # the submit step has read it all
-            left_at = claim.view.now + round(since_committed * 1000)
-            engine.telemetry.execution_latency((left_at - first.received_at) / 1000)
-            return
         state = engine.store.send_state(claim.record.market_id, [order.order_id for order in claim.orders])
         if state.now >= claim.record.deadline:
             late = state.now - claim.record.deadline

@@ -39,7 +39,7 @@ class StreamApplier:
 
     def put(self, bets: Iterable[BetState]) -> None:
         """Take bets over; returns at once."""
-        self._apply(self._newcomers.put(bets))
+        self._newcomers.put(list(bets))
 
     def _apply(self, bets: Iterable[BetState]) -> None:
         with self._lock:

@@ -41,7 +41,8 @@ def validate(engine: Engine, signal_id: str, market_id: str, *, patience_ms: int
     Raises:
         Contended: others kept changing what was read.
         NotYet: it waits for orders to be reconciled.
-        StoreUnavailable: nothing was decided.
+        StoreUnavailable: what was decided, if anything, is in the record; where orders were marked as sent and nobody
+            knows, a poll finds out that they were not.
     """
     started = engine.clock.monotonic()
 
@@ -147,7 +148,6 @@ class _Times:
 def _committed(
     engine: Engine, view: MarketView, after: SignalRecord, change: Change, verdict: Verdict, times: _Times
 ) -> Step | None:
-    written = engine.clock.monotonic()
     view_after = engine.store.commit(view, change)
     if not view_after:
         return None
@@ -157,7 +157,7 @@ def _committed(
         _announce(engine, view, after, verdict, change, now - times.started)
 
     if change.transactions:
-        sent = Submission(after, change.orders, view_after, times.read, written, now, announce_decision)
+        sent = Submission(after, change.orders, view_after, times.read, now, announce_decision)
         return replace(step(after), submission=sent)
     announce_decision()
     return step(after)

@@ -11,10 +11,9 @@ from celery import chain
 from kombu.connection import Connection
 from support.store_worlds import World, make_record, redis_world
 
-from executor import keys
 from executor.app import app
 from executor.devstack.redis_server import PrivateRedis
-from executor.domain.signal_record import SignalRecord, SignalStatus, advance
+from executor.domain.signal_record import SignalRecord
 from executor.errors import StoreUnavailable
 from executor.ports import Arrival, QueuedMessage, Recorded
 from executor.tasks import first_message
@@ -73,20 +72,12 @@ def test_a_queue_that_does_not_take_it_costs_no_record(world: World, queues: "re
     assert world.store.signal("signal-1") == record
 
 
-def test_what_is_refused_when_it_arrives_is_not_queued(
-    world: World, queues: "redis.Redis", redis_client: "redis.Redis"
-) -> None:
-    refused = advance(make_record(world.store.now()), SignalStatus.REJECTED, world.store.now(), "OVERLOADED", "")
-    (answer,) = world.store.record([Arrival(refused, "one", 60)])
-    assert answer == (Recorded.NEW, "signal-1")
-    assert (queues.llen(QUEUE), redis_client.xlen(keys.TRADES)) == (0, 1)
-
-
 def test_it_is_the_message_that_celery_itself_would_send(
     world: World, queues: "redis.Redis", private_redis: PrivateRedis
 ) -> None:
     record = make_record(world.store.now(), signal_id="first", market_id="1.5")
     message = first_message(record, db=DB)
+    assert message is not None
     assert (message.db, message.queue) == (DB, QUEUE)
     ids = {"validate_risk": "risk-first", "place_order": "place-first", "log_trade": "log-first"}
     signatures = [app.tasks[f"executor.{name}"].si("first", "1.5").set(task_id=own) for name, own in ids.items()]

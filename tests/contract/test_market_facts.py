@@ -30,10 +30,14 @@ def test_facts_travel_from_the_exchange_to_the_decision(sandbox: RunningSandbox,
     sandbox.control("markets", marketId=TWO, marketType="EACH_WAY", eachWayDivisor=4, runners=[{"selectionId": 1}])
     facts = RedisMarketFacts(redis_client)
     store = RedisStore(redis_client, IDENTITY, RETENTION)
+    assert not facts.has_requested()
     for market in (ONE, TWO, ONE):
         facts.request(market)
+    assert facts.has_requested()
+    assert not RedisMarketFacts(redis_client).has_requested(), "of another process"
     wanted = facts.take_requested(40)
     assert (wanted, facts.take_requested(40)) == ([ONE, TWO], [])
+    assert not facts.has_requested()
     with closing(live(sandbox)) as exchange:
         found = exchange.market_facts(wanted)
         assert exchange.currency() == "GBP"

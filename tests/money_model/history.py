@@ -95,7 +95,7 @@ class History:
         receive(intake, SignalKind.STRATEGY, message, engine.store.now(), "bridge-1")
         follows = self.signals % 2 == 0  # the steps of one process, or of two
         submission = validate(engine, name, market, submit=follows).submission
-        place(engine, name, market, submission=submission)
+        place(engine, name, market, take=lambda: submission)
         self.exchange.lose_answer = False
 
     def _bet(self, wanted: Callable[[ModelBet], object]) -> ModelBet | None:

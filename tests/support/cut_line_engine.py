@@ -111,7 +111,7 @@ def trade(engine: Engine, plan: Plan) -> None:
     intake = Intake(engine.store, engine.telemetry, engine.policy)
     receive(intake, SignalKind.STRATEGY, raw, engine.store.now(), "bridge")
     submission = validate(engine, plan.signal_id, plan.market_id, submit=True).submission
-    place(engine, plan.signal_id, plan.market_id, submission=submission)
+    place(engine, plan.signal_id, plan.market_id, take=lambda: submission)
 
 
 class Here:

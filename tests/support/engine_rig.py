@@ -154,7 +154,7 @@ class Rig:
     def follow(self, signal_id: str = "signal-1", market_id: str = MARKET) -> Step:
         """Send what the last decision has marked as sent, as the step that follows it in the same process."""
         assert self.submission is not None
-        return place(self.engine, signal_id, market_id, submission=self.submission)
+        return place(self.engine, signal_id, market_id, take=lambda: self.submission)
 
     def placed(self, signal_id: str = "signal-1", **message: Any) -> Order:
         """Take a signal to the exchange; return its first order."""

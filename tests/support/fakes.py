@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Final
 
 from executor.domain.commission import MarketCharge
 from executor.domain.hedge import Quotes
@@ -56,8 +55,6 @@ class FrozenClock:
 
 Script = BaseException | Callable[[str, Sequence[Instruction]], list[LegReport]]
 
-_CONNECTING_S: Final = 0.01
-
 
 @dataclass
 class ScriptedExchange:
@@ -80,7 +77,7 @@ class ScriptedExchange:
     moves: bool = False  # the list of settled bets moves while it is read: one comes twice
     calls: list[tuple[str, object]] = field(default_factory=list)
     permits: list[SendPermit] = field(default_factory=list)
-    on_connect: Callable[[], None] | None = None  # what happens while a connection is made; None: one stands
+    on_connect: Callable[[], None] = lambda: None  # what happens while the connection is made
     reads_fail: BaseException | None = None
     known_session: bool = True
     markets: dict[str, Market] = field(default_factory=dict)
@@ -100,9 +97,7 @@ class ScriptedExchange:
     def place(
         self, market_id: str, instructions: Sequence[Instruction], customer_ref: str, permit: SendPermit
     ) -> list[LegReport]:
-        if self.on_connect is not None:
-            self.clock.tick(_CONNECTING_S)
-            self.on_connect()
+        self.on_connect()
         self.permits.append(permit)
         permit.check()
         self.calls.append(

@@ -47,7 +47,7 @@ class TradingRig:
         record = receive(intake, SignalKind.STRATEGY, raw, engine.store.now(), "bridge-1")
         assert record is not None
         step = validate(engine, signal_id, market_id, submit=True)
-        return place(engine, signal_id, market_id, submission=step.submission) if step.submission else step
+        return place(engine, signal_id, market_id, take=lambda: step.submission) if step.submission else step
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from executor.domain.signal import SignalKind
 from executor.domain.signal_record import SignalRecord, SignalStatus
 from executor.engine.intake import Door, Message, Receipt, receive, receive_all
 from executor.errors import StoreUnavailable
-from executor.ports import Opened, Signatures
+from executor.ports import Opened, QueuedMessage, Recorded, Signatures
 
 
 def test_a_signal_is_recorded_before_anything_else(rig: Rig) -> None:
@@ -235,3 +235,28 @@ def test_no_replay_of_a_signed_surebet_is_a_second_one(rig: Rig, ahead_s: int) -
     assert take(rig, SignedBy(), raw, kind="surebet", token="2").to_start is None
     rig.clock.tick(10)
     assert take(rig, SignedBy(), raw, kind="surebet", token="3").record.status is not SignalStatus.RECEIVED
+
+
+@pytest.mark.parametrize(
+    ("raw", "started"),
+    [(strategy_message("fresh"), True), (strategy_message("late", validityWindow=0), False), (b"", False)],
+)
+def test_only_what_waits_for_a_decision_is_queued_as_it_is_recorded(rig: Rig, raw: bytes, *, started: bool) -> None:
+    written: list[str] = []
+
+    def first_message(record: SignalRecord) -> QueuedMessage:
+        written.append(record.signal_id)
+        return QueuedMessage(1, "signals", "x")
+
+    begun: list[SignalRecord] = []
+    message = Message(SignalKind.STRATEGY, raw, rig.clock.now, rig.clock.now, "bridge-1", "token")
+    (receipt,) = receive_all(replace(rig.intake, first_message=first_message), [message], begun.append)
+    assert isinstance(receipt, Receipt)
+    assert (receipt.is_new, receipt.known is Recorded.STARTED, len(written), begun) == (True, started, int(started), [])
+
+
+def test_what_was_not_queued_as_it_was_recorded_is_started_behind_that(rig: Rig) -> None:
+    begun: list[SignalRecord] = []
+    message = Message(SignalKind.STRATEGY, strategy_message(), rig.clock.now, rig.clock.now, "bridge-1", "token")
+    receive_all(rig.intake, [message], begun.append)
+    assert [record.signal_id for record in begun] == ["signal-1"]

@@ -30,7 +30,7 @@ def _trips(rig: Rig) -> list[str]:
     return made
 
 
-def test_an_order_is_sent_after_one_look_and_one_commit(rig: Rig) -> None:
+def test_an_order_is_sent_after_one_read_one_commit_and_the_last_look(rig: Rig) -> None:
     trips = _trips(rig)
     rig.accepted(submit=True, legs=2)
     asked: list[list[str]] = []
@@ -41,15 +41,7 @@ def test_an_order_is_sent_after_one_look_and_one_commit(rig: Rig) -> None:
 
     rig.exchange.script.append(take)
     assert rig.follow().verdict == "COMPLETED"
-    assert (asked, sends(rig)) == ([["view", "commit"]], 1)
-
-
-def test_a_slow_way_to_the_exchange_has_another_look_at_its_end(rig: Rig) -> None:
-    rig.accepted(submit=True)
-    rig.exchange.on_connect = lambda: None
-    trips = _trips(rig)
-    rig.follow()
-    assert (trips[0], sends(rig)) == ("send_state", 1)
+    assert (asked, sends(rig)) == ([["view", "commit", "send_state"]], 1)
 
 
 def test_the_decision_marks_its_orders_as_sent_and_counts_them(rig: Rig) -> None:
@@ -89,12 +81,9 @@ def test_what_happens_between_the_look_and_the_commit_keeps_the_order_here(
 
 
 @pytest.mark.parametrize("happens", [halt, lose_the_mark, pass_the_deadline])
-def test_what_happens_behind_the_decision_is_met_when_the_step_comes_late(
-    rig: Rig, happens: Callable[[Rig], None]
-) -> None:
+def test_what_happens_behind_the_decision_is_met_by_the_last_look(rig: Rig, happens: Callable[[Rig], None]) -> None:
     rig.accepted(submit=True, validityWindow=1)
     happens(rig)
-    rig.clock.tick(0.006)
     assert (rig.follow().verdict, sends(rig), rig.order().counts) == ("FAILED", 0, False)
 
 

@@ -6,9 +6,11 @@ hears a stream that drops, repeats, reorders, withholds, sends images and admits
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -279,3 +281,41 @@ def test_what_is_said_of_a_newcomer_while_it_waits_is_passed_on_too(heard: Heard
     )
     wait_for(lambda: heard.passed)
     assert heard.passed == [bet.bet_id]
+
+
+def test_nothing_older_is_passed_on_behind_what_is_newer(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader hears of a fill in the very moment in which a newcomer is passed on."""
+    bet = _unanswered(heard.rig)
+    said: list[Decimal] = []
+    newcomers = heard.applier._newcomers
+    passing = threading.Event()
+
+    def pass_on(bets: list[BetState]) -> None:
+        if not passing.is_set():
+            passing.set()
+            time.sleep(0.05)  # the reader's chance
+        said.extend(bet.size_matched for bet in bets)
+
+    monkeypatch.setattr(newcomers, "_pass_on", pass_on)
+    heard.rig.memory.away.add("orders")
+    newcomers.put([bet])
+    assert passing.wait(10)
+    newcomers.put([_filled(bet)])
+    wait_for(lambda: len(said) == 2)
+    assert said == [bet.size_matched, bet.size]
+
+
+def test_a_look_that_breaks_holds_nothing_back(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("nobody thought of this")
+
+    monkeypatch.setattr("executor.engine.newcomers.is_recorded", broken)
+
+    def passed(bet_id: str) -> bool:
+        return heard.passed[-1:] == [bet_id]
+
+    order = heard.rig.placed()
+    bet = heard.rig.exchange.bets[order.bet_id]
+    for bet_id in (bet.bet_id, "2"):
+        heard.applier.put([replace(bet, bet_id=bet_id)])
+        wait_for(partial(passed, bet_id))

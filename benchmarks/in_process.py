@@ -21,9 +21,9 @@ from executor.domain.order import Order, OrderStatus
 from executor.domain.risk import Reason
 from executor.domain.signal import SignalKind
 from executor.engine import limits, reconciliation
-from executor.engine.engine import Engine
+from executor.engine.engine import Engine, Step, Submission
 from executor.engine.intake import receive
-from executor.engine.placement import release
+from executor.engine.placement import put_back, release
 from executor.engine.validation import validate
 from executor.observability import exporter
 from executor.observability.logs import configure_logging
@@ -69,19 +69,26 @@ def decision(engine: Engine, finished: int, markets: int, in_market: int, number
         for name, market in batch:
             if receive(intake, SignalKind.STRATEGY, _message(name, market), engine.store.now(), "bench") is None:
                 raise RuntimeError("the signal was not new")
+        submissions = []
         for name, market in batch:
             begun = time.perf_counter()
-            verdict = validate(engine, name, market).verdict
+            step = validate(engine, name, market, submit=True)  # as in a chain: what it leaves is sent behind it
             found["decision"].append((time.perf_counter() - begun) * 1000)
-            if verdict != "ACCEPTED":
-                raise RuntimeError(f"the signal was {verdict}")
-        for name, market in batch:
+            submissions.append(_accepted(step))
+        for submission, (name, market) in zip(submissions, batch, strict=True):
+            put_back(engine, submission)
             release(engine, name, market, Reason.TRADING_DISABLED, "only measured")
         for _ in range(_TURN):
             begun = time.perf_counter()
             next(bare)
             found["bare"].append((time.perf_counter() - begun) * 1000)
     return {name: values[_WARM:] for name, values in found.items()}
+
+
+def _accepted(step: Step) -> Submission:
+    if step.submission is None:
+        raise RuntimeError(f"the signal was {step.verdict}")
+    return step.submission
 
 
 def poll(engine: Engine, finished: int, number: int) -> dict[str, list[float]]:

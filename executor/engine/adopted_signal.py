@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import structlog
 
-from executor.domain.order import ADOPTED, UNPLACED, Order, OrderStatus, customer_ref, move, order_ids
+from executor.domain.order import ADOPTED, UNPLACED, Order, customer_ref, order_ids
 from executor.domain.signal import Leg, Signal
 from executor.domain.signal_record import SignalRecord, SignalStatus, advance
 from executor.engine.engine import Policy
 from executor.engine.reports import conclude_all
+from executor.engine.submitting import as_sent
 from executor.ports import Change, MarketView
 
 log = structlog.get_logger(__name__)
@@ -50,7 +51,7 @@ def claim_adopted_bets(policy: Policy, view: MarketView, record: SignalRecord, s
     orders: list[Order] = []
     for number, name in enumerate(names, start=1):
         fresh = new_order(policy, view, record, signal, number)
-        order = held.get(name) or replace(move(fresh, OrderStatus.SUBMITTED), submitted_at=view.now, answered_at=0)
+        order = held.get(name) or as_sent(fresh, view.now)
         orders.append(
             replace(
                 order,

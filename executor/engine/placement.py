@@ -20,7 +20,7 @@ from executor.engine.cancellation import cancel_orders
 from executor.engine.engine import Engine, Step, Submission, repeated, step, unknown_signal
 from executor.engine.optimistic import until_committed
 from executor.engine.reports import announce, conclude_all
-from executor.engine.sending import PlacementResult, as_refused, not_handed_on, not_replicated, send
+from executor.engine.sending import PlacementResult, as_refused, kept_here, send
 from executor.engine.submitting import has_room, marked_as_sent
 from executor.engine.waiting import wait_for_poll
 from executor.errors import NotYet, StoreUnavailable
@@ -84,7 +84,7 @@ def _give_back(engine: Engine, claim: Submission) -> None:
         NotYet: always; another try finds a master whose replicas keep up, or the deadline.
     """
     log.warning("not_sent_yet", signal_id=claim.record.signal_id, why="no replica has the record of the submit step")
-    _record(engine, claim, not_replicated(claim))
+    _record(engine, claim, kept_here(claim, "NOT_REPLICATED", "no replica has its record"))
     raise NotYet("no replica has the order's record yet")
 
 
@@ -95,8 +95,9 @@ def put_back(engine: Engine, submission: Submission) -> None:
         StoreUnavailable: they stay as they are, until a poll finds out that they are not at the exchange.
     """
     submission.announce()
-    log.warning("not_sent_yet", signal_id=submission.record.signal_id, why="its next step did not follow")
-    _record(engine, submission, not_handed_on(submission), _PUT_BACK_FOR_S)
+    why = "its next step did not follow"
+    log.warning("not_sent_yet", signal_id=submission.record.signal_id, why=why)
+    _record(engine, submission, kept_here(submission, "NOT_SENT", why), _PUT_BACK_FOR_S)
 
 
 def _cancel_rest(engine: Engine, claim: Submission) -> None:

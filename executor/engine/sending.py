@@ -57,14 +57,9 @@ def _failed(claim: Submission, outcome: LegOutcome, code: str, error: Exception)
     return PlacementResult(_same(claim.orders, outcome, code, str(error) or repr(error)), failure=code)
 
 
-def not_replicated(claim: Submission) -> PlacementResult:
-    """Say that nothing was sent: a server that is lost now would take the record of it along."""
-    return replace(_not_sent(claim, "NOT_REPLICATED", "no replica has its record", 0.0), failure="")
-
-
-def not_handed_on(claim: Submission) -> PlacementResult:
-    """Say that nothing was sent: the step that sends did not follow the one that decided."""
-    return replace(_not_sent(claim, "NOT_SENT", "its next step did not follow", 0.0), failure="")
+def kept_here(claim: Submission, code: str, detail: str) -> PlacementResult:
+    """Say that nothing was sent, by our own choice: no failure, and another attempt makes sense at once."""
+    return replace(_not_sent(claim, code, detail, 0.0), failure="")
 
 
 def send(engine: Engine, claim: Submission, sent: Callable[[], None] = lambda: None) -> PlacementResult:
@@ -78,13 +73,13 @@ def send(engine: Engine, claim: Submission, sent: Callable[[], None] = lambda: N
     if (elapsed := now - claim.since) > _FROZEN_S:
         log.error("not_sent_after_pause", signal_id=claim.record.signal_id, elapsed_ms=round(elapsed * 1000))
         paused = f"this process stood still for {elapsed:.1f} s before sending"
-        return replace(_not_sent(claim, "PROCESS_PAUSED", paused, 0.0), failure="")
+        return kept_here(claim, "PROCESS_PAUSED", paused)
     permit = _permit(engine, claim, sent)
     try:
         reports = engine.exchange.place(claim.record.market_id, instructions, orders[0].customer_ref, permit)
     except NoLongerAllowed as error:
         log.warning("not_sent_any_more", signal_id=claim.record.signal_id, code=error.code, why=str(error))
-        return replace(_not_sent(claim, error.code, str(error), 0.0), failure="")
+        return kept_here(claim, error.code, str(error))
     except Throttled as error:
         return _not_sent(claim, error.code, str(error), error.after_s)
     except SessionExpired as error:

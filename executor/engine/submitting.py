@@ -15,6 +15,11 @@ from executor.ports import Change, Gate, MarketView
 _GATES: Final = frozenset({Gate.TRADING, Gate.RECONCILED, Gate.DEADLINE})
 
 
+def as_sent(order: Order, now: int) -> Order:
+    """Return an order whose call begins now."""
+    return replace(move(order, OrderStatus.SUBMITTED), submitted_at=now, answered_at=0)
+
+
 def has_room(policy: Policy, view: MarketView, orders: int) -> bool:
     """Tell whether this clock hour has so many transactions left."""
     return view.transactions + orders <= policy.max_transactions_per_hour
@@ -22,7 +27,7 @@ def has_room(policy: Policy, view: MarketView, orders: int) -> bool:
 
 def marked_as_sent(policy: Policy, view: MarketView, orders: Sequence[Order]) -> Change:
     """Say what marks reserved orders as sent, if nothing forbids sending them then."""
-    sent = [replace(move(order, OrderStatus.SUBMITTED), submitted_at=view.now, answered_at=0) for order in orders]
+    sent = [as_sent(order, view.now) for order in orders]
     return Change(
         orders=sent,
         gates=_GATES,

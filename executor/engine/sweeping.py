@@ -17,6 +17,7 @@ from executor.domain.signal_record import CLOCK_WENT_BACK, SignalRecord, SignalS
 from executor.engine.engine import Engine
 from executor.engine.placement import release
 from executor.engine.reports import conclude
+from executor.engine.submitting import as_sent
 from executor.errors import Contended, RecordUnreadable
 from executor.ports import Change, MarketView
 
@@ -180,7 +181,7 @@ def _ask_for_the_rest(engine: Engine, view: MarketView, record: SignalRecord) ->
     reserved = [order for order in own if order.status is OrderStatus.RESERVED]
     if not reserved or len(reserved) == len(own):
         return False
-    sent = [replace(move(order, OrderStatus.SUBMITTED), submitted_at=view.now, answered_at=0) for order in reserved]
+    sent = [as_sent(order, view.now) for order in reserved]
     log.error("submission_was_lost", signal_id=record.signal_id, order_ids=[order.order_id for order in sent])
     return bool(engine.store.commit(view, Change(orders=sent)))
 

@@ -14,10 +14,10 @@
 -- ARGV[8]  1: a malformed message under the id that its sender gave, which gives way
 -- ARGV[9]  a db of this server, for: ARGV[10] a queue there, ARGV[11] what starts the signal's chain; or all empty
 -- ARGV[12...] names and values of the feed's entry; none: it is not terminal
--- Returns false when written, 'started' when what starts its chain was queued, too; else what seen holds; a record that outlived its seen is met by the caller, and by
--- nobody after it, so that a repeat is told once and not lost. Returns 'taken' where a malformed message is to be
--- recorded under another id; one that has the id makes room for the signal that is well formed. OWNKEY: this message
--- can never be recorded, whatever else is; any other error is no message's own.
+-- Returns false when written, 'started' when what starts its chain was queued, too; else what seen holds; a record that
+-- outlived its seen is met by the caller, and by nobody after it, so that a repeat is told once and not lost. Returns
+-- 'taken' where a malformed message is to be recorded under another id; one that has the id makes room for the signal
+-- that is well formed. OWNKEY: this message can never be recorded, whatever else is; any other error is no message's own.
 local seen = redis.pcall('GET', KEYS[1])
 if type(seen) == 'table' then
   return redis.error_reply('OWNKEY WRONGTYPE where this signal is to be remembered')
